@@ -1,0 +1,145 @@
+"""How every stage writes: to a temporary name, then renamed, so that no reader sees half a file.
+
+Tables are written with a fixed format (UTF-8, comma, point, line feed) so that equal results are
+equal bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import Failure, MammoroiError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+
+    The temporary name keeps the suffix of ``path``, so that writers that choose a format by
+    suffix do the same for it. When the block raises, ``path`` is left as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write ``text`` as UTF-8 and return ``path``."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def plain(value: Any) -> Any:
+    """Turn data classes, paths, NumPy scalars and arrays into what JSON knows; NaN becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: plain(getattr(value, field.name)) for field in fields}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [plain(item) for item in items]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write ``value`` as indented JSON (see :func:`plain`) and return ``path``."""
+    return write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that a stage wrote.
+
+    Raises
+    ------
+    MammoroiError
+        When the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MammoroiError(f"{path} does not exist", "run the stage that writes it") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise MammoroiError(f"{path} is not JSON: {error}", "delete it and run again") from None
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table without its index; a missing value is an empty cell. Returns ``path``."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    return path
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table without its index and return ``path``."""
+    with atomic(path) as temporary:
+        table.to_parquet(temporary, index=False)
+    return path
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table that a stage wrote; only an empty cell is missing (``NA`` stays text).
+
+    Raises
+    ------
+    MammoroiError
+        When the file is missing, empty or no table.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
+    except FileNotFoundError:
+        raise MammoroiError(f"{path} does not exist", "run the stage that writes it") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise MammoroiError(f"{path} is not a table: {error}", "save it as CSV in UTF-8") from None
+
+
+def write_failures(path: Path, failures: Iterable[Failure]) -> Path:
+    """Write ``failures.csv`` (columns ``case, stage, error, action``), also when there are none."""
+    import pandas as pd
+
+    columns = [field.name for field in dataclasses.fields(Failure)]
+    rows = [dataclasses.astuple(failure) for failure in failures]
+    return write_csv(path, pd.DataFrame(rows, columns=columns))
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of(*parts: Any) -> str:
+    """SHA-256 of any values that :func:`plain` can turn into JSON, as 64 hexadecimal digits."""
+    text = json.dumps(plain(parts), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

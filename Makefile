@@ -44,7 +44,7 @@ check: $(STAMP) ## Lint, format, types and the floors of the house
 	$(BIN)/ruff format --check .
 	@rm -rf build/typed && mkdir -p build/typed/mammoroi
 	@find *.py $(ROOMS) -name '*.py' -exec cp --parents -t build/typed/mammoroi {} +
-	@touch build/typed/mammoroi/radiomics/__init__.py build/typed/mammoroi/checkpoints/__init__.py
+	@touch build/typed/mammoroi/radiomics/__init__.py
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../mypy -p mammoroi
 	cd build/typed && ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
 

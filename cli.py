@@ -1,1 +1,224 @@
-"""The command."""
+"""The command ``mammoroi``: every subcommand calls one function of one room.
+
+Exit codes: 0 all is well; 1 the input cannot be used (one line says what and what to do);
+2 the command line cannot be understood; 3 the run went through, but cases failed or were excluded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import __version__
+from .errors import EXIT_BAD_INPUT, EXIT_CASES_FAILED, EXIT_OK, MammoroiError
+
+EXIT_USAGE = 2
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: what it is for, how it is written, and what it runs.
+
+    Attributes
+    ----------
+    summary : str
+        One line for ``mammoroi --help``.
+    usage : str
+        What follows the subcommand's name.
+    run : callable
+        Takes the arguments after the name, returns the exit code.
+    """
+
+    summary: str
+    usage: str
+    run: Callable[[Sequence[str]], int]
+
+
+def parser_for(name: str, summary: str) -> argparse.ArgumentParser:
+    """Parser of a command whose arguments are few and plain."""
+    return argparse.ArgumentParser(prog=f"mammoroi {name}", description=summary)
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Run the whole study on a synthetic cohort of phantoms."""
+    parser = parser_for("demo", "Run the whole study on a synthetic cohort of phantoms.")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="study folder (demo)")
+    parser.add_argument("--patients", type=int, help="synthetic patients (the preset's number)")
+    given = parser.parse_args(arguments)
+    overrides = ["--out", str(given.out), "--cohort.folder", str(given.out / "cohort")]
+    if given.patients is not None:
+        overrides += ["--synthetic.n_patients", str(given.patients)]
+    return study("study", ["demo", *overrides])
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """Say what is installed, which device is there, and try every engine for a moment."""
+    parser_for("doctor", "Say what is installed and try every engine.").parse_args(arguments)
+    from .doctor import examine
+
+    all_well = True
+    for result in examine():
+        print(f"{'ok' if result.ok else 'FAILED':<8}{result.name:<14}{result.detail}", flush=True)
+        all_well = all_well and result.ok
+    print("All is well." if all_well else "Mend what FAILED above; `make setup` installs anew.")
+    return EXIT_OK if all_well else EXIT_BAD_INPUT
+
+
+def synthesize_command(arguments: Sequence[str]) -> int:
+    """Make a synthetic cohort: ``OUT`` and the fields of its configuration."""
+    from .cohort.synthetic import synthesize
+    from .cohort.synthetic_config import SyntheticConfig
+    from .configuration import load_config
+
+    out, rest = _first(arguments, "OUT", "the folder to write the cohort to")
+    config = load_config(SyntheticConfig, "mammoroi synthesize OUT", None, rest)
+    print(f"Synthetic cohort: {synthesize(config, Path(out))}")
+    return EXIT_OK
+
+
+def check(arguments: Sequence[str]) -> int:
+    """List every problem of a cohort at once: the row, what was found, what to do."""
+    parser = parser_for("check", "List every problem of a cohort at once.")
+    parser.add_argument("cohort", type=Path, help="folder with cohort.csv and patients.csv")
+    cohort: Path = parser.parse_args(arguments).cohort
+    from .cohort.check import check as find_problems
+
+    problems = find_problems(cohort)
+    for problem in problems:
+        print(f"{problem.severity:<8}{problem.case}: {problem.found} -> {problem.action}")
+    errors = sum(problem.severity == "error" for problem in problems)
+    print(f"{errors} errors, {len(problems) - errors} warnings in {cohort}")
+    return EXIT_CASES_FAILED if errors else EXIT_OK
+
+
+def study(name: str, arguments: Sequence[str]) -> int:
+    """Run the stages of a study, or the one stage that has this name."""
+    from .configuration import find_config, load_config
+    from .study import STAGE_NAMES, StudyConfig, run_study
+
+    program = f"mammoroi {name} CONFIG"
+    if "--help" in arguments or "-h" in arguments:
+        load_config(StudyConfig, program, None, ["--help"])
+    preset, rest = _first(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
+    config = load_config(StudyConfig, program, find_config(preset), rest)
+    fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
+    if name in ("study", "report"):
+        print(f"Report: {config.out / 'report.html'}")
+    if fallen_out > config.allow_failures:
+        print(
+            f"{fallen_out} cases were excluded or failed: see excluded.csv and failures.csv in "
+            f"{config.out} (--allow_failures {fallen_out} accepts them)",
+            file=sys.stderr,
+        )
+        return EXIT_CASES_FAILED
+    return EXIT_OK
+
+
+def _first(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
+    """Split off the first argument, which must be there and no option."""
+    if not arguments or arguments[0].startswith("-"):
+        raise MammoroiError(f"{name} is missing", f"give {meaning} first")
+    return arguments[0], list(arguments[1:])
+
+
+def import_command(arguments: Sequence[str]) -> int:
+    """Bring in images and masks that lie in folders, with a table that describes them."""
+    from .cohort.import_config import ImportConfig
+    from .cohort.importers import import_images
+    from .configuration import load_config
+
+    source, rest = _first(arguments, "CONFIG", "a YAML file that names folders, table and columns")
+    config = load_config(ImportConfig, "mammoroi import CONFIG", Path(source), rest)
+    print(f"Cohort: {import_images(config)}")
+    return EXIT_OK
+
+
+def infer(arguments: Sequence[str]) -> int:
+    """Predict masks, features and risks for new mammograms with the models of a study."""
+    parser = parser_for("infer", "Masks, features and risks for new mammograms.")
+    parser.add_argument("study", type=Path, help="folder of a finished study")
+    parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
+    given = parser.parse_args(arguments)
+    from .clinic.infer import infer as infer_images
+
+    failures = infer_images(given.study, given.images, given.out, spacing_mm=given.spacing_mm)
+    for failure in failures:
+        print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)
+    print(f"Results: {given.out}")
+    return EXIT_CASES_FAILED if failures else EXIT_OK
+
+
+def _stage(name: str) -> Callable[[Sequence[str]], int]:
+    return lambda arguments: study(name, arguments)
+
+
+CONFIG_USAGE = "CONFIG [--name.of.a.setting VALUE ...]"
+COMMANDS: dict[str, Command] = {
+    "demo": Command("the whole way on phantoms", "[--out demo] [--patients N]", demo),
+    "doctor": Command("what is installed, does it work", "", doctor),
+    "synthesize": Command(
+        "make a synthetic cohort", "OUT [--n_patients N ...]", synthesize_command
+    ),
+    "import": Command("bring in images, masks and a table", "CONFIG", import_command),
+    "check": Command("list every problem of a cohort", "COHORT", check),
+    "study": Command("all stages, resumable", CONFIG_USAGE, _stage("study")),
+    "accept": Command("stage 1: the cohort, checked and split", CONFIG_USAGE, _stage("accept")),
+    "train": Command("stage 2: the U-Nets", CONFIG_USAGE, _stage("train")),
+    "segment": Command("stage 3: automatic masks", CONFIG_USAGE, _stage("segment")),
+    "agree": Command("stage 4: Dice and more", CONFIG_USAGE, _stage("agree")),
+    "extract": Command("stage 5: features", CONFIG_USAGE, _stage("extract")),
+    "model": Command("stage 6: classifiers", CONFIG_USAGE, _stage("model")),
+    "compare": Command("stage 7: manual against automatic masks", CONFIG_USAGE, _stage("compare")),
+    "report": Command("stage 8: report.html", CONFIG_USAGE, _stage("report")),
+    "infer": Command(
+        "masks and risks for new mammograms",
+        "STUDY IMAGE ... --out FOLDER [--spacing_mm MM]",
+        infer,
+    ),
+}
+
+
+def help_text() -> str:
+    """Text of ``mammoroi --help``."""
+    lines = [
+        f"mammoroi {__version__}: tumour masks, radiomics and classifiers on mammograms.",
+        "",
+        "usage: mammoroi COMMAND ...      (mammoroi COMMAND --help tells more)",
+        "",
+    ]
+    lines += [f"  {name:<12}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "For research. Not a medical device."])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    import difflib
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return EXIT_OK
+    if words[0] in ("-V", "--version"):
+        print(__version__)
+        return EXIT_OK
+    if words[0] not in COMMANDS:
+        close = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        hint = f"did you mean `mammoroi {close[0]}`?" if close else "see `mammoroi --help`"
+        print(f"mammoroi: no command {words[0]!r} -> {hint}", file=sys.stderr)
+        return EXIT_USAGE
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("mammoroi").setLevel(logging.INFO)
+    try:
+        return COMMANDS[words[0]].run(words[1:])
+    except MammoroiError as error:
+        print(f"mammoroi {words[0]}: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("stopped; run the same command to go on", file=sys.stderr)
+        return 130

@@ -1,1 +1,366 @@
-"""The whole way."""
+"""The whole way: stage after stage, each skipped when nothing that it depends on has changed.
+
+A stage is ``stage(config, study_folder) -> Path``: it reads the files of the stages before it and
+writes its own. What was done stands in ``stages.json``: for each stage a key (SHA-256 of its
+settings, of mammoroi's version and of the files that it read) and the SHA-256 of what it wrote.
+A stage is skipped when both still hold and no case had failed. ``run.json`` tells how the last
+run went: versions, settings, seeds, seconds, peak memory, and cases (in = used + excluded +
+failed) of every stage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .cohort.config import CohortConfig
+from .cohort.synthetic_config import SyntheticConfig
+from .errors import MammoroiError
+from .files import read_json, sha256_file, sha256_of, write_json
+from .modeling.config import ModelingConfig
+from .radiomics.config import RadiomicsConfig
+from .reporting.config import ReportConfig
+from .resources import measured
+from .segmentation.config import SegmentationConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Everything that a study can be told.
+
+    Attributes
+    ----------
+    out : Path
+        The study folder: every result is written here.
+    cohort : CohortConfig
+        Which patients, and how they are split.
+    synthetic : SyntheticConfig or None
+        When given, this synthetic cohort is made first, in the folder that ``cohort`` names.
+    segmentation : SegmentationConfig
+        The U-Net: preparation, network, training.
+    radiomics : RadiomicsConfig
+        The features.
+    modeling : ModelingConfig
+        The classifiers, their tasks and the comparison.
+    reporting : ReportConfig
+        The report.
+    allow_failures : int
+        As many failed or excluded cases as this still end with exit code 0.
+    """
+
+    out: Path
+    cohort: CohortConfig
+    synthetic: SyntheticConfig | None = None
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    radiomics: RadiomicsConfig = field(default_factory=RadiomicsConfig)
+    modeling: ModelingConfig = field(default_factory=ModelingConfig)
+    reporting: ReportConfig = field(default_factory=ReportConfig)
+    allow_failures: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: where its function is, what it depends on, what it writes.
+
+    Attributes
+    ----------
+    name : str
+        The subcommand and the function have this name.
+    module : str
+        Module inside the package; imported only when the stage runs.
+    config : callable
+        Picks the stage's settings from the study's.
+    needs : tuple of str
+        Stages whose files it reads.
+    writes : tuple of str
+        Patterns, relative to the study folder, of what it writes.
+    """
+
+    name: str
+    module: str
+    config: Callable[[StudyConfig], Any]
+    needs: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "accept",
+        "cohort.accept",
+        lambda study: study.cohort,
+        (),
+        ("cohort.csv", "patients.csv", "cohort.json", "splits.json", "excluded.csv"),
+    ),
+    Stage(
+        "train",
+        "segmentation.train",
+        lambda study: study.segmentation,
+        ("accept",),
+        ("segmentation/fold-*/model.safetensors", "segmentation/fold-*/model.json"),
+    ),
+    Stage(
+        "segment",
+        "segmentation.predict",
+        lambda study: study.segmentation,
+        ("accept", "train"),
+        ("masks/automatic/*.png", "masks/predictions.csv", "masks/failures.csv"),
+    ),
+    Stage(
+        "agree",
+        "segmentation.agreement",
+        lambda study: study.segmentation,
+        ("accept", "segment"),
+        ("agreement.csv", "agreement_summary.csv", "overlays/*"),
+    ),
+    Stage(
+        "extract",
+        "radiomics.extract",
+        lambda study: study.radiomics,
+        ("accept", "segment"),
+        ("features/*.parquet", "features/*.json", "features/failures.csv", "features/missed.csv"),
+    ),
+    Stage(
+        "model",
+        "modeling.fit",
+        lambda study: study.modeling,
+        ("accept", "extract"),
+        ("models/targets.json", "models/*/*/*"),
+    ),
+    Stage(
+        "compare",
+        "modeling.compare",
+        lambda study: study.modeling,
+        ("accept", "extract", "model"),
+        ("comparison/*",),
+    ),
+    Stage(
+        "report",
+        "reporting.report",
+        lambda study: study.reporting,
+        ("accept", "train", "segment", "agree", "extract", "model", "compare"),
+        ("report.html", "figures/*", "tables/*"),
+    ),
+)
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def run_study(config: StudyConfig, only: str | None = None) -> int:
+    """Run all stages of a study, or one of them, and return how many cases fell out.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The settings; saved as ``config.json`` in the study folder.
+    only : str, optional
+        The name of one stage. The stages that it needs must have run.
+
+    Returns
+    -------
+    int
+        Cases that were excluded or failed, over all stages that ran or were skipped.
+
+    Raises
+    ------
+    MammoroiError
+        When a stage refuses its input as a whole, or a stage that ``only`` needs has not run.
+    """
+    out = config.out
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "config.json", config)
+    if config.synthetic is not None and only in (None, "accept"):
+        _synthesize(config.synthetic, config.cohort.folder)
+    done: dict[str, Any] = _read_or_empty(out / "stages.json")
+    run = Run(config)
+    for stage in STAGES:
+        if only is not None and stage.name != only:
+            continue
+        key = _key(stage, config, done)
+        if _is_current(stage, out, key, done.get(stage.name)):
+            logger.info("%s: unchanged, skipped", stage.name)
+            run.add({**done[stage.name]["record"], "skipped": True})
+            continue
+        logger.info("%s", stage.name)
+        function = getattr(importlib.import_module(f".{stage.module}", __package__), stage.name)
+        done.pop(stage.name, None)
+        write_json(out / "stages.json", done)
+        with measured() as usage:
+            function(stage.config(config), out)
+        record = {"stage": stage.name, **usage.as_dict(), **count_cases(stage.name, out)}
+        done[stage.name] = {"key": key, "wrote": _digest(stage, out), "record": record}
+        write_json(out / "stages.json", done)
+        run.add({**record, "skipped": False})
+    return run.fallen_out
+
+
+def _synthesize(config: SyntheticConfig, folder: Path) -> None:
+    """Make the synthetic cohort unless the folder already holds one of these settings."""
+    from .cohort.synthetic import synthesize
+
+    key = sha256_of("synthesize", __version__, config)
+    marker = folder / "synthesized.json"
+    if _read_or_empty(marker).get("key") != key:
+        logger.info("synthesize")
+        synthesize(config, folder)
+        write_json(marker, {"key": key, "config": config})
+
+
+def _read_or_empty(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = read_json(path) if path.exists() else {}
+    return content
+
+
+def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
+    """Key of a stage: its settings, the version, and what the stages before it wrote."""
+    missing = [name for name in stage.needs if name not in done]
+    if missing:
+        raise MammoroiError(
+            f"stage {stage.name!r} needs {', '.join(missing)}, not yet run in {config.out}",
+            f"run `mammoroi {missing[0]} CONFIG` first, or `mammoroi study CONFIG` for all",
+        )
+    inputs: list[Any] = [done[name]["wrote"] for name in stage.needs]
+    if stage.name == "accept":
+        inputs.append(_cohort_files(config.cohort.folder))
+    return sha256_of(stage.name, __version__, stage.config(config), inputs)
+
+
+def _cohort_files(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of every file below a cohort folder or named by its table."""
+    from .cohort.cohort import load_cohort
+
+    cohort = load_cohort(folder)
+    files = [folder / name for name in ("cohort.csv", "patients.csv", "cohort.json")]
+    for column in ("image", "mask", "mask_reader2"):
+        if column in cohort.images:
+            files += [cohort.path(value) for value in cohort.images[column].dropna()]
+    return [
+        (path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(set(files))
+        if path.is_file()
+    ]
+
+
+def _digest(stage: Stage, out: Path) -> str:
+    """SHA-256 of the names and contents of everything that a stage wrote."""
+    return sha256_of(
+        [
+            (path.relative_to(out).as_posix(), sha256_file(path))
+            for path in sorted({path for pattern in stage.writes for path in out.glob(pattern)})
+            if path.is_file()
+        ]
+    )
+
+
+def _is_current(stage: Stage, out: Path, key: str, entry: dict[str, Any] | None) -> bool:
+    """Tell whether a stage may be skipped: same key, same files, and no failed case to retry."""
+    return (
+        entry is not None
+        and entry["key"] == key
+        and not entry["record"]["failed"]
+        and entry["wrote"] == _digest(stage, out)
+    )
+
+
+def count_cases(stage: str, out: Path) -> dict[str, int]:
+    """Cases of a stage: ``cases_in = used + excluded + missed + failed``.
+
+    A case is an image; in ``extract`` it is an image with one source of its mask. ``missed``
+    counts automatic masks without any pixel: results, not failures.
+    """
+    from .files import read_csv
+
+    def rows(name: str) -> int:
+        path = out / name
+        return len(read_csv(path)) if path.exists() else 0
+
+    used = excluded = missed = failed = 0
+    if stage == "accept":
+        cohort = read_json(out / "cohort.json")
+        used = cohort["n_images_used"]
+        excluded = cohort["n_images_in"] - used
+    elif stage == "segment":
+        used, failed = rows("masks/predictions.csv"), rows("masks/failures.csv")
+    elif stage == "extract":
+        import pyarrow.parquet as parquet
+
+        tables = (out / "features").glob("*.parquet")
+        used = sum(parquet.read_metadata(table).num_rows for table in tables)
+        missed, failed = rows("features/missed.csv"), rows("features/failures.csv")
+    else:
+        used = rows("cohort.csv")
+    return {
+        "cases_in": used + excluded + missed + failed,
+        "used": used,
+        "excluded": excluded,
+        "missed": missed,
+        "failed": failed,
+    }
+
+
+class Run:
+    """The record of one run, written to ``run.json`` after every stage."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self._config = config
+        self._stages: list[dict[str, Any]] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Add a stage's record and write the file."""
+        self._stages.append(record)
+        config = self._config
+        write_json(
+            config.out / "run.json",
+            {
+                "mammoroi": __version__,
+                "python": platform.python_version(),
+                "system": f"{platform.system()} {platform.machine()}",
+                "versions": versions(),
+                "seeds": {
+                    "cohort": config.cohort.seed,
+                    "segmentation": config.segmentation.seed,
+                    "modeling": config.modeling.seed,
+                },
+                "config": config,
+                "stages": self._stages,
+            },
+        )
+
+    @property
+    def fallen_out(self) -> int:
+        """Cases excluded or failed so far."""
+        return sum(stage["excluded"] + stage["failed"] for stage in self._stages)
+
+
+LIBRARIES = (
+    "torch",
+    "lightning",
+    "monai",
+    "segmentation-models-pytorch",
+    "pyradiomics-bhklab",
+    "SimpleITK",
+    "pydicom",
+    "scikit-learn",
+    "imbalanced-learn",
+    "numpy",
+    "pandas",
+)
+
+
+def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
+    """Installed version of each library; ``"not installed"`` where it is missing."""
+    from importlib import metadata
+
+    found = {}
+    for library in libraries:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            found[library] = "not installed"
+    return found

@@ -1,0 +1,72 @@
+"""Time and memory of a stage, its worker processes included."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+INTERVAL_S = 0.5
+
+
+@dataclass
+class Usage:
+    """What a block of code used.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time.
+    peak_memory_mb : float
+        Largest sum of the proportional share of memory (MiB) of this process and its workers,
+        sampled twice a second.
+    """
+
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """Rounded values under the names of ``run.json``."""
+        return {
+            "seconds": round(self.seconds, 2),
+            "peak_memory_mb": round(self.peak_memory_mb, 1),
+        }
+
+
+def memory_mb() -> float:
+    """Memory (MiB) of this process and its descendants; shared pages are counted once."""
+    here = psutil.Process()
+    total = 0
+    for process in [here, *here.children(recursive=True)]:
+        try:
+            memory = process.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
+        except psutil.Error:
+            continue
+    return total / 2**20
+
+
+@contextmanager
+def measured() -> Iterator[Usage]:
+    """Measure a block; the yielded :class:`Usage` is filled in when the block ends."""
+    usage = Usage()
+    stop = threading.Event()
+
+    def sample() -> None:
+        while not stop.is_set():
+            usage.peak_memory_mb = max(usage.peak_memory_mb, memory_mb())
+            stop.wait(INTERVAL_S)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    start = time.perf_counter()
+    sampler.start()
+    try:
+        yield usage
+    finally:
+        usage.seconds = time.perf_counter() - start
+        stop.set()
+        sampler.join()

@@ -117,7 +117,8 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
+        table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
+        return table
     except FileNotFoundError:
         raise MammoroiError(f"{path} does not exist", "run the stage that writes it") from None
     except (UnicodeDecodeError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""The room `imaging`."""
+"""One mammogram, one mask: pixels, spacing, view and side, whatever file they come in."""

@@ -1,0 +1,182 @@
+"""Masks of lesions: PNG, TIFF, NIfTI or DICOM SEG in, on the mammogram's grid; PNG out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MammoroiError
+from ..files import atomic
+from .dicom import decoded_pixels, open_dicom
+from .formats import Format, identify
+from .raster import lossy_mask, read_nifti, read_raster
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_SHOWN_LABELS = 12
+
+
+def read_mask(
+    path: Path | str, shape: tuple[int, int], label: int | None = None
+) -> NDArray[np.bool_]:
+    """Read a mask and check that it lies on the mammogram's grid.
+
+    Parameters
+    ----------
+    path : Path | str
+        PNG, TIFF, NIfTI or DICOM SEG. A palette PNG is read by its indices.
+    shape : tuple[int, int]
+        (rows, columns) of the mammogram.
+    label : int | None
+        The value (in DICOM SEG: the segment number) that is the lesion; ``None`` takes every
+        non-zero pixel (every segment).
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        (rows, columns), true inside the lesion; all false when the mask is empty and no label
+        is asked for.
+
+    Raises
+    ------
+    MammoroiError
+        When the file is missing or damaged, of a lossy kind, on another grid, holds fractions, or
+        lacks the label.
+    """
+    path = Path(path)
+    if label is not None and label <= 0:
+        raise MammoroiError(
+            f"the label {label} is asked of {path}", "0 is the background: declare a label above 0"
+        )
+    kind = identify(path)
+    if kind is Format.JPEG:
+        raise lossy_mask(path)
+    if kind is Format.DICOM:
+        return _read_segmentation(path, shape, label)
+    labels: NDArray[Any]
+    if kind is Format.NIFTI:
+        labels, _ = read_nifti(path)
+    else:
+        labels = read_raster(path, labels=True)
+    _check_grid(path, labels.shape, shape)
+    found = np.unique(labels)
+    if np.issubdtype(labels.dtype, np.floating) and (found != np.rint(found)).any():
+        raise MammoroiError(
+            f"{path} holds fractions ({found[0]:.4g} to {found[-1]:.4g}), not labels",
+            "save the mask with whole numbers; threshold a probability map first",
+        )
+    if label is None:
+        return np.asarray(labels != 0)
+    if label not in found:
+        raise _missing_label(path, label, [f"{value:g}" for value in found if value != 0])
+    return np.asarray(labels == label)
+
+
+def _check_grid(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:
+    if tuple(found) == tuple(shape):
+        return
+    hint = "draw the mask on this mammogram, or give the mammogram that it was drawn on"
+    if tuple(found) == tuple(shape)[::-1]:
+        hint = "rows and columns are exchanged: transpose the mask; a NIfTI's first axis is columns"
+    raise MammoroiError(
+        f"{path} has {found[0]} rows x {found[1]} columns, its mammogram {shape[0]} x {shape[1]}",
+        hint,
+    )
+
+
+def _missing_label(path: Path, label: int, found: list[str]) -> MammoroiError:
+    shown = ", ".join(found[:_SHOWN_LABELS]) + (", ..." if len(found) > _SHOWN_LABELS else "")
+    return MammoroiError(
+        f"{path} has no label {label}; it has {shown or 'none: it is empty'}",
+        "correct mask_label in cohort.csv, or leave it empty to take every non-zero pixel",
+    )
+
+
+def _segment_of(dataset: Dataset, frame: int) -> int:
+    """The segment number of a frame (0-based), from its own or the shared functional groups."""
+    for groups in (
+        dataset.PerFrameFunctionalGroupsSequence[frame],
+        *dataset.get("SharedFunctionalGroupsSequence", ()),
+    ):
+        for item in groups.get("SegmentIdentificationSequence") or ():
+            return int(item.ReferencedSegmentNumber)
+    raise KeyError("ReferencedSegmentNumber")
+
+
+def _source_images(dataset: Dataset) -> set[str]:
+    """SOP Instance UIDs of the images from which the frames were derived."""
+    return {
+        str(source.ReferencedSOPInstanceUID)
+        for groups in dataset.get("PerFrameFunctionalGroupsSequence", ())
+        for derivation in groups.get("DerivationImageSequence") or ()
+        for source in derivation.get("SourceImageSequence") or ()
+    }
+
+
+def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) -> NDArray[np.bool_]:
+    """A DICOM Segmentation of one mammogram; a fractional one is cut at one half."""
+    dataset = open_dicom(path)
+    if dataset.get("Modality") != "SEG":
+        raise MammoroiError(
+            f"{path} is a DICOM object of modality {dataset.get('Modality')}, not a segmentation",
+            "give a DICOM SEG, PNG, TIFF or NIfTI mask",
+        )
+    if len(_source_images(dataset)) > 1:
+        raise MammoroiError(
+            f"{path} segments {len(_source_images(dataset))} images",
+            "export one segmentation object per mammogram",
+        )
+    frames = decoded_pixels(path, dataset)
+    frames = frames[np.newaxis] if frames.ndim == 2 else frames
+    _check_grid(path, frames.shape[1:], shape)
+    segments = {
+        int(item.SegmentNumber): str(item.get("SegmentLabel", ""))
+        for item in dataset.get("SegmentSequence", ())
+    }
+    if label is not None and label not in segments:
+        named = [f"{number} ({name})" for number, name in segments.items()]
+        raise _missing_label(path, label, named)
+    if dataset.SegmentationType == "LABELMAP":
+        chosen = frames != 0 if label is None else frames == label
+        return np.asarray(chosen.any(axis=0))
+    threshold = 0.5
+    if dataset.SegmentationType == "FRACTIONAL":
+        threshold = int(dataset.MaximumFractionalValue) / 2
+    try:
+        wanted = [label is None or _segment_of(dataset, i) == label for i in range(len(frames))]
+    except (AttributeError, KeyError, IndexError):
+        raise MammoroiError(
+            f"{path} does not say which frame belongs to which segment",
+            "export the segmentation again",
+        ) from None
+    return np.asarray((frames[np.array(wanted)] >= threshold).any(axis=0))
+
+
+def write_mask(path: Path | str, mask: NDArray[Any]) -> Path:
+    """Write a mask as an 8-bit grey PNG, 0 outside and 255 inside, and return its path.
+
+    Parameters
+    ----------
+    mask : NDArray
+        (rows, columns), boolean.
+
+    Raises
+    ------
+    MammoroiError
+        When the array is not two-dimensional and boolean.
+    """
+    import PIL.Image
+
+    path = Path(path)
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise MammoroiError(
+            f"the mask for {path} is a {mask.dtype} array of shape {mask.shape}",
+            "pass a boolean array of rows x columns",
+        )
+    with atomic(path) as temporary:
+        PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(temporary, format="PNG")
+    return path

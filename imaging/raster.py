@@ -1,0 +1,149 @@
+"""PNG, JPEG, TIFF and NIfTI: one grey image each, as an array.
+
+What these files say about size: the print resolution in PNG, JPEG and TIFF is not a measurement
+and is not used. A NIfTI header's voxel size is, unless it is exactly 1 x 1, which is what every
+writer puts there when it knows nothing.
+
+How a NIfTI slice lies: its first axis is the column and its second the row, as SimpleITK, ITK-SNAP
+and 3D Slicer write an image whose rows run downwards. Its orientation matrix is not applied: a
+projection has no place in the patient, and image and mask then agree with what was written.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MammoroiError
+from .mammogram import Spacing
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+    from PIL.Image import Image
+
+_DAMAGED = "copy or export it again; it may have been cut short"
+_WHITE_IS_ZERO = 0
+_PHOTOMETRIC_TAG = 262
+
+
+def _sitk_read(path: Path) -> sitk.Image:
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError:
+        raise MammoroiError(f"{path} cannot be decoded", _DAMAGED) from None
+
+
+def read_nifti(path: Path) -> tuple[NDArray[Any], Spacing | None]:
+    """Read a NIfTI file of one slice: (rows, columns) and its spacing, if it knows one.
+
+    Raises
+    ------
+    MammoroiError
+        When it is damaged, has several slices or several channels.
+    """
+    import SimpleITK as sitk
+
+    image = _sitk_read(path)
+    size = image.GetSize()
+    if any(length != 1 for length in size[2:]) or image.GetNumberOfComponentsPerPixel() != 1:
+        shape = " x ".join(str(length) for length in size)
+        raise MammoroiError(
+            f"{path} is a volume of {shape}, {image.GetNumberOfComponentsPerPixel()} channel(s)",
+            "give one slice with one channel; its third axis must have the length 1",
+        )
+    column_mm, row_mm = image.GetSpacing()[:2]
+    array = sitk.GetArrayFromImage(image).reshape(size[1], size[0])
+    if (row_mm, column_mm) == (1.0, 1.0):
+        return array, None
+    return array, Spacing(row_mm, column_mm, "the NIfTI header (pixdim)")
+
+
+def _grey(path: Path, array: NDArray[Any], has_alpha: bool) -> NDArray[Any]:
+    """Reduce equal colour channels and an opaque alpha channel to one channel."""
+    if array.ndim == 2:
+        return array
+    colour = array[..., :-1] if has_alpha else array
+    if has_alpha and (array[..., -1] != array[..., -1].max()).any():
+        raise MammoroiError(
+            f"{path} is partly transparent", "save it as one grey channel without transparency"
+        )
+    if (colour != colour[..., :1]).any():
+        raise MammoroiError(
+            f"{path} is a colour image (its channels differ)",
+            "give the grey original, not a screenshot, a colour map or an annotated copy",
+        )
+    return colour[..., 0]
+
+
+def _pixels(path: Path, image: Image) -> NDArray[Any]:
+    """The pixels of an opened image, at their full depth."""
+    coding = str(getattr(image, "tile", ""))
+    if image.mode in ("RGB", "RGBA") and "16" in coding:
+        # Pillow cuts 16-bit colour down to 8 bits; SimpleITK keeps it.
+        import SimpleITK as sitk
+
+        return _grey(path, sitk.GetArrayFromImage(_sitk_read(path)), image.mode == "RGBA")
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    if image.format == "TIFF" and image.mode.startswith("I;16"):
+        tags = getattr(image, "tag_v2", {})
+        if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:  # Pillow inverts these at 8 bits only
+            array = 0xFFFF - array
+    return _grey(path, array, image.mode in ("LA", "RGBA", "PA"))
+
+
+def lossy_mask(path: Path) -> MammoroiError:
+    """The refusal of a mask whose coding is lossy."""
+    return MammoroiError(
+        f"{path} is a JPEG mask, whose lossy coding moves the lesion's edge",
+        "save the mask as PNG, TIFF without JPEG, NIfTI or DICOM SEG",
+    )
+
+
+def read_raster(path: Path, *, labels: bool = False) -> NDArray[Any]:
+    """Read a PNG, JPEG or TIFF file of one grey image at its own depth.
+
+    Parameters
+    ----------
+    labels : bool
+        The image holds labels: a palette image gives its indices, not its colours, and a TIFF
+        with JPEG compression is refused.
+
+    Returns
+    -------
+    NDArray
+        (rows, columns): bool, uint8, uint16, int32 or float32.
+
+    Raises
+    ------
+    MammoroiError
+        When it is damaged, has several pages, is colour or partly transparent.
+    """
+    import PIL.Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with PIL.Image.open(path) as image:
+                pages = getattr(image, "n_frames", 1)
+                if pages != 1:
+                    raise MammoroiError(f"{path} holds {pages} pages", "give one image per file")
+                if labels and "jpeg" in str(image.info.get("compression", "")):
+                    raise lossy_mask(path)
+                if image.mode == "P" and not labels:
+                    return _pixels(path, image.convert("RGB"))
+                return _pixels(path, image)
+    except (EOFError, OSError, SyntaxError, TypeError, ValueError) as error:
+        raise MammoroiError(f"{path} cannot be decoded ({error})", _DAMAGED) from None
+    except PIL.Image.DecompressionBombError:
+        raise MammoroiError(
+            f"{path} claims an implausible number of pixels", "give the mammogram itself"
+        ) from None

@@ -1,0 +1,115 @@
+"""The one door through which a mammogram comes in, whatever file it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MammoroiError
+from .dicom import intent_of, open_mammogram, stored_values
+from .formats import Format, identify
+from .mammogram import Mammogram, Spacing
+from .raster import read_nifti, read_raster
+from .spacing import agreed_spacing, dicom_spacing, manifest_spacing
+from .transform import attenuation, displayed
+from .view import laterality_of, view_of
+
+_STRETCH = (0.5, 99.5)
+"""Percentiles shown as black and white where the file does not say how to show itself."""
+
+
+def read_mammogram(
+    path: Path | str, *, spacing_mm: float | None = None, spacing_source: str = "measured"
+) -> Mammogram:
+    """Read a mammogram for computing: DICOM, PNG, JPEG, TIFF or NIfTI.
+
+    Parameters
+    ----------
+    path : Path | str
+        The file; its kind is told by its content.
+    spacing_mm : float | None
+        The manifest's value in mm per pixel; used when the file states none. ``None`` or NaN
+        when the manifest is silent.
+    spacing_source : str
+        ``"measured"`` or ``"estimated"``: how the manifest's value came about.
+
+    Raises
+    ------
+    MammoroiError
+        When the file is missing, damaged or no single grey mammogram, or when its spacing differs
+        from the manifest's by more than 1 %.
+    """
+    path = Path(path)
+    manifest = manifest_spacing(spacing_mm, spacing_source)
+    kind = identify(path)
+    if kind is Format.DICOM:
+        dataset = open_mammogram(path)
+        return Mammogram(
+            pixels=attenuation(dataset, stored_values(path, dataset)),
+            spacing=agreed_spacing(path, dicom_spacing(dataset), manifest),
+            laterality=laterality_of(dataset),
+            view=view_of(dataset),
+            intent=intent_of(dataset),
+            bits_stored=int(dataset.BitsStored),
+            source=path,
+        )
+    array, stated = _plain_image(path, kind)
+    return Mammogram(
+        pixels=array.astype(np.float32),
+        spacing=agreed_spacing(path, stated, manifest),
+        laterality=None,
+        view=None,
+        intent=None,
+        bits_stored=8 * array.itemsize if np.issubdtype(array.dtype, np.integer) else None,
+        source=path,
+    )
+
+
+def _plain_image(path: Path, kind: Format) -> tuple[NDArray[np.generic], Spacing | None]:
+    """A file that is not DICOM: its array and the spacing it states."""
+    array, stated = read_nifti(path) if kind is Format.NIFTI else (read_raster(path), None)
+    if array.dtype == bool:
+        raise MammoroiError(
+            f"{path} has one bit per pixel", "give the mammogram; this looks like a mask"
+        )
+    if not np.isfinite(array).all():
+        raise MammoroiError(
+            f"{path} holds values that are not numbers (NaN or infinite)",
+            "export it again; pixels without a value should be 0",
+        )
+    return array, stated
+
+
+def read_display(path: Path | str) -> NDArray[np.uint8]:
+    """Read a mammogram for showing: (rows, columns), 0 (black) to 255 (white).
+
+    DICOM is shown by its own VOI LUT or window (the first); an 8-bit picture as it is; anything
+    else is stretched between its 0.5th and 99.5th percentile. Never compute with the result.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`read_mammogram`.
+    """
+    path = Path(path)
+    kind = identify(path)
+    if kind is Format.DICOM:
+        dataset = open_mammogram(path)
+        stored = stored_values(path, dataset)
+        shown = displayed(dataset, stored)
+        if shown is None:
+            shown = _stretched(attenuation(dataset, stored))
+    else:
+        array, _ = _plain_image(path, kind)
+        if array.dtype == np.uint8:
+            return array.astype(np.uint8)
+        shown = _stretched(array.astype(np.float32))
+    return np.rint(shown * 255).astype(np.uint8)
+
+
+def _stretched(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+    low, high = np.percentile(pixels[::4, ::4], _STRETCH)  # a sixteenth of the pixels is enough
+    scaled: NDArray[np.float64] = (pixels.astype(np.float64) - low) / max(high - low, 1e-12)
+    return scaled.clip(0, 1)

@@ -1,0 +1,128 @@
+"""Pixel spacing in the breast, and where it came from.
+
+A projection image is magnified: the detector's pitch (Imager Pixel Spacing) is coarser than the
+spacing in the breast. The order of trust is that of DICOM PS3.3, 10.7.1.3:
+
+1. Pixel Spacing, when it was calibrated, stands alone, or differs from Imager Pixel Spacing;
+2. Imager Pixel Spacing / Estimated Radiographic Magnification Factor;
+3. Imager Pixel Spacing / (Distance Source to Detector / Distance Source to Patient);
+4. Imager Pixel Spacing as it is (in the plane of the detector);
+5. what the manifest states; 6. nothing.
+
+An attribute that cannot be true (zero, negative, a magnification below 1) counts as absent.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MammoroiError
+from .mammogram import Spacing
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 0.01
+"""A manifest value may differ from the file's by this fraction."""
+
+_SAME = 1e-6
+_SOURCES = ("measured", "estimated")
+
+
+def _number(value: object) -> float | None:
+    """A positive, finite number, or ``None``."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
+    """(between rows, between columns) in mm, or ``None`` when absent or impossible."""
+    value = dataset.get(keyword)
+    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+        return None
+    row, column = _number(value[0]), _number(value[1])
+    return None if row is None or column is None else (row, column)
+
+
+def _magnification(dataset: Dataset) -> tuple[float, str] | None:
+    """The factor by which the detector's image is larger than the breast, and its source."""
+    factor = _number(dataset.get("EstimatedRadiographicMagnificationFactor"))
+    if factor is not None and factor >= 1:
+        return factor, "Estimated Radiographic Magnification Factor (0018,1114)"
+    detector = _number(dataset.get("DistanceSourceToDetector"))
+    patient = _number(dataset.get("DistanceSourceToPatient"))
+    if detector is not None and patient is not None and detector >= patient:
+        return (
+            detector / patient,
+            "(Distance Source to Detector (0018,1110) / Distance Source to Patient (0018,1111))",
+        )
+    return None
+
+
+def dicom_spacing(dataset: Dataset) -> Spacing | None:
+    """Apply rules 1 to 4 to a DICOM data set; ``None`` when it states no spacing."""
+    spacing = _pair(dataset, "PixelSpacing")
+    imager = _pair(dataset, "ImagerPixelSpacing")
+    calibration = str(dataset.get("PixelSpacingCalibrationType") or "").strip().upper()
+    if spacing is not None:
+        name = "Pixel Spacing (0028,0030)"
+        if calibration in ("GEOMETRY", "FIDUCIAL"):
+            return Spacing(*spacing, f"{name}, calibrated by {calibration.lower()}")
+        if imager is None:
+            return Spacing(*spacing, f"{name}, calibration not stated")
+        if any(abs(s - i) > _SAME * i for s, i in zip(spacing, imager, strict=True)):
+            return Spacing(*spacing, f"{name}, differs from Imager Pixel Spacing (0018,1164)")
+    if imager is None:
+        return None
+    name = "Imager Pixel Spacing (0018,1164)"
+    magnification = _magnification(dataset)
+    if magnification is None:
+        return Spacing(*imager, f"{name}, in the plane of the detector")
+    factor, source = magnification
+    return Spacing(imager[0] / factor, imager[1] / factor, f"{name} / {source}")
+
+
+def manifest_spacing(spacing_mm: float | None, spacing_source: str) -> Spacing | None:
+    """The manifest's square spacing; ``None`` when its cell is empty (``None`` or NaN).
+
+    Raises
+    ------
+    MammoroiError
+        When the value is not positive or its source is neither measured nor estimated.
+    """
+    if spacing_source not in _SOURCES:
+        raise MammoroiError(
+            f"spacing_source is {spacing_source!r}",
+            "write measured or estimated (an empty cell means measured)",
+        )
+    if spacing_mm is None or math.isnan(spacing_mm):
+        return None
+    return Spacing(spacing_mm, spacing_mm, f"the manifest (column spacing_mm, {spacing_source})")
+
+
+def agreed_spacing(path: Path, stated: Spacing | None, manifest: Spacing | None) -> Spacing | None:
+    """The file's own spacing, or else the manifest's.
+
+    Raises
+    ------
+    MammoroiError
+        When both exist and differ by more than :data:`TOLERANCE`.
+    """
+    if stated is None or manifest is None:
+        return stated if stated is not None else manifest
+    pairs = ((stated.row_mm, manifest.row_mm), (stated.column_mm, manifest.column_mm))
+    if any(abs(ours - theirs) > TOLERANCE * ours for ours, theirs in pairs):
+        raise MammoroiError(
+            f"{path} states a pixel spacing of {stated}, but the manifest says "
+            f"{manifest.row_mm:.6g} mm",
+            "leave spacing_mm empty to use the file's own value, or correct the wrong one",
+        )
+    return stated

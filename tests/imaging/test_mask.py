@@ -1,0 +1,186 @@
+"""Masks in every form give the same region, and unusable ones are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import PIL.Image
+import pydicom
+import pytest
+import SimpleITK as sitk
+from mammoroi.errors import MammoroiError
+from mammoroi.imaging.mask import read_mask, write_mask
+from pydicom.sr.codedict import codes
+
+SHAPE = (48, 40)
+
+
+@pytest.fixture
+def region() -> np.ndarray:
+    """An L with one marked corner."""
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[10:30, 5:9] = mask[26:30, 5:20] = True
+    mask[0, 0] = True
+    return mask
+
+
+@pytest.fixture
+def write_seg(write_mg, phantom, tmp_path):
+    """Writes the masks, (n, rows, columns), as the segments 1..n of one object by highdicom."""
+
+    def write(masks: np.ndarray, kind: str = "BINARY") -> Path:
+        segmentation = hd.seg.Segmentation(
+            source_images=[write_mg.dataset(phantom)],
+            pixel_array=masks,
+            segmentation_type=kind,
+            segment_descriptions=[
+                hd.seg.SegmentDescription(
+                    segment_number=number,
+                    segment_label=f"lesion {number}",
+                    segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+                    segmented_property_type=codes.SCT.Lesion,
+                    algorithm_type="MANUAL",
+                )
+                for number in range(1, masks.shape[-1] + 1)
+            ],
+            series_instance_uid=hd.UID(),
+            series_number=2,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer="tests",
+            manufacturer_model_name="tests",
+            software_versions="0",
+            device_serial_number="0",
+        )
+        segmentation.save_as(tmp_path / "seg.dcm")
+        return tmp_path / "seg.dcm"
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["mask.png", "mask.tif", "mask.nii.gz"])
+@pytest.mark.parametrize(("value", "label"), [(1, None), (255, None), (2, 2)])
+def test_raster_and_nifti(tmp_path, region, name, value, label):
+    labels = region.astype(np.uint8) * value
+    if label is not None:
+        labels[40:45, 30:35] = 7  # another label, not asked for
+    if name.endswith("nii.gz"):
+        sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / name))
+    else:
+        PIL.Image.fromarray(labels).save(tmp_path / name)
+    np.testing.assert_array_equal(read_mask(tmp_path / name, SHAPE, label), region)
+
+
+def test_one_bit_and_palette_png(tmp_path, region):
+    PIL.Image.fromarray(region).save(tmp_path / "bit.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "bit.png", SHAPE), region)
+    palette = PIL.Image.fromarray(region.astype(np.uint8) * 3)
+    palette.putpalette([255, 255, 255] * 3 + [0, 0, 0])  # white background, index 0
+    palette.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "palette.png", SHAPE, 3), region)
+
+
+def test_written_mask_is_read_back_and_is_an_ordinary_picture(tmp_path, region):
+    path = write_mask(tmp_path / "masks" / "a.png", region)
+    np.testing.assert_array_equal(read_mask(path, SHAPE), region)
+    assert set(np.unique(PIL.Image.open(path))) == {0, 255}
+    assert [file.name for file in path.parent.iterdir()] == ["a.png"]
+
+
+def test_an_empty_mask_is_a_result(tmp_path):
+    path = write_mask(tmp_path / "empty.png", np.zeros(SHAPE, dtype=bool))
+    assert not read_mask(path, SHAPE).any()
+
+
+def test_seg_round_trip(write_seg, region):
+    path = write_seg(region[None, ..., None])
+    np.testing.assert_array_equal(read_mask(path, SHAPE), region)
+    np.testing.assert_array_equal(read_mask(path, SHAPE, 1), region)
+
+
+def test_seg_with_two_segments(write_seg, region):
+    other = np.roll(region, 12, axis=1)
+    path = write_seg(np.stack([region, other], axis=-1)[None])
+    np.testing.assert_array_equal(read_mask(path, SHAPE), region | other)
+    np.testing.assert_array_equal(read_mask(path, SHAPE, 2), other)
+    with pytest.raises(MammoroiError, match=r"no label 3; it has 1 \(lesion 1\), 2 \(lesion 2\)"):
+        read_mask(path, SHAPE, 3)
+
+
+def test_fractional_seg_is_cut_at_one_half(write_seg, region):
+    probability = np.where(region, 0.7, 0.3).astype(np.float32)
+    path = write_seg(probability[None, ..., None], "FRACTIONAL")
+    np.testing.assert_array_equal(read_mask(path, SHAPE), region)
+
+
+def test_labelmap_seg(write_seg, region):
+    other = np.roll(region, 12, axis=1) & ~region
+    path = write_seg(np.stack([region, other], axis=-1)[None], "LABELMAP")
+    np.testing.assert_array_equal(read_mask(path, SHAPE), region | other)
+    np.testing.assert_array_equal(read_mask(path, SHAPE, 2), other)
+
+
+def test_seg_of_two_images_is_refused(write_seg, region):
+    path = write_seg(np.stack([region, region], axis=-1)[None])
+    segmentation = pydicom.dcmread(path)
+    frame = segmentation.PerFrameFunctionalGroupsSequence[1]
+    source = frame.DerivationImageSequence[0].SourceImageSequence[0]
+    source.ReferencedSOPInstanceUID = hd.UID()
+    segmentation.save_as(path)
+    with pytest.raises(MammoroiError, match="segments 2 images -> export one segmentation object"):
+        read_mask(path, SHAPE)
+
+
+def test_a_mammogram_is_no_mask(write_mg, phantom):
+    with pytest.raises(MammoroiError, match="modality MG, not a segmentation"):
+        read_mask(write_mg(phantom), SHAPE)
+
+
+@pytest.mark.parametrize("name", ["mask.jpg", "mask.tif"])
+def test_jpeg_is_refused(tmp_path, region, name):
+    picture = PIL.Image.fromarray(region.astype(np.uint8) * 255)
+    picture.save(tmp_path / name, compression="jpeg")
+    with pytest.raises(MammoroiError, match="moves the lesion's edge -> save the mask as PNG"):
+        read_mask(tmp_path / name, SHAPE)
+
+
+def test_other_grid_is_refused_with_both_sizes(tmp_path, write_seg, region):
+    path = write_mask(tmp_path / "a.png", region)
+    with pytest.raises(MammoroiError, match="48 rows x 40 columns, its mammogram 50 x 40"):
+        read_mask(path, (50, 40))
+    with pytest.raises(MammoroiError, match="40 x 48 -> rows and columns are exchanged"):
+        read_mask(path, (40, 48))
+    with pytest.raises(MammoroiError, match="48 rows x 40 columns, its mammogram 48 x 41"):
+        read_mask(write_seg(region[None, ..., None]), (48, 41))
+
+
+@pytest.mark.parametrize(
+    ("values", "label", "message"),
+    [
+        ([0, 1, 4], 2, "has no label 2; it has 1, 4 -> correct mask_label"),
+        ([0], 1, "has no label 1; it has none: it is empty"),
+        ([0, 1], 0, "0 is the background"),
+        ([0, 0.25, 1], None, "holds fractions .0 to 1., not labels"),
+    ],
+)
+def test_labels(tmp_path, values, label, message):
+    labels = np.resize(np.array(values, dtype=np.float32), SHAPE)
+    sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / "mask.nii"))
+    with pytest.raises(MammoroiError, match=message):
+        read_mask(tmp_path / "mask.nii", SHAPE, label)
+
+
+def test_colour_mask_is_refused(tmp_path):
+    colour = np.zeros((*SHAPE, 3), dtype=np.uint8)
+    colour[5, 5] = (255, 0, 0)
+    PIL.Image.fromarray(colour).save(tmp_path / "mask.png")
+    with pytest.raises(MammoroiError, match="its channels differ"):
+        read_mask(tmp_path / "mask.png", SHAPE)
+
+
+def test_only_boolean_arrays_are_written(tmp_path):
+    with pytest.raises(MammoroiError, match="pass a boolean array"):
+        write_mask(tmp_path / "a.png", np.zeros(SHAPE))
+    assert not (tmp_path / "a.png").exists()

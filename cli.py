@@ -72,10 +72,10 @@ def synthesize_command(arguments: Sequence[str]) -> int:
     """Make a synthetic cohort: ``OUT`` and the fields of its configuration."""
     from .cohort.synthetic import synthesize
     from .cohort.synthetic_config import SyntheticConfig
-    from .configuration import load_config
+    from .configuration import configured
 
     out, rest = _first(arguments, "OUT", "the folder to write the cohort to")
-    config = load_config(SyntheticConfig, "mammoroi synthesize OUT", None, rest)
+    config = configured(SyntheticConfig, "mammoroi synthesize OUT", None, rest)
     print(f"Synthetic cohort: {synthesize(config, Path(out))}")
     return EXIT_OK
 
@@ -97,14 +97,14 @@ def check(arguments: Sequence[str]) -> int:
 
 def study(name: str, arguments: Sequence[str]) -> int:
     """Run the stages of a study, or the one stage that has this name."""
-    from .configuration import find_config, load_config
+    from .configuration import configured, find_config
     from .study import STAGE_NAMES, StudyConfig, run_study
 
     program = f"mammoroi {name} CONFIG"
     if "--help" in arguments or "-h" in arguments:
-        load_config(StudyConfig, program, None, ["--help"])
+        configured(StudyConfig, program, None, ["--help"])
     preset, rest = _first(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
-    config = load_config(StudyConfig, program, find_config(preset), rest)
+    config = configured(StudyConfig, program, find_config(preset), rest)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
     if name in ("study", "report"):
         print(f"Report: {config.out / 'report.html'}")
@@ -127,13 +127,15 @@ def _first(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list
 
 def import_command(arguments: Sequence[str]) -> int:
     """Bring in images and masks that lie in folders, with a table that describes them."""
-    from .cohort.import_config import ImportConfig
     from .cohort.importers import import_images
-    from .configuration import load_config
+    from .configuration import configured, find_config
 
-    source, rest = _first(arguments, "CONFIG", "a YAML file that names folders, table and columns")
-    config = load_config(ImportConfig, "mammoroi import CONFIG", Path(source), rest)
-    print(f"Cohort: {import_images(config)}")
+    program = "mammoroi import CONFIG"
+    if "--help" in arguments or "-h" in arguments:
+        configured(import_images, program, None, ["--help"])
+    preset, rest = _first(arguments, "CONFIG", "a YAML file that names folders, table and columns")
+    cohort = configured(import_images, program, find_config(preset), rest)
+    print(f"Cohort: {cohort}")
     return EXIT_OK
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from .errors import MammoroiError
 
-Config = TypeVar("Config")
+Result = TypeVar("Result")
 
 
 def find_config(name: str) -> Path:
@@ -41,21 +42,21 @@ def find_config(name: str) -> Path:
     )
 
 
-def load_config(
-    cls: type[Config], program: str, file: Path | None, overrides: Sequence[str]
-) -> Config:
-    """Read ``file`` into the data class ``cls`` and apply command-line ``overrides``.
+def configured(
+    target: Callable[..., Result], program: str, file: Path | None, overrides: Sequence[str]
+) -> Result:
+    """Call ``target`` with the settings of ``file`` and of the command line.
 
     Parameters
     ----------
-    cls : type
-        A frozen data class whose fields may be data classes themselves.
+    target : callable
+        A frozen data class, whose fields may be data classes themselves, or a function.
     program : str
         The command as the user typed it, for the help text.
     file : Path or None
         YAML; None takes the defaults.
     overrides : sequence of str
-        Arguments such as ``["--modeling.seed", "3"]``; ``--help`` prints the fields and exits.
+        Arguments such as ``["--modeling.seed", "3"]``; ``--help`` prints the settings and exits.
 
     Raises
     ------
@@ -69,21 +70,33 @@ def load_config(
     import jsonargparse
 
     if file is not None:
-        refuse_unknown_keys(cls, file)
+        refuse_unknown_keys(target, file)
     quiet = logging.getLogger(f"{__name__}.parser")
     quiet.setLevel(logging.CRITICAL)
     parser = jsonargparse.ArgumentParser(prog=program, exit_on_error=False, logger=quiet)
     parser.add_argument("--config", action=jsonargparse.ActionConfigFile, help=argparse.SUPPRESS)
-    parser.add_class_arguments(cls)
+    if isinstance(target, type):
+        parser.add_class_arguments(target)
+    else:
+        parser.add_function_arguments(target)
     arguments = [] if file is None else ["--config", str(file)]
     try:
         parsed = parser.parse_args([*arguments, *overrides])
-        values = parser.instantiate(parsed).as_dict()
+        values = vars(parser.instantiate(parsed))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         message = " ".join(str(error).split())
-        raise MammoroiError(message, nearest_option(cls, message, program)) from None
-    values.pop("config", None)
-    return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+        raise MammoroiError(message, nearest_option(target, message, program)) from None
+    return target(**{name: values[name] for name in settings_of(target)})
+
+
+def settings_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """Names and types of the settings that a data class or a function takes."""
+    hints = typing.get_type_hints(target)
+    if dataclasses.is_dataclass(target):
+        names = [field.name for field in dataclasses.fields(target)]
+    else:
+        names = list(inspect.signature(target).parameters)
+    return {name: hints[name] for name in names}
 
 
 def config_class(annotation: Any) -> type | None:
@@ -95,18 +108,17 @@ def config_class(annotation: Any) -> type | None:
     return None
 
 
-def field_names(cls: type, prefix: str = "") -> Iterator[str]:
+def field_names(target: Callable[..., Any], prefix: str = "") -> Iterator[str]:
     """Dotted names of all fields of a configuration, nested ones too."""
-    hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        yield prefix + field.name
-        nested = config_class(hints[field.name])
+    for name, annotation in settings_of(target).items():
+        yield prefix + name
+        nested = config_class(annotation)
         if nested is not None:
-            yield from field_names(nested, f"{prefix}{field.name}.")
+            yield from field_names(nested, f"{prefix}{name}.")
 
 
-def refuse_unknown_keys(cls: type, file: Path) -> None:
-    """Raise for the first key of a YAML file that the data class does not know."""
+def refuse_unknown_keys(target: Callable[..., Any], file: Path) -> None:
+    """Raise for the first key of a YAML file that is no setting."""
     import yaml
 
     try:
@@ -116,12 +128,12 @@ def refuse_unknown_keys(cls: type, file: Path) -> None:
         raise MammoroiError(f"{file} cannot be read as YAML: {message}", "mend the file") from None
     if not isinstance(content, dict):
         raise MammoroiError(f"{file} holds no settings", "write `name: value` lines into it")
-    _walk(cls, content, "", file)
+    _walk(target, content, "", file)
 
 
-def _walk(cls: type, content: dict[str, Any], prefix: str, file: Path) -> None:
-    hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
+def _walk(target: Callable[..., Any], content: dict[str, Any], prefix: str, file: Path) -> None:
+    settings = settings_of(target)
+    names = list(settings)
     for key, value in content.items():
         if key not in names:
             close = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
@@ -129,15 +141,15 @@ def _walk(cls: type, content: dict[str, Any], prefix: str, file: Path) -> None:
             raise MammoroiError(
                 f"{file}: unknown key {prefix}{key}", f"{hint} (valid here: {', '.join(names)})"
             )
-        nested = config_class(hints[key])
+        nested = config_class(settings[key])
         if nested is not None and isinstance(value, dict):
             _walk(nested, value, f"{prefix}{key}.", file)
 
 
-def nearest_option(cls: type, message: str, program: str) -> str:
+def nearest_option(target: Callable[..., Any], message: str, program: str) -> str:
     """What to do about an argument that the parser refused, with the nearest valid name."""
     if "unrecognized arguments" in message or "does not accept" in message:
-        names = [f"--{name}" for name in field_names(cls)]
+        names = [f"--{name}" for name in field_names(target)]
         for word in message.split():
             option = word.split("=")[0]
             close = difflib.get_close_matches(option, names, n=1, cutoff=0.6)

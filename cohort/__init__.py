@@ -1,1 +1,1 @@
-"""The room `cohort`."""
+"""The patients of a study: their table, its checks, labels, splits, and where cohorts come from."""

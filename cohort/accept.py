@@ -1,0 +1,143 @@
+"""The cohort stage: check a cohort, keep what is sound, derive HER2, divide the patients.
+
+Written into the study folder:
+
+=================  ================================================================================
+``cohort.csv``     the accepted images, columns as in the user's; paths absolute, or relative where
+                   the file lies in the study folder
+``patients.csv``   the accepted patients who have an accepted image; ``her2`` derived where empty
+``cohort.json``    the user's, with ``n_images_in, n_images_used, n_patients_in, n_patients_used``
+``splits.json``    see :mod:`.split`
+``excluded.csv``   ``case, stage, error, action``: one row per excluded line; ``stage`` is
+                   ``cohort/image`` or ``cohort/patient``
+=================  ================================================================================
+
+For images and for patients: in = used + excluded. Nothing is filled in, corrected or guessed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import Failure, MammoroiError
+from ..files import write_csv, write_failures, write_json
+from .check import IMAGES, PATIENTS, Problem, check
+from .cohort import load_about, read_cells
+from .config import CohortConfig
+from .labels import derive_her2
+from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS
+from .split import make_splits, write_splits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+def accept(config: CohortConfig, study: Path) -> Path:
+    """Take the sound part of a cohort into a study folder.
+
+    An error of a line excludes the line; a patient who is excluded takes the images along, a
+    patient without an accepted image is excluded. Warnings exclude nothing.
+
+    Returns
+    -------
+    Path
+        ``cohort.csv`` in the study folder.
+
+    Raises
+    ------
+    MammoroiError
+        When a table is missing, unreadable or lacks a column, when no image is left, or when the
+        patients cannot be divided as configured.
+    """
+    folder, study = Path(config.folder), Path(study)
+    problems = check(folder)
+    whole = [p for p in problems if p.severity == "error" and p.row is None]
+    if whole:
+        raise MammoroiError(
+            "; ".join(p.found for p in whole), "; ".join(dict.fromkeys(p.action for p in whole))
+        )
+    warnings = [p for p in problems if p.severity == "warning"]
+    for problem in warnings:
+        log.info("%s", problem)
+    if warnings:
+        log.warning("%d warnings on %s; 'mammoroi check' lists them", len(warnings), folder)
+    images = read_cells(folder / IMAGES, IMAGE_COLUMNS)
+    patients = read_cells(folder / PATIENTS, PATIENT_COLUMNS)
+    bad_images, bad_patients = _errors(problems, IMAGES), _errors(problems, PATIENTS)
+    sound = set(patients["patient_id"][~_lines(patients).isin(bad_patients)])
+    for line, patient in zip(_lines(images), images["patient_id"], strict=True):
+        if patient not in sound and line not in bad_images:
+            bad_images[line] = [(f"its patient '{patient}' is excluded", "see the patient")]
+    kept_images = images[~_lines(images).isin(bad_images)]
+    imaged = set(kept_images["patient_id"])
+    for line, patient in zip(_lines(patients), patients["patient_id"], strict=True):
+        if patient not in imaged and line not in bad_patients:
+            bad_patients[line] = [("the patient has no accepted image", "see the images")]
+    kept_patients = patients[~_lines(patients).isin(bad_patients)]
+    excluded = [
+        *_failures(images["image_id"], bad_images, "cohort/image"),
+        *_failures(patients["patient_id"], bad_patients, "cohort/patient"),
+    ]
+    write_failures(study / "excluded.csv", excluded)
+    if kept_images.empty:
+        raise MammoroiError(
+            f"no image of {folder} can be used", f"see {study / 'excluded.csv'} for the reasons"
+        )
+    log.info("%d of %d images accepted", len(kept_images), len(images))
+    kept_patients = derive_her2(kept_patients)
+    write_splits(study, make_splits(config, kept_patients))
+    write_csv(study / PATIENTS, kept_patients)
+    counts = {
+        "n_images_in": len(images),
+        "n_images_used": len(kept_images),
+        "n_patients_in": len(patients),
+        "n_patients_used": len(kept_patients),
+    }
+    write_json(study / "cohort.json", {**load_about(folder), **counts})
+    return write_csv(study / IMAGES, _with_paths(kept_images, folder, study))
+
+
+def _lines(table: pd.DataFrame) -> pd.Series:
+    """Give the line numbers of a table, as :class:`.check.Problem` counts them."""
+    return table.index.to_series() + 2
+
+
+def _errors(problems: list[Problem], table: str) -> dict[int, list[tuple[str, str]]]:
+    """Collect what excludes the lines of one table."""
+    errors: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for problem in problems:
+        if problem.table == table and problem.severity == "error" and problem.row is not None:
+            errors[problem.row].append((problem.found, problem.action))
+    return errors
+
+
+def _failures(cases: pd.Series, bad: dict[int, list[tuple[str, str]]], stage: str) -> list[Failure]:
+    """Turn the excluded lines into rows of ``excluded.csv``, all reasons of a line in one."""
+    failures = []
+    for line, reasons in sorted(bad.items()):
+        case = cases[line - 2]
+        error = "; ".join(found for found, _ in reasons)
+        action = "; ".join(dict.fromkeys(action for _, action in reasons))
+        failures.append(
+            Failure(case if isinstance(case, str) else f"line {line}", stage, error, action)
+        )
+    return failures
+
+
+def _with_paths(images: pd.DataFrame, folder: Path, study: Path) -> pd.DataFrame:
+    """Rewrite the paths so that they open from the study folder."""
+    root = study.resolve()
+
+    def rewrite(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        path = (folder / value).resolve()
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+    columns = [column.name for column in IMAGE_COLUMNS if column.kind == "path"]
+    return images.assign(**{name: images[name].map(rewrite) for name in columns if name in images})

@@ -1,0 +1,248 @@
+"""Every problem of a cohort folder at once, each with its row and what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import MammoroiError
+from .cohort import load_about, missing_columns, read_cells, records
+from .inspection import Finding, Inspection, Severity, inspect_image
+from .labels import contradiction
+from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
+
+IMAGES = "cohort.csv"
+PATIENTS = "patients.csv"
+
+Row = dict[str, Any]
+"""The cells of a row as text; empty ones are None."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or looks wrong.
+
+    Attributes
+    ----------
+    table : str
+        The file: ``cohort.csv``, ``patients.csv`` or ``cohort.json``.
+    row : int or None
+        The line as a spreadsheet counts it, the heading being line 1; None: the whole file.
+    case : str
+        ``image_id`` or ``patient_id``; empty for the whole file.
+    severity : {"error", "warning"}
+        An error excludes the row, or stops the study where it is the whole file's; a warning does
+        neither.
+    found, action : str
+        What was found; what to do.
+    """
+
+    table: str
+    row: int | None
+    case: str
+    severity: Severity
+    found: str
+    action: str
+
+    def __str__(self) -> str:
+        place = self.table if self.row is None else f"{self.table} line {self.row} ({self.case})"
+        return f"{self.severity}: {place}: {self.found} -> {self.action}"
+
+
+def check(folder: Path) -> list[Problem]:
+    """List everything that is wrong with a cohort folder; nothing is changed.
+
+    Found are: files and columns that are missing, tables and images that cannot be read, cells
+    that the schema does not allow, identifiers that occur twice or are unknown, masks that are
+    empty, on another grid, in several regions or perhaps inverted, images that occur twice, files
+    that contradict their row, labels that contradict their tests, and patients whose ``split`` is
+    missing or double.
+
+    Returns
+    -------
+    list of Problem
+        By table and row; empty when nothing is wrong.
+
+    Raises
+    ------
+    MammoroiError
+        When ``folder`` is no folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MammoroiError(f"{folder} is no folder", "give a folder with cohort.csv")
+    problems: list[Problem] = []
+    images = _open(folder / IMAGES, IMAGE_COLUMNS, problems)
+    patients = _open(folder / PATIENTS, PATIENT_COLUMNS, problems)
+    try:
+        load_about(folder)
+    except MammoroiError as error:
+        problems.append(Problem("cohort.json", None, "", "error", error.found, error.action))
+    problems += _problems(PATIENTS, patients, _check_patients(patients, images))
+    problems += _problems(IMAGES, images, _check_images(folder, images, patients))
+    order = {IMAGES: 0, PATIENTS: 1}
+    return sorted(problems, key=lambda p: (order.get(p.table, 2), p.row or 0))
+
+
+def _open(path: Path, columns: tuple[Column, ...], problems: list[Problem]) -> dict[int, Row]:
+    """Read a table; what is wrong with the whole of it is added to ``problems``."""
+    try:
+        table = read_cells(path, columns)
+    except MammoroiError as error:
+        problems.append(Problem(path.name, None, "", "error", error.found, error.action))
+        return {}
+    for found, action in missing_columns(table, columns):
+        problems.append(Problem(path.name, None, "", "error", f"{path.name} {found}", action))
+    lines = [int(number) + 2 for number in table.index]
+    return dict(zip(lines, records(table), strict=True))
+
+
+def _problems(
+    table: str, rows: dict[int, Row], findings: Iterator[tuple[int, Finding]]
+) -> list[Problem]:
+    """Add table and case to findings."""
+    key = "image_id" if table == IMAGES else "patient_id"
+    return [
+        Problem(
+            table, row, rows[row].get(key) or "", finding.severity, finding.found, finding.action
+        )
+        for row, finding in findings
+    ]
+
+
+def _check_patients(
+    patients: dict[int, Row], images: dict[int, Row]
+) -> Iterator[tuple[int, Finding]]:
+    yield from _check_cells(patients, PATIENT_COLUMNS)
+    yield from _check_unique(patients, "patient_id")
+    with_images = {row.get("patient_id") for row in images.values()}
+    split_given = any(row.get("split") for row in patients.values())
+    for line, row in patients.items():
+        if images and row.get("patient_id") not in with_images:
+            yield line, Finding("warning", "the patient has no image", "add images or leave it out")
+        if split_given and not row.get("split"):
+            yield (
+                line,
+                Finding(
+                    "error", "split is empty, but other patients have one", "write train or test"
+                ),
+            )
+        tests = contradiction(row.get("her2"), row.get("her2_ihc"), row.get("her2_fish"))
+        if tests:
+            yield line, Finding(*tests)
+
+
+def _check_images(
+    folder: Path, images: dict[int, Row], patients: dict[int, Row]
+) -> Iterator[tuple[int, Finding]]:
+    yield from _check_cells(images, IMAGE_COLUMNS)
+    yield from _check_unique(images, "image_id")
+    known = sorted({str(row["patient_id"]) for row in patients.values() if row.get("patient_id")})
+    for line, row in images.items():
+        image_id, patient_id = row.get("image_id"), row.get("patient_id")
+        if image_id and not SAFE_ID.fullmatch(image_id):
+            yield (
+                line,
+                Finding(
+                    "error",
+                    f"image_id '{image_id}' cannot be a file name",
+                    "use letters, digits, '.', '_' and '-' only, not '.' or '-' first",
+                ),
+            )
+        if patients and patient_id and patient_id not in known:
+            yield (
+                line,
+                Finding(
+                    "error",
+                    f"patient_id '{patient_id}' is not in patients.csv",
+                    f"add the patient or correct it; {nearest(patient_id, known, 'it has')}",
+                ),
+            )
+    inspections = _inspect(folder, images)
+    for line, inspection in inspections.items():
+        for finding in inspection.findings:
+            yield line, finding
+    yield from _check_copies(images, inspections)
+
+
+def _check_cells(
+    rows: dict[int, Row], columns: tuple[Column, ...]
+) -> Iterator[tuple[int, Finding]]:
+    """Hold every cell against the schema."""
+    for line, row in rows.items():
+        for column in columns:
+            cell = row.get(column.name)
+            if cell is None:
+                if column.required and column.name in row:
+                    yield line, Finding("error", f"{column.name} is empty", "fill it")
+            elif fault := column.fault(cell):
+                yield line, Finding("error", *fault)
+
+
+def _check_unique(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Finding]]:
+    """Find identifiers that occur on several lines; which line is right cannot be known."""
+    for value, lines in _lines_by(rows, lambda _, row: row.get(key)).items():
+        splits = sorted({str(rows[line]["split"]) for line in lines if rows[line].get("split")})
+        for line in lines:
+            others = ", ".join(str(other) for other in lines if other != line)
+            found = f"{key} '{value}' is also on line {others}"
+            if len(splits) > 1:
+                found = f"patient '{value}' is both train and test (also on line {others})"
+            yield line, Finding("error", found, "keep one line")
+
+
+def _check_copies(
+    images: dict[int, Row], inspections: dict[int, Inspection]
+) -> Iterator[tuple[int, Finding]]:
+    """Find images with equal pixels.
+
+    Copies under one patient, view and side are harmless but for counting twice: the first line
+    stays. Otherwise all lines are at fault, since whose or which image it is cannot be known.
+    """
+    by_digest = _lines_by(images, lambda line, _: inspections[line].digest)
+    for lines in by_digest.values():
+        keys = ("patient_id", "view", "laterality")
+        described = {tuple(images[line].get(key) for key in keys) for line in lines}
+        for line in lines[1:] if len(described) == 1 else lines:
+            others = ", ".join(
+                f"{images[other].get('image_id')} (line {other})"
+                for other in lines
+                if other != line
+            )
+            whose = "" if len({key[0] for key in described}) == 1 else ", of another patient"
+            yield (
+                line,
+                Finding(
+                    "error",
+                    f"the image has the same pixels as {others}{whose}",
+                    "name the right file, or remove the copy",
+                ),
+            )
+
+
+def _lines_by(rows: dict[int, Row], key: Any) -> dict[Any, list[int]]:
+    """Group the lines that share a value with others; lines without a value are left out."""
+    groups: dict[Any, list[int]] = {}
+    for line, row in rows.items():
+        value = key(line, row)
+        if value is not None:
+            groups.setdefault(value, []).append(line)
+    return {value: lines for value, lines in groups.items() if len(lines) > 1}
+
+
+def _inspect(folder: Path, images: dict[int, Row]) -> dict[int, Inspection]:
+    """Look into all files, several at a time: decoding and hashing leave Python's lock."""
+    from joblib import Parallel, delayed
+    from rich.progress import track
+
+    jobs = Parallel(n_jobs=os.cpu_count(), prefer="threads", return_as="generator")(
+        delayed(inspect_image)(folder, row) for row in images.values()
+    )
+    progress = track(
+        jobs, "Looking into the images", total=len(images), disable=not sys.stderr.isatty()
+    )
+    return dict(zip(images, progress, strict=True))

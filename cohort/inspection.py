@@ -1,0 +1,194 @@
+"""What the files of one image say: can they be read, do they fit each other and their row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from ..errors import Failure, MammoroiError
+from .schema import IMAGE_COLUMNS
+
+if TYPE_CHECKING:
+    from ..imaging.mammogram import Mammogram
+
+Severity = Literal["error", "warning"]
+Result = TypeVar("Result")
+
+LARGE_MASK = 0.5
+"""A mask over more than this share of the image is suspected to be inverted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with a row: an error excludes it, a warning does not."""
+
+    severity: Severity
+    found: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was seen of one image.
+
+    Attributes
+    ----------
+    digest : str or None
+        SHA-256 of the decoded pixels and their shape; None when the image cannot be read.
+    findings : tuple of Finding
+        What is wrong, in the order of the columns.
+    """
+
+    digest: str | None
+    findings: tuple[Finding, ...]
+
+
+def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
+    """Read the mammogram and the masks of one row of ``cohort.csv`` and compare them with it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where relative paths start.
+    row : dict
+        The cells as text, empty ones None. Those that the schema does not allow are passed over:
+        they are reported by :mod:`.check`.
+    """
+    from ..imaging.read import read_mammogram
+
+    spacing_given = row.get("spacing_mm") is not None
+    row = _sound_cells(row)
+    findings: list[Finding] = []
+
+    def read_image(path: Path) -> Mammogram:
+        spacing = float(row["spacing_mm"]) if row.get("spacing_mm") else None
+        source = row.get("spacing_source") or "measured"
+        return read_mammogram(path, spacing_mm=spacing, spacing_source=source)
+
+    mammogram = _attempt(findings, "image", folder, row.get("image"), read_image)
+    if mammogram is None:
+        for column in ("mask", "mask_reader2"):
+            _attempt(findings, column, folder, row.get(column), lambda path: path)
+        return Inspection(None, tuple(findings))
+    findings += _against_row(mammogram, row)
+    if mammogram.spacing is None and not spacing_given:
+        findings.append(
+            Finding(
+                "warning",
+                f"neither the file {row['image']} nor the column spacing_mm gives a pixel spacing",
+                "fill the column spacing_mm; features in mm are refused without it",
+            )
+        )
+    for column in ("mask", "mask_reader2"):
+        findings += _mask_findings(column, folder, row, mammogram)
+    pixels = mammogram.pixels
+    digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return Inspection(digest, tuple(findings))
+
+
+def _sound_cells(row: dict[str, Any]) -> dict[str, str]:
+    """Keep the filled cells that the schema lists and allows."""
+    return {
+        column.name: row[column.name]
+        for column in IMAGE_COLUMNS
+        if row.get(column.name) and not column.fault(row[column.name])
+    }
+
+
+def _attempt(
+    findings: list[Finding],
+    column: str,
+    folder: Path,
+    value: str | None,
+    read: Callable[[Path], Result],
+) -> Result | None:
+    """Read the file that a column names; what goes wrong becomes a finding."""
+    if not value:
+        return None
+    try:
+        path = folder / value
+        if not path.is_file():
+            raise MammoroiError(f"{column} '{value}' does not exist", "correct the path")
+        return read(path)
+    except Exception as error:  # noqa: BLE001 - one bad file must not hide the other problems
+        failure = Failure.of(str(value), "check", error)
+        findings.append(Finding("error", failure.error, failure.action))
+        return None
+
+
+def _against_row(mammogram: Mammogram, row: dict[str, Any]) -> list[Finding]:
+    """Compare what the image file says about itself with the row."""
+    findings = []
+    view, *modifiers = mammogram.view.split("+") if mammogram.view else [None]
+    for column, in_file in (("view", view), ("laterality", mammogram.laterality)):
+        if in_file and row.get(column) and in_file != row[column]:
+            findings.append(
+                Finding(
+                    "error",
+                    f"{column} is '{row[column]}', but the file {row['image']} says '{in_file}'",
+                    f"correct {column}, or name the right file",
+                )
+            )
+    if modifiers:
+        findings.append(
+            Finding(
+                "warning",
+                f"the file {row['image']} is no standard view, but '{mammogram.view}'",
+                "see whether such views belong in the study",
+            )
+        )
+    return findings
+
+
+def _mask_findings(
+    column: str, folder: Path, row: dict[str, Any], mammogram: Mammogram
+) -> list[Finding]:
+    """Examine one mask: readable, on the image's grid, not empty, in one piece, not inverted."""
+    from scipy import ndimage
+
+    from ..imaging.mask import read_mask
+
+    findings: list[Finding] = []
+    rows, columns = mammogram.pixels.shape
+    label = int(float(row["mask_label"])) if row.get("mask_label") else None
+    mask = _attempt(
+        findings,
+        column,
+        folder,
+        row.get(column),
+        lambda path: read_mask(path, (rows, columns), label),
+    )
+    if mask is None:
+        return findings
+    value = row[column]
+    share = mask.mean()
+    if not mask.any():
+        findings.append(
+            Finding(
+                "error",
+                f"{column} '{value}' is empty: every pixel is 0",
+                "draw the lesion, or remove the row",
+            )
+        )
+    elif share > LARGE_MASK:
+        findings.append(
+            Finding(
+                "warning",
+                f"{column} '{value}' covers {share:.0%} of the image",
+                "see whether it is inverted",
+            )
+        )
+    else:
+        regions = ndimage.label(mask, structure=[[1, 1, 1]] * 3)[1]
+        if regions > 1:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{column} '{value}' has {regions} separate regions",
+                    "see whether all belong to the lesion; features describe them as one",
+                )
+            )
+    return findings

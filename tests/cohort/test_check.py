@@ -1,0 +1,365 @@
+"""Bad cohorts: what is said about each, and that nothing else is said."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mammoroi.cohort.check import Problem, check
+from mammoroi.errors import MammoroiError
+
+Spoil = Callable[[Any], None]
+
+
+def cell(table: str, row: int, column: str, value: str | None) -> Spoil:
+    """Change one cell; row 0 is line 2."""
+
+    def spoil(cohort: Any) -> None:
+        frame = getattr(cohort, table)
+        if column not in frame:
+            frame[column] = None
+        frame.loc[row, column] = value
+
+    return spoil
+
+
+def both(*spoils: Spoil) -> Spoil:
+    def spoil(cohort: Any) -> None:
+        for one in spoils:
+            one(cohort)
+
+    return spoil
+
+
+def copy_image(source: str, target: str) -> Spoil:
+    def spoil(cohort: Any) -> None:
+        shutil.copy(cohort.folder / f"images/{source}.png", cohort.folder / f"images/{target}.png")
+
+    return spoil
+
+
+def repeat(table: str, row: int) -> Spoil:
+    def spoil(cohort: Any) -> None:
+        frame = getattr(cohort, table)
+        setattr(cohort, table, pd.concat([frame, frame.iloc[[row]]], ignore_index=True))
+
+    return spoil
+
+
+def dicom(**attributes: Any) -> Spoil:
+    """Make I0-CC a DICOM file."""
+
+    def spoil(cohort: Any) -> None:
+        cohort.write_dicom("images/I0-CC.dcm", **attributes)
+        cohort.images.loc[0, "image"] = "images/I0-CC.dcm"
+
+    return spoil
+
+
+def double_split(cohort: Any) -> None:
+    cohort.patients["split"] = ["train", "test"] * 6
+    repeat("patients", 0)(cohort)
+    cohort.patients.loc[12, "split"] = "test"
+
+
+def mask(*boxes: tuple[slice, slice], **options: Any) -> Spoil:
+    return lambda cohort: cohort.write_mask("masks/I0-CC.png", *boxes, **options)
+
+
+def bytes_of(name: str, content: bytes) -> Spoil:
+    return lambda cohort: (cohort.folder / name).write_bytes(content)
+
+
+@dataclass(frozen=True)
+class Bad:
+    name: str
+    spoil: Spoil
+    found: str
+    """Words of what is found."""
+    action: str
+    lines: tuple[int, ...] = (2,)
+    table: str = "cohort.csv"
+    severity: str = "error"
+
+
+SMALL = (slice(2, 5), slice(2, 5))
+OTHER = (slice(10, 14), slice(10, 14))
+ALL = (slice(None), slice(None))
+
+BAD = [
+    Bad(
+        "image missing",
+        cell("images", 0, "image", "no.png"),
+        "image 'no.png' does not exist",
+        "path",
+    ),
+    Bad(
+        "mask missing", cell("images", 0, "mask", "no.png"), "mask 'no.png' does not exist", "path"
+    ),
+    Bad(
+        "reader 2 missing",
+        cell("images", 0, "mask_reader2", "no.png"),
+        "mask_reader2 'no.png'",
+        "path",
+    ),
+    Bad("image empty cell", cell("images", 0, "image", None), "image is empty", "fill"),
+    Bad("mask empty cell", cell("images", 0, "mask", None), "mask is empty", "fill"),
+    Bad("image damaged", bytes_of("images/I0-CC.png", b"\x89PNG\r\n\x1a\n123"), "I0-CC.png", ""),
+    Bad("image is text", bytes_of("images/I0-CC.png", b"hello"), "I0-CC.png", ""),
+    Bad("image of no bytes", bytes_of("images/I0-CC.png", b""), "I0-CC.png", ""),
+    Bad("grid", mask(SMALL, shape=(20, 20)), "20 rows x 20 columns, its mammogram 24 x 20", ""),
+    Bad("mask turned", mask(SMALL, shape=(20, 24)), "20 rows x 24 columns", "transpose"),
+    Bad("mask empty", mask(), "is empty: every pixel is 0", "draw the lesion"),
+    Bad("mask label", cell("images", 0, "mask_label", "7"), "has no label 7", "mask_label"),
+    Bad("label 1.5", cell("images", 0, "mask_label", "1.5"), "no whole number", "whole number"),
+    Bad("regions", mask(SMALL, OTHER), "2 separate regions", "belong", severity="warning"),
+    Bad("inverted", mask(ALL), "covers 100% of the image", "inverted", severity="warning"),
+    Bad(
+        "same pixels, other patient",
+        copy_image("I0-CC", "I1-CC"),
+        "same pixels as I",
+        "right file",
+        lines=(2, 4),
+    ),
+    Bad(
+        "same pixels, same patient, other view",
+        copy_image("I0-CC", "I0-MLO"),
+        "same pixels as I0",
+        "right file",
+        lines=(2, 3),
+    ),
+    Bad(
+        "same pixels, same view",
+        both(copy_image("I0-CC", "I0-MLO"), cell("images", 1, "view", "CC")),
+        "same pixels as I0-CC (line 2)",
+        "remove the copy",
+        lines=(3,),
+    ),
+    Bad(
+        "image_id twice",
+        cell("images", 2, "image_id", "I0-CC"),
+        "image_id 'I0-CC' is also on line",
+        "keep one line",
+        lines=(2, 4),
+    ),
+    Bad(
+        "unsafe id",
+        cell("images", 0, "image_id", "../I0"),
+        "cannot be a file name",
+        "letters, digits",
+    ),
+    Bad("id empty", cell("images", 0, "image_id", None), "image_id is empty", "fill"),
+    Bad("view", cell("images", 0, "view", "MLOO"), "view is 'MLOO'", "did you mean 'MLO'?"),
+    Bad("view lower case", cell("images", 0, "view", "cc"), "view is 'cc'", "did you mean 'CC'?"),
+    Bad("laterality", cell("images", 0, "laterality", "left"), "laterality is 'left'", "L, R"),
+    Bad("spacing in um", cell("images", 0, "spacing_mm", "94"), "spacing_mm is 94", "0.01 to 2 mm"),
+    Bad("spacing comma", cell("images", 0, "spacing_mm", "0,094"), "no number", "with a point"),
+    Bad("spacing nan", cell("images", 0, "spacing_mm", "nan"), "spacing_mm is nan", "0.01 to 2"),
+    Bad(
+        "no spacing",
+        cell("images", 0, "spacing_mm", None),
+        "gives a pixel spacing",
+        "fill the column spacing_mm",
+        severity="warning",
+    ),
+    Bad("side of file", dicom(ImageLaterality="R"), "laterality is 'L', but the file", "correct"),
+    Bad("view of file", dicom(ViewPosition="MLO"), "view is 'CC', but the file", "correct view"),
+    Bad("spacing of file", dicom(ImagerPixelSpacing=[0.07, 0.07]), "0.07", "spacing_mm"),
+    Bad("no mammogram", dicom(Modality="CT"), "modality CT", "mammogram"),
+    Bad(
+        "age",
+        cell("patients", 0, "age", "430"),
+        "age is 430",
+        "15 to 110 years",
+        table="patients.csv",
+    ),
+    Bad(
+        "percent",
+        cell("patients", 0, "ki67_percent", "-5"),
+        "is -5",
+        "0 to 100 %",
+        table="patients.csv",
+    ),
+    Bad(
+        "unknown value",
+        cell("patients", 0, "sln", "positve"),
+        "sln is 'positve'",
+        "did you mean 'positive'?",
+        table="patients.csv",
+    ),
+    Bad(
+        "label against tests",
+        cell("patients", 0, "her2", "positive"),
+        "her2 is 'positive', but IHC 0, FISH not done means zero",
+        "her2_ihc",
+        table="patients.csv",
+    ),
+    Bad(
+        "2+ without FISH",
+        cell("patients", 2, "her2_fish", None),
+        "HER2 cannot be determined: IHC 2+, FISH not done",
+        "fill her2_fish",
+        lines=(4,),
+        table="patients.csv",
+        severity="warning",
+    ),
+    Bad(
+        "patient twice",
+        repeat("patients", 0),
+        "patient_id 'P0' is also on line",
+        "keep one line",
+        lines=(2, 14),
+        table="patients.csv",
+    ),
+    Bad(
+        "train and test",
+        double_split,
+        "patient 'P0' is both train and test",
+        "keep one line",
+        lines=(2, 14),
+        table="patients.csv",
+    ),
+    Bad(
+        "split not filled",
+        both(
+            lambda cohort: cohort.patients.insert(1, "split", "train"),
+            cell("patients", 0, "split", None),
+        ),
+        "split is empty",
+        "train or test",
+        table="patients.csv",
+    ),
+    Bad(
+        "no image",
+        lambda cohort: cohort.images.drop(index=[0, 1], inplace=True),
+        "the patient has no image",
+        "add images",
+        table="patients.csv",
+        severity="warning",
+    ),
+]
+
+
+def test_sound_cohort_has_no_problems(cohort: Any) -> None:
+    assert check(cohort.save()) == []
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+def test_each_problem_is_found_and_alone(cohort: Any, bad: Bad) -> None:
+    bad.spoil(cohort)
+    problems = check(cohort.save())
+    assert [problem.row for problem in problems] == list(bad.lines), [*map(str, problems)]
+    for problem in problems:
+        assert bad.found in problem.found
+        assert bad.action in problem.action
+        assert (problem.table, problem.severity) == (bad.table, bad.severity)
+        assert problem.found
+        assert problem.action
+
+
+def test_unknown_patient_names_the_nearest(cohort: Any) -> None:
+    cohort.images.loc[0, "patient_id"] = "P00"
+    (problem,) = check(cohort.save())
+    assert problem.found == "patient_id 'P00' is not in patients.csv"
+    assert "did you mean 'P0'?" in problem.action
+
+
+def test_all_problems_at_once_in_order(cohort: Any) -> None:
+    spoils = [bad for bad in BAD if bad.name in ("image missing", "age", "regions")]
+    cohort.write_mask("masks/I0-MLO.png", SMALL, OTHER)
+    for bad in spoils:
+        if bad.name != "regions":
+            bad.spoil(cohort)
+    problems = check(cohort.save())
+    assert [(problem.table, problem.row) for problem in problems] == [
+        ("cohort.csv", 2),
+        ("cohort.csv", 3),
+        ("patients.csv", 2),
+    ]
+    assert str(problems[0]) == (
+        "error: cohort.csv line 2 (I0-CC): image 'no.png' does not exist -> correct the path"
+    )
+
+
+def test_lines_count_empty_rows(cohort: Any) -> None:
+    cohort.images.loc[3, "view"] = "XX"
+    folder = cohort.save()
+    lines = (folder / "cohort.csv").read_text().splitlines()
+    (folder / "cohort.csv").write_text("\n".join([*lines[:2], "", *lines[2:], "", ""]))
+    (problem,) = check(folder)
+    assert problem.row == 6
+
+
+def whole_file(folder: Path, name: str) -> Problem:
+    (problem,) = [problem for problem in check(folder) if problem.row is None]
+    assert (problem.table, problem.severity) == (name, "error")
+    return problem
+
+
+@pytest.mark.parametrize("name", ["cohort.csv", "patients.csv"])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "does not exist"),
+        (b"", "is not a table"),
+        (b"\n\n", "is not a table"),
+        ("patient_id,age\nJosé,50\n".encode("latin-1"), "is not a table"),
+        (b"patient_id,image_id,patient_id\n1,2,3\n", "two columns 'patient_id'"),
+        (b"PK\x03\x04\xff\xfe", "is not a table"),
+    ],
+    ids=["missing", "no bytes", "empty lines", "Latin-1", "heading twice", "spreadsheet"],
+)
+def test_unusable_tables(cohort: Any, name: str, content: bytes | None, found: str) -> None:
+    folder = cohort.save()
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    problem = whole_file(folder, name)
+    assert found in problem.found
+    assert name in problem.found
+
+
+def test_missing_columns_are_all_named(cohort: Any) -> None:
+    cohort.images = cohort.images.rename(columns={"laterality": "lateralty"}).drop(columns="mask")
+    problems = check(cohort.save())
+    assert [problem.found for problem in problems] == [
+        "cohort.csv has no column 'laterality'",
+        "cohort.csv has no column 'mask'",
+    ]
+    assert "did you mean 'lateralty'?" in problems[0].action
+
+
+def test_table_without_rows(cohort: Any) -> None:
+    cohort.patients = cohort.patients.iloc[:0]
+    assert "has no rows" in whole_file(cohort.save(), "patients.csv").found
+
+
+def test_about_that_is_no_json(cohort: Any) -> None:
+    folder = cohort.save()
+    (folder / "cohort.json").write_text("name: x")
+    assert "is not JSON" in whole_file(folder, "cohort.json").found
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(MammoroiError, match="is no folder"):
+        check(tmp_path / "nowhere")
+
+
+def test_byte_order_mark_is_accepted(cohort: Any) -> None:
+    folder = cohort.save()
+    for name in ("cohort.csv", "patients.csv"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text, encoding="utf-8-sig")
+    assert check(folder) == []
+
+
+def test_dicom_that_agrees_is_sound(cohort: Any) -> None:
+    dicom()(cohort)
+    cohort.images.loc[0, "spacing_mm"] = None
+    assert check(cohort.save()) == []

@@ -1,0 +1,69 @@
+"""One small study, made once by typing what docs/ tells a user to type."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from mammoroi.cli import main
+
+from . import documents
+
+SMALL = {
+    "segmentation": {
+        "working_spacing_mm": 2.0,
+        "epochs": 2,
+        "channels": [4, 8, 16],
+        "workers": 0,
+        "accelerator": "cpu",
+    },
+    "radiomics": {"preset": str(Path(__file__).parent / "data" / "original-only.yaml")},
+    "modeling": {"n_alphas": 8, "n_bootstrap": 100},
+}
+
+
+@dataclass(frozen=True)
+class Documented:
+    """What the commands of the documents left behind.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the commands ran.
+    study : Path
+        The study folder.
+    config : Path
+        The study's configuration.
+    codes : dict
+        Exit code of every command that was run.
+    """
+
+    folder: Path
+    study: Path
+    config: Path
+    codes: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def documented(tmp_path_factory) -> Documented:
+    """Type docs/train.md, docs/compare.md and docs/infer.md, with small settings added."""
+    folder = tmp_path_factory.mktemp("user")
+    codes: dict[str, int] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for page in ("train", "compare", "infer"):
+            for block in documents.blocks(documents.ROOT / "docs" / f"{page}.md"):
+                if block.title:
+                    config = yaml.safe_load(block.text)
+                    for room, settings in SMALL.items():
+                        config[room] = {**config.get(room, {}), **settings}
+                    Path(block.title).write_text(yaml.safe_dump(config))
+                for words in block.commands if block.language == "bash" else []:
+                    if words[1] == "infer":
+                        new = folder / "new-mammograms"
+                        new.mkdir(exist_ok=True)
+                        for image in sorted((folder / "my-cohort").rglob("*.dcm"))[:4]:
+                            shutil.copy(image, new)
+                    codes[" ".join(words)] = main(words[1:])
+    return Documented(folder, folder / "my-study", folder / "my-study.yaml", codes)

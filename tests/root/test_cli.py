@@ -1,0 +1,74 @@
+"""The command: help at once, errors in one line, exit codes that tell the truth."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mammoroi
+import pytest
+from mammoroi.cli import COMMANDS, main
+
+ROOT = Path(mammoroi.__file__).parent
+
+
+def test_help_needs_no_heavy_import():
+    """Neither torch nor pandas may be loaded for `mammoroi --help` or a mistyped command."""
+    code = (
+        "import sys; from mammoroi.cli import main; main(['--help']);"
+        "heavy = {'torch', 'pandas', 'numpy', 'SimpleITK', 'radiomics', 'matplotlib'};"
+        "sys.exit(len(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_a_mistyped_command_names_the_nearest(capsys):
+    assert main(["segmnet"]) == 2
+    assert "did you mean `mammoroi segment`?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["study"], "CONFIG is missing"),
+        (["study", "nowhere.yaml"], "no file and no shipped preset"),
+        (["check", "nowhere"], "nowhere"),
+        (["train", "demo", "--segmentation.epoch", "1"], "did you mean --segmentation.epochs?"),
+        (["synthesize", "x", "--n_patients", "0"], "n_patients is 0"),
+        (["import", "nowhere.yaml"], "nowhere.yaml"),
+        (["infer", "nowhere", "a.dcm", "--out", "o"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_1(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert " -> " in printed
+
+
+def test_one_stage_asks_for_the_ones_before_it(capsys, tmp_path):
+    words = ["extract", "demo", "--out", str(tmp_path / "s"), "--cohort.folder", str(tmp_path)]
+    assert main(words) == 1
+    assert "stage 'extract' needs accept, segment" in capsys.readouterr().err
+
+
+def test_which_radiomics_is_which():
+    """From the repository root and from elsewhere, `import radiomics` is pyradiomics."""
+    code = (
+        "import radiomics, mammoroi.radiomics.config as ours;"
+        "assert hasattr(radiomics, 'featureextractor') or radiomics.__path__;"
+        "from radiomics import featureextractor; print(featureextractor.__file__); "
+        "print(ours.__file__)"
+    )
+    for folder in (ROOT, ROOT.parent):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=True
+        )
+        theirs, ours = done.stdout.split()
+        assert Path(theirs).parent.name == "radiomics"
+        assert Path(theirs).parent != ROOT / "radiomics"
+        assert Path(ours) == ROOT / "radiomics" / "config.py"
+    assert not (ROOT / "radiomics" / "__init__.py").exists()

@@ -1,0 +1,79 @@
+"""Configuration: what is unknown or impossible is refused with the nearest valid name."""
+
+from pathlib import Path
+
+import pytest
+from mammoroi.configuration import configured, field_names, find_config
+from mammoroi.errors import MammoroiError
+from mammoroi.study import StudyConfig
+
+GOOD = "out: results\ncohort: {folder: mine, seed: 4}\nsegmentation: {epochs: 3}\n"
+
+
+def load(tmp_path, text, *overrides):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return configured(StudyConfig, "mammoroi study", path, overrides)
+
+
+def test_file_then_command_line(tmp_path):
+    config = load(tmp_path, GOOD, "--segmentation.epochs", "5", "--cohort.test_size=0.2")
+    assert config.out == Path("results")
+    assert (config.cohort.seed, config.cohort.test_size) == (4, 0.2)
+    assert config.segmentation.epochs == 5
+    assert config.synthetic is None
+
+
+def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
+    config = load(tmp_path, GOOD + "synthetic: {n_patients: 60}\n", "--synthetic.spacing_mm", "0.3")
+    assert (config.synthetic.n_patients, config.synthetic.spacing_mm) == (60, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        (GOOD + "reportign: {}\n", [], r"unknown key reportign -> did you mean reporting\?"),
+        (
+            GOOD.replace("epochs", "epoch"),
+            [],
+            r"unknown key segmentation\.epoch -> did you mean segmentation\.epochs\?",
+        ),
+        (GOOD, ["--segmentation.epoch", "3"], r"did you mean --segmentation\.epochs\?"),
+        (GOOD.replace("epochs: 3", "epochs: three"), [], r"segmentation\.epochs.*three"),
+        (GOOD.replace("seed: 4", "test_size: 1.5"), [], r"test_size is 1\.5"),
+        ("cohort: {folder: mine}\n", [], "out"),
+        ("just text", [], "holds no settings"),
+        ("a: [", [], "cannot be read as YAML"),
+    ],
+)
+def test_what_is_refused(tmp_path, text, overrides, message):
+    with pytest.raises(MammoroiError, match=message):
+        load(tmp_path, text, *overrides)
+
+
+def test_presets_are_found_by_name_and_load():
+    assert find_config("demo").name == "demo.yaml"
+    for preset in sorted(find_config("demo").parent.glob("study-*.yaml")):
+        configured(StudyConfig, "mammoroi study", preset, [])
+    with pytest.raises(MammoroiError, match="no file and no shipped preset"):
+        find_config("nonsense")
+
+
+def test_every_setting_is_explained():
+    """What `--help` prints for a setting comes from its docstring: none may be silent."""
+    import dataclasses
+    import inspect
+    import typing
+
+    from mammoroi.configuration import config_class
+
+    def check(cls):
+        text = inspect.getdoc(cls)
+        for name in [field.name for field in dataclasses.fields(cls)]:
+            assert f"{name} :" in text, f"{cls.__name__}.{name} is not documented"
+            nested = config_class(typing.get_type_hints(cls)[name])
+            if nested is not None:
+                check(nested)
+
+    check(StudyConfig)
+    assert "segmentation.epochs" in set(field_names(StudyConfig))

@@ -1,0 +1,105 @@
+"""How stages write: atomically, with equal bytes for equal results."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mammoroi.errors import Failure, MammoroiError
+from mammoroi.files import (
+    atomic,
+    plain,
+    read_csv,
+    read_json,
+    sha256_file,
+    sha256_of,
+    write_csv,
+    write_failures,
+    write_json,
+)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    target = tmp_path / "result.txt"
+    target.write_text("good")
+
+    def fail_halfway():
+        with atomic(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    assert target.read_text() == "good"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_atomic_keeps_the_suffix(tmp_path):
+    with atomic(tmp_path / "table.parquet") as temporary:
+        assert temporary.suffix == ".parquet"
+
+
+def test_plain_knows_numpy_paths_data_classes_and_nan():
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        folder: Path
+        values: tuple[float, ...]
+
+    value = {"a": Settings(Path("x/y"), (1.0, float("nan"))), "b": np.arange(3), "c": np.float64(2)}
+    assert plain(value) == {
+        "a": {"folder": "x/y", "values": [1.0, None]},
+        "b": [0, 1, 2],
+        "c": 2.0,
+    }
+
+
+def test_json_round_trip_and_its_errors(tmp_path):
+    path = write_json(tmp_path / "a.json", {"name": "Ärztin"})
+    assert read_json(path) == {"name": "Ärztin"}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"name": "Ärztin"}
+    path.write_text("{half")
+    with pytest.raises(MammoroiError, match=r"a\.json is not JSON"):
+        read_json(path)
+    with pytest.raises(MammoroiError, match="does not exist"):
+        read_json(tmp_path / "none.json")
+
+
+def test_only_an_empty_cell_is_missing(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("patient_id,her2\nNA,zero\nP2,\n")
+    table = read_csv(path, dtype=str)
+    assert table["patient_id"].tolist() == ["NA", "P2"]
+    assert table["her2"].isna().tolist() == [False, True]
+
+
+def test_an_empty_table_is_an_error(tmp_path):
+    (tmp_path / "t.csv").write_text("")
+    with pytest.raises(MammoroiError, match="is not a table"):
+        read_csv(tmp_path / "t.csv")
+
+
+def test_equal_tables_are_equal_bytes(tmp_path):
+    table = pd.DataFrame({"x": [0.1, 1 / 3], "name": ["a", "b"]})
+    first, second = (write_csv(tmp_path / name, table.copy()) for name in ("1.csv", "2.csv"))
+    assert sha256_file(first) == sha256_file(second)
+    assert read_csv(first)["x"].tolist() == [0.1, 1 / 3]
+
+
+def test_failures_have_their_columns_even_when_there_are_none(tmp_path):
+    path = write_failures(tmp_path / "failures.csv", [])
+    assert read_csv(path).columns.tolist() == ["case", "stage", "error", "action"]
+    failure = Failure.of("I1", "radiomics/manual", MammoroiError("mask is empty", "outline it"))
+    row = read_csv(write_failures(path, [failure])).iloc[0]
+    assert row.tolist() == ["I1", "radiomics/manual", "mask is empty", "outline it"]
+
+
+def test_a_surprise_is_recorded_with_its_type():
+    failure = Failure.of("I1", "segmentation", ZeroDivisionError("division by zero"))
+    assert failure.error == "ZeroDivisionError: division by zero"
+
+
+def test_the_hash_ignores_the_order_of_keys_but_not_the_values():
+    assert sha256_of({"a": 1, "b": 2}) == sha256_of({"b": 2, "a": 1})
+    assert sha256_of({"a": 1}) != sha256_of({"a": 2})

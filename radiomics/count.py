@@ -1,0 +1,48 @@
+"""The number of features that a preset promises, asserted before the first case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from ..errors import MammoroiError
+from .engine import features_of
+from .phantom import textured_phantom
+from .presets import Preset
+
+
+def check_count(preset: Preset) -> tuple[str, ...]:
+    """Extract from a small phantom: the names of the features, in the order of the tables.
+
+    Raises
+    ------
+    MammoroiError
+        When the number of features is not the promised one, with the image types that differ, or
+        nothing is computed.
+    """
+    names = tuple(features_of(*textured_phantom(), preset).by_name)
+    found = Counter(name.split("_")[0] for name in names)
+    if not names or (preset.features is not None and len(names) != preset.features):
+        wanted = "some" if preset.features is None else f"{preset.features:,}"
+        counts = ", ".join(f"{image_type} {count}" for image_type, count in found.items())
+        raise MammoroiError(
+            f"{preset.name} promises {wanted} features, but {len(names):,} came out ({counts})"
+            + "".join(f"; {reason}" for reason in _reasons(preset, found)),
+            "install what is missing, or correct `features` in the preset",
+        )
+    return names
+
+
+def _reasons(preset: Preset, found: Mapping[str, int]) -> Iterable[str]:
+    starts = {"LBP2D": "lbp-2D", "LoG": "log-sigma", "Wavelet": "wavelet", "LBP3D": "lbp-3D"}
+    hints = {
+        "LBP2D": "pyradiomics leaves it out when scikit-image is not installed",
+        "LoG": "it needs `sigma`, and an image of 4 pixels or more in every dimension",
+    }
+    for image_type in preset.image_types:
+        start = starts.get(image_type, image_type.lower())
+        if not any(name.startswith(start) for name in found):
+            hint = hints.get(image_type)
+            yield f"no feature of {image_type}" + (f": {hint}" if hint else "")
+    if preset.settings.get("force2D"):
+        yield "force2D takes an axis from the wavelet: leave it out, a mammogram is 2D already"

@@ -1,0 +1,215 @@
+"""Which features are computed: a pyradiomics parameter file, checked before the first case.
+
+A preset is a YAML file in pyradiomics' own format (``setting``, ``imageType``, ``featureClass``)
+with three optional keys more:
+
+========================  =======================================================================
+``description``           one sentence
+``features``              how many features it must yield; a run that would yield another number
+                          does not start
+``slice_thickness_mm``    thickness of the one slice on which the 3D class ``shape`` is computed;
+                          required when ``shape`` is among the feature classes
+========================  =======================================================================
+
+A parameter file that was written for pyradiomics therefore works as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..cohort.schema import nearest
+from ..errors import MammoroiError
+from ..files import sha256_of
+
+FOLDER = Path(__file__).resolve().parent.parent / "configs" / "radiomics"
+DEFAULT = "mammography-1311"
+
+_OWN_KEYS = ("description", "features", "slice_thickness_mm")
+_PYRADIOMICS_KEYS = ("setting", "imageType", "featureClass")
+
+# What the fast engine computes; anything else in a parameter file goes to the reference.
+_EXACT_IMAGE_TYPES = frozenset(
+    {
+        "Original",
+        "Wavelet",
+        "LoG",
+        "Square",
+        "SquareRoot",
+        "Logarithm",
+        "Exponential",
+        "Gradient",
+        "LBP2D",
+    }
+)
+_NOT_EXACT_SETTINGS = frozenset(
+    {
+        "correctMask",
+        "normalize",
+        "normalizeScale",
+        "removeOutliers",
+        "resampledPixelSpacing",
+        "interpolator",
+        "padDistance",
+        "force2D",
+        "force2Ddimension",
+        "resegmentRange",
+        "resegmentMode",
+        "resegmentShape",
+        "preCrop",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings, image types and feature classes of one extraction.
+
+    Attributes
+    ----------
+    name : str
+        A preset's name, or the file's path.
+    description : str
+        One sentence; may be empty.
+    settings : Mapping
+        pyradiomics' ``setting``.
+    image_types : Mapping
+        pyradiomics' ``imageType``: settings of each, which override ``settings``.
+    feature_classes : Mapping
+        pyradiomics' ``featureClass``: names of the features of each, or None for all.
+    slice_thickness_mm : float | None
+        Thickness of the slice of the 3D class ``shape``.
+    features : int | None
+        The number of features promised.
+    """
+
+    name: str
+    description: str
+    settings: Mapping[str, Any]
+    image_types: Mapping[str, Mapping[str, Any]]
+    feature_classes: Mapping[str, list[str] | None]
+    slice_thickness_mm: float | None
+    features: int | None
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 of everything that decides a value; name and description do not."""
+        return sha256_of(
+            dict(self.settings),
+            {name: dict(custom) for name, custom in self.image_types.items()},
+            dict(self.feature_classes),
+            self.slice_thickness_mm,
+        )
+
+    @functools.cached_property
+    def exact(self) -> bool:
+        """Whether the fast engine covers all of it; else the reference computes it."""
+        used = set(self.settings).union(*self.image_types.values())
+        return set(self.image_types) <= _EXACT_IMAGE_TYPES and not used & _NOT_EXACT_SETTINGS
+
+    @property
+    def minimum_pixels(self) -> int:
+        """The smallest number of pixels of an ROI (pyradiomics' minimumROISize is excluded)."""
+        return int(self.settings.get("minimumROISize", 0)) + 1
+
+    def parameters(self, feature_classes: Iterable[str]) -> dict[str, Any]:
+        """The parameters that pyradiomics' extractor takes, for some of the feature classes."""
+        return {
+            "setting": dict(self.settings),
+            "imageType": {name: dict(custom) for name, custom in self.image_types.items()},
+            "featureClass": {name: self.feature_classes[name] for name in feature_classes},
+        }
+
+
+def available() -> tuple[str, ...]:
+    """Names of the presets that come with mammoroi."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load_preset(name: str = DEFAULT) -> Preset:
+    """Read a preset by its name, or a YAML file by its path, and check every key.
+
+    Raises
+    ------
+    MammoroiError
+        When there is no such preset or file, it is no YAML mapping, or a key, image type, feature
+        class, feature or value is none of pyradiomics'; the nearest valid one is named.
+    """
+    is_file = Path(name).suffix.lower() in (".yaml", ".yml")
+    path = Path(name) if is_file else FOLDER / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        advice = "check the path" if is_file else nearest(name, available(), "presets")
+        raise MammoroiError(f"there is no radiomics preset {name}", advice) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MammoroiError(f"{path} is not YAML: {error}", "mend the file") from None
+    if not isinstance(content, dict):
+        raise MammoroiError(f"{path} holds no keys", f"give {', '.join(_PYRADIOMICS_KEYS)}")
+    _check_keys(path, content)
+    preset = Preset(
+        name=name,
+        description=str(content.get("description", "")),
+        settings=content.get("setting") or {},
+        image_types={key: value or {} for key, value in content["imageType"].items()},
+        feature_classes={key: value or None for key, value in content["featureClass"].items()},
+        slice_thickness_mm=content.get("slice_thickness_mm"),
+        features=content.get("features"),
+    )
+    _check_values(path, preset)
+    return preset
+
+
+def _refuse_unknown(path: Path, kind: str, found: Iterable[Any], valid: Iterable[str]) -> None:
+    allowed = tuple(valid)
+    for key in found:
+        if key not in allowed:
+            raise MammoroiError(f"{path}: unknown {kind} {key!r}", nearest(str(key), allowed))
+
+
+def _check_keys(path: Path, content: dict[str, Any]) -> None:
+    import radiomics
+
+    schema = yaml.safe_load(Path(radiomics.getParameterValidationFiles()[0]).read_text("utf-8"))
+    known_settings = schema["mapping"]["setting"]["mapping"]
+    classes = radiomics.getFeatureClasses()
+    _refuse_unknown(path, "key", content, _PYRADIOMICS_KEYS + _OWN_KEYS)
+    for key in ("imageType", "featureClass"):
+        if not isinstance(content.get(key), dict):
+            raise MammoroiError(
+                f"{path}: {key} is missing", "list what to compute, one a line: 'Original: {}'"
+            )
+    _refuse_unknown(path, "setting", content.get("setting") or {}, known_settings)
+    _refuse_unknown(path, "image type", content["imageType"], radiomics.getImageTypes())
+    for name, custom in content["imageType"].items():
+        _refuse_unknown(path, f"setting of {name}", custom or {}, known_settings)
+    _refuse_unknown(path, "feature class", content["featureClass"], classes)
+    for name, features in content["featureClass"].items():
+        _refuse_unknown(path, f"feature of {name}", features or [], classes[name].getFeatureNames())
+
+
+def _check_values(path: Path, preset: Preset) -> None:
+    from pykwalify.errors import PyKwalifyException
+    from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+    if preset.settings.get("label", 1) != 1:
+        raise MammoroiError(
+            f"{path}: setting label is {preset.settings['label']}",
+            "leave it out: which value of a mask is the lesion is said in column mask_label",
+        )
+    if "shape" in preset.feature_classes and not preset.slice_thickness_mm:
+        raise MammoroiError(
+            f"{path}: the feature class shape is 3D, and a mammogram has no third dimension",
+            "use shape2D, or state slice_thickness_mm for a volume of one slice",
+        )
+    try:
+        RadiomicsFeatureExtractor(preset.parameters(preset.feature_classes))
+    except (PyKwalifyException, TypeError, ValueError) as error:
+        message = " ".join(str(error).split())
+        raise MammoroiError(f"{path}: {message}", "mend the value") from None

@@ -1,0 +1,220 @@
+"""The fast engine against plain pyradiomics on the whole image."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mammoroi.errors import MammoroiError
+from mammoroi.imaging.mask import read_mask
+from mammoroi.imaging.read import read_mammogram
+from mammoroi.radiomics.engine import features_of
+from mammoroi.radiomics.filters import Box, filtered_images
+from mammoroi.radiomics.presets import load_preset
+from mammoroi.radiomics.reference import reference_features
+
+IMAGE_TYPES = (
+    "original",
+    "wavelet-LH",
+    "wavelet-HL",
+    "wavelet-HH",
+    "wavelet-LL",
+    "log-sigma-1-mm-3D",
+    "log-sigma-2-mm-3D",
+    "log-sigma-3-mm-3D",
+    "log-sigma-4-mm-3D",
+    "square",
+    "squareroot",
+    "logarithm",
+    "exponential",
+    "gradient",
+    "lbp-2D",
+)
+PHANTOMS = (
+    "plain",
+    "marker",
+    "negative",
+    "border",
+    "two parts",
+    "ring",
+    "small",
+    "eight bits",
+    "anisotropic",
+    "whole image",
+    "thin diagonal",
+)
+
+
+@pytest.fixture(scope="module")
+def both(phantom) -> Callable[[str], tuple[dict[str, float], dict[str, float]]]:
+    @functools.cache
+    def computed(name: str) -> tuple[dict[str, float], dict[str, float]]:
+        mammogram, mask = phantom(name)
+        preset = load_preset("paper-1409")
+        return (
+            features_of(mammogram, mask, preset).by_name,
+            reference_features(mammogram, mask, preset),
+        )
+
+    return computed
+
+
+def assert_equal(ours: dict[str, float], theirs: dict[str, float]) -> None:
+    assert list(ours) == list(theirs)
+    for name, value in theirs.items():
+        expected = value if np.isfinite(value) else np.nan
+        # the root of an eigenvalue that rounds to zero is tiny, or zero
+        least = 1e-6 if name.startswith("original_shape") else 1e-9
+        np.testing.assert_allclose(ours[name], expected, rtol=1e-6, atol=least, err_msg=name)
+
+
+@pytest.mark.parametrize("image_type", IMAGE_TYPES)
+@pytest.mark.parametrize("name", PHANTOMS)
+def test_equals_pyradiomics(both, name: str, image_type: str) -> None:
+    ours, theirs = (
+        {key: value for key, value in values.items() if key.split("_")[0] == image_type}
+        for values in both(name)
+    )
+    assert len(ours) == 93 + 14 * (image_type == "original")
+    assert_equal(ours, theirs)
+
+
+def test_flat_roi_equals_pyradiomics_and_stores_nothing_infinite(phantom) -> None:
+    mammogram, mask = phantom("plain")
+    flat = replace(mammogram, pixels=np.where(mask, np.float32(700), mammogram.pixels))
+    preset = load_preset()
+    features = features_of(flat, mask, preset)
+    assert_equal(features.by_name, reference_features(flat, mask, preset))
+    assert features.bins["original"] == features.bins["square"] == 1
+    assert not any(np.isinf(value) for value in features.by_name.values())
+
+
+def test_shape2d_of_the_default_preset_equals_pyradiomics(phantom) -> None:
+    mammogram, mask = phantom("anisotropic")
+    preset = load_preset()
+    assert_equal(
+        features_of(mammogram, mask, preset).by_name,
+        reference_features(mammogram, mask, preset),
+    )
+
+
+def test_a_planted_square_has_its_area_and_diameter(phantom) -> None:
+    mammogram, _ = phantom("plain")  # 0.5 mm
+    mask = np.zeros(mammogram.pixels.shape, dtype=bool)
+    mask[40:60, 30:50] = True
+    values = features_of(mammogram, mask, load_preset()).by_name
+    assert values["original_shape2D_PixelSurface"] == pytest.approx(400 * 0.25)
+    inside = mammogram.pixels[mask].astype(float)
+    assert values["original_firstorder_Mean"] == pytest.approx(inside.mean())
+    assert values["original_firstorder_Energy"] == pytest.approx((inside**2).sum())
+    # pixel centres of opposite corners, and half a pixel of mesh beyond
+    diagonal = 0.5 * np.hypot(19, 19)
+    assert 0 <= values["original_shape2D_MaximumDiameter"] - diagonal < 0.5
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_line_fails_as_in_pyradiomics(phantom, axis: int) -> None:
+    mammogram, _ = phantom("plain")
+    mask = np.zeros(mammogram.pixels.shape, dtype=bool)
+    line = mask[40] if axis == 0 else mask[:, 40]
+    line[20:70] = True
+    messages = []
+    for compute in (features_of, reference_features):
+        with pytest.raises(ValueError, match="too few dimensions") as caught:
+            compute(mammogram, mask, load_preset())
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [(0, "the mask is empty"), (2, "has 2 pixels, and 25 are the least"), (24, "24 pixels")],
+)
+def test_too_small_is_said(phantom, pixels: int, message: str) -> None:
+    mammogram, _ = phantom("plain")
+    mask = np.zeros(mammogram.pixels.shape, dtype=bool)
+    mask[50:56, 50:54] = np.arange(24).reshape(6, 4) < pixels
+    with pytest.raises(MammoroiError, match=message):
+        features_of(mammogram, mask, load_preset())
+
+
+def test_missing_spacing_and_a_foreign_mask_are_refused(phantom) -> None:
+    mammogram, mask = phantom("plain")
+    with pytest.raises(MammoroiError, match="spacing_mm"):
+        features_of(replace(mammogram, spacing=None), mask, load_preset())
+    with pytest.raises(MammoroiError, match="on this mammogram"):
+        features_of(mammogram, mask[1:], load_preset())
+
+
+def test_settings_that_the_engine_does_not_cover_go_to_pyradiomics(phantom, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "setting: {resampledPixelSpacing: [1.0, 1.0], interpolator: sitkBSpline, binWidth: 25}\n"
+        "imageType: {Original: {}}\nfeatureClass: {firstorder: [Mean, Energy]}\n"
+    )
+    preset = load_preset(str(path))
+    mammogram, mask = phantom("plain")
+    assert not preset.exact
+    ours = features_of(mammogram, mask, preset).by_name
+    assert ours == reference_features(mammogram, mask, preset)
+    assert list(ours) == ["original_firstorder_Mean", "original_firstorder_Energy"]
+
+
+@pytest.mark.parametrize(
+    "image_types",
+    [
+        {"Wavelet": {"wavelet": "db3", "level": 2}},
+        {"Wavelet": {"wavelet": "haar", "start_level": 1}},
+        {"LBP2D": {"lbp2DSamples": 8, "lbp2DRadius": 2.5, "binWidth": 1}},
+        {"Gradient": {"gradientUseSpacing": False}},
+        {"LoG": {"sigma": [0.7, 2.5]}},
+        {"Original": {"binCount": 32, "weightingNorm": "euclidean"}},
+        {"Original": {"symmetricalGLCM": False, "gldm_a": 1, "distances": [1, 2]}},
+    ],
+    ids=lambda image_types: str(image_types).replace("'", ""),
+)
+@pytest.mark.parametrize("name", ["eight bits", "border"])
+def test_other_settings_equal_pyradiomics(phantom, name: str, image_types: dict[str, dict]) -> None:
+    preset = replace(load_preset(), image_types=image_types, features=None)
+    mammogram, mask = phantom(name)
+    assert_equal(
+        features_of(mammogram, mask, preset).by_name,
+        reference_features(mammogram, mask, preset),
+    )
+
+
+def test_filters_do_not_look_at_the_whole_image(phantom) -> None:
+    mammogram, mask = phantom("plain")
+    far = mammogram.pixels.copy()
+    far[:5, :5] = mammogram.pixels.max()  # the extreme stays what it is
+    near = {"Gradient": {}, "LBP2D": {"lbp2DSamples": 9}, "Wavelet": {}, "Square": {}}
+    first, second = (
+        list(filtered_images(pixels, (0.5, 0.5), Box.around(mask), {}, near))
+        for pixels in (mammogram.pixels, far)
+    )
+    for one, other in zip(first, second, strict=True):
+        assert one.image.GetSize() == (31, 31)
+        assert one.image == other.image or np.array_equal(
+            np.array(list(one.image)), np.array(list(other.image))
+        )
+
+
+@pytest.mark.parametrize("image_id", ["P111_R_DM_MLO", "P129_L_DM_MLO"])
+def test_real_mammograms_equal_pyradiomics(image_id: str) -> None:
+    if not os.environ.get("MAMMOROI_DATA"):
+        pytest.skip("MAMMOROI_DATA is not set")
+    folder = Path(os.environ["MAMMOROI_DATA"]) / "cdd-cesm"
+    mammogram = read_mammogram(
+        folder / "images" / f"{image_id}.jpg", spacing_mm=0.51, spacing_source="estimated"
+    )
+    mask = read_mask(folder / "masks" / f"{image_id}.png", mammogram.pixels.shape)
+    preset = load_preset()
+    assert_equal(
+        features_of(mammogram, mask, preset).by_name,
+        reference_features(mammogram, mask, preset),
+    )

@@ -1,0 +1,316 @@
+"""The stage on small studies: rows, failures, missed lesions, cache."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_json
+from mammoroi.radiomics import extract as stage
+from mammoroi.radiomics.config import RadiomicsConfig
+from mammoroi.radiomics.engine import features_of
+from mammoroi.radiomics.extract import extract, extract_case
+from mammoroi.radiomics.phantom import textured_phantom
+from mammoroi.radiomics.presets import DEFAULT, FOLDER, load_preset
+from PIL import Image
+
+PRESET = """
+setting: {binWidth: 25, minimumROISize: 24}
+imageType: {Original: {}, Square: {}}
+featureClass: {shape2D: , firstorder: , glcm: }
+"""
+N_FEATURES = 9 + 2 * (18 + 24)
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+class Study:
+    """A study folder with images A, B, C, D; every mask is the phantom's disc."""
+
+    def __init__(self, folder: Path, **columns: list[object]) -> None:
+        self.folder = folder
+        self.ids = list("ABCD")
+        for seed, image_id in enumerate(self.ids):
+            mammogram, mask = textured_phantom(seed=seed)
+            save(folder / "images" / f"{image_id}.png", mammogram.pixels.astype(np.uint16))
+            self.mask(f"manual/{image_id}.png", mask)
+        images = {
+            "image_id": self.ids,
+            "patient_id": ["P1", "P1", "P2", "P3"],
+            "view": ["CC", "MLO", "CC", "CC"],
+            "laterality": "L",
+            "image": [f"images/{image_id}.png" for image_id in self.ids],
+            "mask": [f"manual/{image_id}.png" for image_id in self.ids],
+            "spacing_mm": 0.5,
+        }
+        pd.DataFrame({**images, **columns}).to_csv(folder / "cohort.csv", index=False)
+        patients = pd.DataFrame({"patient_id": ["P1", "P2", "P3"]})
+        patients.to_csv(folder / "patients.csv", index=False)
+        (folder / "own.yaml").write_text(PRESET)
+
+    def mask(self, name: str, mask: np.ndarray, value: int = 255) -> None:
+        save(self.folder / name, mask.astype(np.uint8) * np.uint8(value))
+
+    def run(self, **options: object) -> Path:
+        config = RadiomicsConfig(preset=str(self.folder / "own.yaml"), workers=1, **options)
+        return extract(config, self.folder)
+
+    def table(self, roi: str) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "features" / f"{roi}.parquet")
+
+    def about(self, roi: str) -> dict:
+        return read_json(self.folder / "features" / f"{roi}.json")
+
+    def failures(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "features" / "failures.csv")
+
+    def summary(self) -> dict:
+        return read_json(self.folder / "features" / "summary.json")
+
+
+def disc(radius: float = 12, columns: slice = slice(None)) -> np.ndarray:
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[:, columns] = textured_phantom(radius=radius)[1][:, columns]
+    return mask
+
+
+def test_four_cases_of_which_two_fail(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.mask("manual/B.png", disc(), value=7)
+    study.mask("manual/C.png", np.zeros((64, 64), dtype=bool))
+    two = np.zeros((64, 64), dtype=bool)
+    two[30, 30:32] = True
+    study.mask("manual/D.png", two)
+    study.run(allow_failures=1)
+
+    table = study.table("manual")
+    assert list(table.columns[:4]) == ["image_id", "patient_id", "view", "laterality"]
+    assert table["image_id"].tolist() == ["A", "B"]
+    assert table.shape[1] == 4 + N_FEATURES
+    assert (table.dtypes.iloc[4:] == np.float64).all()
+    failures = study.failures().set_index("case")
+    assert failures.index.tolist() == ["C", "D"]
+    assert (failures["stage"] == "radiomics/manual").all()
+    assert "empty" in failures.loc["C", "error"]
+    assert "2 pixels" in failures.loc["D", "error"]
+    assert failures["action"].str.len().gt(0).all()
+    assert study.summary() == {
+        "cases_in": 4,
+        "used": 2,
+        "missed": 0,
+        "failed": 2,
+        "allow_failures": 1,
+    }
+
+
+def test_values_are_those_of_one_case_by_itself(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.run()
+    mammogram, mask = textured_phantom(spacing_mm=0.5, seed=2)
+    expected = extract_case(mammogram, mask, str(tmp_path / "own.yaml"))
+    row = study.table("manual").set_index("image_id").loc["C"]
+    assert len(expected) == N_FEATURES
+    for name, value in expected.items():
+        assert row[name] == value
+
+
+def test_three_sources_and_a_missed_lesion(tmp_path: Path) -> None:
+    study = Study(tmp_path, mask_reader2=["reader2/A.png", "", "reader2/C.png", ""])
+    for image_id in "AC":
+        study.mask(f"reader2/{image_id}.png", disc(11))
+    for image_id in "ABC":
+        study.mask(f"masks/automatic/{image_id}.png", disc(0 if image_id == "B" else 12))
+    study.mask("masks/automatic/B.png", np.zeros((64, 64), dtype=bool))
+    study.run()
+    assert [len(study.table(roi)) for roi in stage.ROIS] == [4, 2, 2]
+    missed = pd.read_csv(tmp_path / "features" / "missed.csv")
+    assert missed.to_dict("records") == [{"image_id": "B", "patient_id": "P1", "roi": "automatic"}]
+    failures = study.failures()
+    assert failures[["case", "stage"]].to_numpy().tolist() == [["D", "radiomics/automatic"]]
+    counts = study.about("automatic")["counts"]
+    assert counts["cases_in"] == counts["used"] + counts["missed"] + counts["failed"] == 4
+    # the automatic masks of A and C are the manual ones: nothing is computed twice
+    assert counts["from_cache"] == 2
+    assert len(list((tmp_path / "features" / "cache").iterdir())) == 4 + 2
+    manual, automatic = (study.table(roi).set_index("image_id") for roi in ("manual", "automatic"))
+    pd.testing.assert_frame_equal(manual.loc[["A", "C"]], automatic)
+
+
+def test_tables_of_a_source_that_is_gone_are_removed(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "automatic.parquet").write_bytes(b"of an earlier run")
+    study.run()
+    assert not (tmp_path / "features" / "automatic.parquet").exists()
+
+
+def test_provenance(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    study = Study(tmp_path, spacing_source=["estimated", "measured", "", ""])
+    two_parts = disc() & (np.abs(np.arange(64) - 32) > 2)
+    study.mask("manual/A.png", two_parts)
+    (tmp_path / "own.yaml").write_text(PRESET.replace("binWidth: 25", "binWidth: 2000"))
+    with caplog.at_level(logging.WARNING, logger="mammoroi.radiomics.provenance"):
+        study.run()
+    about = study.about("manual")
+    assert about["counts"]["several_regions"] == 1
+    assert about["counts"]["estimated_spacing"] == 1
+    assert about["n_features"] == N_FEATURES
+    assert about["engine"] == "exact"
+    assert about["settings"] == {"binWidth": 2000, "minimumROISize": 24}
+    assert about["bins"]["original"]["outside_16_to_128"] == 4
+    assert "manual: 4 of 4 ROIs have fewer than 16" in caplog.text
+    assert "original_shape2D_PixelSurface" not in about["degenerate_features"]
+    assert about["nan"] == {}
+    assert about["spacing_mm"]["median"] == 0.5
+
+
+def test_degenerate_features_are_flagged(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.run()
+    flagged = study.about("manual")["degenerate_features"]
+    assert "original_shape2D_PixelSurface" in flagged  # four equal discs
+    assert "original_firstorder_Mean" not in flagged
+
+
+def test_an_unreadable_image_fails_for_each_of_its_masks(tmp_path: Path) -> None:
+    study = Study(tmp_path, mask_reader2=[f"manual/{image_id}.png" for image_id in "ABCD"])
+    (tmp_path / "images" / "B.png").write_bytes(b"no image")
+    study.run()
+    assert study.failures()["stage"].tolist() == ["radiomics/manual", "radiomics/reader2"]
+    assert len(study.table("manual")) == 3
+
+
+def test_missing_spacing_names_the_column(tmp_path: Path) -> None:
+    study = Study(tmp_path, spacing_mm=[0.5, "", 0.5, 0.5])
+    study.run()
+    failures = study.failures()
+    assert failures["case"].tolist() == ["B"]
+    assert "spacing_mm" in failures["action"][0]
+
+
+def count_extractions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    calls: list[int] = []
+
+    def counted(*arguments: object) -> object:
+        calls.append(1)
+        return features_of(*arguments)
+
+    monkeypatch.setattr(stage, "features_of", counted)
+    return calls
+
+
+def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(tmp_path)
+    study.mask("manual/D.png", np.zeros((64, 64), dtype=bool))
+    calls = count_extractions(monkeypatch)
+    study.run()
+    first = study.table("manual")
+    assert len(calls) == 4
+
+    calls.clear()  # nothing changed: only the failed case is tried again
+    study.run()
+    assert len(calls) == 1
+    pd.testing.assert_frame_equal(study.table("manual"), first)
+
+    calls.clear()  # the failed case is mended
+    study.mask("manual/D.png", disc())
+    study.run()
+    assert len(calls) == 1
+    assert study.failures().empty
+    assert len(study.table("manual")) == 4
+
+    calls.clear()  # a setting changes
+    (tmp_path / "own.yaml").write_text(PRESET.replace("binWidth: 25", "binWidth: 20"))
+    study.run()
+    assert len(calls) == 4
+
+    calls.clear()  # a mask and a spacing change
+    study.mask("manual/A.png", disc(11))
+    table = pd.read_csv(tmp_path / "cohort.csv")
+    table.loc[1, "spacing_mm"] = 0.4
+    table.to_csv(tmp_path / "cohort.csv", index=False)
+    study.run()
+    assert len(calls) == 2
+
+    calls.clear()  # the records are damaged
+    for record in (tmp_path / "features" / "cache").iterdir():
+        record.write_bytes(record.read_bytes()[:100])
+    study.run()
+    assert len(calls) == 4
+
+
+def test_a_killed_run_resumes(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    (tmp_path / "own.yaml").write_text((FOLDER / f"{DEFAULT}.yaml").read_text())
+    program = (
+        "from pathlib import Path; import sys, time\n"
+        "from mammoroi.radiomics import extract as stage\n"
+        "from mammoroi.radiomics.config import RadiomicsConfig\n"
+        "original = stage.features_of\n"
+        "def slow(*a):\n    time.sleep(0.4); return original(*a)\n"
+        "stage.features_of = slow\n"
+        "stage.extract(RadiomicsConfig(preset=sys.argv[2], workers=1), Path(sys.argv[1]))\n"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path), str(tmp_path / "own.yaml")]
+    running = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    records = tmp_path / "features" / "cache"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(records.glob("[!.]*.npz")):
+        time.sleep(0.02)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    done = len(list(records.glob("[!.]*.npz")))
+    assert 1 <= done < 4
+    assert not (tmp_path / "features" / "manual.parquet").exists()
+    study.run()
+    assert study.about("manual")["counts"]["from_cache"] == done
+    assert len(study.table("manual")) == 4
+
+
+def test_processes_give_the_same_table(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.run()
+    alone = study.table("manual")
+    for record in (tmp_path / "features" / "cache").iterdir():
+        record.unlink()
+    config = RadiomicsConfig(preset=str(tmp_path / "own.yaml"), workers=2)
+    extract(config, tmp_path)
+    pd.testing.assert_frame_equal(study.table("manual"), alone)
+
+
+def test_an_image_too_small_for_a_filter_is_a_failure(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    (tmp_path / "own.yaml").write_text(
+        "imageType: {Original: {}, LoG: {sigma: [40]}}\nfeatureClass: {firstorder: [Mean]}\n"
+    )
+    study.run()
+    failures = study.failures()
+    assert len(failures) == 4
+    assert "1 of 2 features did not come out, such as log-sigma-40" in failures["error"][0]
+    assert study.table("manual").empty
+
+
+def test_a_preset_that_breaks_its_promise_stops_before_the_first_case(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    (tmp_path / "own.yaml").write_text("features: 100\n" + PRESET)
+    with pytest.raises(MammoroiError, match="promises 100 features, but 93 came out"):
+        study.run()
+    assert not (tmp_path / "features").exists()
+
+
+def test_one_case_by_name_of_the_preset() -> None:
+    values = extract_case(*textured_phantom())
+    assert len(values) == 1311
+    assert extract_case(*textured_phantom(), load_preset()) == values

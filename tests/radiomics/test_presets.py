@@ -1,0 +1,136 @@
+"""What the presets promise, and what a wrong parameter file is told."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mammoroi.errors import MammoroiError
+from mammoroi.radiomics.config import RadiomicsConfig
+from mammoroi.radiomics.count import check_count
+from mammoroi.radiomics.engine import features_of
+from mammoroi.radiomics.phantom import textured_phantom
+from mammoroi.radiomics.presets import available, load_preset
+
+FIVE_AND_LBP = ["square", "squareroot", "logarithm", "exponential", "gradient", "lbp-2D"]
+WAVELETS = [f"wavelet-{band}" for band in ("LH", "HL", "HH", "LL")]
+MINIMAL = "imageType: {Original: {}}\nfeatureClass: {firstorder: [Mean]}\n"
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "own.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "sigmas", "shape"),
+    [
+        ("mammography-1311", (1, 2, 3), 9),
+        ("mammography-8bit-1311", (1, 2, 3), 9),
+        ("paper-1409", (1, 2, 3, 4), 14),
+    ],
+)
+def test_shipped_presets_yield_the_published_counts(name, sigmas, shape) -> None:
+    names = check_count(load_preset(name))
+    assert len(names) == len(set(names)) == int(name.split("-")[-1])
+    counts = Counter(feature.split("_")[0] for feature in names)
+    logs = [f"log-sigma-{sigma}-mm-3D" for sigma in sigmas]
+    assert list(counts) == ["original", *WAVELETS, *logs, *FIVE_AND_LBP]
+    assert counts.pop("original") == 93 + shape
+    assert set(counts.values()) == {93}
+
+
+def test_names_are_those_of_the_paper() -> None:
+    names = set(check_count(load_preset("paper-1409")))
+    assert {
+        "wavelet-LH_glszm_SmallAreaEmphasis",
+        "log-sigma-1-mm-3D_firstorder_Kurtosis",
+        "lbp-2D_glrlm_RunVariance",
+        "original_shape_Sphericity",
+        "squareroot_ngtdm_Coarseness",
+    } <= names
+
+
+def test_lbp_has_more_than_one_grey_level() -> None:
+    features = features_of(*textured_phantom(), load_preset())
+    assert features.bins["lbp-2D"] > 5
+
+
+def test_every_shipped_preset_is_sound() -> None:
+    assert {"mammography-1311", "paper-1409"} <= set(available())
+    for name in available():
+        assert load_preset(name).exact
+    assert RadiomicsConfig().preset in available()
+
+
+def test_a_missing_library_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.feature", None)
+    with pytest.raises(MammoroiError, match=r"1,218 came out .*LBP2D: .*scikit-image") as caught:
+        check_count(load_preset())
+    assert "1,311" in caught.value.found
+
+
+def test_force2d_is_explained(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "features: 465\nsetting: {force2D: true}\n"
+        "imageType: {Original: {}, Wavelet: {}}\n"
+        "featureClass: {firstorder: , glcm: , glrlm: , glszm: , gldm: , ngtdm: }\n",
+    )
+    with pytest.raises(MammoroiError, match="force2D takes an axis from the wavelet"):
+        check_count(load_preset(path))
+
+
+def test_a_pyradiomics_parameter_file_works(tmp_path: Path) -> None:
+    preset = load_preset(write(tmp_path, MINIMAL))
+    assert check_count(preset) == ("original_firstorder_Mean",)
+    assert preset.features is None
+    assert preset.minimum_pixels == 1
+
+
+def test_only_what_decides_a_value_is_in_the_hash(tmp_path: Path) -> None:
+    first = load_preset(write(tmp_path, MINIMAL)).sha256
+    assert load_preset(write(tmp_path, "description: other\n" + MINIMAL)).sha256 == first
+    assert load_preset(write(tmp_path, "setting: {binWidth: 20}\n" + MINIMAL)).sha256 != first
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("settings: {}\n" + MINIMAL, "unknown key 'settings' -> did you mean 'setting'"),
+        ("setting: {binwidth: 5}\n" + MINIMAL, "setting 'binwidth' -> did you mean 'binWidth'"),
+        ("setting: {binWidth: wide}\n" + MINIMAL, "wide"),
+        ("setting: {binWidth: -1}\n" + MINIMAL, "-1"),
+        ("setting: {label: 2}\n" + MINIMAL, "mask_label"),
+        (MINIMAL.replace("Original", "Orignal"), "'Orignal' -> did you mean 'Original'"),
+        (MINIMAL.replace("Original: {}", "LoG: {sigmas: [1]}"), "of LoG 'sigmas' -> did you mean"),
+        (MINIMAL.replace("firstorder", "first_order"), "did you mean 'firstorder'"),
+        (MINIMAL.replace("Mean", "Maen"), "feature of firstorder 'Maen' -> did you mean 'Mean'"),
+        (MINIMAL.replace("firstorder: [Mean]", "shape: "), "state slice_thickness_mm"),
+        ("featureClass: {firstorder: }\n", "imageType is missing"),
+        ("[1, 2]\n", "holds no keys"),
+        ("a: [\n", "is not YAML"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(MammoroiError) as caught:
+        load_preset(write(tmp_path, text))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("mammography-1301", "did you mean 'mammography-1311'"), ("nowhere.yaml", "check the path")],
+)
+def test_a_preset_that_is_not_there(name: str, message: str) -> None:
+    with pytest.raises(MammoroiError, match=message):
+        load_preset(name)
+
+
+@pytest.mark.parametrize("wrong", [{"preset": " "}, {"workers": -1}, {"allow_failures": -2}])
+def test_wrong_configuration(wrong: dict[str, object]) -> None:
+    with pytest.raises(MammoroiError, match=f"radiomics.{next(iter(wrong))}"):
+        RadiomicsConfig(**wrong)

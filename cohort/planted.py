@@ -30,7 +30,7 @@ class Scores:
 
     Attributes
     ----------
-    sln : float
+    sln_score : float
         Sets the correlation length.
     her2_direction : float
         Sets the anisotropy.
@@ -38,7 +38,7 @@ class Scores:
         Sets the share of fine grain.
     """
 
-    sln: float
+    sln_score: float
     her2_direction: float
     her2_grain: float
 
@@ -60,7 +60,7 @@ def draw_scores(sln: str, her2: str, config: SyntheticConfig, rng: Generator) ->
     side = 0.5 if sln == "positive" else -0.5
     direction, grain = her2_means(config.her2_separation)[HER2_CLASSES.index(her2)]
     return Scores(
-        sln=float(sln_step(config.auc_sln) * side + noise[0]),
+        sln_score=float(sln_step(config.auc_sln) * side + noise[0]),
         her2_direction=float(direction + noise[1]),
         her2_grain=float(grain + noise[2]),
     )
@@ -70,7 +70,7 @@ def view_scores(scores: Scores, view_noise: float, rng: Generator) -> Scores:
     """Scatter a patient's scores for one of her images."""
     noise = view_noise * rng.standard_normal(3)
     return Scores(
-        sln=float(scores.sln + noise[0]),
+        sln_score=float(scores.sln_score + noise[0]),
         her2_direction=float(scores.her2_direction + noise[1]),
         her2_grain=float(scores.her2_grain + noise[2]),
     )

@@ -34,13 +34,13 @@ class Habits:
         Displacement along each axis.
     """
 
-    wander: float = 0.07
-    width: float = 0.03
-    offset: float = 0.03
+    wander: float = 0.062
+    width: float = 0.028
+    offset: float = 0.028
 
 
 CLEAR = Habits()
-ILL_DEFINED = Habits(wander=0.088, width=0.038, offset=0.034)
+ILL_DEFINED = Habits(wander=0.080, width=0.034, offset=0.031)
 
 
 def read_lesion(lesion: NDArray[np.bool_], habits: Habits, rng: Generator) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ Written into the folder, besides ``cohort.csv`` and ``patients.csv`` (see ``sche
 ``masks/reader1``, ``masks/reader2``      the readers' masks; ``cohort.csv`` points to them
 ``truth/masks/<image_id>.png``            the true mask; no stage reads it
 ``truth/patients.csv``                    latent scores and the true risks that follow from them
-``truth/images.csv``                      each image's scores, texture, and drawn diameter in mm
+``truth/images.csv``                      each image's scores, texture, drawn diameter in mm
 ========================================  ==========================================================
 
 A cell of ``mask_reader2`` is empty where the second reader did not outline the patient.
@@ -29,7 +29,7 @@ from ..errors import MammoroiError
 from ..files import plain, read_json, write_csv, write_json
 from ..imaging.mask import write_mask
 from .clinical import draw_patient, read_template, template_rows
-from .phantom import VIEWS, Findings, draw_anatomy, draw_view
+from .phantom import VIEWS, Anatomy, Findings, draw_anatomy, draw_view
 from .phantom_dicom import DEVICE, ImageName, write_phantom_dicom
 from .planted import HER2_CLASSES, Scores, ceilings, draw_scores, her2_risks, sln_risk, view_scores
 from .readers import CLEAR, ILL_DEFINED, read_lesion
@@ -52,12 +52,16 @@ _TRUTH = {
 
 @dataclasses.dataclass(frozen=True)
 class _Patient:
-    """The rows that one patient adds to the tables."""
+    """One patient, and the rows of the tables that her images add."""
 
     clinical: dict[str, Any]
     scores: Scores
-    images: list[dict[str, Any]]
-    image_truths: list[dict[str, Any]]
+    findings: Findings
+    anatomy: Anatomy
+    laterality: str
+    twice_read: bool
+    images: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    image_truths: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 def synthesize(config: SyntheticConfig, out: Path) -> Path:
@@ -87,7 +91,9 @@ def synthesize(config: SyntheticConfig, out: Path) -> Path:
     if _is_there(config, out):
         return out
     template = read_template()
-    rows = template.to_dict("records")
+    rows: list[dict[str, str]] = [
+        {str(k): str(v) for k, v in row.items()} for row in template.to_dict("records")
+    ]
     chosen = [rows[i] for i in template_rows(template, config.n_patients, config.seed)]
     patients = list(_progress(_draw_all(config, chosen, out), config.n_patients))
 
@@ -151,66 +157,77 @@ def _progress(patients: Iterable[_Patient], total: int) -> Iterator[_Patient]:
 def _draw_patient(config: SyntheticConfig, number: int, row: dict[str, str], out: Path) -> _Patient:
     """Draw patient ``number`` (from 0) and write her files; depends on nothing but the seed."""
     patient_id = f"SYN{number + 1:05d}"
-    seeds = np.random.SeedSequence(config.seed, spawn_key=(1, number)).spawn(2 + 2 * len(VIEWS))
+    seeds = np.random.SeedSequence(config.seed, spawn_key=(1, number)).spawn(2 + len(VIEWS))
     rng = np.random.default_rng(seeds[0])
     clinical = draw_patient(patient_id, row, rng)
-    laterality = "L" if rng.random() < 0.5 else "R"
-    scores = draw_scores(clinical["sln"], clinical["her2"], config, rng)
-    findings = _findings(clinical)
-    anatomy = draw_anatomy(findings, np.random.default_rng(seeds[1]))
-    twice_read = _reads_twice(number, config.reader2_fraction)
+    patient = _Patient(
+        clinical=clinical,
+        scores=draw_scores(clinical["sln"], clinical["her2"], config, rng),
+        findings=_findings(clinical),
+        anatomy=draw_anatomy(_findings(clinical), np.random.default_rng(seeds[1])),
+        laterality="L" if rng.random() < 0.5 else "R",
+        twice_read=_reads_twice(number, config.reader2_fraction),
+    )
+    for view, seed in zip(VIEWS, seeds[2:], strict=True):
+        _draw_image(config, patient, view, seed, out)
+    return patient
 
-    images, truths = [], []
-    for k, view in enumerate(VIEWS):
-        view_seed, reader_seed = seeds[2 + 2 * k : 4 + 2 * k]
-        rngs = [np.random.default_rng(seed) for seed in reader_seed.spawn(3)]
-        image_scores = view_scores(scores, config.view_noise, rngs[2])
-        texture = LesionTexture.of(image_scores)
-        phantom = draw_view(
-            view, laterality, anatomy, findings, texture, config.spacing_mm, view_seed
-        )
-        name = ImageName(
-            f"{patient_id}-{laterality}-{view}",
-            patient_id,
-            view,
-            laterality,
-            k + 1,
-            clinical["age"],
-        )
-        habits = ILL_DEFINED if findings.spiculated else CLEAR
-        files: dict[str, str | None] = {
-            "image": f"images/{name.image_id}.dcm",
-            "mask": f"masks/reader1/{name.image_id}.png",
-            "mask_reader2": f"masks/reader2/{name.image_id}.png" if twice_read else None,
+
+def _draw_image(
+    config: SyntheticConfig, patient: _Patient, view: str, seed: np.random.SeedSequence, out: Path
+) -> None:
+    """Draw one view, write its mammogram and masks, and add its rows to the patient."""
+    phantom_seed, *others = seed.spawn(4)
+    score_rng, *reader_rngs = (np.random.default_rng(other) for other in others)
+    scores = view_scores(patient.scores, config.view_noise, score_rng)
+    texture = LesionTexture.of(scores)
+    phantom = draw_view(
+        view,
+        patient.laterality,
+        patient.anatomy,
+        patient.findings,
+        texture,
+        config.spacing_mm,
+        phantom_seed,
+    )
+    patient_id = patient.clinical["patient_id"]
+    name = ImageName(
+        image_id=f"{patient_id}-{patient.laterality}-{view}",
+        patient_id=patient_id,
+        view=view,
+        laterality=patient.laterality,
+        number=len(patient.images) + 1,
+        age=patient.clinical["age"],
+    )
+    image = f"images/{name.image_id}.dcm"
+    write_phantom_dicom(out / image, phantom.pixels, name, config.spacing_mm, config.seed)
+    write_mask(out / "truth" / "masks" / f"{name.image_id}.png", phantom.lesion)
+    masks = [f"masks/{reader}/{name.image_id}.png" for reader in ("reader1", "reader2")]
+    habits = ILL_DEFINED if patient.findings.spiculated else CLEAR
+    for mask, rng in zip(masks[: 1 + patient.twice_read], reader_rngs, strict=False):
+        write_mask(out / mask, read_lesion(phantom.lesion, habits, rng))
+
+    ids = {"image_id": name.image_id, "patient_id": patient_id}
+    patient.images.append(
+        {
+            **ids,
+            "view": view,
+            "laterality": patient.laterality,
+            "image": image,
+            "mask": masks[0],
+            "mask_reader2": masks[1] if patient.twice_read else None,
+            "spacing_mm": config.spacing_mm,
+            "device": DEVICE,
         }
-        write_phantom_dicom(
-            out / files["image"], phantom.pixels, name, config.spacing_mm, config.seed
-        )
-        write_mask(out / "truth" / "masks" / f"{name.image_id}.png", phantom.lesion)
-        for column, reader in zip(("mask", "mask_reader2"), rngs, strict=False):
-            if files[column]:
-                write_mask(out / files[column], read_lesion(phantom.lesion, habits, reader))
-        images.append(
-            {
-                "image_id": name.image_id,
-                "patient_id": patient_id,
-                "view": view,
-                "laterality": laterality,
-                **files,
-                "spacing_mm": config.spacing_mm,
-                "device": DEVICE,
-            }
-        )
-        truths.append(
-            {
-                "image_id": name.image_id,
-                "patient_id": patient_id,
-                **dataclasses.asdict(image_scores),
-                **dataclasses.asdict(texture),
-                "diameter_mm": phantom.diameter_mm,
-            }
-        )
-    return _Patient(clinical, scores, images, truths)
+    )
+    patient.image_truths.append(
+        {
+            **ids,
+            **dataclasses.asdict(scores),
+            **dataclasses.asdict(texture),
+            "diameter_mm": phantom.diameter_mm,
+        }
+    )
 
 
 def _reads_twice(number: int, fraction: float) -> bool:
@@ -248,10 +265,8 @@ def _true_risks(config: SyntheticConfig, patients: list[_Patient], template: Any
     for patient, her2 in zip(patients, risks, strict=True):
         row = {
             "patient_id": patient.clinical["patient_id"],
-            "sln_score": patient.scores.sln,
-            "her2_direction": patient.scores.her2_direction,
-            "her2_grain": patient.scores.her2_grain,
-            "sln_risk": sln_risk(patient.scores.sln, config, prevalence),
+            **dataclasses.asdict(patient.scores),
+            "sln_risk": sln_risk(patient.scores.sln_score, config, prevalence),
         }
         row |= {f"her2_{k}_risk": value for k, value in zip(HER2_CLASSES, her2, strict=True)}
         rows.append(row)

@@ -48,7 +48,7 @@ class LesionTexture:
         """Translate latent scores into a texture; each score moves one quantity only."""
         odds = GRAIN_SHARE / (1 - GRAIN_SHARE) * math.exp(GRAIN_GAIN * scores.her2_grain)
         return cls(
-            correlation_length_mm=CORRELATION_LENGTH_MM * math.exp(SLN_GAIN * scores.sln),
+            correlation_length_mm=CORRELATION_LENGTH_MM * math.exp(SLN_GAIN * scores.sln_score),
             anisotropy=DIRECTION_GAIN * scores.her2_direction,
             grain_share=odds / (1 + odds),
         )

@@ -5,16 +5,17 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from mammoroi.cohort.phantom import Findings, Phantom, draw_anatomy, draw_view, drawn_diameter
-from mammoroi.cohort.phantom_lesion import Lesion, Window, draw_lesion
-from mammoroi.cohort.planted import Scores, sln_step
-from mammoroi.cohort.readers import CLEAR, ILL_DEFINED, read_lesion
-from mammoroi.cohort.texture import LesionTexture, lesion_field, power_law
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, label, uniform_filter
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from mammoroi.cohort.phantom import Findings, Phantom, draw_anatomy, draw_view, drawn_diameter
+from mammoroi.cohort.phantom_lesion import Lesion, Window, draw_lesion
+from mammoroi.cohort.planted import Scores, sln_step
+from mammoroi.cohort.readers import CLEAR, ILL_DEFINED, read_lesion
+from mammoroi.cohort.texture import LesionTexture, lesion_field, power_law
 
 SPACING = 0.3
 PLAIN = Findings("scattered", 20.0, False, False, False, False, False, False)
@@ -177,7 +178,7 @@ def test_texture_has_the_planted_length_and_direction_and_no_other_variance() ->
 def test_scores_set_one_quantity_each() -> None:
     base = LesionTexture.of(Scores(0, 0, 0))
     for name, changed in (
-        ("sln", "correlation_length_mm"),
+        ("sln_score", "correlation_length_mm"),
         ("her2_direction", "anisotropy"),
         ("her2_grain", "grain_share"),
     ):
@@ -209,7 +210,7 @@ def test_the_scores_can_be_read_from_the_image_within_the_true_mask() -> None:
         drawn, mask = draw_lesion(lesion, LesionTexture.of(score), tissue, window, rng)
         drawn += 9 * rng.standard_normal(drawn.shape)
         features.append(read_out(drawn, binary_erosion(mask, iterations=2)))
-        scores.append([score.sln, score.her2_direction, score.her2_grain])
+        scores.append([score.sln_score, score.her2_direction, score.her2_grain])
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 13)))
     read = cross_val_predict(model, features, np.array(scores), cv=10)
     r = [np.corrcoef(read[:, k], np.array(scores)[:, k])[0, 1] for k in range(3)]

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from sklearn.metrics import roc_auc_score
+from statsmodels.miscmodels.ordinal_model import OrderedModel
+
 from mammoroi.cohort.check import check
 from mammoroi.cohort.clinical import COLUMNS, draw_patient, read_template, template_rows
 from mammoroi.cohort.labels import her2_expression
@@ -26,8 +29,6 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
-from sklearn.metrics import roc_auc_score
-from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 # Zhao et al. 2025, Table 1, column "Total".
 TABLE_1 = {
@@ -170,7 +171,7 @@ def test_scores_reach_the_planted_auc_and_risks_are_calibrated() -> None:
         draw_scores("positive" if p else "negative", h, config, rng)
         for p, h in zip(positive, her2, strict=True)
     ]
-    risks = np.array([sln_risk(score.sln, config, prevalence) for score in scores])
+    risks = np.array([sln_risk(score.sln_score, config, prevalence) for score in scores])
     assert roc_auc_score(positive, risks) == pytest.approx(0.85, abs=0.008)
     fit = sm.Logit(positive, sm.add_constant(np.log(risks / (1 - risks)))).fit(disp=0)
     assert fit.params == pytest.approx([0, 1], abs=0.08)

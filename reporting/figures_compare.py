@@ -1,0 +1,191 @@
+"""Figures about manual against automatic masks: AUC and feature values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import wording
+from .figures_classifiers import metric
+from .results import SETS, Results
+from .style import COLOUR, COMPARISON, GREY, INK, MARKER, NAME, Plot, bare, legend_below, panels
+
+RULES = {
+    "complete_case": "lesion always found",
+    "intention_to_diagnose": "everyone",
+}
+STABLE_ICC = 0.75
+
+
+def draw_auc(results: Results) -> Plot | None:
+    """AUC with manual and with automatic masks, and their paired difference."""
+    import pandas as pd
+
+    records: list[dict[str, Any]] = []
+    for target in results.targets:
+        for part in SETS:
+            for roi in target.results:
+                auc = metric(target, roi, part, "auc")
+                records.append(
+                    {
+                        "target": target.name,
+                        "set": part,
+                        "quantity": f"auc_{roi}",
+                        "value": auc.value,
+                        "lower": auc.lower,
+                        "upper": auc.upper,
+                    }
+                )
+    for _, row in results.auc.iterrows():
+        part = {"train_out_of_fold": "train"}.get(row["set"], row["set"])
+        records.append(
+            {
+                "target": row["target"],
+                "set": part,
+                "quantity": f"difference_{row['rule']}",
+                "value": row["difference"],
+                "lower": row["lower"],
+                "upper": row["upper"],
+            }
+        )
+    table = pd.DataFrame(records)
+    lines = [(target.name, part) for part in ("test", "train") for target in results.targets]
+    figure, ((left, right),) = panels(1, 2, 1.3 + 0.46 * len(lines), widths=[1.25, 1])
+    for at, (name, part) in enumerate(lines):
+        rows = table[(table["target"] == name) & (table["set"] == part)].set_index("quantity").T
+        for shift, roi in ((-0.14, "manual"), (0.14, "automatic")):
+            if f"auc_{roi}" in rows:
+                row = rows[f"auc_{roi}"]
+                left.hlines(at + shift, row["lower"], row["upper"], color=COLOUR[roi], lw=2)
+                left.plot(
+                    row["value"],
+                    at + shift,
+                    MARKER[roi],
+                    color=COLOUR[roi],
+                    ms=6.5,
+                    label=NAME[roi] if at == 0 else None,
+                )
+        for shift, rule, fill in (
+            (-0.14, "complete_case", INK),
+            (0.14, "intention_to_diagnose", "white"),
+        ):
+            if f"difference_{rule}" in rows:
+                row = rows[f"difference_{rule}"]
+                right.hlines(at + shift, row["lower"], row["upper"], color=INK, lw=1.4)
+                right.plot(
+                    row["value"],
+                    at + shift,
+                    "D",
+                    color=INK,
+                    mfc=fill,
+                    ms=5.5,
+                    label=RULES[rule] if at == 0 else None,
+                )
+    left.axvline(0.5, color=GREY, lw=1, ls=(0, (1, 2)))
+    right.axvline(0, color=GREY, lw=1, ls=(0, (1, 2)))
+    left.set_yticks(
+        range(len(lines)),
+        [f"{name}\n{'test' if part == 'test' else 'out of fold'}" for name, part in lines],
+        fontsize=9,
+    )
+    right.set_yticks([])
+    for ax in (left, right):
+        ax.set_ylim(len(lines) - 0.5, -0.5)
+        bare(ax)
+        ax.axhline(len(results.targets) - 0.5, color="#d9d9d9", lw=1)
+    left.set_title("AUC")
+    right.set_title("automatic minus manual")
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), fontsize=8.5)
+    return Plot(
+        "auc_manual_automatic",
+        "AUC with manual and with automatic masks",
+        "Left, the AUC with its 95% confidence interval (dotted line: chance). Right, the "
+        "difference in the same patients: a line that crosses 0 shows no difference, left of 0 "
+        "the automatic masks do worse.",
+        _auc_words(results),
+        figure,
+        table,
+    )
+
+
+def _auc_words(results: Results) -> str:
+    rows = results.auc[(results.auc["set"] == "test") & (results.auc["rule"] == "complete_case")]
+    parts = [
+        f"{row['target']}: {wording.interval(row['difference'], row['lower'], row['upper'], 3)}, "
+        f"{wording.p_value(row['p_delong'])}"
+        for _, row in rows.iterrows()
+    ]
+    return f"Differences on the test patients: {'; '.join(parts)}." if parts else ""
+
+
+def draw_icc(results: Results) -> Plot | None:
+    """ICC per feature family, automatic against manual beside second reader against manual."""
+    import numpy as np
+    import pandas as pd
+
+    sources = {"automatic": results.icc, "reader2": results.icc_readers}
+    table = (
+        pd.concat(
+            [part.assign(comparison=f"{roi}-manual") for roi, part in sources.items() if len(part)],
+            ignore_index=True,
+        )
+        if len(results.icc) or len(results.icc_readers)
+        else results.icc.assign(comparison="")
+    )
+    table = table[["comparison", *[c for c in table if c != "comparison"]]]
+    table = table.dropna(subset=["icc_2_1"])
+    if table.empty:
+        return None
+    families = list(dict.fromkeys(table["family"]))
+    present = [roi for roi in sources if (table["comparison"] == f"{roi}-manual").any()]
+    figure, ((ax,),) = panels(1, 1, 1.2 + 0.55 * len(families))
+    scatter = np.random.default_rng(0)
+    findings = []
+    for shift, roi in zip((-0.2, 0.2), present, strict=False):
+        rows = table[table["comparison"] == f"{roi}-manual"]
+        groups = [rows.loc[rows["family"] == family, "icc_2_1"].to_numpy() for family in families]
+        for at, values in enumerate(groups):
+            ax.plot(
+                values,
+                at + shift + scatter.uniform(-0.13, 0.13, len(values)),
+                MARKER[roi],
+                ms=2.6,
+                mew=0,
+                color=COLOUR[roi],
+                alpha=0.3,
+                rasterized=len(table) > 1000,
+            )
+        ax.boxplot(
+            groups,
+            positions=[at + shift for at in range(len(families))],
+            widths=0.24,
+            orientation="horizontal",
+            showfliers=False,
+            manage_ticks=False,
+            boxprops={"color": COLOUR[roi], "linewidth": 1.3},
+            medianprops={"color": COLOUR[roi], "linewidth": 2.6},
+            whiskerprops={"color": COLOUR[roi]},
+            capprops={"color": COLOUR[roi]},
+        )
+        name = COMPARISON[f"{roi}-manual"][1]
+        ax.plot([], [], MARKER[roi], color=COLOUR[roi], label=name)
+        stable = int((rows["icc_2_1"] > STABLE_ICC).sum())
+        findings.append(
+            f"{name}, {wording.stability(float(rows['icc_2_1'].median()), stable, len(rows))}"
+        )
+    ax.axvline(STABLE_ICC, color=INK, lw=1, ls="--")
+    ax.set_yticks(range(len(families)), families)
+    ax.set_ylim(len(families) - 0.5, -0.5)
+    ax.set_xlim(max(-1.0, min(0.0, float(table["icc_2_1"].min())) - 0.03), 1.02)
+    ax.set_xlabel("ICC(2,1); dashed line: 0.75")
+    bare(ax)
+    legend_below(figure, ax)
+    return Plot(
+        "icc_families",
+        "Do features keep their values when the mask comes from elsewhere?",
+        "Each dot is one feature: 1 means that both masks give every image the same value, 0 that "
+        "they agree no better than by chance. The thick line of each box is the median.",
+        f"Here: {'; '.join(findings)}.",
+        figure,
+        table,
+    )

@@ -1,0 +1,222 @@
+"""Figures about features: the funnel of the selection, the LASSO, the features that it keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .results import Results, Target
+from .style import COLOUR, GREY, INK, MARKER, NAME, PALE, Plot, bare, panels
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+SHOWN_FEATURES = 15
+STEPS = {
+    "extracted": "extracted",
+    "stable": "stable (ICC)",
+    "complete": "no gaps",
+    "t_test": "t-test",
+    "lasso": "LASSO",
+}
+
+
+def draw_funnel(results: Results) -> Plot:
+    """How many features are left after each step, per target and source of masks."""
+    import pandas as pd
+
+    table = pd.DataFrame(
+        [
+            {"target": target.name, "roi": roi, "step": step, "n_features": n}
+            for target in results.targets
+            for roi, result in target.results.items()
+            for step, n in result.funnel.items()
+        ],
+        columns=["target", "roi", "step", "n_features"],
+    )
+    steps = list(dict.fromkeys(table["step"]))
+    columns = min(2, len(results.targets))
+    lines = -(-len(results.targets) // columns)
+    figure, grid = panels(lines, columns, 0.6 + lines * (0.7 + 0.45 * len(steps)))
+    cells = [ax for row in grid for ax in row]
+    for ax in cells[len(results.targets) :]:
+        ax.set_visible(False)
+    for ax, target in zip(cells, results.targets, strict=False):
+        for shift, roi in zip((-0.2, 0.2), target.results, strict=False):
+            rows = table[(table["target"] == target.name) & (table["roi"] == roi)]
+            at = [steps.index(step) + shift for step in rows["step"]]
+            ax.barh(at, rows["n_features"], height=0.36, color=COLOUR[roi], label=NAME[roi])
+            for y, n in zip(at, rows["n_features"], strict=True):
+                ax.text(n, y, f" {n}", va="center", fontsize=8.5, color=COLOUR[roi])
+        ax.set_yticks(range(len(steps)), [STEPS[step] for step in steps])
+        ax.set_ylim(len(steps) - 0.4, -0.6)
+        ax.set_xlim(0, 1.15 * max(1, table["n_features"].max()))
+        ax.set_title(target.name)
+        bare(ax)
+    figure.legend(*cells[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return Plot(
+        "feature_funnel",
+        "From all features to the selected ones",
+        "Each step keeps fewer features: those that two readers' masks give alike (ICC), that "
+        "have a value in every patient, that differ between the classes (t-test), and that the "
+        "LASSO needs.",
+        _funnel_words(table, "reader2" in results.features),
+        figure,
+        table,
+    )
+
+
+def _funnel_words(table: pd.DataFrame, read_twice: bool) -> str:
+    lines = [] if read_twice else ["No second reader drew masks: the ICC step was left out."]
+    for target, rows in table.groupby("target", sort=False):
+        paths = [
+            f"{NAME[str(roi)]} {' → '.join(map(str, steps['n_features']))}"
+            for roi, steps in rows.groupby("roi", sort=False)
+        ]
+        lines.append(f"{target}: {', '.join(paths)}.")
+    return "\n".join(lines)
+
+
+def draw_lasso(target: Target) -> Plot:
+    """Cross-validated error over the penalty, and the coefficients of the selected features."""
+    import pandas as pd
+
+    paths, coefficients = [], []
+    figure, grid = panels(len(target.results), 2, 0.3 + 2.7 * len(target.results))
+    findings = []
+    for axes, (roi, result) in zip(grid, target.results.items(), strict=True):
+        path = result.lasso_path.sort_values("alpha")
+        paths.append(path.assign(roi=roi))
+        coefficients.append(result.lasso_coefficients.assign(roi=roi))
+        chosen = path[path["chosen"].astype(bool)]
+        _error_path(axes[0], path, roi)
+        _coefficient_paths(axes[1], result.lasso_coefficients, roi)
+        for ax in axes:
+            ax.set_xlabel("penalty α (log scale)")
+            for alpha in chosen["alpha"]:
+                ax.axvline(alpha, color=INK, lw=1, ls="--")
+        for _, row in chosen.iterrows():
+            findings.append(
+                f"{NAME[roi]}: α = {row['alpha']:.3g} keeps {int(row['n_nonzero'])} features"
+            )
+    columns = [
+        "roi",
+        "alpha",
+        "mse_mean",
+        "mse_sd",
+        "n_nonzero",
+        "chosen",
+        "feature",
+        "coefficient",
+    ]
+    tables = [part for part in (*paths, *coefficients) if len(part)]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    return Plot(
+        f"lasso_{target.name}",
+        "LASSO",
+        "To the right the penalty grows and features drop out. Left, the cross-validated error "
+        "with its standard deviation; right, the coefficients of the selected features; the "
+        "dashed line is the penalty that was chosen.",
+        f"Here, {'; '.join(findings)}." if findings else "No feature reached the LASSO.",
+        figure,
+        table.reindex(columns=columns),
+    )
+
+
+def _error_path(ax: Axes, path: pd.DataFrame, roi: str) -> None:
+    ax.set_title(f"{NAME[roi]}: error")
+    ax.set_ylabel("mean squared error")
+    if path.empty:
+        _nothing(ax)
+        return
+    ax.fill_between(
+        path["alpha"],
+        path["mse_mean"] - path["mse_sd"],
+        path["mse_mean"] + path["mse_sd"],
+        color=COLOUR[roi],
+        alpha=0.15,
+        lw=0,
+    )
+    ax.plot(path["alpha"], path["mse_mean"], color=COLOUR[roi])
+    ax.set_xscale("log")
+    ax.minorticks_off()
+
+
+def _coefficient_paths(ax: Axes, table: pd.DataFrame, roi: str) -> None:
+    ax.set_title(f"{NAME[roi]}: coefficients")
+    ax.set_ylabel("coefficient")
+    if table.empty:
+        _nothing(ax)
+        return
+    ax.axhline(0, color=GREY, lw=0.8)
+    for _, rows in table.sort_values("alpha").groupby("feature"):
+        ax.plot(rows["alpha"], rows["coefficient"], color=COLOUR[roi], lw=1.1, alpha=0.75)
+    ax.set_xscale("log")
+    ax.minorticks_off()
+
+
+def _nothing(ax: Axes) -> None:
+    ax.text(0.5, 0.5, "no feature", ha="center", va="center", color=GREY, transform=ax.transAxes)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(visible=False)
+
+
+def draw_selected(target: Target) -> Plot:
+    """Coefficients of the selected features, and in how many folds each is selected again."""
+    import pandas as pd
+
+    chosen = {
+        roi: result.selection.sort_values("coefficient", key=abs, ascending=False)
+        for roi, result in target.results.items()
+    }
+    heights = [max(2, min(SHOWN_FEATURES, len(rows))) for rows in chosen.values()]
+    figure, grid = panels(
+        len(chosen),
+        2,
+        0.9 * len(chosen) + 0.27 * sum(heights),
+        widths=[3, 1],
+        heights=[height + 1.6 for height in heights],
+    )
+    findings = []
+    for (left, right), (roi, rows) in zip(grid, chosen.items(), strict=True):
+        left.set_title(f"{NAME[roi]}: coefficient")
+        right.set_title("selected again")
+        shown = rows.head(SHOWN_FEATURES)
+        if shown.empty:
+            _nothing(left)
+            _nothing(right)
+            findings.append(f"{NAME[roi]}: no feature was selected")
+            continue
+        at = range(len(shown))
+        left.axvline(0, color=GREY, lw=0.8)
+        left.barh(at, shown["coefficient"], height=0.62, color=COLOUR[roi])
+        left.set_yticks(at, shown["feature"], fontsize=8.5)
+        right.hlines(at, 0, shown["frequency"], color=PALE, lw=2)
+        right.plot(shown["frequency"], at, MARKER[roi], color=COLOUR[roi], ms=6)
+        right.set_xlim(-0.03, 1.05)
+        right.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+        right.set_yticks([])
+        left.locator_params(axis="x", nbins=6)
+        for ax in (left, right):
+            ax.set_ylim(len(shown) - 0.4, -0.6)
+            bare(ax)
+        steady = int((rows["frequency"] >= 0.8).sum())
+        more = f" (the {SHOWN_FEATURES} largest are drawn)" if len(rows) > SHOWN_FEATURES else ""
+        findings.append(
+            f"{NAME[roi]}: {len(rows)} features{more}, {steady} of them selected again in at "
+            "least 80% of the folds"
+        )
+    tables = [rows.assign(roi=roi) for roi, rows in chosen.items()]
+    filled = [part for part in tables if len(part)]
+    table = pd.concat(filled, ignore_index=True) if filled else tables[0]
+    return Plot(
+        f"selected_features_{target.name}",
+        "Selected features",
+        "A bar to the right raises the predicted risk, to the left lowers it. The dots tell in "
+        "what share of the folds the same feature was selected again: the further left, the more "
+        "it depends on which patients happened to be there.",
+        f"Here, {'; '.join(findings)}.",
+        figure,
+        table[["roi", *[column for column in table if column != "roi"]]],
+    )

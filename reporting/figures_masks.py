@@ -1,0 +1,202 @@
+"""Figures about the masks: Dice, Dice by group, training history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import wording
+from .results import Results
+from .style import COLOUR, COMPARISON, MARKER, Plot, bare, legend_below, panels
+from .wording import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def summary(results: Results, comparison: str, group: str = "all") -> pd.Series | None:
+    """The row of ``agreement_summary.csv`` for Dice, or ``None`` when there is none."""
+    table = results.agreement_summary
+    rows = table[
+        (table["comparison"] == comparison)
+        & (table["group"] == group)
+        & (table["metric"] == "dice")
+    ]
+    return None if rows.empty else rows.iloc[0]
+
+
+def mean_dice(results: Results, comparison: str) -> Estimate | None:
+    """Mean Dice of a comparison with its interval, or ``None`` when it was not made."""
+    row = summary(results, comparison)
+    if row is None:
+        return None
+    return Estimate(row["mean"], row["mean_lower"], row["mean_upper"])
+
+
+def draw_dice(results: Results) -> Plot:
+    """Every image's Dice as a dot, with box and median, per comparison."""
+    import numpy as np
+
+    table = results.agreement[["image_id", "comparison", "dice"]].dropna()
+    kinds = [kind for kind in reversed(COMPARISON) if (table["comparison"] == kind).any()]
+    figure, ((ax,),) = panels(1, 1, 0.9 + 1.1 * max(1, len(kinds)))
+    scatter = np.random.default_rng(0)
+    findings = []
+    for at, kind in enumerate(kinds):
+        roi, name = COMPARISON[kind]
+        dice = table.loc[table["comparison"] == kind, "dice"].to_numpy()
+        ax.plot(
+            dice,
+            at + scatter.uniform(0.06, 0.36, len(dice)),
+            MARKER[roi],
+            ms=3.2,
+            mew=0,
+            color=COLOUR[roi],
+            alpha=0.55,
+        )
+        ax.boxplot(
+            [dice],
+            positions=[at - 0.14],
+            orientation="horizontal",
+            widths=0.22,
+            showfliers=False,
+            manage_ticks=False,
+            patch_artist=True,
+            boxprops={"facecolor": "white", "edgecolor": COLOUR[roi], "linewidth": 1.4},
+            medianprops={"color": COLOUR[roi], "linewidth": 2.6},
+            whiskerprops={"color": COLOUR[roi]},
+            capprops={"color": COLOUR[roi]},
+        )
+        median = float(np.median(dice))
+        ax.annotate(
+            f"median {median:.2f}",
+            (median, at - 0.27),
+            ha="center",
+            va="top",
+            fontsize=9.5,
+            color=COLOUR[roi],
+        )
+        findings.append(f"{name}, median {median:.2f} over {len(dice)} images")
+    ax.set_yticks(
+        range(len(kinds)), [COMPARISON[kind][1].replace(" against", "\nagainst") for kind in kinds]
+    )
+    ax.set_ylim(-0.55, len(kinds) - 0.5)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel("Dice (0 = no overlap, 1 = the same mask)")
+    bare(ax)
+    finding = f"Here: {'; '.join(findings)}." if findings else "No mask could be compared."
+    return Plot(
+        "dice_distribution",
+        "How well the masks overlap",
+        "Each dot is one image; the box holds the middle half of the images, its thick line is "
+        "the median. Further right is better. A missed lesion counts as 0.",
+        finding,
+        figure,
+        table,
+    )
+
+
+def draw_dice_groups(results: Results) -> Plot | None:
+    """Mean Dice with interval by size, view, breast density and set."""
+    import pandas as pd
+
+    table = results.agreement_summary
+    table = table[(table["metric"] == "dice") & table["group"].str.contains("=", regex=False)]
+    table = table[["comparison", "group", "n", "mean", "mean_lower", "mean_upper"]]
+    if table.empty:
+        return None
+    groups = list(dict.fromkeys(table["group"]))
+    kinds = [kind for kind in COMPARISON if (table["comparison"] == kind).any()]
+    figure, ((ax,),) = panels(1, 1, 1.2 + 0.42 * len(groups))
+    for shift, kind in zip((-0.13, 0.13), kinds, strict=False):
+        roi, name = COMPARISON[kind]
+        rows = table[table["comparison"] == kind].set_index("group").reindex(groups)
+        at = pd.Series(range(len(groups)), index=groups, dtype=float) + shift
+        ax.hlines(at, rows["mean_lower"], rows["mean_upper"], color=COLOUR[roi], lw=2)
+        ax.plot(rows["mean"], at, MARKER[roi], color=COLOUR[roi], ms=7, label=name)
+        for y, n in zip(at, rows["n"], strict=True):
+            if pd.notna(n):
+                ax.text(
+                    1.01,
+                    y,
+                    f"n = {n:.0f}",
+                    va="center",
+                    fontsize=8.5,
+                    color=COLOUR[roi],
+                    transform=ax.get_yaxis_transform(),
+                )
+    ax.set_yticks(range(len(groups)), [_group_name(group) for group in groups])
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.set_xlim(min(0.5, 0.95 * float(table["mean_lower"].min())), 1.0)
+    ax.set_xlabel("mean Dice, 95% confidence interval")
+    bare(ax)
+    legend_below(figure, ax)
+    automatic = table[table["comparison"] == "automatic-manual"].dropna(subset=["mean"])
+    finding = ""
+    if len(automatic) > 1:
+        low, high = (automatic.loc[automatic["mean"].agg(f)] for f in ("idxmin", "idxmax"))
+        finding = (
+            f"Automatic masks are lowest for {_group_name(low['group'])} ({low['mean']:.2f}, "
+            f"n = {low['n']}) and highest for {_group_name(high['group'])} ({high['mean']:.2f}, "
+            f"n = {high['n']})."
+        )
+    return Plot(
+        "dice_groups",
+        "Overlap by size, view, density and set",
+        "Each mark is the mean of a group of images and its line the 95% confidence interval; "
+        "groups whose lines overlap widely cannot be told apart.",
+        finding,
+        figure,
+        table,
+    )
+
+
+def _group_name(group: str) -> str:
+    column, _, level = group.partition("=")
+    return f"{column.replace('_', ' ')}: {level.replace('_', ' ')}"
+
+
+def draw_history(results: Results) -> Plot | None:
+    """Loss and Dice over the epochs, one line per fold."""
+    import matplotlib as mpl
+    import pandas as pd
+
+    if not results.histories:
+        return None
+    table = pd.concat(
+        [history.assign(fold=fold) for fold, history in results.histories.items()],
+        ignore_index=True,
+    )
+    table = table[["fold", "epoch", "train_loss", "tuning_loss", "tuning_dice"]]
+    figure, ((loss, dice),) = panels(1, 2, 3.4)
+    shades = mpl.colormaps["magma"]
+    for at, (fold, history) in enumerate(results.histories.items()):
+        line: dict[str, Any] = {
+            "color": shades(0.15 + 0.6 * at / len(results.histories)),
+            "lw": 1.6,
+        }
+        loss.plot(history["epoch"], history["train_loss"], ls=":", **line)
+        loss.plot(history["epoch"], history["tuning_loss"], **line)
+        dice.plot(history["epoch"], history["tuning_dice"], label=fold.replace("-", " "), **line)
+    loss.set_title("loss")
+    dice.set_title("Dice")
+    for ax in (loss, dice):
+        ax.set_xlabel("epoch")
+    dice.set_ylim(0, 1)
+    legend_below(figure, dice)
+    best = [float(history["tuning_dice"].max()) for history in results.histories.values()]
+    finding = f"Best held-out Dice per fold: {', '.join(wording.number(x) for x in best)}."
+    return Plot(
+        "training_history",
+        "Training of the network",
+        "One line per fold (one network each); solid on images held back from training, dotted on "
+        "the training images. A solid Dice line that falls again would mean learning by heart.",
+        finding,
+        figure,
+        table,
+    )
+
+
+def lesions_missed(results: Results) -> tuple[int, int]:
+    """How many images had nothing outlined, of how many segmented."""
+    found = results.masks["found"].astype(bool)
+    return int((~found).sum()), len(found)

@@ -1,0 +1,246 @@
+"""The report: one HTML file with everything in it, beside its figures and tables as files.
+
+The page loads nothing: style, script, figures and pictures are inside, and its content security
+policy forbids the rest. Equal results give equal bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import write_text
+from . import summary, tables, wording
+from .config import ReportConfig
+from .figures_classifiers import draw_calibration, draw_decision, draw_roc
+from .figures_compare import draw_auc, draw_icc
+from .figures_features import draw_funnel, draw_lasso, draw_selected
+from .figures_masks import draw_dice, draw_dice_groups, draw_history
+from .figures_risks import draw_risks
+from .flow import draw_flow, flow_table
+from .results import Results, Target, read_results
+from .style import Plot, drawing, save
+from .tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 8_000_000
+SMALL_CSV_BYTES = 48_000
+NOT_A_DEVICE = "Not a medical device: for research, not for decisions about patients."
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure or table as the page shows it; ``data`` is empty when the CSV is too large."""
+
+    name: str
+    title: str
+    reading: str
+    finding: list[str]
+    image: str
+    csv: str
+    data: str
+    head: list[str]
+    cells: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One picture of a mammogram with both outlines."""
+
+    image_id: str
+    rank: str
+    dice: str
+    image: str
+
+
+def report(config: ReportConfig, study: Path) -> Path:
+    """Write ``report.html``, ``figures/*.svg`` with their ``.csv``, and ``tables/*.csv``.
+
+    Returns
+    -------
+    Path
+        ``report.html`` in the study folder.
+
+    Raises
+    ------
+    MammoroiError
+        When a file of an earlier stage is missing or broken; it names the file and the stage.
+    """
+    study = Path(study)
+    results = read_results(study)
+    pieces = _pieces(results)
+    for pixels in sorted({config.overlay_pixels, 800, 600, 400}, reverse=True):
+        if pixels > config.overlay_pixels:
+            continue
+        page = _page(config, results, pieces, _overlays(results, pixels))
+        if len(page.encode()) <= MOST_BYTES:
+            break
+        log.warning("report.html is large with overlays of %d pixels", pixels)
+    return write_text(study / "report.html", page)
+
+
+def _pieces(results: Results) -> dict[str, Any]:
+    """Draw and write every figure and table, and sort them into the sections of the page."""
+    folder = results.folder
+
+    def table(made: Table | None) -> Shown | None:
+        return None if made is None else _show_table(made, made.save(folder / "tables"), folder)
+
+    def plots(*made: Plot | None) -> list[Shown]:
+        return [_show_plot(plot, folder) for plot in made if plot is not None]
+
+    flow = flow_table(results)
+    with drawing():
+        return {
+            "flow": plots(draw_flow(flow)),
+            "cases": table(tables.cases(results)),
+            "baseline": table(tables.baseline(results)),
+            "masks": plots(draw_dice(results), draw_dice_groups(results), draw_history(results)),
+            "agreement": table(tables.agreement(results)),
+            "features": plots(draw_funnel(results)),
+            "tasks": [_task(task, table, plots) for task in _by_task(results.targets)],
+            "comparison": table(tables.comparison(results)),
+            "compared": plots(
+                draw_auc(results), draw_icc(results), *map(draw_risks, results.targets)
+            ),
+            "stages": table(tables.stages(results)),
+        }
+
+
+def _by_task(targets: Iterable[Target]) -> list[list[Target]]:
+    tasks: dict[str, list[Target]] = {}
+    for target in targets:
+        tasks.setdefault(target.task, []).append(target)
+    return list(tasks.values())
+
+
+def _task(
+    targets: list[Target],
+    table: Callable[[Table], Shown | None],
+    plots: Callable[..., list[Shown]],
+) -> dict[str, Any]:
+    draw = (draw_roc, draw_calibration, draw_decision, draw_lasso, draw_selected)
+    return {
+        "name": targets[0].task,
+        "title": targets[0].title,
+        "performance": table(tables.performance(targets)),
+        "targets": [
+            {
+                "name": target.name,
+                "heading": target.heading,
+                "warning": summary.small_numbers(target),
+                "plots": plots(*(one(target) for one in draw)),
+            }
+            for target in targets
+        ],
+    }
+
+
+def _show_plot(plot: Plot, folder: Path) -> Shown:
+    svg, csv = save(plot, folder / "figures")
+    image = _data_uri("image/svg+xml", svg.read_bytes())
+    link, data = _csv(csv, folder)
+    return Shown(
+        plot.name, plot.title, plot.reading, plot.finding.splitlines(), image, link, data, [], []
+    )
+
+
+def _show_table(table: Table, csv: Path, folder: Path) -> Shown:
+    link, data = _csv(csv, folder)
+    return Shown(table.name, table.title, table.note, [], "", link, data, table.head, table.cells)
+
+
+def _csv(path: Path, folder: Path) -> tuple[str, str]:
+    """Relative link to a CSV file, and the file itself as a data URI when it is small."""
+    content = path.read_bytes()
+    data = _data_uri("text/csv", content) if len(content) <= SMALL_CSV_BYTES else ""
+    return path.relative_to(folder).as_posix(), data
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _overlays(results: Results, pixels: int) -> list[Overlay]:
+    """Overlays as JPEG of at most ``pixels`` on the longer side; worst first."""
+    from PIL import Image
+
+    found = []
+    order = {"worst": 0, "median": 1, "best": 2}
+    rows = results.overlays.sort_values("rank", key=lambda rank: rank.map(order), kind="stable")
+    for _, row in rows.iterrows():
+        path = results.folder / "overlays" / Path(str(row["file"])).name
+        if not path.exists():
+            log.warning("%s is named in overlays.csv and missing", path)
+            continue
+        with Image.open(path) as image:
+            picture = image.convert("RGB")
+        picture.thumbnail((pixels, pixels))
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=88, subsampling=0, optimize=True)
+        uri = _data_uri("image/jpeg", stream.getvalue())
+        found.append(
+            Overlay(str(row["image_id"]), str(row["rank"]), wording.number(row["dice"]), uri)
+        )
+    return found
+
+
+def _page(
+    config: ReportConfig, results: Results, pieces: dict[str, Any], overlays: list[Overlay]
+) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = ((_HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    n_estimated = summary.estimated_spacings(results)
+    return environment.get_template("report.html.j2").render(
+        title=config.title or f"Manual and automatic masks in {results.name}",
+        results=results,
+        banner="SYNTHETIC DATA: phantom mammograms, no patients" if results.synthetic else "",
+        not_a_device=NOT_A_DEVICE,
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        estimated=wording.share(n_estimated, len(results.images), "images") if n_estimated else "",
+        glances=summary.glances(results),
+        mask_sentences=summary.mask_sentences(results),
+        target_sentences={
+            target.heading: summary.target_sentences(results, target) for target in results.targets
+        },
+        limits=summary.limits(results),
+        overlays=overlays,
+        settings=list(summary.flatten(results.run.get("config", {}))),
+        record=[
+            pair
+            for name, value in results.run.items()
+            if name not in ("config", "stages")
+            for pair in summary.flatten(value, "" if name == "versions" else name)
+        ],
+        feature_settings={
+            roi: list(summary.flatten(features.provenance))
+            for roi, features in results.features.items()
+        },
+        **pieces,
+    )
+
+
+def _hash(text: str) -> str:
+    """A hash for the content security policy."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,296 @@
+"""Read a finished study folder: every file that the report shows, checked before anything is drawn.
+
+A required file that is missing or broken stops the report and names the stage that writes it.
+Files that a sound study may lack (second reader, exclusions, failures, overlays, histories, the
+run record) come back empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MammoroiError
+from ..files import read_csv, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROIS = ("manual", "automatic", "reader2")
+FUNNEL = ("extracted", "stable", "complete", "t_test", "lasso")
+SETS = {"train": "train_out_of_fold", "test": "test"}
+FAILURE_COLUMNS = ("case", "stage", "error", "action")
+
+_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str}
+
+
+@dataclass(frozen=True)
+class RoiResult:
+    """What the modelling stage wrote for one target and one source of masks.
+
+    ``metrics`` holds ``train_out_of_fold``, ``train_apparent``, ``test`` and ``threshold``;
+    ``funnel`` the number of features left after each step of the selection, in order.
+    """
+
+    roi: str
+    predictions: pd.DataFrame
+    metrics: dict[str, Any]
+    selection: pd.DataFrame
+    funnel: dict[str, int]
+    lasso_path: pd.DataFrame
+    lasso_coefficients: pd.DataFrame
+    roc: pd.DataFrame
+    calibration: pd.DataFrame
+    decision: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Target:
+    """A yes-or-no question to the classifiers, with its results per source of masks."""
+
+    name: str
+    task: str
+    title: str
+    label: str
+    positive: str
+    negative: str
+    results: dict[str, RoiResult]
+
+    @property
+    def heading(self) -> str:
+        """The target in words: ``"HER2: low against zero or positive"``."""
+        return f"{self.title}: {self.positive} against {self.negative}"
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """One feature table: how many images it holds, and its provenance as it was written."""
+
+    roi: str
+    n_images: int
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All results of one study, as tables."""
+
+    folder: Path
+    cohort: dict[str, Any]
+    images: pd.DataFrame
+    patients: pd.DataFrame
+    splits: dict[str, Any]
+    excluded: pd.DataFrame
+    failures: dict[str, pd.DataFrame]
+    masks: pd.DataFrame
+    agreement: pd.DataFrame
+    agreement_summary: pd.DataFrame
+    overlays: pd.DataFrame
+    histories: dict[str, pd.DataFrame]
+    features: dict[str, FeatureSet]
+    missed: pd.DataFrame
+    targets: list[Target]
+    auc: pd.DataFrame
+    icc: pd.DataFrame
+    icc_readers: pd.DataFrame
+    run: dict[str, Any]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the cohort says that its mammograms are phantoms."""
+        return bool(self.cohort.get("synthetic", False))
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """All failures of all stages: ``case, stage, error, action``."""
+        import pandas as pd
+
+        return pd.concat(list(self.failures.values()), ignore_index=True)
+
+    @property
+    def name(self) -> str:
+        """The name of the cohort, or the folder's name."""
+        return str(self.cohort.get("name") or self.folder.name)
+
+
+def read_results(folder: Path) -> Results:
+    """Read all results in a study folder.
+
+    Raises
+    ------
+    MammoroiError
+        When a required file is missing, unreadable or lacks a column; it names the file and the
+        command that writes it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MammoroiError(f"there is no folder {folder}", "give the folder of a finished study")
+    auc = _table(folder, "comparison/auc.csv", "compare", _AUC)
+    _check_sign(auc)
+    return Results(
+        folder=folder,
+        cohort=_json(folder, "cohort.json", "study"),
+        images=_table(folder, "cohort.csv", "study", ("image_id", "patient_id", "view")),
+        patients=_table(folder, "patients.csv", "study", ("patient_id",)),
+        splits=_splits(folder),
+        excluded=_optional(folder, "excluded.csv", FAILURE_COLUMNS),
+        failures={
+            stage: _optional(folder, name, FAILURE_COLUMNS) for stage, name in _FAILURES.items()
+        },
+        masks=_table(folder, "masks/predictions.csv", "segment", ("image_id", "fold", "found")),
+        agreement=_table(folder, "agreement.csv", "agree", ("image_id", "comparison", "dice")),
+        agreement_summary=_table(folder, "agreement_summary.csv", "agree", _SUMMARY),
+        overlays=_optional(folder, "overlays/overlays.csv", ("image_id", "rank", "dice", "file")),
+        histories={
+            path.parent.name: _table(folder, path.relative_to(folder).as_posix(), "train", _HISTORY)
+            for path in sorted(folder.glob("segmentation/fold-*/history.csv"))
+        },
+        features=_features(folder),
+        missed=_optional(folder, "features/missed.csv", ("image_id", "patient_id", "roi")),
+        targets=[_target(folder, entry) for entry in _targets(folder)],
+        auc=auc,
+        icc=_table(folder, "comparison/icc.csv", "compare", ("feature", "family", "icc_2_1")),
+        icc_readers=_optional(
+            folder, "comparison/icc_readers.csv", ("feature", "family", "icc_2_1")
+        ),
+        run=_json(folder, "run.json", "study") if (folder / "run.json").exists() else {},
+    )
+
+
+_SPLITS = ("seed", "test_size", "stratify", "train", "test", "folds")
+_SUMMARY = ("comparison", "group", "metric", "n", "mean", "mean_lower", "mean_upper", "median")
+_FAILURES = {
+    "masks": "masks/failures.csv",
+    "agreement": "agreement_failures.csv",
+    "features": "features/failures.csv",
+    "models": "models/failures.csv",
+}
+_HISTORY = ("epoch", "train_loss", "tuning_loss", "tuning_dice")
+_AUC = (
+    *("target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic"),
+    *("difference", "lower", "upper", "p_delong", "bootstrap_lower", "bootstrap_upper"),
+)
+
+
+def _absent(path: Path, command: str) -> MammoroiError:
+    return MammoroiError(f"{path} does not exist", f"run `mammoroi {command}` first")
+
+
+def _table(folder: Path, name: str, command: str, columns: Iterable[str]) -> pd.DataFrame:
+    path = folder / name
+    if not path.exists():
+        raise _absent(path, command)
+    table = read_csv(path, dtype=_TEXT)
+    lacking = [column for column in columns if column not in table]
+    if lacking:
+        raise MammoroiError(
+            f"{path} has no column {', '.join(lacking)}", f"run `mammoroi {command}` again"
+        )
+    return table
+
+
+def _optional(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    if (folder / name).exists():
+        return _table(folder, name, "study", columns)
+    return pd.DataFrame(columns=list(columns))
+
+
+def _json(folder: Path, name: str, command: str, keys: Iterable[str] = ()) -> Any:
+    path = folder / name
+    if not path.exists():
+        raise _absent(path, command)
+    value = read_json(path)
+    lacking = [key for key in keys if key not in value]
+    if lacking:
+        raise MammoroiError(
+            f"{path} has no entry {', '.join(lacking)}", f"run `mammoroi {command}` again"
+        )
+    return value
+
+
+def _splits(folder: Path) -> dict[str, Any]:
+    splits: dict[str, Any] = _json(folder, "splits.json", "study", _SPLITS)
+    return splits
+
+
+def _features(folder: Path) -> dict[str, FeatureSet]:
+    import pyarrow.parquet as pq
+
+    found = {}
+    for roi in ROIS:
+        path = folder / f"features/{roi}.parquet"
+        if not path.exists():
+            if roi == "reader2":
+                continue
+            raise _absent(path, "extract")
+        try:
+            rows = pq.read_metadata(path).num_rows
+        except (OSError, ValueError) as error:
+            raise MammoroiError(
+                f"{path} is not a table: {error}", "delete it and run `mammoroi extract` again"
+            ) from None
+        found[roi] = FeatureSet(roi, rows, _json(folder, f"features/{roi}.json", "extract"))
+    return found
+
+
+def _targets(folder: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = _json(folder, "models/targets.json", "model")
+    if not entries:
+        raise MammoroiError(
+            f"{folder / 'models/targets.json'} names no target",
+            "declare a task and run `mammoroi model` again",
+        )
+    return entries
+
+
+def _target(folder: Path, entry: dict[str, Any]) -> Target:
+    name = entry["target"]
+    return Target(
+        name=name,
+        task=entry["task"],
+        title=entry["title"].removesuffix(f": {entry['positive']} against the rest"),
+        label=entry["label"],
+        positive=str(entry["positive"]),
+        negative=str(entry["negative"]),
+        results={roi: _roi_result(folder, f"models/{name}/{roi}", roi) for roi in entry["rois"]},
+    )
+
+
+def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
+    def table(name: str, *columns: str) -> pd.DataFrame:
+        result = _table(folder, f"{base}/{name}", "model", columns)
+        return (
+            result.assign(set=result["set"].replace("train_out_of_fold", "train"))
+            if ("set" in result)
+            else result
+        )
+
+    funnel = _json(folder, f"{base}/funnel.json", "model")
+    return RoiResult(
+        roi=roi,
+        predictions=table("predictions.csv", "patient_id", "set", "label", "risk"),
+        metrics=_json(folder, f"{base}/metrics.json", "model", (*SETS.values(), "threshold")),
+        selection=table("selection.csv", "feature", "coefficient", "frequency"),
+        funnel={step: n for step in FUNNEL if (n := funnel.get(step)) is not None},
+        lasso_path=table("lasso_path.csv", "alpha", "mse_mean", "mse_sd", "n_nonzero", "chosen"),
+        lasso_coefficients=table("lasso_coefficients.csv", "alpha", "feature", "coefficient"),
+        roc=table("curves/roc.csv", "set", "false_positive_rate", "true_positive_rate"),
+        calibration=table("curves/calibration.csv", "set", "predicted", "observed", "n"),
+        decision=table("curves/decision.csv", "set", "threshold", "net_benefit", "treat_all"),
+    )
+
+
+def _check_sign(auc: pd.DataFrame) -> None:
+    """Refuse a comparison whose difference is not automatic minus manual."""
+    gap = (auc["auc_automatic"] - auc["auc_manual"] - auc["difference"]).abs()
+    if (gap > 1e-3).any():
+        row = auc.iloc[int(gap.to_numpy().argmax())]
+        raise MammoroiError(
+            f"comparison/auc.csv, {row['target']}, {row['set']}: the difference is not the "
+            "automatic AUC minus the manual AUC",
+            "run `mammoroi compare` again",
+        )

@@ -1,0 +1,148 @@
+"""The summary, the limits and the methods in words, chosen by rules from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import wording
+from .figures_classifiers import metric
+from .figures_masks import lesions_missed, mean_dice
+from .results import Results, Target
+from .style import NAME
+from .wording import Estimate
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One target at a glance, on the test patients, as text."""
+
+    target: str
+    manual: str
+    automatic: str
+    difference: str
+    verdict: str
+
+
+def difference_of(results: Results, target: Target, rule: str = "complete_case") -> Estimate | None:
+    """Automatic minus manual test AUC, or ``None`` when the two were not compared."""
+    rows = results.auc
+    rows = rows[(rows["target"] == target.name) & (rows["set"] == "test") & (rows["rule"] == rule)]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return Estimate(float(row["difference"]), float(row["lower"]), float(row["upper"]))
+
+
+def glances(results: Results) -> list[Glance]:
+    """All targets at a glance."""
+    found = []
+    for target in results.targets:
+        auc = {roi: metric(target, roi, "test", "auc") for roi in target.results}
+        delta = difference_of(results, target)
+        found.append(
+            Glance(
+                target.heading,
+                str(auc.get("manual", wording.DASH)),
+                str(auc.get("automatic", wording.DASH)),
+                wording.DASH
+                if delta is None
+                else wording.interval(delta.value, delta.lower, delta.upper, 3),
+                wording.verdict(auc.get("manual"), auc.get("automatic"), delta),
+            )
+        )
+    return found
+
+
+def mask_sentences(results: Results) -> list[str]:
+    """What the comparison of the masks came to."""
+    automatic = mean_dice(results, "automatic-manual")
+    sentences = []
+    if automatic is not None:
+        sentences.append(wording.overlap(automatic, mean_dice(results, "reader2-manual")))
+    sentences.append(wording.missed(*lesions_missed(results)))
+    return sentences
+
+
+def target_sentences(results: Results, target: Target) -> list[str]:
+    """What a classifier came to: each source of masks, their difference, small numbers."""
+    sentences = []
+    for roi in target.results:
+        auc = metric(target, roi, "test", "auc")
+        words = wording.discrimination(auc, target.positive, target.negative)
+        sentences.append(f"With {NAME[roi]}: {words}")
+    delta = difference_of(results, target)
+    if delta is not None:
+        sentences.append(wording.difference(delta))
+    sentences.append(small_numbers(target))
+    return [sentence for sentence in sentences if sentence]
+
+
+def small_numbers(target: Target) -> str:
+    """The warning about few test patients, or nothing."""
+    if not target.results:
+        return ""
+    test = next(iter(target.results.values())).metrics["test"]
+    return wording.few(int(test["n"]), int(test["n_positive"]), target.positive, target.negative)
+
+
+def estimated_spacings(results: Results) -> int:
+    """Images whose pixel spacing is an estimate."""
+    if "spacing_source" not in results.images:
+        return 0
+    return int((results.images["spacing_source"] == "estimated").sum())
+
+
+def limits(results: Results) -> list[str]:
+    """What the figures do not allow to be said."""
+    found = []
+    if results.synthetic:
+        found.append(
+            "The mammograms are phantoms and the patients are invented. The figures show that the "
+            "software works and how large an effect it can find; they say nothing about women."
+        )
+    found.append(
+        "Training and test patients come from the same cohort. How the models do elsewhere, with "
+        "other mammography systems and other patients, is not known until it is tried there."
+    )
+    n_estimated = estimated_spacings(results)
+    if n_estimated:
+        found.append(
+            f"The pixel spacing of {wording.share(n_estimated, len(results.images), 'images')} is "
+            "estimated, not measured: areas, distances in mm and size features of these images "
+            "are estimates as well."
+        )
+    n_missed, n_masks = lesions_missed(results)
+    if n_missed:
+        found.append(
+            f"In {wording.share(n_missed, n_masks, 'images')} no lesion was found automatically. "
+            "Results of automatic masks count only what was found, unless it says otherwise."
+        )
+    for target in results.targets:
+        if small_numbers(target):
+            found.append(f"{target.heading}. {small_numbers(target)}")  # noqa: PERF401 (reads worse)
+    if len(results.failed):
+        n = results.failed["case"].nunique()
+        found.append(
+            f"{wording.plural(n, 'case')} failed; if they are special in some way, so are the rest."
+        )
+    found.append(
+        "Risks are calibrated to the share of positive patients in this cohort; where that share "
+        "differs, the risks must be calibrated anew."
+    )
+    return found
+
+
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as pairs of a dotted name and a text, in their order."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from flatten(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        for at, item in enumerate(value):
+            yield from flatten(item, f"{name}[{at}]")
+    elif isinstance(value, list):
+        yield name, ", ".join(map(str, value)) or "none"
+    else:
+        yield name, "not set" if value is None else str(value)

@@ -1,0 +1,253 @@
+"""The tables of the report: numbers for the CSV file, text for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import write_csv
+from . import wording
+from .baseline import baseline_cells, baseline_table
+from .figures_compare import RULES
+from .results import SETS, Results, Target
+from .style import COMPARISON, NAME
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS = {
+    "dice": "Dice",
+    "iou": "Intersection over union",
+    "surface_dice": "Surface Dice",
+    "hd95_mm": "Hausdorff distance, 95th percentile, mm",
+    "assd_mm": "Average surface distance, mm",
+    "area_ratio": "Area, compared ÷ manual",
+}
+SHORT_SET = {"train": "train, out of fold", "test": "test"}
+PERFORMANCE = ("auc", "sensitivity", "specificity", "accuracy")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: ``frame`` goes into ``<name>.csv`` unrounded, ``cells`` onto the page."""
+
+    name: str
+    title: str
+    note: str
+    frame: pd.DataFrame
+    head: list[str]
+    cells: list[list[str]]
+
+    def save(self, folder: Path) -> Path:
+        """Write ``<name>.csv`` into ``folder``."""
+        return write_csv(folder / f"{self.name}.csv", self.frame)
+
+
+def baseline(results: Results) -> Table:
+    """Characteristics of the patients."""
+    train, test = results.splits["train"], results.splits["test"]
+    frame = baseline_table(results.patients, train, test)
+    return Table(
+        "baseline",
+        "Characteristics of the patients",
+        "n (%) of the known values, Pearson's chi-square without continuity correction; mean (SD), "
+        "Welch's t-test. P compares training with test patients; a small P in one row of many is "
+        "to be expected by chance.",
+        frame,
+        [
+            "Characteristic",
+            "",
+            f"All (n = {len(train) + len(test)})",
+            f"Training (n = {len(train)})",
+            f"Test (n = {len(test)})",
+            "P",
+        ],
+        baseline_cells(frame),
+    )
+
+
+def performance(targets: list[Target]) -> Table:
+    """AUC, sensitivity, specificity and accuracy of the targets of one task."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    cells = []
+    for target in targets:
+        for part, key in SETS.items():
+            for roi, result in target.results.items():
+                values = result.metrics[key]
+                row: dict[str, Any] = {"target": target.name, "set": part, "roi": roi}
+                row |= {name: values.get(name) for name in ("n", "n_positive")}
+                for name in PERFORMANCE:
+                    for suffix in ("", "_lower", "_upper"):
+                        row[name + suffix] = values.get(name + suffix)
+                extra = ("brier", "calibration_intercept", "calibration_slope")
+                row |= {name: values.get(name) for name in extra}
+                rows.append(row | {"threshold": result.metrics["threshold"]})
+                cells.append(
+                    [
+                        target.name,
+                        SHORT_SET[part],
+                        roi,
+                        f"{row['n']} ({row['n_positive']})",
+                        *(
+                            wording.interval(row[m], row[f"{m}_lower"], row[f"{m}_upper"])
+                            for m in PERFORMANCE
+                        ),
+                        wording.number(row["brier"], 3),
+                    ]
+                )
+    task = targets[0].task
+    cuts = "; ".join(
+        f"{target.name}, {NAME[roi]} {wording.number(result.metrics['threshold'], 3)}"
+        for target in targets
+        for roi, result in target.results.items()
+    )
+    return Table(
+        f"performance_{task}",
+        f"Performance, {targets[0].title}",
+        "Estimate (95% confidence interval). Training patients are predicted by models that were "
+        "fitted without them. Sensitivity, specificity and accuracy at a threshold fixed on the "
+        f"training patients ({cuts}).",
+        pd.DataFrame(rows),
+        [
+            "Target",
+            "Patients",
+            "Masks",
+            "n (positive)",
+            "AUC",
+            "Sensitivity",
+            "Specificity",
+            "Accuracy",
+            "Brier score",
+        ],
+        cells,
+    )
+
+
+def agreement(results: Results) -> Table:
+    """Agreement of the masks over all images; the CSV has every group."""
+    frame = results.agreement_summary
+    rows = frame[(frame["group"] == "all") & frame["metric"].isin(METRICS)]
+    order = {metric: at for at, metric in enumerate(METRICS)}
+    rows = rows.sort_values(
+        ["comparison", "metric"], key=lambda c: c.map(order) if c.name == "metric" else c
+    )
+    cells = [
+        [
+            COMPARISON.get(row["comparison"], ("", row["comparison"]))[1],
+            METRICS[row["metric"]],
+            f"{row['n']:.0f}",
+            wording.interval(row["mean"], row["mean_lower"], row["mean_upper"]),
+            wording.interval(row["median"], row.get("median_lower"), row.get("median_upper")),
+        ]
+        for _, row in rows.iterrows()
+    ]
+    return Table(
+        "agreement",
+        "Agreement of the masks",
+        "Mean and median over images with 95% bootstrap intervals. Distances exist only where "
+        "both masks hold something, so their n can be smaller.",
+        frame,
+        ["Comparison", "Measure", "Images", "Mean", "Median"],
+        cells,
+    )
+
+
+def comparison(results: Results) -> Table:
+    """Manual against automatic masks under both rules for missed lesions."""
+    frame = results.auc
+    cells = [
+        [
+            str(row["target"]),
+            SHORT_SET.get(str(row["set"]).removesuffix("_out_of_fold"), str(row["set"])),
+            RULES.get(row["rule"], str(row["rule"])),
+            f"{row['n']:.0f} ({row['n_missed']:.0f})",
+            wording.number(row["auc_manual"]),
+            wording.number(row["auc_automatic"]),
+            wording.interval(row["difference"], row["lower"], row["upper"], 3),
+            wording.p_value(row["p_delong"]).removeprefix("P ").removeprefix("= "),
+            f"{wording.number(row['bootstrap_lower'], 3)} to "
+            f"{wording.number(row['bootstrap_upper'], 3)}",
+        ]
+        for _, row in frame.iterrows()
+    ]
+    return Table(
+        "comparison",
+        "Manual against automatic masks: the same patients",
+        "Difference = automatic minus manual, 95% confidence interval and P after DeLong, and the "
+        "interval of a paired bootstrap. P values are not corrected for the number of comparisons. "
+        "“Lesion always found” leaves out patients with an image in which nothing was outlined; "
+        "“everyone” judges them by their other images, or, where there is none, by the average.",
+        frame,
+        [
+            "Target",
+            "Patients",
+            "Who is counted",
+            "n (lesion missed)",
+            "AUC manual",
+            "AUC automatic",
+            "Difference",
+            "P",
+            "Bootstrap",
+        ],
+        cells,
+    )
+
+
+def cases(results: Results) -> Table:
+    """Every case that was excluded, failed, or whose lesion was not found."""
+    import pandas as pd
+
+    lost = results.missed[["image_id", "roi"]].rename(columns={"image_id": "case"})
+    lost = lost.assign(
+        stage="features/" + lost["roi"].astype(str),
+        error="the automatic segmentation outlined nothing",
+        action="look at the image; no features exist for it, see the two rules for missed lesions",
+    )
+    columns = ["case", "stage", "error", "action"]
+    parts = [part[columns] for part in (results.excluded, results.failed, lost) if len(part)]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return Table(
+        "cases_lost",
+        "Cases left out",
+        "Every case that was excluded, failed or had no lesion found, with what to do about it.",
+        frame,
+        ["Case", "Stage", "What was found", "What to do"],
+        frame.fillna("").astype(str).to_numpy().tolist(),
+    )
+
+
+def stages(results: Results) -> Table | None:
+    """Time and memory per stage from ``run.json``, or ``None`` without it."""
+    import pandas as pd
+
+    recorded = results.run.get("stages", [])
+    if not recorded:
+        return None
+    frame = pd.DataFrame(recorded)
+    total = sum(stage.get("seconds") or 0 for stage in recorded)
+    cells = [
+        [
+            str(stage["stage"]),
+            "skipped, unchanged"
+            if stage.get("skipped")
+            else wording.duration(stage.get("seconds")),
+            wording.number(stage.get("peak_memory_mb"), 0),
+            *(
+                "" if stage.get(name) is None else str(stage[name])
+                for name in ("cases_in", "used", "excluded", "missed", "failed")
+            ),
+        ]
+        for stage in recorded
+    ]
+    return Table(
+        "stages",
+        "Run record",
+        f"Time and memory per stage of the last run, together {wording.duration(total)}. A case is "
+        "an image; where features are extracted, an image with one source of masks.",
+        frame,
+        ["Stage", "Time", "Peak memory, MB", "In", "Used", "Excluded", "No lesion found", "Failed"],
+        cells,
+    )

@@ -1,0 +1,229 @@
+"""Plain language by rules: numbers in, sentences out; nothing here knows a file or a figure.
+
+An interval is a 95% confidence interval. A missing number is written as a dash.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+DASH = "–"
+FEW_PATIENTS = 100
+RELEVANT_DIFFERENCE = 0.05
+SCATTER = 0.05
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95% confidence interval, in the number's own unit."""
+
+    value: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        return interval(self.value, self.lower, self.upper)
+
+    @property
+    def known(self) -> bool:
+        """Whether the number and both ends of its interval are there."""
+        return all(map(_finite, (self.value, self.lower, self.upper)))
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """``0.81``; a true minus sign, no negative zero, a dash for a missing number."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def interval(value: float | None, lower: float | None, upper: float | None, digits: int = 2) -> str:
+    """``0.81 (0.72 to 0.89)``."""
+    if not _finite(lower) and not _finite(upper):
+        return number(value, digits)
+    return f"{number(value, digits)} ({number(lower, digits)} to {number(upper, digits)})"
+
+
+def p_value(p: float | None) -> str:
+    """``P < .001``, ``P = .036``, ``P > .999``: three decimals, no leading zero."""
+    if p is None or not math.isfinite(p):
+        return DASH
+    if p < 0.001:
+        return "P < .001"
+    if p > 0.999:
+        return "P > .999"
+    return f"P = {p:.3f}".replace("0.", ".", 1)
+
+
+def percent(part: float, whole: float) -> str:
+    """``30%``, below ten ``2.5%``; a dash when there is nothing to take a part of."""
+    if not whole:
+        return DASH
+    value = 100 * part / whole
+    return f"{value:.1f}%" if 0 < value < 10 else f"{value:.0f}%"
+
+
+def share(part: int, whole: int, what: str) -> str:
+    """``12 of 40 images (30%)``."""
+    return f"{part} of {whole} {what} ({percent(part, whole)})"
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """``1 patient``, ``2 patients``."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """``4.2 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return DASH
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def overlap(automatic: Estimate, reader2: Estimate | None) -> str:
+    """What the mean Dice of the automatic masks means, beside that of a second reader."""
+    text = f"The automatic masks overlap with the radiologist's with a mean Dice of {automatic}"
+    if reader2 is None or not reader2.known:
+        return f"{text}; no second reader drew masks to compare with."
+    text += f"; a second reader's masks with {reader2}. "
+    if automatic.upper < reader2.lower:
+        return f"{text}The automatic masks agree less well than a second reader does."
+    if automatic.lower > reader2.upper:
+        return f"{text}The automatic masks agree more closely than a second reader does."
+    return f"{text}The two intervals overlap: no clear difference from a second reader."
+
+
+def missed(n_missed: int, n: int) -> str:
+    """How many lesions the automatic segmentation did not find at all."""
+    if n == 0:
+        return "No image was segmented."
+    if n_missed == 0:
+        return f"A lesion was outlined in every one of the {plural(n, 'image')}."
+    return f"In {share(n_missed, n, 'images')} the automatic segmentation outlined nothing at all."
+
+
+def discrimination(auc: Estimate, positive: str, negative: str) -> str:
+    """What an AUC says, and whether its interval excludes chance."""
+    if not auc.known:
+        return "The AUC could not be computed: both classes must be present."
+    pairs = round(100 * auc.value)
+    text = (
+        f"AUC {auc}: of 100 pairs of one patient with “{positive}” and one with “{negative}”, "
+        f"the higher risk goes to the right one in about {pairs}. "
+    )
+    if auc.upper < 0.5:
+        return text + (
+            "The whole interval lies below 0.5, worse than chance: look for exchanged labels "
+            "before reading further."
+        )
+    if auc.lower <= 0.5:
+        return text + "The interval includes 0.5: the classifier cannot be told from chance."
+    return text + "The interval excludes 0.5: better than chance."
+
+
+def few(n: int, n_positive: int, positive: str, negative: str) -> str:
+    """A warning when a set has fewer than 100 patients in a class (Collins 2016); else empty."""
+    parts = [
+        f"{k} with “{name}”"
+        for k, name in ((n_positive, positive), (n - n_positive, negative))
+        if k < FEW_PATIENTS
+    ]
+    if not parts:
+        return ""
+    return (
+        f"Small numbers: only {' and '.join(parts)}, where {FEW_PATIENTS} in each class are "
+        "usually asked for; another sample could give rather different figures."
+    )
+
+
+def difference(delta: Estimate) -> str:
+    """Automatic minus manual AUC, in words, whichever way it points."""
+    if not delta.known:
+        return "The two could not be compared."
+    text = (
+        f"The AUC with automatic masks minus that with manual masks is "
+        f"{interval(delta.value, delta.lower, delta.upper, 3)}. "
+    )
+    if delta.upper < 0:
+        return text + "The automatic masks do worse: the whole interval lies below 0."
+    if delta.lower > 0:
+        return text + "The automatic masks do better: the whole interval lies above 0."
+    text += "No difference is shown: the interval includes 0"
+    if max(-delta.lower, delta.upper) > RELEVANT_DIFFERENCE:
+        return text + (
+            f", but also differences of more than {RELEVANT_DIFFERENCE:g}, so the study is too "
+            "small to call the two equal."
+        )
+    return text + f", and a difference of more than {RELEVANT_DIFFERENCE:g} is unlikely."
+
+
+def calibration(slope: float | None, intercept: float | None) -> str:
+    """Whether predicted risks are too extreme, too timid, too high or too low."""
+    if slope is None or intercept is None or not (_finite(slope) and _finite(intercept)):
+        return "Calibration could not be computed."
+    spread = (
+        "the risks are too extreme (high ones too high, low ones too low)"
+        if slope < 0.8
+        else "the risks are too timid (too close to the average)"
+        if slope > 1.25
+        else "the spread of the risks is about right"
+    )
+    level = (
+        "on the whole too low"
+        if intercept > 0.25
+        else "on the whole too high"
+        if intercept < -0.25
+        else "on the whole at the right level"
+    )
+    return f"Slope {number(slope)}, intercept {number(intercept)}: {spread}, and they are {level}."
+
+
+def usefulness(ranges: list[tuple[float, float]]) -> str:
+    """Where a decision curve lies above both simple rules; runs under 5 points are scatter."""
+    if not ranges:
+        return "at no threshold above both simple rules"
+    long = [(low, high) for low, high in ranges if high - low >= SCATTER]
+    if not long:
+        return "above both simple rules at scattered thresholds only"
+    parts = [f"from {low:.0%} to {high:.0%}" for low, high in long]
+    return f"above both simple rules at thresholds {' and '.join(parts)}"
+
+
+def stability(median: float, n_stable: int, n: int) -> str:
+    """How far a feature keeps its value when the mask comes from elsewhere."""
+    return f"median ICC {number(median)}, above 0.75 for {share(n_stable, n, 'features')}"
+
+
+def verdict(manual: Estimate | None, automatic: Estimate | None, delta: Estimate | None) -> str:
+    """One line on a target: chance or better, and which masks do better."""
+    parts = []
+    for name, auc in (("manual", manual), ("automatic", automatic)):
+        if auc is None or not auc.known:
+            parts.append(f"{name}: not known")
+        elif auc.upper < 0.5:
+            parts.append(f"{name}: worse than chance")
+        elif auc.lower <= 0.5:
+            parts.append(f"{name}: not told from chance")
+        else:
+            parts.append(f"{name}: better than chance")
+    if delta is not None and delta.known:
+        if delta.upper < 0:
+            parts.append("automatic worse than manual")
+        elif delta.lower > 0:
+            parts.append("automatic better than manual")
+        else:
+            parts.append("no difference shown")
+    return "; ".join(parts)

@@ -1,0 +1,326 @@
+"""The report of a small study: complete, self-contained, true to its files."""
+
+import base64
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mammoroi.errors import Failure, MammoroiError
+from mammoroi.files import write_csv, write_failures, write_json
+from mammoroi.reporting.config import ReportConfig
+from mammoroi.reporting.figures_classifiers import useful_ranges
+from mammoroi.reporting.flow import draw_flow, flow_table
+from mammoroi.reporting.report import report
+from mammoroi.reporting.results import read_results
+
+BANNER = "SYNTHETIC DATA: phantom mammograms, no patients"
+
+
+class Page(HTMLParser):
+    """What the tests look at: tags with attributes, tables by the id around them, plain text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.text = ""
+        self._id = ""
+        self._cell: list[str] | None = None
+        self._in_section = ""
+        self.sections: dict[str, str] = {}
+        self.raw: dict[str, str] = {}
+        self._raw = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, attributes))
+        if "id" in attributes:
+            self._id = attributes["id"]
+        if tag == "section":
+            self._in_section = attributes["id"]
+            self.sections[self._in_section] = ""
+        if tag == "tr":
+            self.tables.setdefault(self._id, []).append([])
+        if tag in ("td", "th"):
+            self._cell = []
+        self._raw = tag if tag in ("script", "style") else ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th") and self._cell is not None:
+            self.tables[self._id][-1].append("".join(self._cell).replace("\u00a0", " ").strip())
+            self._cell = None
+        self._raw = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._raw:
+            self.raw[self._raw] = self.raw.get(self._raw, "") + data
+            return
+        self.text += data
+        if self._in_section:
+            self.sections[self._in_section] += data
+        if self._cell is not None:
+            self._cell.append(data)
+
+
+@pytest.fixture(scope="module")
+def html(study: Path) -> str:
+    return (study / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+@pytest.fixture
+def copied(study: Path, tmp_path: Path) -> Path:
+    """The study to be spoiled, without its report."""
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder, ignore=shutil.ignore_patterns("figures", "tables", "*.html"))
+    return folder
+
+
+def test_performance_on_the_page_is_that_of_the_metrics(study: Path, page: Page) -> None:
+    rows = {tuple(row[:3]): row for row in page.tables["performance_sln"][1:]}
+    saved = pd.read_csv(study / "tables/performance_sln.csv").set_index(["set", "roi"])
+    for roi in ("manual", "automatic"):
+        metrics = json.loads((study / f"models/sln/{roi}/metrics.json").read_text())
+        for part, key, name in (
+            ("train", "train_out_of_fold", "train, out of fold"),
+            ("test", "test", "test"),
+        ):
+            row = rows["sln", name, roi]
+            for at, metric in enumerate(("auc", "sensitivity", "specificity", "accuracy")):
+                value, low, high = (metrics[key][metric + end] for end in ("", "_lower", "_upper"))
+                assert row[4 + at] == f"{value:.2f} ({low:.2f} to {high:.2f})"
+                assert saved.loc[(part, roi), metric] == pytest.approx(value, rel=1e-12)
+            assert row[3] == f"{metrics[key]['n']} ({metrics[key]['n_positive']})"
+
+
+def test_comparison_and_agreement_on_the_page_are_those_of_the_files(
+    study: Path, page: Page
+) -> None:
+    rows = page.tables["comparison"][1:]
+    saved = pd.read_csv(study / "comparison/auc.csv")
+    assert len(rows) == len(saved)
+    for row, (_, true) in zip(rows, saved.iterrows(), strict=True):
+        numbers = f"{true['difference']:.3f} ({true['lower']:.3f} to {true['upper']:.3f})"
+        assert row[6].replace("−", "-").replace("-0.000", "0.000") == numbers
+    assert {row[7] for row in rows} == {"< .001", ".310"}
+    dice = pd.read_csv(study / "agreement_summary.csv").query(
+        "comparison == 'automatic-manual' and group == 'all' and metric == 'dice'"
+    )
+    mean, low, high = dice.iloc[0][["mean", "mean_lower", "mean_upper"]]
+    assert page.tables["agreement"][1][3] == f"{mean:.2f} ({low:.2f} to {high:.2f})"
+    assert f"mean Dice of {mean:.2f} ({low:.2f} to {high:.2f})" in page.sections["summary"]
+
+
+def test_figures_hold_the_numbers_of_the_curves(study: Path) -> None:
+    for kind, name in (("roc", "roc"), ("calibration", "calibration"), ("decision", "decision")):
+        drawn = pd.read_csv(study / f"figures/{kind}_sln.csv")
+        for roi in ("manual", "automatic"):
+            true = pd.read_csv(study / f"models/sln/{roi}/curves/{name}.csv")
+            part = drawn[drawn["roi"] == roi].drop(columns="roi").reset_index(drop=True)
+            pd.testing.assert_frame_equal(part, true)
+
+
+def test_every_figure_is_sound_has_its_numbers_and_is_on_the_page(study: Path, page: Page) -> None:
+    ids = {attributes.get("id") for tag, attributes in page.tags if tag == "figure"}
+    svgs = sorted((study / "figures").glob("*.svg"))
+    assert {path.stem for path in svgs} == ids
+    assert len(svgs) == 4 + 1 + 2 + 6 * 2
+    for path in svgs:
+        ET.parse(path)
+        assert "<dc:date>" not in path.read_text()
+        assert len(pd.read_csv(path.with_suffix(".csv"))) > 0
+
+
+def test_the_page_loads_nothing(study: Path, page: Page) -> None:
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "data", "action", "srcset", "poster"):
+            value = attributes.get(name, "data:")
+            if tag == "a" and not value.startswith(("#", "data:")):
+                assert (study / value).is_file()
+            else:
+                assert value.startswith(("#", "data:"))
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+    assert "@import" not in page.raw["style"]
+    assert "url(" not in page.raw["style"]
+    policy = next(
+        attributes["content"]
+        for tag, attributes in page.tags
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none';")
+    for tag in ("style", "script"):
+        digest = base64.b64encode(hashlib.sha256(page.raw[tag].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_anchors_lead_somewhere_and_pictures_have_words(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in page.tags:
+        if tag == "a" and attributes["href"].startswith("#"):
+            assert attributes["href"][1:] in ids
+        if tag == "img":
+            assert "alt" in attributes
+
+
+def test_synthetic_data_are_named_in_every_section(page: Page) -> None:
+    assert page.text.index(BANNER) < page.text.index("Summary")
+    assert len(page.sections) == 9
+    for name, text in page.sections.items():
+        assert BANNER in text, name
+    assert "Not a medical device" in page.text
+
+
+def test_excluded_failed_and_missed_cases_are_listed(page: Page) -> None:
+    rows = {(row[0], row[1]): row[2:] for row in page.tables["cases_lost"]}
+    assert rows["P900", "cohort/patient"] == ["age is 340", "write a value from 15 to 110"]
+    assert rows["P005_L_MLO", "radiomics/manual"] == ["1 pixel <in mask>", "draw it anew"]
+    assert ("P003_L_MLO", "features/automatic") in rows
+    assert "10 of 120 images (8.3%) is estimated" in page.sections["data"]
+
+
+def test_texts_are_escaped(html: str) -> None:
+    assert "fixture &amp; friends" in html
+    assert "<in mask>" not in html
+
+
+def test_overlays_are_there_worst_first(study: Path, page: Page) -> None:
+    pictures = [
+        attributes
+        for tag, attributes in page.tags
+        if tag == "img" and attributes.get("src", "").startswith("data:image/jpeg")
+    ]
+    assert [one["alt"].split(":")[1].split()[0] for one in pictures] == [
+        *("worst", "worst", "median", "median", "best", "best"),
+    ]
+    assert (study / "report.html").stat().st_size < 8_000_000
+
+
+def test_a_users_study_without_anything_optional(
+    make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path / "study", synthetic=False, targets=("sln",))
+    for path in (folder / "overlays").glob("*.png"):
+        Image.new("RGB", (900, 2000)).save(path)
+    for optional in ("run.json", "excluded.csv", "features/missed.csv", "features/failures.csv",
+                     "masks/failures.csv", "comparison/icc_readers.csv", "features/reader2.parquet",
+                     "features/reader2.json"):  # fmt: skip
+        (folder / optional).unlink()
+    shutil.rmtree(folder / "segmentation")
+    write_json(folder / "cohort.json", {})
+    images = pd.read_csv(folder / "cohort.csv").drop(columns=["mask_reader2", "spacing_source"])
+    write_csv(folder / "cohort.csv", images)
+    for name in ("agreement.csv", "agreement_summary.csv"):
+        table = pd.read_csv(folder / name)
+        write_csv(folder / name, table[table["comparison"] == "automatic-manual"])
+    base = folder / "models/sln/automatic"
+    for name in ("selection", "lasso_path", "lasso_coefficients"):
+        write_csv(base / f"{name}.csv", pd.read_csv(base / f"{name}.csv").iloc[:0])
+    write_json(base / "funnel.json", {"extracted": 1311, "stable": 0, "t_test": None})
+
+    path = report(ReportConfig(title="Ours", overlay_pixels=300), folder)
+
+    page = Page(path.read_text("utf-8"))
+    assert "SYNTHETIC" not in page.text
+    assert "Cohort: study" in page.text
+    assert "Not a medical device" in page.text
+    assert "no second reader drew masks" in page.text
+    assert "the ICC step was left out" in page.text
+    assert "no feature was selected" in page.text
+    assert "There is no run.json" in page.text
+    assert "estimated" not in page.sections["data"]
+    sources = [
+        attributes["src"] for tag, attributes in page.tags if "jpeg" in attributes.get("src", "")
+    ]
+    sizes = {Image.open(io.BytesIO(base64.b64decode(one.split(",")[1]))).size for one in sources}
+    assert sizes == {(135, 300)}
+
+
+def test_two_runs_give_the_same_bytes(study: Path, copied: Path) -> None:
+    report(ReportConfig(), copied)
+    files = [path.relative_to(copied) for path in sorted(copied.rglob("*")) if path.is_file()]
+    assert Path("report.html") in files
+    for path in files:
+        assert (study / path).read_bytes() == (copied / path).read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("cohort.csv", "study"),
+        ("cohort.json", "study"),
+        ("splits.json", "study"),
+        ("masks/predictions.csv", "segment"),
+        ("agreement.csv", "agree"),
+        ("features/automatic.parquet", "extract"),
+        ("models/targets.json", "model"),
+        ("models/sln/manual/metrics.json", "model"),
+        ("models/sln/automatic/curves/decision.csv", "model"),
+        ("comparison/auc.csv", "compare"),
+        ("comparison/icc.csv", "compare"),
+    ],
+)
+def test_a_missing_file_names_its_stage(copied: Path, name: str, command: str) -> None:
+    (copied / name).unlink()
+    with pytest.raises(MammoroiError) as caught:
+        report(ReportConfig(), copied)
+    assert name in caught.value.found
+    assert f"mammoroi {command}`" in caught.value.action
+    assert not (copied / "report.html").exists()
+
+
+def test_broken_files_are_refused(copied: Path) -> None:
+    table = pd.read_csv(copied / "comparison/auc.csv")
+    write_csv(copied / "comparison/auc.csv", table.assign(difference=-table["difference"]))
+    with pytest.raises(MammoroiError, match="not the automatic AUC minus the manual AUC"):
+        read_results(copied)
+    write_csv(copied / "comparison/auc.csv", table.drop(columns="p_delong"))
+    with pytest.raises(MammoroiError, match="has no column p_delong -> run `mammoroi compare`"):
+        read_results(copied)
+    write_csv(copied / "comparison/auc.csv", table)
+    (copied / "features/manual.parquet").write_text("no table")
+    with pytest.raises(MammoroiError, match=r"manual\.parquet is not a table"):
+        read_results(copied)
+    with pytest.raises(MammoroiError, match="there is no folder"):
+        read_results(copied / "nowhere")
+    with pytest.raises(MammoroiError, match="choose a number from 200 to 4000"):
+        ReportConfig(overlay_pixels=5)
+
+
+def test_the_flow_adds_up_or_says_so(copied: Path) -> None:
+    table = flow_table(read_results(copied))
+    assert table["adds_up"].all()
+    row = table.set_index("stage").loc["features, automatic masks"]
+    assert row[["cases_in", "used", "no_lesion_found", "failed"]].tolist() == [120, 117, 3, 0]
+    assert "in = used + excluded" in draw_flow(table).finding
+    write_failures(copied / "features/failures.csv", [Failure("x", "radiomics/automatic", "", "")])
+    spoiled = draw_flow(flow_table(read_results(copied)))
+    assert "do not add up" in spoiled.finding
+    assert "features, automatic masks" in spoiled.finding
+
+
+def test_useful_thresholds_are_runs_above_both_rules() -> None:
+    curve = pd.DataFrame(
+        {
+            "threshold": [0.1, 0.2, 0.3, 0.4, 0.5],
+            "net_benefit": [0.5, 0.4, 0.1, 0.1, -0.1],
+            "treat_all": [0.5, 0.3, 0.2, -0.1, -0.3],
+        }
+    )
+    assert useful_ranges(curve) == [(0.2, 0.2), (0.4, 0.4)]

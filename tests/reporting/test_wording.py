@@ -1,0 +1,156 @@
+"""The rules by which numbers become sentences."""
+
+import math
+
+import pytest
+
+from mammoroi.reporting import wording
+from mammoroi.reporting.wording import Estimate
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.8149, 2, "0.81"),
+        (-0.0712, 3, "−0.071"),
+        (-0.001, 2, "0.00"),
+        (NAN, 2, "–"),
+        (None, 2, "–"),
+    ],
+)
+def test_number(value: float | None, digits: int, text: str) -> None:
+    assert wording.number(value, digits) == text
+
+
+def test_interval() -> None:
+    assert wording.interval(0.814, 0.721, 0.889) == "0.81 (0.72 to 0.89)"
+    assert wording.interval(-0.0212, -0.06, 0.018, 3) == "−0.021 (−0.060 to 0.018)"
+    assert wording.interval(0.81, None, NAN) == "0.81"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0009, "P < .001"),
+        (0.001, "P = .001"),
+        (0.0364, "P = .036"),
+        (0.36, "P = .360"),
+        (0.9995, "P > .999"),
+        (1.0, "P > .999"),
+        (NAN, "–"),
+    ],
+)
+def test_p_value(p: float, text: str) -> None:
+    assert wording.p_value(p) == text
+
+
+def test_shares_and_durations() -> None:
+    assert wording.share(12, 40, "images") == "12 of 40 images (30%)"
+    assert wording.share(3, 120, "images") == "3 of 120 images (2.5%)"
+    assert wording.share(0, 0, "images") == "0 of 0 images (–)"
+    assert [wording.duration(s) for s in (4.21, 59.97, 200.4, 7500, None)] == [
+        *("4.2 s", "60.0 s", "3 min 20 s", "2 h 05 min", "–"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("auc", "says"),
+    [
+        (Estimate(0.81, 0.72, 0.89), "excludes 0.5: better than chance"),
+        (Estimate(0.55, 0.46, 0.64), "includes 0.5: the classifier cannot be told from chance"),
+        (Estimate(0.60, 0.50, 0.70), "includes 0.5"),
+        (Estimate(0.30, 0.20, 0.40), "worse than chance: look for exchanged labels"),
+        (Estimate(NAN, NAN, NAN), "could not be computed"),
+    ],
+)
+def test_discrimination(auc: Estimate, says: str) -> None:
+    assert says in wording.discrimination(auc, "positive", "negative")
+
+
+def test_discrimination_in_pairs() -> None:
+    text = wording.discrimination(Estimate(0.81, 0.72, 0.89), "positive", "negative")
+    assert "AUC 0.81 (0.72 to 0.89): of 100 pairs" in text
+    assert "in about 81." in text
+
+
+@pytest.mark.parametrize(
+    ("delta", "says", "not_says"),
+    [
+        (Estimate(-0.08, -0.14, -0.02), "automatic masks do worse", "better"),
+        (Estimate(0.08, 0.02, 0.14), "automatic masks do better", "worse"),
+        (Estimate(-0.01, -0.09, 0.07), "too small to call the two equal", "do worse"),
+        (Estimate(-0.01, -0.03, 0.02), "more than 0.05 is unlikely", "too small"),
+        (Estimate(0.0, NAN, NAN), "could not be compared", "equal"),
+    ],
+)
+def test_difference(delta: Estimate, says: str, not_says: str) -> None:
+    text = wording.difference(delta)
+    assert says in text
+    assert not_says not in text
+
+
+@pytest.mark.parametrize(
+    ("automatic", "reader2", "says"),
+    [
+        (Estimate(0.80, 0.78, 0.82), Estimate(0.88, 0.86, 0.90), "agree less well than"),
+        (Estimate(0.90, 0.89, 0.91), Estimate(0.86, 0.84, 0.88), "agree more closely than"),
+        (Estimate(0.86, 0.84, 0.88), Estimate(0.88, 0.86, 0.90), "no clear difference"),
+        (Estimate(0.86, 0.84, 0.88), None, "no second reader drew masks"),
+    ],
+)
+def test_overlap(automatic: Estimate, reader2: Estimate | None, says: str) -> None:
+    assert says in wording.overlap(automatic, reader2)
+
+
+def test_missed() -> None:
+    assert "every one of the 120 images" in wording.missed(0, 120)
+    assert "In 3 of 120 images (2.5%)" in wording.missed(3, 120)
+    assert wording.missed(0, 0) == "No image was segmented."
+
+
+@pytest.mark.parametrize(
+    ("n", "n_positive", "says"),
+    [
+        (250, 123, ""),
+        (250, 40, "only 40 with “positive”"),
+        (60, 20, "only 20 with “positive” and 40 with “negative”"),
+        (300, 220, "only 80 with “negative”"),
+    ],
+)
+def test_few(n: int, n_positive: int, says: str) -> None:
+    text = wording.few(n, n_positive, "positive", "negative")
+    assert says in text
+    assert bool(text) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "spread", "level"),
+    [
+        (1.0, 0.0, "about right", "right level"),
+        (0.5, 0.4, "too extreme", "too low"),
+        (1.6, -0.4, "too timid", "too high"),
+    ],
+)
+def test_calibration(slope: float, intercept: float, spread: str, level: str) -> None:
+    text = wording.calibration(slope, intercept)
+    assert spread in text
+    assert level in text
+    assert wording.calibration(None, 0.0) == "Calibration could not be computed."
+
+
+def test_usefulness() -> None:
+    assert wording.usefulness([]) == "at no threshold above both simple rules"
+    assert wording.usefulness([(0.31, 0.33)]).endswith("scattered thresholds only")
+    assert wording.usefulness([(0.1, 0.4), (0.5, 0.51), (0.6, 0.7)]).endswith(
+        "at thresholds from 10% to 40% and from 60% to 70%"
+    )
+
+
+def test_verdict_names_chance_and_the_worse_masks() -> None:
+    manual, automatic = Estimate(0.79, 0.7, 0.87), Estimate(0.55, 0.46, 0.63)
+    assert wording.verdict(manual, automatic, Estimate(-0.24, -0.32, -0.16)) == (
+        "manual: better than chance; automatic: not told from chance; automatic worse than manual"
+    )
+    assert wording.verdict(manual, None, None) == "manual: better than chance; automatic: not known"

@@ -73,7 +73,9 @@ def configured(
         refuse_unknown_keys(target, file)
     quiet = logging.getLogger(f"{__name__}.parser")
     quiet.setLevel(logging.CRITICAL)
-    parser = jsonargparse.ArgumentParser(prog=program, exit_on_error=False, logger=quiet)
+    parser = jsonargparse.ArgumentParser(
+        prog=program, exit_on_error=False, allow_abbrev=False, logger=quiet
+    )
     parser.add_argument("--config", action=jsonargparse.ActionConfigFile, help=argparse.SUPPRESS)
     if isinstance(target, type):
         parser.add_class_arguments(target)

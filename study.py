@@ -118,7 +118,7 @@ STAGES: tuple[Stage, ...] = (
         "segmentation.agreement",
         lambda study: study.segmentation,
         ("accept", "segment"),
-        ("agreement.csv", "agreement_summary.csv", "overlays/*"),
+        ("agreement.csv", "agreement_summary.csv", "agreement_failures.csv", "overlays/*"),
     ),
     Stage(
         "extract",
@@ -132,7 +132,7 @@ STAGES: tuple[Stage, ...] = (
         "modeling.fit",
         lambda study: study.modeling,
         ("accept", "extract"),
-        ("models/targets.json", "models/*/*/*"),
+        ("models/targets.json", "models/failures.csv", "models/*/*/*", "models/*/*/curves/*"),
     ),
     Stage(
         "compare",
@@ -271,8 +271,9 @@ def _is_current(stage: Stage, out: Path, key: str, entry: dict[str, Any] | None)
 def count_cases(stage: str, out: Path) -> dict[str, int]:
     """Cases of a stage: ``cases_in = used + excluded + missed + failed``.
 
-    A case is an image; in ``extract`` it is an image with one source of its mask. ``missed``
-    counts automatic masks without any pixel: results, not failures.
+    A case is an image; in ``extract`` it is an image with one source of its mask, in ``model`` a
+    target with one source. ``missed`` counts automatic masks without any pixel: results, not
+    failures.
     """
     from .files import read_csv
 
@@ -293,6 +294,12 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
         tables = (out / "features").glob("*.parquet")
         used = sum(parquet.read_metadata(table).num_rows for table in tables)
         missed, failed = rows("features/missed.csv"), rows("features/failures.csv")
+    elif stage == "model":
+        used = sum(len(target["rois"]) for target in read_json(out / "models" / "targets.json"))
+        failed = rows("models/failures.csv")
+    elif stage == "agree":
+        failed = rows("agreement_failures.csv")
+        used = rows("cohort.csv") - failed
     else:
         used = rows("cohort.csv")
     return {

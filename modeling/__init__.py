@@ -1,1 +1,1 @@
-"""The room `modeling`."""
+"""The room `modeling`: features and labels in; risks, and manual against automatic ROIs, out."""

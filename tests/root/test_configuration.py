@@ -63,6 +63,7 @@ def test_every_setting_is_explained():
     """What `--help` prints for a setting comes from its docstring: none may be silent."""
     import dataclasses
     import inspect
+    import re
     import typing
 
     from mammoroi.configuration import config_class
@@ -70,7 +71,8 @@ def test_every_setting_is_explained():
     def check(cls):
         text = inspect.getdoc(cls)
         for name in [field.name for field in dataclasses.fields(cls)]:
-            assert f"{name} :" in text, f"{cls.__name__}.{name} is not documented"
+            entry = rf"^(\w+, )*{name}(, \w+)* :"
+            assert re.search(entry, text, re.MULTILINE), f"{cls.__name__}.{name} is silent"
             nested = config_class(typing.get_type_hints(cls)[name])
             if nested is not None:
                 check(nested)

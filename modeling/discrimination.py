@@ -1,0 +1,150 @@
+"""How well scores tell two classes apart: AUC, DeLong's interval and test, thresholds.
+
+DeLong et al., Biometrics 1988;44:837-845, by midranks: Sun & Xu, IEEE Signal Process Lett
+2014;21:1389-1393. Intervals are normal and cut off at 0 and 1, as pROC has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import norm, rankdata
+from sklearn.metrics import roc_curve
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class AucDifference:
+    """Two AUCs on the same patients, and the first minus the second.
+
+    Attributes
+    ----------
+    first, second : float
+        The AUCs.
+    difference, lower, upper : float
+        First minus second, with DeLong's 95 % interval.
+    p_value : float
+        DeLong's two-sided P; 1 when the scores rank all patients alike.
+    """
+
+    first: float
+    second: float
+    difference: float
+    lower: float
+    upper: float
+    p_value: float
+
+
+def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Estimate the AUCs of several scores on the same patients, and their covariance.
+
+    Parameters
+    ----------
+    labels : array, shape (patients,)
+        0 or 1.
+    scores : array, shape (scores, patients)
+        Higher means positive; ties count half.
+
+    Returns
+    -------
+    aucs : ndarray, shape (scores,)
+        NaN when a class is absent.
+    covariance : ndarray, shape (scores, scores)
+        NaN when a class has fewer than 2 patients.
+    """
+    positive = np.asarray(labels) == 1
+    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    m, n = int(positive.sum()), int((~positive).sum())
+    unknown = np.full((len(values), len(values)), np.nan)
+    if m == 0 or n == 0:
+        return unknown[:, 0], unknown
+    ranks = rankdata(values, axis=1)
+    among_positive = (ranks[:, positive] - rankdata(values[:, positive], axis=1)) / n
+    among_negative = 1 - (ranks[:, ~positive] - rankdata(values[:, ~positive], axis=1)) / m
+    aucs = among_positive.mean(axis=1)
+    if m < 2 or n < 2:
+        return aucs, unknown
+    covariance = (
+        np.atleast_2d(np.cov(among_positive)) / m + np.atleast_2d(np.cov(among_negative)) / n
+    )
+    return aucs, covariance
+
+
+def auc_interval(
+    labels: ArrayLike, scores: ArrayLike, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Give the AUC and DeLong's interval; NaN where a class is absent or has one patient."""
+    aucs, covariance = delong(labels, scores)
+    reach = norm.ppf(0.5 + level / 2) * np.sqrt(covariance[0, 0])
+    lower, upper = np.clip([aucs[0] - reach, aucs[0] + reach], 0.0, 1.0)
+    return float(aucs[0]), float(lower), float(upper)
+
+
+def auc_difference(
+    labels: ArrayLike, first: ArrayLike, second: ArrayLike, level: float = 0.95
+) -> AucDifference:
+    """Compare the AUCs of two scores on the same patients."""
+    aucs, covariance = delong(labels, np.stack([np.asarray(first), np.asarray(second)]))
+    difference = float(aucs[0] - aucs[1])
+    error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
+    if error > 0:
+        p_value = float(2 * norm.sf(abs(difference) / error))
+    else:
+        p_value = 1.0 if difference == 0 else 0.0
+    if np.isnan(covariance).any():
+        error = p_value = float("nan")
+    reach = norm.ppf(0.5 + level / 2) * error
+    return AucDifference(
+        float(aucs[0]), float(aucs[1]), difference, difference - reach, difference + reach, p_value
+    )
+
+
+def bootstrap_auc_difference(
+    labels: ArrayLike, first: ArrayLike, second: ArrayLike, n: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Give the percentile interval of the AUC difference over resampled patients.
+
+    Samples that hold one class only are drawn but not counted; NaN when no sample holds both.
+    """
+    positive = np.asarray(labels) == 1
+    counts = resample_counts(len(positive), n, seed)
+    in_positive, in_negative = counts[:, positive], counts[:, ~positive]
+    pairs = in_positive.sum(axis=1) * in_negative.sum(axis=1)
+    usable = pairs > 0
+    if not usable.any():
+        return float("nan"), float("nan")
+    wins = _wins(np.asarray(first), positive) - _wins(np.asarray(second), positive)
+    differences = np.einsum("bi,ij,bj->b", in_positive, wins, in_negative, optimize=True)
+    bounds = [50 - 50 * level, 50 + 50 * level]
+    lower, upper = np.percentile(differences[usable] / pairs[usable], bounds)
+    return float(lower), float(upper)
+
+
+def resample_counts(patients: int, n: int, seed: int) -> NDArray[np.float64]:
+    """Draw bootstrap samples: how often each patient is in each, shape (n, patients)."""
+    rng = np.random.default_rng(seed)
+    share = np.full(patients, 1 / patients)
+    return rng.multinomial(patients, share, size=n).astype(np.float64)
+
+
+def youden_threshold(labels: ArrayLike, risks: ArrayLike) -> float:
+    """Find the risk from which on to call a patient positive: sensitivity + specificity largest.
+
+    Of several the largest risk. Without any threshold better than chance, the prevalence.
+    """
+    false_positive_rate, true_positive_rate, thresholds = roc_curve(labels, risks)
+    index = true_positive_rate - false_positive_rate
+    best = int(np.argmax(index >= index.max() - 1e-12))
+    if index[best] <= 0:
+        return float(np.mean(np.asarray(labels)))
+    return float(thresholds[best])
+
+
+def _wins(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Compare every positive with every negative patient: 1 won, 0.5 tied, 0 lost."""
+    difference = scores[positive][:, None] - scores[~positive][None, :]
+    return np.asarray((np.sign(difference) + 1) / 2)

@@ -1,0 +1,230 @@
+"""The stage `model`: features and labels -> classifiers and their predictions, in ``models/``.
+
+Reads ``splits.json``, ``patients.csv`` and the feature tables; writes ``models/targets.json``,
+``models/<target>/<roi>/`` (see :mod:`.results`), ``models/cases.json`` (patients in, used and left
+out, and why, by target and source) and ``models/failures.csv``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from joblib import Parallel, delayed, parallel_config
+from rich.progress import track
+
+from ..cohort.split import Splits, load_splits
+from ..errors import Failure, MammoroiError
+from ..files import read_csv, read_json, write_failures, write_json
+from .config import ModelingConfig
+from .results import Result, assemble, write_result
+from .table import (
+    ROIS,
+    SECOND_READER,
+    check_same_settings,
+    combine_views,
+    has_features,
+    load_features,
+    missed_images,
+    pair_readers,
+)
+from .targets import Target, labels_of, targets_of
+from .validate import Dataset, check_dataset, run_final, run_fold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+def model(config: ModelingConfig, study: Path) -> Path:
+    """Fit every target on every source of masks.
+
+    Parameters
+    ----------
+    config : ModelingConfig
+        Tasks and parameters.
+    study : Path
+        The study folder.
+
+    Returns
+    -------
+    Path
+        ``models/``. A target that cannot be fitted is a row of ``models/failures.csv``; the others
+        go on.
+
+    Raises
+    ------
+    MammoroiError
+        When a table is missing or wrong, tables were made with different settings, a label column
+        is missing, or no target at all can be fitted.
+    """
+    started = time.perf_counter()
+    folder = study / "models"
+    targets = [target for task in config.resolved_tasks() for target in targets_of(task)]
+    datasets, cases = prepare(study, targets, config)
+    failures: list[Failure] = []
+    ready = []
+    for data in datasets:
+        try:
+            check_dataset(data)
+            ready.append(data)
+        except MammoroiError as error:
+            failures.append(Failure.of(data.target.name, f"model/{data.roi}", error))
+    results = fit_all(ready, config, failures)
+    for result in results:
+        about = _about(study, result)
+        write_result(folder / result.data.target.name / result.data.roi, result, config, about)
+    write_failures(folder / "failures.csv", failures)
+    write_json(folder / "cases.json", cases)
+    fitted = [(result.data.target, result.data.roi) for result in results]
+    write_json(folder / "targets.json", _target_rows(targets, fitted))
+    if not results:
+        raise MammoroiError(
+            f"no target could be fitted; first: {failures[0].error}", failures[0].action
+        )
+    log.info("%d models in %.1f s", len(results), time.perf_counter() - started)
+    return folder
+
+
+def prepare(
+    study: Path, targets: list[Target], config: ModelingConfig
+) -> tuple[list[Dataset], list[dict[str, Any]]]:
+    """Read what the study holds and make a data set for each target and source of masks.
+
+    Returns
+    -------
+    datasets : list of Dataset
+        By target, then source.
+    cases : list of dict
+        For each of them the patients: ``patients`` in the splits = ``used`` (of whom ``missed``) +
+        ``without_label`` + ``without_features``.
+    """
+    splits = load_splits(study)
+    patients = read_csv(study / "patients.csv", dtype=str)
+    tables = [
+        load_features(study, roi) for roi in ROIS if roi == ROIS[0] or has_features(study, roi)
+    ]
+    second = load_features(study, SECOND_READER) if has_features(study, SECOND_READER) else None
+    check_same_settings([*tables, *([second] if second else [])])
+    readers = pair_readers(tables[0].images, second.images, config.views) if second else None
+    if readers is None:
+        log.warning("there is no second reader: the ICC filter is skipped")
+    missed = missed_images(study)
+    combined = [(table.roi, combine_views(table.images, config.views)) for table in tables]
+    datasets, cases = [], []
+    for target in targets:
+        labels = labels_of(target, patients)
+        for roi, X in combined:
+            lost = set(missed["patient_id"]) - set(X.index) if roi == "automatic" else set()
+            data = _dataset(target, roi, X, labels, splits, lost)
+            datasets.append(replace(data, readers=readers))
+            cases.append(_cases(data, labels, splits, lost))
+    return datasets, cases
+
+
+def fit_all(
+    datasets: list[Dataset], config: ModelingConfig, failures: list[Failure]
+) -> list[Result]:
+    """Fit folds and final models in parallel; a data set whose fit fails is added to failures."""
+    jobs = [(data, number) for data in datasets for number in [*range(len(data.folds)), None]]
+    workers = min(config.workers or os.cpu_count() or 1, max(len(jobs), 1))
+    with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
+        outcomes = Parallel(return_as="generator")(
+            delayed(_guarded)(data, number, config) for data, number in jobs
+        )
+        progress = track(
+            outcomes, "Fitting models", total=len(jobs), disable=not sys.stderr.isatty()
+        )
+        found = list(progress)
+    results = []
+    for data in datasets:
+        parts = [part for (owner, _), part in zip(jobs, found, strict=True) if owner is data]
+        failed = [part for part in parts if isinstance(part, Failure)]
+        failures.extend(failed[:1])
+        if not failed:
+            results.append(assemble(data, parts[-1], parts[:-1]))
+    return results
+
+
+def _guarded(data: Dataset, number: int | None, config: ModelingConfig) -> Any:
+    """Fit one fold, or the final model (None), on one thread; a failure is returned."""
+    work: Callable[[], Any] = (
+        (lambda: run_final(data, config))
+        if number is None
+        else (lambda: run_fold(data, number, config))
+    )
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 (one target fails, the others go on)
+        return Failure.of(data.target.name, f"model/{data.roi}", error)
+
+
+def _dataset(
+    target: Target, roi: str, X: pd.DataFrame, y: pd.Series, splits: Splits, lost: set[str]
+) -> Dataset:
+    usable = set(y.index) & (set(X.index) | lost)
+    folds = [tuple(sorted(set(fold.validation) & usable)) for fold in splits.folds]
+    return Dataset(
+        target=target,
+        roi=roi,
+        X=X,
+        y=y,
+        readers=None,
+        train=tuple(sorted(set(splits.train) & usable)),
+        test=tuple(sorted(set(splits.test) & usable)),
+        folds=tuple(folds),
+    )
+
+
+def _cases(data: Dataset, y: pd.Series, splits: Splits, lost: set[str]) -> dict[str, Any]:
+    everybody = set(splits.train) | set(splits.test)
+    unlabelled = everybody - set(y.index)
+    used = {*data.train, *data.test}
+    return {
+        "target": data.target.name,
+        "roi": data.roi,
+        "patients": len(everybody),
+        "used": len(used),
+        "missed": len(used & lost),
+        "without_label": len(unlabelled),
+        "without_features": len(everybody - unlabelled - used),
+    }
+
+
+def _about(study: Path, result: Result) -> dict[str, Any]:
+    made = read_json(study / "features" / f"{result.data.roi}.json")
+    target = result.data.target
+    return {
+        "target": target.name,
+        "title": target.title,
+        "label": target.label,
+        "positive": target.positive,
+        "negative": " or ".join(target.negative),
+        "roi": result.data.roi,
+        "preset": made["preset"],
+        "settings_sha256": made["settings_sha256"],
+    }
+
+
+def _target_rows(targets: list[Target], fitted: list[tuple[Target, str]]) -> list[dict[str, Any]]:
+    """List the targets that have a model."""
+    return [
+        {
+            "target": target.name,
+            "task": target.task,
+            "title": target.title,
+            "label": target.label,
+            "positive": target.positive,
+            "negative": " or ".join(target.negative),
+            "rois": [roi for owner, roi in fitted if owner == target],
+        }
+        for target in targets
+        if any(owner == target for owner, _ in fitted)
+    ]

@@ -1,0 +1,243 @@
+"""Feature tables of the radiomics stage, brought to one row for each patient.
+
+Reads ``features/<roi>.parquet`` (``image_id, patient_id, view, laterality``, then features), its
+``.json`` (``settings_sha256``) and ``features/missed.csv`` (``image_id, patient_id, roi``). Tables
+that were made with different settings are never put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import MammoroiError
+from ..files import read_csv, read_json
+from .config import Views
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+KEYS = ("image_id", "patient_id", "view", "laterality")
+ROIS = ("manual", "automatic")
+SECOND_READER = "reader2"
+CONCAT_VIEWS = ("CC", "MLO")
+AREAS = (
+    "original_shape2D_PixelSurface",
+    "original_shape2D_MeshSurface",
+    "original_shape_VoxelVolume",
+    "original_shape_MeshVolume",
+)
+"""Features that say how large a lesion is; the first one present is used."""
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """The features of one source of masks.
+
+    Attributes
+    ----------
+    roi : str
+        ``manual``, ``reader2`` or ``automatic``.
+    images : DataFrame
+        A row for each image: the keys, then the features.
+    preset : str
+        Name of the feature preset.
+    settings_sha256 : str
+        Hash of the extraction's settings.
+    """
+
+    roi: str
+    images: pd.DataFrame
+    preset: str
+    settings_sha256: str
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The features of two readers on the same images, a row for each patient.
+
+    Attributes
+    ----------
+    first, second : DataFrame
+        Indexed by ``patient_id``, the same patients and features.
+    """
+
+    first: pd.DataFrame
+    second: pd.DataFrame
+
+    def ratings(self, patients: pd.Index, features: pd.Index) -> NDArray[np.float64]:
+        """Give an array (patients, 2, features) of those patients who were read twice."""
+        both = self.first.index.intersection(patients)
+        pair = [table.loc[both, features].to_numpy(float) for table in (self.first, self.second)]
+        return np.stack(pair, axis=1)
+
+
+def has_features(study: Path, roi: str) -> bool:
+    """Whether the study has a feature table of a source of masks."""
+    return (study / "features" / f"{roi}.parquet").exists()
+
+
+def load_features(study: Path, roi: str) -> FeatureTable:
+    """Read one feature table and how it was made.
+
+    Raises
+    ------
+    MammoroiError
+        When a file is missing or is not what the radiomics stage writes.
+    """
+    import pandas as pd
+
+    path = study / "features" / f"{roi}.parquet"
+    if not path.exists():
+        raise MammoroiError(f"{path} does not exist", "run the stage 'extract'")
+    images = pd.read_parquet(path)
+    check_features(images, str(path))
+    about = read_json(path.with_suffix(".json"))
+    for key in ("preset", "settings_sha256"):
+        if key not in about:
+            raise MammoroiError(
+                f"{path.with_suffix('.json')} has no '{key}'", "run 'extract' again"
+            )
+    return FeatureTable(roi, images, str(about["preset"]), str(about["settings_sha256"]))
+
+
+def check_features(images: pd.DataFrame, name: str) -> None:
+    """Refuse a table that is no feature table.
+
+    Raises
+    ------
+    MammoroiError
+        When a key is missing, an image occurs twice, there is no row, or a feature is no number.
+    """
+    missing = [key for key in KEYS if key not in images]
+    if missing:
+        raise MammoroiError(f"{name} has no column '{missing[0]}'", "write it with 'extract'")
+    if images.empty:
+        raise MammoroiError(f"{name} has no rows", "see features/failures.csv and mend the cases")
+    twice = images["image_id"][images["image_id"].duplicated()]
+    if len(twice):
+        raise MammoroiError(f"{name} has image {twice.iloc[0]} twice", "keep one of the rows")
+    for feature in feature_names(images):
+        if images[feature].dtype.kind not in "fiu":
+            raise MammoroiError(f"{name}: column '{feature}' holds no numbers", "remove the column")
+
+
+def feature_names(images: pd.DataFrame) -> list[str]:
+    """Name the columns that are features."""
+    return [str(name) for name in images.columns if name not in KEYS]
+
+
+def check_same_settings(tables: Sequence[FeatureTable]) -> None:
+    """Refuse to put tables together that were made with different settings.
+
+    Raises
+    ------
+    MammoroiError
+        When two tables differ in the hash of their settings, or in their features.
+    """
+    first = tables[0]
+    for other in tables[1:]:
+        pair = f"features/{first.roi}.parquet and features/{other.roi}.parquet"
+        if first.settings_sha256 != other.settings_sha256:
+            raise MammoroiError(
+                f"{pair} were made with different settings ({first.preset} and {other.preset})",
+                "run 'extract' for both with the same preset",
+            )
+        if feature_names(first.images) != feature_names(other.images):
+            raise MammoroiError(f"{pair} hold different features", "run 'extract' for both again")
+
+
+def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:
+    """Bring a feature table to one row for each patient.
+
+    Parameters
+    ----------
+    images : DataFrame
+        A row for each image; a patient has those of her views in which a lesion was found.
+    views : {"mean", "largest", "concat"}
+        ``mean``: each feature's mean over the images. ``largest``: the image with the largest
+        lesion; of equal ones the first by ``image_id``. ``concat``: columns ``<feature>@CC`` and
+        ``<feature>@MLO``, each the mean over the images of that view; patients who lack one of
+        the two are left out.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``patient_id`` (sorted). A feature that is missing in one of the images that
+        are averaged is missing.
+
+    Raises
+    ------
+    MammoroiError
+        When ``largest`` finds no feature that says how large a lesion is, or ``concat`` nobody
+        with both views.
+    """
+    import pandas as pd
+
+    features = feature_names(images)
+    if views == "largest":
+        chosen = images[images["image_id"].isin(largest_images(images))]
+        return chosen.set_index("patient_id")[features].sort_index()
+    if views == "mean":
+        return _mean(images, features)
+    parts = []
+    for view in CONCAT_VIEWS:
+        part = _mean(images[images["view"] == view], features)
+        parts.append(part.rename(columns={name: f"{name}@{view}" for name in features}))
+    table = pd.concat(parts, axis=1, join="inner").sort_index()
+    if table.empty:
+        raise MammoroiError(
+            f"no patient has both views {' and '.join(CONCAT_VIEWS)}",
+            "set views to mean or largest",
+        )
+    return table
+
+
+def largest_images(images: pd.DataFrame) -> list[str]:
+    """Name each patient's image with the largest lesion; see :func:`combine_views`."""
+    area = next((name for name in AREAS if name in images), None)
+    if area is None:
+        raise MammoroiError(
+            "views is 'largest', but the features hold no lesion size",
+            "set views to mean, or extract the class shape2D",
+        )
+    ordered = images.sort_values([area, "image_id"], ascending=[False, True])
+    return ordered.drop_duplicates("patient_id")["image_id"].tolist()
+
+
+def pair_readers(first: pd.DataFrame, second: pd.DataFrame, views: Views) -> Readers:
+    """Bring the images that both readers outlined to one row for each patient and reader.
+
+    With ``largest`` the first reader's masks decide which image it is.
+    """
+    both = set(first["image_id"]) & set(second["image_id"])
+    first = first[first["image_id"].isin(both)]
+    if views == "largest":
+        both = set(largest_images(first))
+        first = first[first["image_id"].isin(both)]
+    second = second[second["image_id"].isin(both)]
+    return Readers(combine_views(first, views), combine_views(second, views))
+
+
+def missed_images(study: Path) -> pd.DataFrame:
+    """Read ``features/missed.csv``: images whose automatic mask is empty; no rows without it."""
+    import pandas as pd
+
+    path = study / "features" / "missed.csv"
+    columns = ["image_id", "patient_id", "roi"]
+    if not path.exists():
+        return pd.DataFrame(columns=columns, dtype=str)
+    table = read_csv(path, dtype=str)
+    return table[table["roi"] == "automatic"][columns]
+
+
+def _mean(images: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """Average each patient's images; one missing value makes the mean missing."""
+    patients = images["patient_id"]
+    missing = images[features].isna().groupby(patients).any()
+    return images[features].groupby(patients).mean().mask(missing)

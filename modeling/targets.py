@@ -1,0 +1,101 @@
+"""Targets: the yes-or-no questions that tasks are made of.
+
+``models/targets.json`` lists them: ``target, task, title, label, positive, negative, rois``; where
+one class is set against several others, ``negative`` names them all: ``"zero or positive"``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..cohort.schema import nearest
+from ..errors import MammoroiError
+from .config import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Target:
+    """One binary question.
+
+    Attributes
+    ----------
+    name : str
+        The task's name; with three or more classes ``<task>-<class>``.
+    task : str
+        The task it belongs to.
+    title : str
+        How figures call it.
+    label : str
+        Column of ``patients.csv``.
+    positive : str
+        The class to be recognised (label 1).
+    negative : tuple of str
+        The other classes (label 0).
+    """
+
+    name: str
+    task: str
+    title: str
+    label: str
+    positive: str
+    negative: tuple[str, ...]
+
+
+def targets_of(task: Task) -> list[Target]:
+    """Give one target for two classes, one against the rest for each of three or more."""
+    title = task.title or task.name
+    if len(task.classes) == 2:
+        negative, positive = task.classes
+        return [Target(task.name, task.name, title, task.label, positive, (negative,))]
+    return [
+        Target(
+            name=f"{task.name}-{value}",
+            task=task.name,
+            title=f"{title}: {value} against the rest",
+            label=task.label,
+            positive=value,
+            negative=tuple(other for other in task.classes if other != value),
+        )
+        for value in task.classes
+    ]
+
+
+def labels_of(target: Target, patients: pd.DataFrame) -> pd.Series:
+    """Read a target's labels from the patient table.
+
+    Parameters
+    ----------
+    target : Target
+        The question.
+    patients : DataFrame
+        ``patients.csv`` as text, a row for each patient.
+
+    Returns
+    -------
+    Series
+        0 or 1, indexed by ``patient_id``; patients whose cell is empty are left out.
+
+    Raises
+    ------
+    MammoroiError
+        When the column is missing, or a cell holds none of the classes.
+    """
+    if target.label not in patients:
+        columns = [str(name) for name in patients.columns if name != "patient_id"]
+        raise MammoroiError(
+            f"patients.csv has no column '{target.label}', which task {target.task} needs",
+            f"add it, or set the task's label; {nearest(target.label, columns, 'it has')}",
+        )
+    values = patients.set_index("patient_id")[target.label].dropna().astype(str).str.strip()
+    classes = (target.positive, *target.negative)
+    for patient, value in values.items():
+        if value not in classes:
+            raise MammoroiError(
+                f"patient {patient} has '{value}' in column '{target.label}' (task {target.task})",
+                f"correct it, empty the cell, or add it to the classes; {nearest(value, classes)}",
+            )
+    return (values == target.positive).astype(int)

@@ -1,0 +1,195 @@
+"""Compare the automatic masks, and the second reader's, with the manual ones.
+
+``agreement.csv`` has a row per image and comparison (``automatic-manual``; ``reader2-manual``
+where a second reader drew a mask): ``image_id, patient_id, fold, comparison``, the measures of
+:class:`.metrics.Similarity` (with the manual mask as the reference; an empty cell is missing),
+``view, size_group, breast_density`` and ``set``. ``size_group`` is by the diameter of a circle of
+the manual mask's area. ``agreement_failures.csv`` lists the comparisons that could not be made.
+
+``agreement_summary.csv``: ``comparison, group, metric, n, mean, mean_lower, mean_upper, median,
+median_lower, median_upper``, where ``n`` counts the images that have the measure and ``group`` is
+``all``, ``view=...``, ``size_group=...``, ``breast_density=...`` or ``set=train|test``. Intervals
+are 95 % bootstrap intervals over patients. ``found`` is the share of lesions found.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Failure, MammoroiError
+from ..files import read_csv, write_csv, write_failures
+from .bootstrap import mean_and_median
+from .cases import map_cases
+from .config import SegmentationConfig
+from .metrics import Similarity, similarity
+from .overlays import write_overlays
+from .prepare import Source, load_mapping, sources
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..cohort.cohort import Cohort
+
+KEYS = ("image_id", "patient_id", "fold", "comparison")
+MEASURES = tuple(field.name for field in fields(Similarity))
+SUMMARISED = tuple(name for name in MEASURES if not name.endswith("area_mm2"))
+GROUPS = ("view", "size_group", "breast_density", "set")
+AUTOMATIC, READER2 = "automatic-manual", "reader2-manual"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A mask to be compared with the manual mask of the same image."""
+
+    name: str
+    source: Source
+    manual: Path
+    other: Path
+
+
+def agree(config: SegmentationConfig, study: Path) -> Path:
+    """Measure the agreement of all masks of a study and draw the cases to look at.
+
+    Returns
+    -------
+    Path
+        ``agreement.csv`` in the study folder.
+
+    Raises
+    ------
+    MammoroiError
+        When no automatic mask was drawn yet, or none can be compared.
+    """
+    import pandas as pd
+
+    from ..cohort.cohort import load_cohort
+
+    study = Path(study)
+    cohort = load_cohort(study)
+    comparisons = list_comparisons(cohort, study)
+    cases = [
+        (item.source.image_id, (item, study, config.surface_tolerance_mm)) for item in comparisons
+    ]
+    results = list(
+        map_cases(compare, cases, "segmentation/agree", "Comparing masks", config.workers)
+    )
+    failures = [result for result in results if isinstance(result, Failure)]
+    write_failures(study / "agreement_failures.csv", failures)
+    rows = [result for result in results if not isinstance(result, Failure)]
+    if not rows:
+        raise MammoroiError(
+            f"no masks in {study} could be compared", "see agreement_failures.csv there"
+        )
+    table = describe(pd.DataFrame(rows), cohort, study)
+    write_csv(study / "agreement.csv", table)
+    write_csv(study / "agreement_summary.csv", summarise(table, config))
+    write_overlays(
+        study / "overlays",
+        table[table["comparison"] == AUTOMATIC],
+        {item.source.image_id: item for item in comparisons if item.name == AUTOMATIC},
+        study,
+        config.overlays,
+    )
+    return study / "agreement.csv"
+
+
+def list_comparisons(cohort: Cohort, study: Path) -> list[Comparison]:
+    """List the automatic and the second reader's masks, each with the manual one."""
+    import pandas as pd
+
+    predictions = read_csv(study / "masks" / "predictions.csv", dtype=str)
+    drawn = set(predictions["image_id"])
+    comparisons = []
+    for source, reader2 in zip(sources(cohort), cohort.images["mask_reader2"], strict=True):
+        if source.mask is None:
+            continue
+        if source.image_id in drawn:
+            file = study / "masks" / "automatic" / f"{source.image_id}.png"
+            comparisons.append(Comparison(AUTOMATIC, source, source.mask, file))
+        if pd.notna(reader2):
+            comparisons.append(Comparison(READER2, source, source.mask, cohort.path(reader2)))
+    return comparisons
+
+
+def compare(item: Comparison, study: Path, tolerance_mm: float) -> dict[str, Any]:
+    """Compare one mask with the manual one; a ``mask_label`` holds for both readers' files."""
+    from ..imaging.mask import read_mask
+
+    mapping = load_mapping(study, item.source.image_id)
+    shape = (mapping.rows, mapping.columns)
+    label = item.source.mask_label
+    manual = read_mask(item.manual, shape, label)
+    other = read_mask(item.other, shape, label if item.name == READER2 else None)
+    measures = similarity(other, manual, mapping.spacing, tolerance_mm)
+    return {
+        "image_id": item.source.image_id,
+        "patient_id": item.source.patient_id,
+        "comparison": item.name,
+        **asdict(measures),
+    }
+
+
+def describe(measured: pd.DataFrame, cohort: Cohort, study: Path) -> pd.DataFrame:
+    """Add what the groups need, and bring columns and rows into their order."""
+    from ..cohort.split import load_splits
+
+    splits = load_splits(study)
+    table = measured.merge(cohort.images[["image_id", "view"]], on="image_id")
+    density = dict.fromkeys(cohort.patients["patient_id"])
+    if "breast_density" in cohort.patients:
+        density = cohort.patients.set_index("patient_id")["breast_density"].to_dict()
+    table["breast_density"] = table["patient_id"].map(density)
+    table["size_group"] = [size_group(area) for area in table["reference_area_mm2"]]
+    tested = table["patient_id"].isin(splits.test)
+    table["set"] = tested.map({True: "test", False: "train"})
+    table["fold"] = [
+        "test" if test else splits.fold_of(patient)
+        for test, patient in zip(tested, table["patient_id"], strict=True)
+    ]
+    table = table.sort_values(["comparison", "image_id"], ignore_index=True)
+    return table[[*KEYS, *MEASURES, *GROUPS]]
+
+
+def size_group(area_mm2: float) -> str:
+    """Name the size of a lesion by the diameter of a circle of its area."""
+    diameter_mm = 2 * math.sqrt(area_mm2 / math.pi)
+    if diameter_mm < 10:
+        return "<10mm"
+    return "10-20mm" if diameter_mm <= 20 else ">20mm"
+
+
+def summarise(table: pd.DataFrame, config: SegmentationConfig) -> pd.DataFrame:
+    """Mean and median of every measure, overall and by group, with intervals over patients."""
+    import pandas as pd
+
+    rows = []
+    for comparison, compared in table.groupby("comparison", sort=False):
+        parts = [("all", compared)]
+        for group in GROUPS:
+            parts += [(f"{group}={value}", part) for value, part in compared.groupby(group)]
+        for group, part in parts:
+            for metric in SUMMARISED:
+                present = part[part[metric].notna()]
+                values = present[metric].to_numpy(dtype=float)
+                patients = present["patient_id"].to_numpy(dtype=object)
+                mean, median = mean_and_median(
+                    values, patients, config.bootstrap_samples, config.seed
+                )
+                rows.append(
+                    {
+                        "comparison": comparison,
+                        "group": group,
+                        "metric": metric,
+                        "n": len(values),
+                        "mean": mean.value,
+                        "mean_lower": mean.lower,
+                        "mean_upper": mean.upper,
+                        "median": median.value,
+                        "median_lower": median.lower,
+                        "median_upper": median.upper,
+                    }
+                )
+    return pd.DataFrame(rows)

@@ -1,0 +1,159 @@
+"""Settings of the room `segmentation`."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import MammoroiError
+
+ARCHITECTURES = ("unet", "smp-unet")
+LOSSES = ("dice-ce", "dice-focal")
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
+
+# Where and how fast something was computed is no part of what was computed.
+_TRAINING = (
+    "working_spacing_mm", "architecture", "channels", "encoder", "encoder_weights", "loss",
+    "epochs", "batch_size", "learning_rate", "tuning_fraction", "patience", "precision",
+    "threshold", "seed",
+)  # fmt: skip
+_INFERENCE = ("threshold", "max_components", "minimum_area_mm2", "test_time_augmentation")
+_AGREEMENT = ("surface_tolerance_mm", "bootstrap_samples", "overlays", "seed")
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """How the network is trained, how it draws masks, and how these are compared.
+
+    Attributes
+    ----------
+    working_spacing_mm : float
+        Pixel size at which the network sees a mammogram. Smaller is finer and slower.
+    architecture : str
+        `unet` is MONAI's BasicUNet; `smp-unet` is the U-Net of segmentation-models-pytorch with
+        the encoder named below.
+    channels : tuple[int, ...]
+        Channels of the five levels of `unet`, finest first; each level halves the resolution.
+    encoder : str
+        Encoder of `smp-unet`, for example `resnet18` or `efficientnet-b0`.
+    encoder_weights : str | None
+        `imagenet` starts `smp-unet` from weights that are downloaded once; none starts at random.
+    loss : str
+        `dice-ce` (Dice and cross-entropy) or `dice-focal` (Dice and focal loss).
+    epochs : int
+        How often a fold's network sees its training images, at most.
+    batch_size : int
+        Images per step and device.
+    learning_rate : float
+        Peak of the learning rate of AdamW, which warms up and then falls as a cosine.
+    tuning_fraction : float
+        Share of a fold's training patients who are held back to choose the best epoch.
+    patience : int
+        Stop after so many epochs without a better tuning Dice; 0 never stops early.
+    accelerator : str
+        `auto` takes a GPU where there is one; `cpu`, `gpu` and `mps` insist.
+    devices : int | str
+        Devices per network; `auto` is one. Several train with DistributedDataParallel, which
+        multiplies the batch.
+    precision : str
+        `auto` is bf16-mixed on a GPU that can, 32 elsewhere; or `32`, `bf16-mixed`, `16-mixed`.
+    workers : int
+        Processes that prepare images and measure masks, load batches on a GPU, and train folds
+        side by side without one; 0 lets the number of cores decide.
+    threshold : float
+        A pixel belongs to the lesion when its probability reaches this value.
+    max_components : int
+        How many connected regions an automatic mask may have; those with the largest summed
+        probability stay. 0 keeps all.
+    minimum_area_mm2 : float
+        Smaller regions are dropped; a mask that loses all of them is empty: lesion missed.
+    test_time_augmentation : bool
+        Average the probability with that of the upside-down image.
+    surface_tolerance_mm : float
+        Distance up to which two contours agree, for the surface Dice.
+    bootstrap_samples : int
+        Resamples of patients for the intervals of the agreement's summary.
+    overlays : int
+        How many of the worst, of the median and of the best cases are drawn.
+    seed : int
+        Decides the tuning patients, first weights, order, augmentation and resamples.
+    """
+
+    working_spacing_mm: float = 0.4
+    architecture: str = "unet"
+    channels: tuple[int, ...] = (16, 32, 64, 128, 256)
+    encoder: str = "resnet18"
+    encoder_weights: str | None = None
+    loss: str = "dice-ce"
+    epochs: int = 100
+    batch_size: int = 8
+    learning_rate: float = 0.001
+    tuning_fraction: float = 0.15
+    patience: int = 30
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    precision: str = "auto"
+    workers: int = 0
+    threshold: float = 0.5
+    max_components: int = 1
+    minimum_area_mm2: float = 4.0
+    test_time_augmentation: bool = True
+    surface_tolerance_mm: float = 2.0
+    bootstrap_samples: int = 1000
+    overlays: int = 4
+    seed: int = 15
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        one_of("architecture", self.architecture, ARCHITECTURES)
+        one_of("loss", self.loss, LOSSES)
+        one_of("accelerator", self.accelerator, ACCELERATORS)
+        one_of("precision", self.precision, PRECISIONS)
+        if self.encoder_weights not in (None, "imagenet"):
+            one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
+        for name in ("epochs", "batch_size", "bootstrap_samples"):
+            self._require(name, getattr(self, name) >= 1, "1 or more")
+        for name in ("patience", "workers", "max_components", "overlays", "minimum_area_mm2"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("working_spacing_mm", "learning_rate", "surface_tolerance_mm"):
+            self._require(name, getattr(self, name) > 0, "more than 0")
+        for name in ("threshold", "tuning_fraction"):
+            self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
+        levels = len(self.channels) == 5 and min(self.channels) >= 1
+        self._require("channels", levels, "five positive numbers")
+        devices = self.devices == "auto" or (isinstance(self.devices, int) and self.devices >= 1)
+        self._require("devices", devices, "auto or a number of devices")
+
+    def _require(self, name: str, valid: bool, wanted: str) -> None:
+        if not valid:
+            found = f"segmentation.{name} is {getattr(self, name)!r}"
+            raise MammoroiError(found, f"set it to {wanted}")
+
+    def training(self) -> dict[str, Any]:
+        """Give the settings on which a trained network depends."""
+        return {name: getattr(self, name) for name in _TRAINING}
+
+    def inference(self) -> dict[str, Any]:
+        """Give the settings on which a mask depends, besides the network."""
+        return {name: getattr(self, name) for name in _INFERENCE}
+
+    def agreement(self) -> dict[str, Any]:
+        """Give the settings on which the measures of agreement depend."""
+        return {name: getattr(self, name) for name in _AGREEMENT}
+
+
+def one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the valid ones, naming the nearest.
+
+    Raises
+    ------
+    MammoroiError
+        When ``value`` is not in ``valid``.
+    """
+    if value not in valid:
+        near = difflib.get_close_matches(value, valid, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        shown = ", ".join(valid[:12]) + (", ..." if len(valid) > 12 else "")
+        raise MammoroiError(f"segmentation.{name} is '{value}'", f"{hint}valid are {shown}")

@@ -1,0 +1,110 @@
+"""Architectures by name: one grey channel in, one logit per pixel out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import MammoroiError
+from .config import ARCHITECTURES, SegmentationConfig, one_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+# A network that starts by expecting a lesion in few pixels (here 3 %) has not to learn that first
+# (Lin et al. 2017, Focal loss, section 3.3).
+_PRIOR_LOGIT = math.log(0.03 / 0.97)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What must be known to build a network again; kept beside its weights.
+
+    Attributes
+    ----------
+    architecture : str
+        One of :data:`.config.ARCHITECTURES`.
+    channels : tuple of int
+        Channels per level of ``unet``.
+    encoder : str
+        Encoder of ``smp-unet``.
+    """
+
+    architecture: str
+    channels: tuple[int, ...]
+    encoder: str
+
+    @classmethod
+    def of(cls, config: SegmentationConfig) -> NetworkSpec:
+        """Take the network's part of the settings."""
+        return cls(config.architecture, config.channels, config.encoder)
+
+    def __post_init__(self) -> None:
+        one_of("architecture", self.architecture, ARCHITECTURES)
+        object.__setattr__(self, "channels", tuple(self.channels))
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return 32 if self.architecture == "smp-unet" else 16
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the attributes as a dictionary."""
+        return asdict(self)
+
+
+def build_network(spec: NetworkSpec, encoder_weights: str | None = None) -> nn.Module:
+    """Build a network with (batch, 1, rows, columns) in and logits of the same shape out.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        Which network.
+    encoder_weights : str, optional
+        ``imagenet`` starts the encoder of ``smp-unet`` from published weights.
+
+    Raises
+    ------
+    MammoroiError
+        When the encoder is unknown, or its weights cannot be had.
+    """
+    if spec.architecture == "smp-unet":
+        return _smp_unet(spec.encoder, encoder_weights)
+    return _unet(spec.channels)
+
+
+def _unet(channels: tuple[int, ...]) -> nn.Module:
+    import torch
+    from monai.networks.nets.basic_unet import BasicUNet
+
+    network = BasicUNet(
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=1,
+        features=(*channels, channels[0]),
+        norm="batch",
+    )
+    torch.nn.init.constant_(network.final_conv.bias, _PRIOR_LOGIT)
+    return cast("nn.Module", network)
+
+
+def _smp_unet(encoder: str, encoder_weights: str | None) -> nn.Module:
+    import segmentation_models_pytorch as smp
+    import torch
+
+    one_of("encoder", encoder, tuple(smp.encoders.get_encoder_names()))
+    try:
+        network: nn.Module = smp.Unet(encoder, encoder_weights=encoder_weights, in_channels=1)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        if encoder_weights is None:
+            raise
+        raise MammoroiError(
+            f"{encoder_weights} weights of the encoder {encoder} cannot be had: {error}",
+            "run once with access to the internet so that they are kept on this computer, or set "
+            "segmentation.encoder_weights to null",
+        ) from error
+    head = cast("nn.Sequential", network.segmentation_head)[0]
+    torch.nn.init.constant_(cast("Tensor", head.bias), _PRIOR_LOGIT)
+    return network

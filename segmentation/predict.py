@@ -1,0 +1,320 @@
+"""Draw masks: for a study's patients by networks that never saw them, and for new mammograms.
+
+``masks/automatic/<image_id>.png`` is on the mammogram's own grid, 0 or 255; all zero means that
+the lesion was missed. ``masks/predictions.csv``: ``image_id, patient_id, fold`` (the fold whose
+network drew the mask, or ``test`` where all networks together did), ``found`` (whether the mask
+has any pixel), ``area_mm2``, ``mean_probability`` (mean within the mask; empty without a mask) and
+``model_sha256`` (of the weights; for several networks, of their digests in the folds' order).
+``masks/failures.csv`` lists the images without a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Failure, MammoroiError
+from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
+from .cases import map_cases
+from .config import SegmentationConfig
+from .folds import drawing_folds
+from .mapping import Mapping, padded_size
+from .postprocess import draw_mask
+from .prepare import load_mapping, prepare, working_array
+from .weights import Model, load_models
+
+if TYPE_CHECKING:
+    import torch
+
+PREDICTION_VERSION = 1
+ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
+COLUMNS = (
+    "image_id", "patient_id", "fold", "found", "area_mm2", "mean_probability", "model_sha256",
+)  # fmt: skip
+
+
+def segment(config: SegmentationConfig, study: Path) -> Path:
+    """Draw the masks of all images of a study, cross-fitted; give their folder.
+
+    A training patient's masks come from the one network that neither trained nor was tuned on the
+    patient; a test patient's from the mean probability of all networks. Nothing is drawn again
+    when networks, images and settings are unchanged.
+
+    Raises
+    ------
+    MammoroiError
+        When there is no trained network, or its weights were changed.
+    """
+    from ..cohort.split import load_splits
+    from ..imaging.mask import write_mask
+    from .trainer import choose_device
+
+    study = Path(study)
+    masks = study / "masks"
+    prepared = prepare(config, study)
+    index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
+    splits = load_splits(study)
+    models = load_models(study / "segmentation")
+    if len(models) != len(splits.folds):
+        raise MammoroiError(
+            f"{study / 'segmentation'} holds {len(models)} networks for {len(splits.folds)} folds",
+            "run mammoroi train",
+        )
+    key = sha256_of(
+        PREDICTION_VERSION,
+        config.inference(),
+        [model.sha256 for model in models],
+        index[["image_id", "key"]].to_dict("records"),
+        splits,
+    )
+    if _is_drawn(masks, key, index["image_id"].tolist()):
+        return masks / "automatic"
+    (masks / "segment.json").unlink(missing_ok=True)
+    device = choose_device(config)
+
+    def draw_case(image_id: str, patient_id: str) -> dict[str, Any]:
+        folds = drawing_folds(splits, patient_id)
+        drawn = draw(
+            [models[fold] for fold in folds],
+            np.load(prepared / f"{image_id}.npy"),
+            load_mapping(study, image_id),
+            config.inference(),
+            device,
+        )
+        write_mask(masks / "automatic" / f"{image_id}.png", drawn.mask)
+        fold = "test" if patient_id in splits.test else str(folds[0])
+        return {"image_id": image_id, "patient_id": patient_id, "fold": fold, **drawn.row()}
+
+    cases = [(row[0], row) for row in index[["image_id", "patient_id"]].itertuples(index=False)]
+    with on_device(models, device):
+        results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
+    failures = [
+        Failure(**{str(name): value for name, value in row.items()})
+        for row in read_csv(prepared / "failures.csv", dtype=str).to_dict("records")
+    ]
+    for failure in write_results(masks, results, failures):
+        # A mask that an earlier run drew must not stand for the one that failed now.
+        (masks / "automatic" / f"{failure.case}.png").unlink(missing_ok=True)
+    if not any(isinstance(result, Failure) for result in results):
+        write_json(masks / "segment.json", {"key": key})
+    return masks / "automatic"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mask on the mammogram's grid and what is known of it.
+
+    Attributes
+    ----------
+    mask : bool (rows, columns)
+        All false: the lesion was missed.
+    area_mm2 : float
+        Its area.
+    mean_probability : float or None
+        Mean probability within the mask; None without one.
+    model_sha256 : str
+        SHA-256 of the network's weights; of several networks, that of their digests in order.
+    """
+
+    mask: NDArray[np.bool_]
+    area_mm2: float
+    mean_probability: float | None
+    model_sha256: str
+
+    def row(self) -> dict[str, Any]:
+        """Give the columns of ``predictions.csv`` that describe the mask."""
+        return {
+            "found": bool(self.mask.any()),
+            "area_mm2": self.area_mm2,
+            "mean_probability": self.mean_probability,
+            "model_sha256": self.model_sha256,
+        }
+
+
+def draw(
+    models: list[Model],
+    array: NDArray[np.float16],
+    mapping: Mapping,
+    inference: dict[str, Any],
+    device: torch.device,
+) -> Drawn:
+    """Draw the mask of one working array.
+
+    The networks' mean probability on the working array is brought back to the mammogram's grid;
+    there it becomes a mask (see :func:`.postprocess.draw_mask`).
+
+    Parameters
+    ----------
+    models : list of Model
+        One or several networks, on ``device``.
+    array : float16 (working rows, working columns)
+        See :func:`.prepare.working_array`.
+    mapping : Mapping
+        The way back.
+    inference : dict
+        ``threshold, max_components, minimum_area_mm2, test_time_augmentation``.
+    device : torch.device
+        Where the networks are.
+    """
+    upside_down = bool(inference["test_time_augmentation"])
+    working = np.mean([probability(m, array, upside_down, device) for m in models], axis=0)
+    original = mapping.to_original(working)
+    mask = draw_mask(
+        original,
+        mapping.pixel_area_mm2,
+        inference["threshold"],
+        inference["max_components"],
+        inference["minimum_area_mm2"],
+    )
+    digests = [model.sha256 for model in models]
+    return Drawn(
+        mask=mask,
+        area_mm2=float(mask.sum() * mapping.pixel_area_mm2),
+        mean_probability=float(original[mask].mean()) if mask.any() else None,
+        model_sha256=digests[0] if len(digests) == 1 else sha256_of(digests),
+    )
+
+
+def probability(
+    model: Model, array: NDArray[np.float16], upside_down: bool, device: torch.device
+) -> NDArray[np.float32]:
+    """Probability of the lesion, float32 of the array's shape, 0..1.
+
+    The array is padded to the training's canvas, or beyond it where it is larger. With
+    ``upside_down`` the mean of the array's and its upside-down image's probability is given.
+    """
+    import torch
+
+    rows, columns = array.shape
+    canvas = [
+        max(int(side), padded_size(size, model.spec.multiple))
+        for side, size in zip(model.card["plan"]["canvas"], array.shape, strict=True)
+    ]
+    image = torch.zeros(1, 1, *canvas, device=device)
+    image[0, 0, :rows, :columns] = torch.from_numpy(array.astype(np.float32)).to(device)
+    with torch.inference_mode():
+        result = model.network(image).sigmoid()
+        if upside_down:
+            image[0, 0, :rows, :columns] = image[0, 0, :rows, :columns].flip(0)
+            turned = model.network(image).sigmoid()
+            result[0, 0, :rows, :columns] += turned[0, 0, :rows, :columns].flip(0)
+            result /= 2
+    values: NDArray[np.float32] = result[0, 0, :rows, :columns].float().cpu().numpy()
+    return values
+
+
+def image_name(path: Path) -> str:
+    """Give an image's name: its file's without an ending that says the format.
+
+    Other points stay: DICOM files are often named by a UID, ``1.2.840.113619``.
+    """
+    for ending in (".nii.gz", *ENDINGS):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def segment_images(
+    model_folder: Path, images: list[Path], out: Path, spacing_mm: float | None = None
+) -> list[Failure]:
+    """Draw the masks of new mammograms with the mean probability of all folds' networks.
+
+    Writes for every image ``<name>.png`` (0 or 255, on its own grid) and
+    ``overlays/<name>.png``, and ``predictions.csv`` and ``failures.csv`` as a study has them
+    (``image_id`` is the file's name without its ending, ``patient_id`` is empty, ``fold`` is
+    ``new``).
+
+    Parameters
+    ----------
+    model_folder : Path
+        ``segmentation`` of a study, or a copy of its ``fold-*`` folders.
+    images : list of Path
+        Files that :func:`mammoroi.imaging.read.read_mammogram` reads.
+    out : Path
+        Folder for the results.
+    spacing_mm : float, optional
+        Pixel size, for files that do not say it themselves.
+
+    Returns
+    -------
+    list of Failure
+        Images without a mask.
+
+    Raises
+    ------
+    MammoroiError
+        When two files have the same name, or the networks cannot be trusted.
+    """
+    from ..imaging.mask import write_mask
+    from ..imaging.read import read_display, read_mammogram
+    from .overlays import draw_overlay
+    from .trainer import choose_device
+
+    names = [image_name(path) for path in images]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise MammoroiError(
+            f"several files are named {', '.join(repeated[:5])}",
+            "rename them, or segment them into different folders",
+        )
+    models = load_models(Path(model_folder))
+    device = choose_device(SegmentationConfig())
+
+    def draw_case(image_id: str, path: Path) -> dict[str, Any]:
+        mammogram = read_mammogram(path, spacing_mm=spacing_mm)
+        array, mapping, _ = working_array(mammogram, models[0].working_spacing_mm)
+        drawn = draw(models, array, mapping, models[0].card["inference"], device)
+        write_mask(out / f"{image_id}.png", drawn.mask)
+        draw_overlay(
+            out / "overlays" / f"{image_id}.png",
+            read_display(path),
+            mapping,
+            title=image_id,
+            automatic=drawn.mask,
+        )
+        return {"image_id": image_id, "patient_id": None, "fold": "new", **drawn.row()}
+
+    cases = [(name, (name, path)) for name, path in zip(names, map(Path, images), strict=True)]
+    with on_device(models, device):
+        results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
+    return write_results(Path(out), results, [])
+
+
+@contextmanager
+def on_device(models: list[Model], device: torch.device) -> Iterator[None]:
+    """Have the networks on a device for a while."""
+    import torch
+
+    for model in models:
+        model.network.to(device).to(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        for model in models:
+            model.network.cpu()
+
+
+def write_results(
+    folder: Path, results: list[dict[str, Any] | Failure], earlier: list[Failure]
+) -> list[Failure]:
+    """Write ``predictions.csv`` and ``failures.csv``; give all failures."""
+    import pandas as pd
+
+    rows = [result for result in results if not isinstance(result, Failure)]
+    failures = earlier + [result for result in results if isinstance(result, Failure)]
+    write_csv(folder / "predictions.csv", pd.DataFrame(rows, columns=list(COLUMNS)))
+    write_failures(folder / "failures.csv", failures)
+    return failures
+
+
+def _is_drawn(masks: Path, key: str, image_ids: list[str]) -> bool:
+    done = masks / "segment.json"
+    if not done.exists() or read_json(done)["key"] != key:
+        return False
+    return all((masks / "automatic" / f"{image_id}.png").exists() for image_id in image_ids)

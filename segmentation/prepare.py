@@ -1,0 +1,207 @@
+"""From mammograms to the working arrays that training and inference read.
+
+``segmentation/prepared/`` holds for each image ``<image_id>.npy`` (float16, working rows x
+columns, breast scaled to 0..1), for images of training patients ``<image_id>.mask.npy`` (uint8,
+0 or 1), and ``<image_id>.json``: ``key, mapping`` (see :class:`.mapping.Mapping`), ``low, high``
+(the grey values that became 0 and 1) and ``mask_share`` (share of the manual mask's pixels that
+lie within the breast's box; null without a mask). ``index.csv`` lists the images that are ready:
+``image_id, patient_id, set (train|test), key, working_rows, working_columns, has_mask``; and
+``failures.csv`` those that are not. A failed image is tried again by the next run.
+
+Masks of test patients are not prepared: nothing that trains could read them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Failure, MammoroiError
+from ..files import atomic, read_json, sha256_file, sha256_of, write_csv, write_failures, write_json
+from .cases import map_cases
+from .config import SegmentationConfig
+from .mapping import Mapping
+
+if TYPE_CHECKING:
+    from ..cohort.cohort import Cohort
+    from ..imaging.mammogram import Mammogram
+
+log = logging.getLogger(__name__)
+
+PREPARE_VERSION = 1
+PERCENTILES = (1.0, 99.8)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image as the cohort describes it: its file, its spacing, its manual mask."""
+
+    image_id: str
+    patient_id: str
+    image: Path
+    spacing_mm: float | None
+    spacing_source: str
+    mask: Path | None
+    mask_label: int | None
+
+    def read(self) -> Mammogram:
+        """Read the mammogram."""
+        from ..imaging.read import read_mammogram
+
+        return read_mammogram(
+            self.image, spacing_mm=self.spacing_mm, spacing_source=self.spacing_source
+        )
+
+
+def sources(cohort: Cohort) -> list[Source]:
+    """List a cohort's images, in its order."""
+    import pandas as pd
+
+    def given(value: Any) -> bool:
+        return bool(pd.notna(value)) and value != ""
+
+    return [
+        Source(
+            image_id=row["image_id"],
+            patient_id=row["patient_id"],
+            image=cohort.path(row["image"]),
+            spacing_mm=float(row["spacing_mm"]) if given(row["spacing_mm"]) else None,
+            spacing_source=row["spacing_source"] if given(row["spacing_source"]) else "measured",
+            mask=cohort.path(row["mask"]) if given(row["mask"]) else None,
+            mask_label=int(row["mask_label"]) if given(row["mask_label"]) else None,
+        )
+        for row in cohort.images.to_dict("records")
+    ]
+
+
+def prepare(config: SegmentationConfig, study: Path) -> Path:
+    """Prepare all images of a study and return the folder; unchanged ones are kept."""
+    import pandas as pd
+
+    from ..cohort.cohort import load_cohort
+    from ..cohort.split import load_splits
+
+    training = set(load_splits(study).train)
+    folder = Path(study) / "segmentation" / "prepared"
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = [
+        (case.image_id, (case, case.patient_id in training, config.working_spacing_mm, folder))
+        for case in sources(load_cohort(study))
+    ]
+    results = list(
+        map_cases(prepare_case, cases, "segmentation/prepare", "Preparing images", config.workers)
+    )
+    rows = [result for result in results if isinstance(result, dict)]
+    columns = [
+        "image_id",
+        "patient_id",
+        "set",
+        "key",
+        "working_rows",
+        "working_columns",
+        "has_mask",
+    ]
+    write_csv(folder / "index.csv", pd.DataFrame(rows, columns=columns))
+    failures = [result for result in results if isinstance(result, Failure)]
+    write_failures(folder / "failures.csv", failures)
+    return folder
+
+
+def prepare_case(
+    case: Source, training: bool, working_spacing_mm: float, folder: Path
+) -> dict[str, Any]:
+    """Prepare one image, unless it is there unchanged, and give its row of ``index.csv``."""
+    mask_file = case.mask if training else None
+    key = sha256_of(
+        PREPARE_VERSION,
+        PERCENTILES,
+        working_spacing_mm,
+        sha256_file(case.image),
+        (case.spacing_mm, case.spacing_source),
+        sha256_file(mask_file) if mask_file else None,
+        case.mask_label,
+    )
+    record_file = folder / f"{case.image_id}.json"
+    record = read_json(record_file) if record_file.exists() else None
+    if record is None or record["key"] != key:
+        record = _prepare_anew(case, mask_file, working_spacing_mm, folder)
+        write_json(record_file, {"key": key, **record})
+    return {
+        "image_id": case.image_id,
+        "patient_id": case.patient_id,
+        "set": "train" if training else "test",
+        "key": key,
+        "working_rows": record["mapping"]["working_rows"],
+        "working_columns": record["mapping"]["working_columns"],
+        "has_mask": mask_file is not None,
+    }
+
+
+def _prepare_anew(
+    case: Source, mask_file: Path | None, working_spacing_mm: float, folder: Path
+) -> dict[str, Any]:
+    mammogram = case.read()
+    array, mapping, (low, high) = working_array(mammogram, working_spacing_mm)
+    share = None
+    if mask_file:
+        from ..imaging.mask import read_mask
+
+        rows, columns = mammogram.pixels.shape
+        mask = read_mask(mask_file, (rows, columns), case.mask_label)
+        share = float(mask[mapping.box].sum() / max(1, mask.sum()))
+        if share < 0.95:
+            log.warning("%s: %.0f %% of the mask lie in the breast", case.image_id, 100 * share)
+        _save(folder / f"{case.image_id}.mask.npy", mapping.mask_to_working(mask).astype(np.uint8))
+    _save(folder / f"{case.image_id}.npy", array)
+    return {"mapping": asdict(mapping), "low": low, "high": high, "mask_share": share}
+
+
+def working_array(
+    mammogram: Mammogram, working_spacing_mm: float
+) -> tuple[NDArray[np.float16], Mapping, tuple[float, float]]:
+    """Make the array that the network sees.
+
+    Grey values between the 1st and the 99.8th percentile of the breast become 0..1; values beyond
+    are clipped, so that the air around the breast is 0.
+
+    Returns
+    -------
+    array : float16 (working rows, working columns), 0..1
+    mapping : Mapping
+    limits : (low, high), the grey values that became 0 and 1
+
+    Raises
+    ------
+    MammoroiError
+        When the spacing is unknown or the breast has a single grey value.
+    """
+    from ..imaging.breast import breast_region
+
+    spacing = mammogram.require_spacing()
+    region = breast_region(mammogram.pixels)
+    mapping = Mapping.of_breast(region, spacing, working_spacing_mm)
+    inside = mammogram.pixels[region] if region.any() else mammogram.pixels.ravel()
+    low, high = (float(value) for value in np.percentile(inside, PERCENTILES))
+    if not high > low:
+        raise MammoroiError(
+            f"{mammogram.source} shows no breast: its grey values do not vary",
+            "check that this is a mammogram",
+        )
+    scaled = np.clip((mapping.to_working(mammogram.pixels) - low) / (high - low), 0, 1)
+    return scaled.astype(np.float16), mapping, (low, high)
+
+
+def load_mapping(study: Path, image_id: str) -> Mapping:
+    """Read the mapping of a prepared image."""
+    folder = Path(study) / "segmentation" / "prepared"
+    return Mapping.from_json(read_json(folder / f"{image_id}.json")["mapping"])
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with atomic(path) as temporary:
+        np.save(temporary, array)

@@ -1,0 +1,65 @@
+"""How far the folds' trainings are, read from the histories that they write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@contextmanager
+def watching(folder: Path, folds: int, epochs: int) -> Iterator[None]:
+    """Show a bar per fold while the folds are trained, in this process or in others.
+
+    Parameters
+    ----------
+    folder : Path
+        ``segmentation`` in the study folder.
+    folds, epochs : int
+        How many.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    live = Live(
+        get_renderable=lambda: bars(folder, folds, epochs),
+        console=Console(stderr=True),
+        refresh_per_second=1,
+        transient=True,
+    )
+    with live:
+        yield
+
+
+def bars(folder: Path, folds: int, epochs: int) -> Table:
+    """Draw a line per fold: finished epochs, last and best tuning Dice."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 1))
+    for fold in range(folds):
+        target = folder / f"fold-{fold}"
+        dice = tuning_dice(target / "history.csv")
+        done = epochs if (target / "model.json").exists() else len(dice)
+        text = f"Dice {dice[-1]:.3f} (best {max(dice):.3f})" if dice else "starts"
+        bar = ProgressBar(total=epochs, completed=done, width=40)
+        table.add_row(f"Training fold {fold}", bar, f"epoch {len(dice)}/{epochs}", text)
+    return table
+
+
+def tuning_dice(history: Path) -> list[float]:
+    """Read the tuning Dice of the epochs so far; none before the first."""
+    import csv
+
+    if not history.exists():
+        return []
+    with history.open(encoding="utf-8", newline="") as stream:
+        return [float(row["tuning_dice"]) for row in csv.DictReader(stream)]

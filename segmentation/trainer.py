@@ -1,0 +1,132 @@
+"""Lightning's trainer and loaders for the device that is there: CPU, one GPU, several."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from ..errors import MammoroiError
+from .callbacks import History
+from .config import SegmentationConfig
+from .data import Batch, EpochSampler, PreparedImages
+
+
+class PreparedData(LightningDataModule):
+    """Loaders of the training and the tuning images for this process's share of the devices."""
+
+    def __init__(
+        self, training: PreparedImages, tuning: PreparedImages, config: SegmentationConfig
+    ) -> None:
+        super().__init__()
+        self.training = training
+        self.tuning = tuning
+        self.config = config
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Augmented batches in a new order every epoch."""
+        return self._loader(self.training, self.training.seed)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The tuning images as they are."""
+        return self._loader(self.tuning, None)
+
+    def _loader(self, images: PreparedImages, seed: int | None) -> DataLoader[Batch]:
+        trainer = self.trainer
+        assert trainer is not None
+        on_gpu = choose_accelerator(self.config) == "gpu"
+        workers = min(self.config.workers or os.cpu_count() or 1, 8) if on_gpu else 0
+        return DataLoader(
+            images,
+            batch_size=self.config.batch_size,
+            sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=on_gpu,
+        )
+
+
+def choose_accelerator(config: SegmentationConfig) -> str:
+    """Give ``gpu``, ``mps`` or ``cpu``.
+
+    Raises
+    ------
+    MammoroiError
+        When the accelerator that the settings insist on is not there.
+    """
+    there = {
+        "gpu": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if config.accelerator == "auto":
+        return next(name for name, is_there in there.items() if is_there)
+    if not there[config.accelerator]:
+        raise MammoroiError(
+            f"segmentation.accelerator is '{config.accelerator}', which PyTorch does not find here",
+            "set it to auto or cpu, or install a PyTorch that fits the driver",
+        )
+    return config.accelerator
+
+
+def choose_device(config: SegmentationConfig) -> torch.device:
+    """Give the device on which masks are drawn."""
+    accelerator = choose_accelerator(config)
+    return torch.device("cuda" if accelerator == "gpu" else accelerator)
+
+
+def choose_precision(config: SegmentationConfig, accelerator: str) -> Any:
+    """Give Lightning's name of the precision: bf16 where a GPU has it, 16 where not, else 32."""
+    if config.precision != "auto":
+        return {"32": "32-true"}.get(config.precision, config.precision)
+    if accelerator != "gpu":
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
+    """Build the trainer of one fold, which writes its files into ``folder``.
+
+    Several devices train in processes of their own (DistributedDataParallel), started by this
+    one. Each takes ``batch_size`` images per step.
+    """
+    accelerator = choose_accelerator(config)
+    devices = 1 if config.devices == "auto" else int(config.devices)
+    best = ModelCheckpoint(
+        folder,
+        "best",
+        monitor="tuning_dice",
+        mode="max",
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    callbacks = [History(folder / "history.csv"), best, last]
+    if config.patience:
+        stop = EarlyStopping(
+            "tuning_dice", mode="max", patience=config.patience, check_on_train_epoch_end=True
+        )
+        callbacks.append(stop)
+    return Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        strategy="ddp_spawn" if devices > 1 else "auto",
+        sync_batchnorm=devices > 1 and accelerator == "gpu",
+        precision=choose_precision(config, accelerator),
+        max_epochs=config.epochs,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )

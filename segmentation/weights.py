@@ -1,0 +1,109 @@
+"""Weights as safetensors, and beside them a card that says what they are.
+
+``model.safetensors`` holds the network's state. ``model.json`` holds ``format, fold, network``
+(see :class:`.network.NetworkSpec`), ``plan`` (``working_spacing_mm, canvas``), ``inference``
+(threshold and the like), ``epoch`` (counted from 0), ``metrics`` of that epoch, numbers of
+patients and images, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights.
+Nothing that is loaded can run code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MammoroiError
+from ..files import atomic, read_json, sha256_file, write_json
+from .network import NetworkSpec, build_network
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+MODEL_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, ready to draw.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+        In evaluation mode, on the CPU.
+    spec : NetworkSpec
+        Its architecture.
+    card : dict
+        ``model.json``.
+    """
+
+    network: nn.Module
+    spec: NetworkSpec
+    card: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the weights."""
+        return str(self.card["sha256"])
+
+    @property
+    def working_spacing_mm(self) -> float:
+        """Pixel size at which the network was trained."""
+        return float(self.card["plan"]["working_spacing_mm"])
+
+
+def save_model(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]) -> Path:
+    """Write a network's state and its card; the card comes last, so that it is never early."""
+    from safetensors.torch import save_file
+
+    weights = folder / "model.safetensors"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with atomic(weights) as temporary:
+        save_file(tensors, temporary)
+    card = {"format": MODEL_FORMAT, **card, "sha256": sha256_file(weights)}
+    write_json(folder / "model.json", card)
+    return weights
+
+
+def load_model(folder: Path) -> Model:
+    """Read a network and its card.
+
+    Raises
+    ------
+    MammoroiError
+        When a file is missing or of another format, or the weights are not those of the card.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    again = "copy the model again from where it was trained, or train again"
+    card = read_json(folder / "model.json")
+    weights = folder / "model.safetensors"
+    if not isinstance(card, dict) or card.get("format") != MODEL_FORMAT:
+        raise MammoroiError(f"{folder / 'model.json'} is no card of this version's format", again)
+    if not weights.exists():
+        raise MammoroiError(f"{weights} does not exist", again)
+    if sha256_file(weights) != card.get("sha256"):
+        raise MammoroiError(f"{weights} was changed: its SHA-256 is not that of its card", again)
+    try:
+        spec = NetworkSpec(**card["network"])
+        network = build_network(spec)
+        network.load_state_dict(load_file(weights))
+    except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise MammoroiError(f"{folder} does not hold what its card says: {error}", again) from error
+    return Model(network.eval(), spec, card)
+
+
+def load_models(folder: Path) -> list[Model]:
+    """Read the networks of all folds of a folder, in the folds' order.
+
+    Raises
+    ------
+    MammoroiError
+        When there is none, or one of them cannot be trusted.
+    """
+    folders = sorted(folder.glob("fold-*/"), key=lambda path: int(path.name.split("-")[1]))
+    if not folders:
+        raise MammoroiError(f"{folder} holds no fold-0/model.safetensors", "run mammoroi train")
+    return [load_model(path) for path in folders]

@@ -1,0 +1,346 @@
+"""The stages `model` and `compare` on a simulated study, and bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv, read_json, write_csv, write_json, write_parquet
+from mammoroi.modeling.compare import compare
+from mammoroi.modeling.config import ModelingConfig, Task
+from mammoroi.modeling.fit import model
+from mammoroi.modeling.persist import load_model, predict_risk, types_in
+from mammoroi.modeling.table import combine_views, feature_names, load_features
+
+CONFIG = ModelingConfig(
+    tasks=("sln",), lasso_folds=5, n_alphas=20, alpha_min=1e-3, calibration_folds=3,
+    n_bootstrap=200, workers=1,
+)  # fmt: skip
+IDS = {"patient_id": str, "fold": str}
+
+
+def copy(study, to: Path) -> Path:
+    shutil.copytree(study.folder, to / "study")
+    return to / "study"
+
+
+@pytest.fixture(scope="module")
+def fitted(study, tmp_path_factory):
+    folder = copy(study, tmp_path_factory.mktemp("fitted"))
+    model(CONFIG, folder)
+    compare(CONFIG, folder)
+    return folder
+
+
+def test_signal_is_found_and_files_are_the_contracts(study, fitted):
+    for roi in ("manual", "automatic"):
+        folder = fitted / "models" / "sln" / roi
+        metrics = read_json(folder / "metrics.json")
+        assert set(metrics) == {"train_out_of_fold", "train_apparent", "test", "threshold"}
+        assert 0.75 < metrics["test"]["auc"] <= metrics["test"]["auc_upper"]
+        assert 0.75 < metrics["train_out_of_fold"]["auc"] < metrics["train_apparent"]["auc"]
+        assert metrics["test"]["n"] == 36
+        selection = read_csv(folder / "selection.csv")
+        carriers = selection["feature"].isin(study.carriers)
+        assert carriers.mean() > 0.3
+        assert carriers.iloc[0]
+        assert (selection["icc"] > 0.75).all()
+        assert selection["frequency"].between(0, 1).all()
+        funnel = read_json(folder / "funnel.json")
+        assert funnel["extracted"] == 120 > funnel["stable"] > funnel["t_test"] >= funnel["lasso"]
+        assert funnel["lasso"] == len(selection)
+        assert len(funnel["folds"]) == 3
+        path = read_csv(folder / "lasso_path.csv")
+        assert path["chosen"].sum() == 1
+        assert len(read_csv(folder / "lasso_coefficients.csv")) == 20 * len(selection)
+        for curve in ("roc", "calibration", "decision"):
+            assert set(read_csv(folder / "curves" / f"{curve}.csv")["set"]) == {"train", "test"}
+    targets = read_json(fitted / "models" / "targets.json")
+    assert [(row["target"], row["rois"]) for row in targets] == [("sln", ["manual", "automatic"])]
+    assert len(read_csv(fitted / "models" / "failures.csv")) == 0
+
+
+def test_predictions_follow_the_splits(fitted):
+    splits = read_json(fitted / "splits.json")
+    tables = []
+    for roi in ("manual", "automatic"):
+        table = read_csv(fitted / "models" / "sln" / roi / "predictions.csv", dtype=IDS)
+        train, test = table[table["set"] == "train"], table[table["set"] == "test"]
+        assert sorted(train["patient_id"]) == splits["train"]
+        assert sorted(test["patient_id"]) == splits["test"]
+        for number, fold in enumerate(splits["folds"]):
+            inside = train[train["fold"] == str(number)]
+            assert sorted(inside["patient_id"]) == sorted(fold["validation"])
+        assert test["fold"].isna().all()
+        assert table["risk"].between(0, 1).all()
+        tables.append(table)
+    assert tables[0]["patient_id"].tolist() == tables[1]["patient_id"].tolist()
+    assert not tables[0]["missed"].any()
+    missed = tables[1][tables[1]["missed"]]
+    assert sorted(missed["patient_id"]) == ["P0000", "P0001"]
+    assert missed["score"].isna().all()
+
+
+def test_missed_lesions_under_both_rules(fitted):
+    table = read_csv(fitted / "comparison" / "auc.csv").set_index(["set", "rule"])
+    n = {key: int(table.loc[key, "n"]) for key in table.index}
+    everybody = n["train", "intention_to_diagnose"] + n["test", "intention_to_diagnose"]
+    complete = n["train", "complete_case"] + n["test", "complete_case"]
+    assert (everybody, complete) == (120, 115)  # 2 missed in both views, 3 in one
+    assert table.xs("intention_to_diagnose", level="rule")["n_missed"].sum() == 2
+    assert table["difference"].to_numpy() == pytest.approx(
+        (table["auc_automatic"] - table["auc_manual"]).to_numpy()
+    )
+    assert table["difference"].between(table["lower"], table["upper"]).all()
+    summary = read_json(fitted / "comparison" / "summary.json")
+    assert set(summary["rules"]) == {"complete_case", "intention_to_diagnose"}
+    assert summary["n_patients_without_any_automatic_mask"] == 2
+    assert summary["n_images_missed"] == 7
+
+
+def test_feature_agreement_by_family_and_image_type(fitted):
+    sources = read_csv(fitted / "comparison" / "icc.csv")
+    readers = read_csv(fitted / "comparison" / "icc_readers.csv")
+    assert len(sources) == len(readers) == 120
+    assert (sources["n"] == 233).all()
+    assert (readers["n"] == 120).all()
+    assert readers["icc_2_1"].median() > sources["icc_2_1"].median()
+    assert set(sources["family"]) >= {"shape2D", "glcm", "ngtdm"}
+    assert "log-sigma-1-mm-3D" in set(sources["image_type"])
+    summary = read_csv(fitted / "comparison" / "icc_summary.csv")
+    part = summary[summary["group"].str.startswith("family=")]
+    assert part.groupby("comparison")["n_features"].sum().tolist() == [120, 120]
+
+
+def test_a_saved_model_gives_the_same_risks(fitted):
+    folder = fitted / "models" / "sln" / "manual"
+    expected = read_csv(folder / "predictions.csv", dtype=IDS).query("set == 'test'")
+    images = load_features(fitted, "manual").images
+    images = images[images["patient_id"].isin(expected["patient_id"])]
+    selected = load_model(folder).features()
+    keys = ["image_id", "patient_id", "view", "laterality"]
+    found = predict_risk(folder, images[keys + selected]).set_index("patient_id")
+    expected = expected.set_index("patient_id").loc[found.index]
+    for column in ("score", "risk", "radscore"):
+        assert found[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-9)
+    threshold = read_json(folder / "metrics.json")["threshold"]
+    assert (found["positive"] == (found["risk"] >= threshold)).all()
+    assert (found["n_images"] == 2).all()
+    gap = images.copy()
+    gap[selected[0]] = np.nan
+    assert (predict_risk(folder, gap)["n_filled"] == 1).all()
+    with pytest.raises(MammoroiError, match="lacks"):
+        predict_risk(folder, images.drop(columns=selected[0]))
+
+
+def test_foreign_types_are_refused(fitted, tmp_path):
+    import skops.io
+    from sklearn.preprocessing import FunctionTransformer
+
+    folder = shutil.copytree(fitted / "models" / "sln" / "manual", tmp_path / "model")
+    skops.io.dump(FunctionTransformer(np.exp), folder / "model.skops")
+    assert "numpy.exp" in str(types_in(folder / "model.skops")) or types_in(folder / "model.skops")
+    with pytest.raises(MammoroiError, match="never does"):
+        load_model(folder)
+    (folder / "model.skops").write_bytes(b"no archive")
+    with pytest.raises(MammoroiError, match="no skops file"):
+        load_model(folder)
+
+
+def test_a_changed_model_is_refused(fitted, tmp_path):
+    folder = shutil.copytree(fitted / "models" / "sln" / "manual", tmp_path / "model")
+    shutil.copy(fitted / "models" / "sln" / "automatic" / "model.skops", folder)
+    with pytest.raises(MammoroiError, match="is not the file that"):
+        load_model(folder)
+
+
+def test_shuffled_labels_are_chance(study, tmp_path):
+    aucs, sizes = [], []
+    quick = replace(CONFIG, calibration_folds=2, n_alphas=10)
+    folder = copy(study, tmp_path)
+    (folder / "features" / "automatic.parquet").unlink()
+    for seed in range(8):
+        patients = study.patients.copy()
+        patients["sln"] = np.random.default_rng(seed).permutation(patients["sln"].to_numpy())
+        write_csv(folder / "patients.csv", patients)
+        model(quick, folder)
+        metrics = read_json(folder / "models" / "sln" / "manual" / "metrics.json")
+        aucs.append(metrics["test"]["auc"])
+        sizes.append((metrics["test"]["n_positive"], metrics["test"]["n"]))
+    m, n = sizes[0][0], sizes[0][1] - sizes[0][0]
+    sd = np.sqrt((m + n + 1) / (12 * m * n) / len(aucs))
+    assert abs(np.mean(aucs) - 0.5) < 3 * sd
+
+
+def test_without_second_reader_and_automatic_masks(study, tmp_path):
+    folder = copy(study, tmp_path)
+    for roi in ("reader2", "automatic"):
+        (folder / "features" / f"{roi}.parquet").unlink()
+    model(CONFIG, folder)
+    funnel = read_json(folder / "models" / "sln" / "manual" / "funnel.json")
+    assert (funnel["icc_applied"], funnel["icc_patients"], funnel["stable"]) == (False, 0, 120)
+    assert read_csv(folder / "models" / "sln" / "manual" / "selection.csv")["icc"].isna().all()
+    with pytest.raises(MammoroiError, match="nothing to compare"):
+        compare(CONFIG, folder)
+
+
+def test_a_task_of_ones_own_and_missing_labels(study, tmp_path):
+    folder = copy(study, tmp_path)
+    patients = study.patients.assign(birads=np.where(study.patients["sln"] == "positive", "5", "4"))
+    patients.loc[:9, "birads"] = None
+    write_csv(folder / "patients.csv", patients)
+    config = replace(CONFIG, tasks=(Task("birads5", "birads", ("4", "5"), "BI-RADS 5"),))
+    model(config, folder)
+    cases = read_json(folder / "models" / "cases.json")[0]
+    assert (cases["patients"], cases["used"], cases["without_label"]) == (120, 110, 10)
+    about = read_json(folder / "models" / "birads5" / "manual" / "model.json")
+    assert (about["label"], about["positive"], about["negative"]) == ("birads", "5", "4")
+
+
+def test_a_class_too_small_fails_alone(study, tmp_path):
+    folder = copy(study, tmp_path)
+    patients = study.patients.assign(rare="no")
+    patients.loc[:2, "rare"] = "yes"
+    write_csv(folder / "patients.csv", patients)
+    model(replace(CONFIG, tasks=("sln", Task("rare", "rare", ("no", "yes")))), folder)
+    failures = read_csv(folder / "models" / "failures.csv")
+    assert failures["case"].tolist() == ["rare", "rare"]
+    assert failures["error"].str.contains("rare = yes").all()
+    assert [row["target"] for row in read_json(folder / "models" / "targets.json")] == ["sln"]
+    patients["rare"] = "no"
+    write_csv(folder / "patients.csv", patients)
+    with pytest.raises(MammoroiError, match=r"no target could be fitted; .* 0 of"):
+        model(replace(CONFIG, tasks=(Task("rare", "rare", ("no", "yes")),)), folder)
+
+
+def break_settings(folder: Path) -> None:
+    made = {"preset": "other", "settings_sha256": "1" * 64}
+    write_json(folder / "features" / "automatic.json", made)
+
+
+def drop_label(folder: Path) -> None:
+    write_csv(folder / "patients.csv", read_csv(folder / "patients.csv").drop(columns="sln"))
+
+
+def wrong_label(folder: Path) -> None:
+    patients = read_csv(folder / "patients.csv")
+    patients.loc[3, "sln"] = "Positiv"
+    write_csv(folder / "patients.csv", patients)
+
+
+def text_feature(folder: Path) -> None:
+    path = folder / "features" / "manual.parquet"
+    write_parquet(path, pd.read_parquet(path).assign(note="x"))
+
+
+def repeated_image(folder: Path) -> None:
+    path = folder / "features" / "manual.parquet"
+    table = pd.read_parquet(path)
+    write_parquet(path, pd.concat([table, table.head(1)]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (break_settings, "different settings .* run 'extract' for both"),
+        (drop_label, "no column 'sln', which task sln needs"),
+        (wrong_label, "P0003 has 'Positiv' .* did you mean 'positive'"),
+        (text_feature, "column 'note' holds no numbers"),
+        (repeated_image, "has image P0000-CC twice"),
+        (lambda folder: (folder / "splits.json").unlink(), "splits.json does not exist"),
+        (
+            lambda folder: (folder / "features" / "manual.parquet").unlink(),
+            "run the stage 'extract'",
+        ),
+    ],
+)
+def test_bad_input_is_named(study, tmp_path, damage, message):
+    folder = copy(study, tmp_path)
+    damage(folder)
+    with pytest.raises(MammoroiError, match=message):
+        model(CONFIG, folder)
+
+
+def test_different_folds_are_not_compared(fitted, tmp_path):
+    folder = shutil.copytree(fitted, tmp_path / "study")
+    path = folder / "models" / "sln" / "automatic" / "predictions.csv"
+    table = read_csv(path, dtype=IDS)
+    table.loc[0, "fold"] = "2"
+    write_csv(path, table)
+    with pytest.raises(MammoroiError, match="has another fold"):
+        compare(CONFIG, folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": ("her",)}, "'her' is no preset task .* did you mean 'her2'"),
+        ({"tasks": ()}, "tasks is empty"),
+        ({"tasks": ("sln", "sln")}, "two tasks are called sln"),
+        ({"views": "means"}, "did you mean 'mean'"),
+        ({"lasso_rule": "1-se"}, "did you mean '1se'"),
+        ({"t_test_alpha": 0.0}, "t_test_alpha is 0.0"),
+        ({"alpha_min": 100.0}, "alpha_min is 100.0"),
+    ],
+)
+def test_settings_that_cannot_be_meant(options, message):
+    with pytest.raises(MammoroiError, match=message):
+        ModelingConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "message"),
+    [("a/b", ("x", "y"), "cannot name a folder"), ("a", ("x",), "at least two different")],
+)
+def test_tasks_that_cannot_be_meant(name, classes, message):
+    with pytest.raises(MammoroiError, match=message):
+        Task(name, "label", classes)
+
+
+def test_views_are_combined_by_the_stated_rule(study):
+    images = load_features(study.folder, "manual").images.head(4).copy()
+    feature, area = feature_names(images)[5], feature_names(images)[0]
+    images[feature], images[area] = [1.0, 3.0, 5.0, np.nan], [9.0, 8.0, 1.0, 2.0]
+    assert combine_views(images, "mean")[feature].tolist()[0] == 2.0
+    assert np.isnan(combine_views(images, "mean")[feature].tolist()[1])
+    assert combine_views(images, "largest")[feature].iloc[0] == 1.0
+    wide = combine_views(images.head(3), "concat")
+    assert wide.index.tolist() == ["P0000"]
+    assert wide[[f"{feature}@CC", f"{feature}@MLO"]].to_numpy().tolist() == [[1.0, 3.0]]
+    with pytest.raises(MammoroiError, match="no lesion size"):
+        combine_views(images.drop(columns=area), "largest")
+    with pytest.raises(MammoroiError, match="both views"):
+        combine_views(images[images["view"] == "CC"], "concat")
+
+
+@pytest.mark.parametrize("views", ["largest", "concat"])
+def test_other_views_fit_and_apply(study, tmp_path, views):
+    folder = copy(study, tmp_path)
+    (folder / "features" / "automatic.parquet").unlink()
+    model(replace(CONFIG, views=views), folder)
+    model_folder = folder / "models" / "sln" / "manual"
+    expected = read_csv(model_folder / "predictions.csv", dtype=IDS).query("set == 'test'")
+    images = load_features(folder, "manual").images
+    found = predict_risk(model_folder, images).set_index("patient_id")["risk"]
+    assert found[expected["patient_id"]].to_numpy() == pytest.approx(expected["risk"].to_numpy())
+    assert json.loads((model_folder / "model.json").read_text())["views"] == views
+
+
+def test_nothing_selected_is_written_and_applied(study, tmp_path):
+    folder = copy(study, tmp_path)
+    model(replace(CONFIG, t_test_alpha=1e-12), folder)
+    model_folder = folder / "models" / "sln" / "manual"
+    funnel = read_json(model_folder / "funnel.json")
+    assert (funnel["t_test"], funnel["lasso"]) == (0, None)
+    about = read_json(model_folder / "model.json")
+    risks = predict_risk(model_folder, load_features(folder, "manual").images)["risk"]
+    assert risks.to_numpy() == pytest.approx(about["prevalence"])
+    assert read_json(model_folder / "metrics.json")["test"]["auc"] == 0.5
+    assert len(read_csv(model_folder / "selection.csv")) == 0

@@ -1,0 +1,177 @@
+"""The recipe: what each step may see, the planted signal, the empty selection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoroi.errors import MammoroiError
+from mammoroi.modeling import pipeline as recipe
+from mammoroi.modeling.config import PRESET_TASKS, ModelingConfig
+from mammoroi.modeling.pipeline import fit_recipe
+from mammoroi.modeling.selection import CompleteFeatures, StableFeatures, TTestFilter
+from mammoroi.modeling.table import Readers, combine_views, load_features, pair_readers
+from mammoroi.modeling.targets import targets_of
+from mammoroi.modeling.validate import Dataset, inner_scores, run_fold
+
+CONFIG = ModelingConfig(lasso_folds=5, n_alphas=20, alpha_min=1e-3, workers=1)
+
+
+def table(n=60, p=30, shift=1.5, seed=0):
+    rng = np.random.default_rng(seed)
+    y = pd.Series(np.arange(n) % 3 == 0, index=[f"P{i}" for i in range(n)]).astype(int)
+    X = pd.DataFrame(rng.normal(size=(n, p)), index=y.index, columns=[f"f{i}" for i in range(p)])
+    X.iloc[:, :3] += shift * y.to_numpy()[:, None]
+    return X, y
+
+
+def test_finds_the_planted_features():
+    X, y = table()
+    fit = fit_recipe(X, y, CONFIG, None)
+    assert {"f0", "f1", "f2"} <= set(fit.selected())
+    funnel = fit.funnel()
+    assert funnel["extracted"] == funnel["stable"] == funnel["complete"] == 30
+    assert funnel["lasso"] == len(fit.selected()) <= funnel["t_test"] < 30
+    assert (funnel["icc_applied"], funnel["smote_neighbours"]) == (False, 5)
+
+
+def test_every_step_sees_training_rows_only(monkeypatch):
+    """Held-out rows carry a value that would show in any mean, test, coefficient or neighbour."""
+    X, y = table()
+    seen: list[np.ndarray] = []
+
+    def spy(cls, name):
+        original = getattr(cls, name)
+
+        def wrapped(self, X, *args, **kwargs):
+            seen.append(np.asarray(X))
+            return original(self, X, *args, **kwargs)
+
+        monkeypatch.setattr(cls, name, wrapped)
+
+    spy(recipe.StableFeatures, "fit")
+    spy(recipe.CompleteFeatures, "fit")
+    spy(recipe.StandardScaler, "fit")
+    spy(recipe.TTestFilter, "fit")
+    spy(recipe.LassoSelector, "fit")
+    spy(recipe.SMOTE, "fit_resample")
+    spy(recipe.SVC, "fit")
+    canary = X.copy()
+    canary.iloc[40:] = 1e6
+    held_out = canary.iloc[40:]
+    fit = fit_recipe(canary.iloc[:40], y.iloc[:40], CONFIG, Readers(canary, canary + 1e-3))
+    assert len(seen) >= 7
+    assert max(np.abs(rows).max() for rows in seen) < 100
+    assert fit.funnel()["icc_patients"] == 40
+    assert fit.pipeline["scale"].n_samples_seen_ == 40
+    assert len(seen[-1]) > 40  # the SVM's rows: SMOTE has added synthetic patients
+    assert len(fit.scores(held_out)) == 20  # none of which is ever predicted
+
+
+def test_held_out_labels_change_nothing():
+    """A fold's scores and risks stay the same when the labels of its validation part are turned."""
+    X, y = table()
+    folds = (tuple(y.index[:20]), tuple(y.index[20:50]))
+    target = targets_of(PRESET_TASKS["sln"])[0]
+    data = Dataset(target, "manual", X, y, None, folds[0] + folds[1], tuple(y.index[50:]), folds)
+    turned = y.copy()
+    turned[[*folds[0], *data.test]] = 1 - y[[*folds[0], *data.test]]
+    first, second = (
+        run_fold(replace(data, y=labels), 0, CONFIG).predicted for labels in (y, turned)
+    )
+    assert first["score"].tolist() == second["score"].tolist()
+    assert first["risk"].tolist() == second["risk"].tolist()
+    assert (first["label"] != second["label"]).all()
+    assert first["patient_id"].tolist() == list(folds[0])
+
+
+def test_inner_scores_are_of_rows_left_out(monkeypatch):
+    X, y = table()
+    fitted: list[set[str]] = []
+    original = recipe.fit_recipe
+
+    def spy(X, y, config, readers):
+        fitted.append(set(X.index))
+        return original(X, y, config, readers)
+
+    monkeypatch.setattr("mammoroi.modeling.validate.fit_recipe", spy)
+    scores = inner_scores(X, y, CONFIG, None)
+    assert len(scores) == 60
+    assert np.isfinite(scores).all()
+    assert set.intersection(*fitted) == set()
+    assert all(len(rows) == 48 for rows in fitted)
+
+
+def test_synthetic_balance_does_not_move_the_risks():
+    """Risks are calibrated on real patients: their mean is the real prevalence, not one half."""
+    from mammoroi.modeling.calibration import fit_calibration
+
+    X, y = table(n=120)
+    scores = inner_scores(X, y, CONFIG, None)
+    risks = fit_calibration(scores, y).risk(scores)
+    assert y.mean() == pytest.approx(1 / 3)
+    assert risks.mean() == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_empty_selection_is_the_prevalence_for_everybody():
+    X, y = table(shift=0.0)
+    fit = fit_recipe(X, y, ModelingConfig(t_test_alpha=1e-9, workers=1), None)
+    assert fit.empty_at == "t_test"
+    assert fit.selected() == []
+    assert (fit.scores(X) == 0).all()
+    assert fit.radscores(X) == pytest.approx(y.mean())
+    funnel = fit.funnel()
+    assert (funnel["complete"], funnel["t_test"], funnel["lasso"]) == (30, 0, None)
+    assert "t_test" in funnel["outcome"]
+
+
+def test_unstable_features_go(study):
+    first, second = (load_features(study.folder, roi).images for roi in ("manual", "reader2"))
+    readers = pair_readers(first, second, "mean")
+    X = combine_views(first, "mean")
+    stable = StableFeatures(readers, 0.75).fit(X)
+    assert stable.applied_
+    assert stable.n_patients_ == 60
+    unstable = np.arange(1, 120, 10)
+    assert not stable.mask_[unstable].any()
+    assert stable.mask_.sum() > 90
+    few = StableFeatures(readers, 0.75).fit(X.tail(20))
+    assert (few.applied_, few.n_patients_) == (False, 0)
+    assert few.mask_.all()
+
+
+def test_incomplete_and_constant_features_go_and_gaps_are_filled():
+    X = np.arange(12.0).reshape(4, 3)
+    X[1, 0], X[:, 1] = np.nan, 5.0
+    complete = CompleteFeatures().fit(X)
+    assert complete.mask_.tolist() == [False, False, True]
+    assert complete.transform(np.full((1, 3), np.inf)).tolist() == [[6.5]]
+
+
+def test_t_test_is_welchs():
+    from scipy.stats import ttest_ind
+
+    X, y = table()
+    values = X.to_numpy()
+    found = TTestFilter(0.05).fit(values, y)
+    for column in (0, 7):
+        groups = values[y == 1, column], values[y == 0, column]
+        expected = ttest_ind(*groups, equal_var=False).pvalue
+        assert found.p_values_[column] == pytest.approx(expected)
+    assert (found.q_values_ >= found.p_values_).all()
+
+
+def test_small_classes_adapt_or_are_refused():
+    X, _ = table(n=60)
+    few = pd.Series(0, index=X.index)
+    few.iloc[:3] = 1
+    funnel = fit_recipe(X, few, CONFIG, None).funnel()
+    assert (funnel["smote_neighbours"], funnel["lasso_folds"]) == (2, 3)
+    few.iloc[1:] = 0
+    with pytest.raises(MammoroiError, match="one class has 1 of 60 patients"):
+        fit_recipe(X, few, CONFIG, None)
+    with pytest.raises(MammoroiError, match="one class has 0 of 60 patients"):
+        fit_recipe(X, few * 0, CONFIG, None)

@@ -1,0 +1,160 @@
+"""DeLong, bootstrap, Wilson, calibration and net benefit against independent implementations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mammoroi.modeling.calibration import (
+    SMALLEST_SLOPE,
+    calibration_intercept,
+    calibration_slope,
+    fit_calibration,
+)
+from mammoroi.modeling.discrimination import (
+    auc_difference,
+    auc_interval,
+    bootstrap_auc_difference,
+    delong,
+    youden_threshold,
+)
+from mammoroi.modeling.metrics import calibration_table, measure, roc_table, wilson
+from mammoroi.modeling.netbenefit import THRESHOLDS, decision_curve, net_benefit
+
+
+@pytest.fixture(scope="module")
+def scored():
+    """Two correlated scores with ties on 90 patients."""
+    rng = np.random.default_rng(1)
+    labels = (rng.random(90) < 0.4).astype(int)
+    first = np.round(labels + rng.normal(size=90), 1)
+    second = np.round(0.6 * labels + 0.7 * (first - labels) + rng.normal(size=90), 1)
+    return labels, first, second
+
+
+def structural_components(labels, scores):
+    """DeLong 1988, equations as printed, with loops."""
+    positive, negative = scores[labels == 1], scores[labels == 0]
+
+    def psi(x, y):
+        return 1.0 if y < x else 0.5 if y == x else 0.0
+
+    v10 = [np.mean([psi(x, y) for y in negative]) for x in positive]
+    v01 = [np.mean([psi(x, y) for x in positive]) for y in negative]
+    return np.array(v10), np.array(v01)
+
+
+def test_delong_is_the_structural_components(scored):
+    labels, first, second = scored
+    aucs, covariance = delong(labels, [first, second])
+    parts = [structural_components(labels, score) for score in (first, second)]
+    v10, v01 = (np.array([part[i] for part in parts]) for i in (0, 1))
+    expected = np.cov(v10) / v10.shape[1] + np.cov(v01) / v01.shape[1]
+    assert covariance == pytest.approx(expected, abs=1e-12)
+    assert aucs == pytest.approx([roc_auc_score(labels, first), roc_auc_score(labels, second)])
+
+
+def test_delong_and_bootstrap_agree(scored):
+    labels, first, second = scored
+    exact = auc_difference(labels, first, second)
+    lower, upper = bootstrap_auc_difference(labels, first, second, n=4000, seed=1)
+    assert lower == pytest.approx(exact.lower, abs=0.02)
+    assert upper == pytest.approx(exact.upper, abs=0.02)
+    assert (exact.p_value < 0.05) == (exact.lower > 0 or exact.upper < 0)
+
+
+def test_bootstrap_is_that_of_resampled_patients(scored):
+    labels, first, second = scored
+    rng = np.random.default_rng(9)
+    drawn = rng.multinomial(90, np.full(90, 1 / 90), size=100)
+    expected = []
+    for counts in drawn:
+        rows = np.repeat(np.arange(90), counts)
+        expected.append(
+            roc_auc_score(labels[rows], first[rows]) - roc_auc_score(labels[rows], second[rows])
+        )
+    found = bootstrap_auc_difference(labels, first, second, n=100, seed=9)
+    assert found == pytest.approx(np.percentile(expected, [2.5, 97.5]))
+
+
+def test_auc_of_degenerate_sets():
+    assert np.isnan(auc_interval([1, 1, 1], [0.1, 0.2, 0.3])).all()
+    assert auc_interval([0, 0, 1, 1], [1, 2, 3, 4]) == (1, 1, 1)
+    same = auc_difference([0, 1, 0, 1], [1, 2, 3, 4], [1, 2, 3, 4])
+    assert (same.difference, same.p_value) == (0, 1)
+    assert np.isnan(auc_difference([1, 1], [1, 2], [2, 1]).p_value)
+
+
+def test_wilson_is_statsmodels():
+    from statsmodels.stats.proportion import proportion_confint
+
+    for successes, n in ((0, 10), (3, 17), (50, 50)):
+        assert wilson(successes, n)[1:] == pytest.approx(
+            proportion_confint(successes, n, method="wilson"), abs=1e-9
+        )
+    assert np.isnan(wilson(0, 0)).all()
+
+
+def test_calibration_slope_and_intercept_are_statsmodels():
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=300)
+    labels = (rng.random(300) < 1 / (1 + np.exp(-0.5 - 0.6 * logits))).astype(int)
+    risks = 1 / (1 + np.exp(-logits))
+    fitted = sm.Logit(labels, sm.add_constant(logits)).fit(disp=0)
+    offset = sm.GLM(labels, np.ones(300), family=sm.families.Binomial(), offset=logits).fit()
+    assert calibration_slope(labels, risks) == pytest.approx(fitted.params[1], abs=1e-6)
+    assert calibration_intercept(labels, risks) == pytest.approx(offset.params[0], abs=1e-6)
+
+
+def test_calibration_that_cannot_be_told_is_nan():
+    assert np.isnan(calibration_slope([1, 1], [0.2, 0.3]))
+    assert np.isnan(calibration_slope([0, 1, 0, 1], [0.4, 0.4, 0.4, 0.4]))
+    assert np.isnan(calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4]))
+
+
+def test_sigmoid_recovers_the_true_one_and_never_turns_round():
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=4000)
+    labels = rng.random(4000) < 1 / (1 + np.exp(1 - 2 * scores))
+    found = fit_calibration(scores, labels)
+    assert (found.intercept, found.slope) == pytest.approx((-1, 2), abs=0.15)
+    reverse = fit_calibration(-scores, labels)
+    assert reverse.slope == SMALLEST_SLOPE
+    assert reverse.risk(scores).mean() == pytest.approx(labels.mean(), abs=0.01)
+
+
+def test_net_benefit_is_dcurves():
+    import dcurves
+
+    rng = np.random.default_rng(4)
+    risks = rng.random(200)
+    labels = (rng.random(200) < risks).astype(int)
+    table = dcurves.dca(
+        data=pd.DataFrame({"y": labels, "risk": risks}),
+        outcome="y",
+        modelnames=["risk"],
+        thresholds=THRESHOLDS,
+    )
+    expected = table[table["model"] == "risk"].set_index("threshold")["net_benefit"]
+    assert net_benefit(labels, risks) == pytest.approx(expected[THRESHOLDS].to_numpy(), abs=1e-9)
+    everybody = table[table["model"] == "all"].set_index("threshold")["net_benefit"]
+    curve = decision_curve(labels, risks, n_bootstrap=300, seed=1)
+    assert curve["treat_all"].to_numpy() == pytest.approx(everybody[THRESHOLDS].to_numpy())
+    inside = curve["net_benefit"].between(curve["net_benefit_lower"], curve["net_benefit_upper"])
+    assert inside.all()
+
+
+def test_threshold_and_figures_by_hand():
+    labels, risks = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert youden_threshold(labels, risks) == 0.5
+    assert youden_threshold([0, 1], [0.5, 0.5]) == 0.5
+    found = measure(labels, risks, 0.5, [False] * 6)
+    assert (found["sensitivity"], found["specificity"]) == pytest.approx((2 / 3, 1))
+    assert found["accuracy"] == pytest.approx(5 / 6)
+    assert found["auc"] == pytest.approx(8 / 9)
+    assert len(roc_table([1, 1], [0.2, 0.3])) == 0
+    assert calibration_table(labels, risks)["n"].sum() == 6

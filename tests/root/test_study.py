@@ -1,0 +1,169 @@
+"""The whole way: nothing is lost, nothing is redone in vain, nobody is on two sides."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from mammoroi.cli import main
+from mammoroi.cohort.cohort import load_cohort
+from mammoroi.cohort.split import load_splits
+from mammoroi.files import read_csv, read_json, sha256_file
+from mammoroi.imaging.mask import read_mask
+from mammoroi.imaging.read import read_mammogram
+from mammoroi.study import STAGE_NAMES
+from PIL import Image
+
+IDS = {"image_id": str, "patient_id": str, "fold": str}
+
+
+def test_every_case_is_accounted_for(documented):
+    stages = read_json(documented.study / "run.json")["stages"]
+    assert [stage["stage"] for stage in stages] == list(STAGE_NAMES)
+    for stage in stages:
+        assert stage["cases_in"] == (
+            stage["used"] + stage["excluded"] + stage["missed"] + stage["failed"]
+        )
+    extract = stages[STAGE_NAMES.index("extract")]
+    assert extract["cases_in"] == 3 * len(read_csv(documented.study / "cohort.csv"))
+
+
+def test_automatic_masks_come_from_networks_that_never_saw_the_patient(documented):
+    study = documented.study
+    splits = load_splits(study)
+    drawn = read_csv(study / "masks" / "predictions.csv", dtype=IDS)
+    assert set(drawn["patient_id"]) == set(splits.train) | set(splits.test)
+    cards = [
+        read_json(study / "segmentation" / f"fold-{fold}" / "model.json")
+        for fold in range(splits.n_folds)
+    ]
+    for row in drawn.itertuples():
+        used = cards if row.fold == "test" else [cards[int(row.fold)]]
+        for card in used:
+            text = json.dumps(card)
+            seen = set(card["patients"]["train"]) | set(card["patients"]["tuning"])
+            assert row.patient_id not in seen, text
+
+
+def test_out_of_fold_risks_use_the_same_folds_as_the_masks(documented):
+    splits = load_splits(documented.study)
+    for roi in ("manual", "automatic"):
+        path = documented.study / "models" / "sln" / roi / "predictions.csv"
+        risks = read_csv(path, dtype=IDS)
+        train = risks[risks["set"] == "train"]
+        assert all(str(splits.fold_of(row.patient_id)) == row.fold for row in train.itertuples())
+        assert set(risks.loc[risks["set"] == "test", "patient_id"]) <= set(splits.test)
+
+
+def test_masks_lie_on_the_original_grid(documented):
+    cohort = load_cohort(documented.study)
+    row = cohort.images.iloc[0]
+    shape = read_mammogram(cohort.path(row["image"])).pixels.shape
+    mask = documented.study / "masks" / "automatic" / f"{row['image_id']}.png"
+    assert read_mask(mask, shape).shape == shape
+
+
+def test_a_second_run_skips_everything_and_changes_nothing(documented, monkeypatch):
+    monkeypatch.chdir(documented.folder)
+    study = documented.study
+    watched = [study / "report.html", *sorted((study / "models").rglob("*.json"))]
+    before = [(path.stat().st_mtime_ns, sha256_file(path)) for path in watched]
+    assert main(["study", str(documented.config)]) == 0
+    assert all(stage["skipped"] for stage in read_json(study / "run.json")["stages"])
+    assert [(path.stat().st_mtime_ns, sha256_file(path)) for path in watched] == before
+
+
+@pytest.fixture
+def copied(documented, tmp_path, monkeypatch):
+    """The documented study and its cohort, copied so that a test may spoil them."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(documented.folder / "my-cohort", tmp_path / "my-cohort")
+    shutil.copytree(documented.study, tmp_path / "my-study")
+    shutil.copy(documented.config, tmp_path)
+    return tmp_path
+
+
+def skipped(folder):
+    stages = read_json(folder / "my-study" / "run.json")["stages"]
+    return {stage["stage"]: stage["skipped"] for stage in stages}
+
+
+def test_a_changed_setting_redoes_what_depends_on_it(copied):
+    arguments = ["study", "my-study.yaml", "--reporting.title", "Another title"]
+    assert main(arguments) == 0
+    done = skipped(copied)
+    assert [name for name in STAGE_NAMES if not done[name]] == ["report"]
+    assert "Another title" in (copied / "my-study" / "report.html").read_text(encoding="utf-8")
+
+
+def test_bad_cases_are_named_and_the_rest_goes_on(copied, capsys):
+    """A truncated image, an empty mask and a missing file: three lines, exit code 3, a report."""
+    cohort = copied / "my-cohort"
+    table = read_csv(cohort / "cohort.csv", dtype=str)
+    truncated, emptied, removed = (table.iloc[index] for index in (0, 5, 8))
+    image = cohort / truncated["image"]
+    image.write_bytes(image.read_bytes()[:2000])
+    mask = cohort / emptied["mask"]
+    Image.fromarray(np.zeros_like(np.asarray(Image.open(mask)))).save(mask)
+    (cohort / removed["image"]).unlink()
+    assert main(["check", "my-cohort"]) == 3
+    listed = capsys.readouterr().out
+    for row in (truncated, emptied, removed):
+        assert row["image_id"] in listed
+    assert main(["study", "my-study.yaml"]) == 3
+    excluded = read_csv(copied / "my-study" / "excluded.csv", dtype=str)
+    assert set(excluded["case"]) == {row["image_id"] for row in (truncated, emptied, removed)}
+    used = read_csv(copied / "my-study" / "cohort.csv", dtype=str)
+    assert len(used) == len(table) - 3
+    assert (copied / "my-study" / "report.html").exists()
+    features = pd.read_parquet(copied / "my-study" / "features" / "manual.parquet")
+    assert set(features["image_id"]) == set(used["image_id"])
+    assert main(["study", "my-study.yaml", "--allow_failures", "3"]) == 0
+
+
+def test_a_spoilt_result_is_made_again(copied):
+    assert main(["accept", "my-study.yaml"]) == 0
+    mask = next((copied / "my-study" / "masks" / "automatic").glob("*.png"))
+    before = sha256_file(mask)
+    mask.unlink()
+    assert main(["segment", "my-study.yaml"]) == 0
+    assert sha256_file(mask) == before
+
+
+def test_new_mammograms_get_masks_features_and_risks(documented):
+    results = documented.folder / "results"
+    predictions = read_csv(results / "predictions.csv", dtype=IDS)
+    assert len(predictions) == 4
+    features = read_csv(results / "features.csv", dtype=IDS)
+    assert set(features["image_id"]) == set(predictions.loc[predictions["found"], "image_id"])
+    risks = read_csv(results / "risks.csv", dtype=IDS)
+    targets = read_json(documented.study / "models" / "targets.json")
+    assert len(risks) == len(targets) * predictions["patient_id"].nunique()
+    known = risks[risks["n_images"] > 0]
+    assert known["risk"].between(0, 1).all()
+    assert risks.loc[risks["n_images"] == 0, "risk"].isna().all()
+
+
+def test_new_mammograms_without_spacing_are_refused_one_by_one(documented, tmp_path, capsys):
+    pixels = np.tile(np.arange(120, dtype=np.uint8), (150, 1))
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+    (tmp_path / "broken.dcm").write_bytes(b"no DICOM")
+    sound = next((documented.folder / "new-mammograms").glob("*.dcm"))
+    out = tmp_path / "out"
+    words = [str(tmp_path / "plain.png"), str(tmp_path / "broken.dcm"), str(sound)]
+    assert main(["infer", str(documented.study), *words, "--out", str(out)]) == 3
+    failures = read_csv(out / "failures.csv", dtype=str)
+    assert set(failures["case"]) == {"plain", "broken"}
+    assert "spacing" in failures.set_index("case").loc["plain", "error"]
+    assert len(read_csv(out / "predictions.csv")) == 1
+
+
+def test_the_configuration_is_kept_with_the_study(documented):
+    kept = read_json(documented.study / "config.json")
+    given = yaml.safe_load(documented.config.read_text())
+    assert kept["segmentation"]["epochs"] == given["segmentation"]["epochs"]
+    run = read_json(documented.study / "run.json")
+    assert run["versions"]["torch"] != "not installed"
+    assert all(stage["peak_memory_mb"] > 50 for stage in run["stages"])

@@ -1,0 +1,72 @@
+"""A small study made in the test: bright discs in half-round breasts, as PNG files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SPACING_MM = 1.0
+
+
+def breast_with_disc(seed: int, right: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A breast of about 80 x 40 mm with one lesion: grey values and mask."""
+    rng = np.random.default_rng(seed)
+    rows, columns = 96 + int(rng.integers(0, 6)), 61
+    y, x = np.mgrid[:rows, :columns]
+    inside = ((y - rows / 2) / (rows / 2 - 6)) ** 2 + (x / 44) ** 2 <= 1
+    centre = rng.uniform(rows / 2 - 18, rows / 2 + 18), rng.uniform(12, 24)
+    radius = rng.uniform(5, 9)
+    mask = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2
+    pixels = inside * (90 + rng.normal(0, 6, inside.shape)) + mask * 80
+    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    return (pixels[:, ::-1], mask[:, ::-1]) if right else (pixels, mask)
+
+
+def write_study(folder: Path, patients: int, test: int, folds: int) -> Path:
+    """Write cohort.csv, patients.csv, splits.json and the images of a study folder."""
+    folder.mkdir(parents=True)
+    rows = ["image_id,patient_id,view,laterality,image,mask,mask_reader2,spacing_mm"]
+    for number in range(patients):
+        side = "LR"[number % 2]
+        for view in ("CC", "MLO"):
+            name = f"P{number:02d}-{side}-{view}"
+            pixels, mask = breast_with_disc(100 * number + len(view), side == "R")
+            Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{name}.png")
+            shifted = np.roll(mask, 1, axis=0)
+            for kind, drawn in (("mask", mask), ("reader2", shifted)):
+                grey = np.ascontiguousarray(drawn.astype(np.uint8) * 255)
+                Image.fromarray(grey).save(folder / f"{name}.{kind}.png")
+            second = f"{name}.reader2.png" if number % 2 else ""
+            rows.append(
+                f"{name},P{number:02d},{view},{side},{name}.png,{name}.mask.png,{second},{SPACING_MM}"
+            )
+    (folder / "cohort.csv").write_text("\n".join(rows) + "\n")
+    names = [f"P{number:02d}" for number in range(patients)]
+    lines = [f"{name},{'fatty' if number % 3 else 'dense'}" for number, name in enumerate(names)]
+    (folder / "patients.csv").write_text("patient_id,breast_density\n" + "\n".join(lines) + "\n")
+    training = names[test:]
+    parts = [training[fold::folds] for fold in range(folds)]
+    splits = {
+        "seed": 1,
+        "test_size": test / patients,
+        "n_folds": folds,
+        "stratify": [],
+        "train": training,
+        "test": names[:test],
+        "folds": [
+            {"train": [name for name in training if name not in part], "validation": part}
+            for part in parts
+        ],
+    }
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Ten patients with two views each, two of them in the test set, two folds."""
+    return write_study(tmp_path / "study", patients=10, test=2, folds=2)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mammoroi.errors import MammoroiError
+from mammoroi.segmentation.agreement import agree, size_group
+from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.overlays import rank_cases
+from mammoroi.segmentation.postprocess import draw_mask
+from mammoroi.segmentation.predict import segment, segment_images
+from mammoroi.segmentation.train import train
+
+CONFIG = SegmentationConfig(
+    working_spacing_mm=1.0,
+    channels=(8, 8, 16, 16, 16),
+    epochs=20,
+    batch_size=4,
+    learning_rate=0.01,
+    patience=0,
+    accelerator="cpu",
+    bootstrap_samples=200,
+    overlays=2,
+    workers=1,
+)
+
+
+def test_from_images_to_agreement(study: Path, tmp_path: Path) -> None:
+    (study / "P05-R-CC.png").write_bytes(b"no picture")
+    train(CONFIG, study)
+    assert segment(CONFIG, study) == study / "masks" / "automatic"
+    predictions = pd.read_csv(study / "masks" / "predictions.csv", dtype={"fold": str})
+    failures = pd.read_csv(study / "masks" / "failures.csv")
+    assert failures["case"].tolist() == ["P05-R-CC"]
+    assert len(predictions) + len(failures) == 20
+    folds = predictions.set_index("image_id")["fold"]
+    assert folds[["P00-L-CC", "P01-R-MLO", "P02-L-CC", "P03-R-CC"]].tolist() == [
+        "test",
+        "test",
+        "0",
+        "1",
+    ]
+    digests = predictions.groupby("fold")["model_sha256"].unique()
+    assert [len(digests[fold]) for fold in ("0", "1", "test")] == [1, 1, 1]
+    assert len({digests[fold][0] for fold in ("0", "1", "test")}) == 3
+
+    assert agree(CONFIG, study) == study / "agreement.csv"
+    table = pd.read_csv(study / "agreement.csv")
+    assert table["comparison"].value_counts().to_dict() == {
+        "automatic-manual": 19,
+        "reader2-manual": 9,
+    }
+    automatic = table[table["comparison"] == "automatic-manual"]
+    assert automatic["dice"].mean() > 0.6
+    assert set(automatic.loc[automatic["set"] == "test", "patient_id"]) == {"P00", "P01"}
+    # A mask of P05-R-CC needs the grid of an image that cannot be read.
+    assert pd.read_csv(study / "agreement_failures.csv")["case"].tolist() == ["P05-R-CC"]
+
+    summary = pd.read_csv(study / "agreement_summary.csv").set_index(
+        ["comparison", "group", "metric"]
+    )
+    row = summary.loc[("automatic-manual", "all", "dice")]
+    assert row["n"] == 19
+    assert row["mean"] == pytest.approx(automatic["dice"].mean())
+    assert row["mean_lower"] < row["mean"] < row["mean_upper"]
+    groups = {group for comparison, group, _ in summary.index if comparison == "reader2-manual"}
+    assert {"all", "view=CC", "set=train", "breast_density=fatty"} <= groups
+
+    overlays = pd.read_csv(study / "overlays" / "overlays.csv")
+    assert overlays["rank"].tolist() == ["worst"] * 2 + ["median"] * 2 + ["best"] * 2
+    for file in overlays["file"]:
+        assert Image.open(study / "overlays" / file).size[1] > 500
+
+    # New files, without the study, one of them unreadable and one without lesion or breast.
+    model = tmp_path / "model"
+    shutil.copytree(study / "segmentation" / "fold-0", model / "fold-0")
+    shutil.copytree(study / "segmentation" / "fold-1", model / "fold-1")
+    Image.fromarray(np.zeros((80, 60), np.uint8)).save(tmp_path / "black.png")
+    images = [study / "P00-L-CC.png", study / "P05-R-CC.png", tmp_path / "black.png"]
+    failed = segment_images(model, images, tmp_path / "new", spacing_mm=1.0)
+    assert [failure.case for failure in failed] == ["P05-R-CC", "black"]
+    drawn = np.asarray(Image.open(tmp_path / "new" / "P00-L-CC.png"))
+    earlier = np.asarray(Image.open(study / "masks" / "automatic" / "P00-L-CC.png"))
+    assert np.array_equal(drawn, earlier)
+    assert (tmp_path / "new" / "overlays" / "P00-L-CC.png").exists()
+    (no_spacing,) = segment_images(model, images[:1], tmp_path / "bare")
+    assert "spacing" in no_spacing.error
+    with pytest.raises(MammoroiError, match="several files are named P00-L-CC"):
+        segment_images(model, images[:1] * 2, tmp_path / "twice")
+
+
+def test_one_region_stays_the_one_with_most_probability() -> None:
+    probability = np.zeros((30, 30), np.float32)
+    probability[2:10, 2:10] = 0.6  # 64 pixels, sum 38
+    probability[15:22, 15:22] = 0.99  # 49 pixels, sum 49
+    probability[27, 27] = 0.9
+    mask = draw_mask(probability, 1.0, 0.5, max_components=1, minimum_area_mm2=4)
+    assert mask[18, 18]
+    assert mask.sum() == 49
+    assert draw_mask(probability, 1.0, 0.5, 2, 4).sum() == 64 + 49
+    assert draw_mask(probability, 1.0, 0.5, 0, 0).sum() == 64 + 49 + 1
+    assert not draw_mask(probability, 0.01, 0.5, 0, 4).any()
+    assert not draw_mask(probability, 1.0, 0.995, 1, 4).any()
+
+
+def test_medians_of_resamples_are_medians() -> None:
+    rng = np.random.default_rng(2)
+    values = np.sort(rng.normal(size=11))
+    weights = rng.integers(0, 4, size=(50, 11))
+    weights[:, 0] += 1
+    expected = [np.median(np.repeat(values, row)) for row in weights]
+    assert np.allclose(weighted_medians(values, weights), expected)
+
+
+def test_the_interval_counts_patients_not_images() -> None:
+    rng = np.random.default_rng(4)
+    of_patient = rng.normal(size=50)
+    values = np.repeat(of_patient, 4)
+    patients = np.repeat(np.arange(50), 4).astype(object)
+    mean, _ = mean_and_median(values, patients, 4000, seed=1)
+    expected = 2 * 1.96 * of_patient.std(ddof=1) / np.sqrt(50)
+    assert mean.upper - mean.lower == pytest.approx(expected, rel=0.06)
+
+
+def test_size_groups() -> None:
+    diameters = (5, 9.9, 10.1, 19.9, 20.1)
+    groups = [size_group(np.pi / 4 * diameter**2) for diameter in diameters]
+    assert groups == ["<10mm", "<10mm", "10-20mm", "10-20mm", ">20mm"]
+
+
+def test_ranks() -> None:
+    table = pd.DataFrame({"image_id": list("abcdefg"), "dice": [0.7, 0, 0.9, 0.5, 0.8, 0.1, 0.6]})
+    ranks = pd.DataFrame(rank_cases(table, 2)).groupby("rank")["dice"].apply(list)
+    assert ranks["worst"] == [0, 0.1]
+    assert ranks["median"] == [0.5, 0.6]
+    assert ranks["best"] == [0.8, 0.9]
+    assert len(rank_cases(table[:1], 4)) == 3

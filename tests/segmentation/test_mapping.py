@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mammoroi.errors import MammoroiError
+from mammoroi.imaging.mammogram import Mammogram, Spacing
+from mammoroi.segmentation.mapping import Mapping
+from mammoroi.segmentation.prepare import working_array
+
+
+def mammogram(rows: int, columns: int, right: bool, spacing: tuple[float, float]) -> Mammogram:
+    y, x = np.mgrid[:rows, :columns]
+    inside = ((y - rows / 2) / (0.44 * rows)) ** 2 + (x / (0.8 * columns)) ** 2 <= 1
+    pixels = inside * (1000 + 200 * np.sin(x / 9.0) * np.cos(y / 7.0))
+    pixels = pixels[:, ::-1] if right else pixels
+    return Mammogram(
+        pixels=np.ascontiguousarray(pixels, dtype=np.float32),
+        spacing=Spacing(*spacing, source="test"),
+        laterality=None,
+        view="CC",
+        intent=None,
+        bits_stored=None,
+        source=Path("test.png"),
+    )
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "columns", "spacing"),
+    [(667, 367, (0.3, 0.3)), (501, 333, (0.31, 0.29)), (1024, 701, (0.1, 0.1))],
+)
+def test_a_mask_comes_back_where_it_was(
+    rows: int, columns: int, spacing: tuple[float, float], right: bool
+) -> None:
+    image = mammogram(rows, columns, right, spacing)
+    array, mapping, _ = working_array(image, working_spacing_mm=0.8)
+    assert array.shape == (mapping.working_rows, mapping.working_columns)
+    assert mapping.mirrored is right
+    y, x = np.mgrid[:rows, :columns]
+    column = 0.3 * columns if not right else 0.7 * columns
+    radius_mm = 12.0
+    mask = np.hypot((y - 0.4 * rows) * spacing[0], (x - column) * spacing[1]) <= radius_mm
+    there = mapping.mask_to_working(mask)
+    back = mapping.to_original(there.astype(np.float32)) >= 0.5
+    assert back.shape == mask.shape
+    assert dice(back, mask) > 0.97
+    for axis in (0, 1):
+        centres = [np.nonzero(drawn)[axis].mean() * spacing[axis] for drawn in (mask, back)]
+        assert centres[0] == pytest.approx(centres[1], abs=0.1)
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_a_marker_in_a_corner_of_the_box_lands_in_the_right_corner(right: bool) -> None:
+    region = np.zeros((91, 57), bool)
+    region[3:88, :41] = True
+    region[40:50, 41:47] = True
+    region = region[:, ::-1] if right else region
+    mapping = Mapping.of_breast(region, Spacing(0.5, 0.5, "test"), 1.0)
+    corner = np.zeros(region.shape, np.float32)
+    chest_wall = 0 if not right else 56
+    corner[3:7, min(chest_wall, 53) : min(chest_wall, 53) + 4] = 1  # upper end of the chest wall
+    working = mapping.to_working(corner)
+    assert np.unravel_index(working.argmax(), working.shape) == (0, 0)
+    assert working[3:].max() == 0
+    assert working[:, 3:].max() == 0
+    back = mapping.to_original(working)
+    assert back[3, chest_wall] > 0.5
+    assert back[20:].max() == 0
+
+
+def test_the_working_array_is_scaled_within_the_breast() -> None:
+    array, _, (low, high) = working_array(mammogram(400, 300, False, (0.4, 0.4)), 0.8)
+    assert array.dtype == np.float16
+    assert array.min() == 0
+    assert array.max() == pytest.approx(1, abs=2e-3)
+    assert low < 1000
+    assert 1150 < high < 1220
+
+
+def test_a_lesion_smaller_than_a_working_pixel_is_kept() -> None:
+    region = np.ones((40, 40), bool)
+    mapping = Mapping.of_breast(region, Spacing(0.1, 0.1, "test"), 1.0)
+    mask = np.zeros((40, 40), bool)
+    mask[12:15, 21:24] = True
+    assert mapping.mask_to_working(mask).sum() == 1
+
+
+def test_without_spacing_the_column_to_fill_is_named() -> None:
+    image = mammogram(100, 80, False, (1, 1))
+    bare = Mammogram(**{**vars(image), "spacing": None})
+    with pytest.raises(MammoroiError, match="spacing_mm"):
+        working_array(bare, 0.8)

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mammoroi.cohort.split import load_splits
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.module import SegmentationModule
+from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.progress import bars
+from mammoroi.segmentation.train import fold_job, make_plan, train_fold, train_prepared
+from mammoroi.segmentation.weights import load_model, load_models
+
+TINY = SegmentationConfig(
+    working_spacing_mm=2.0,
+    channels=(4, 4, 8, 8, 8),
+    epochs=4,
+    batch_size=4,
+    tuning_fraction=0.3,
+    patience=0,
+    accelerator="cpu",
+    workers=1,
+)
+
+
+def run_fold(study: Path, config: SegmentationConfig = TINY) -> Path:
+    folder = prepare(config, study).parent
+    index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
+    index = index[index["has_mask"]]
+    job = fold_job(config, load_splits(study), 0, index)
+    return train_fold(config, folder, job, make_plan(config, index))
+
+
+def test_four_epochs_are_two_and_two_more(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = run_fold(study)
+    whole = pd.read_csv(target / "history.csv")
+    model = load_model(target)
+    for name in ("model.json", "model.safetensors", "history.csv"):
+        (target / name).unlink()
+
+    def stop(self: SegmentationModule) -> None:
+        if self.current_epoch == 2:
+            raise RuntimeError("the power is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
+        with pytest.raises(RuntimeError, match="power"):
+            run_fold(study)
+    assert len(pd.read_csv(target / "history.csv")) == 2
+    assert (target / "last.ckpt").exists()
+
+    assert run_fold(study) == target
+    pd.testing.assert_frame_equal(pd.read_csv(target / "history.csv"), whole)
+    again = load_model(target)
+    assert again.card["epoch"] == model.card["epoch"]
+    for name, tensor in model.network.state_dict().items():
+        assert tensor.equal(again.network.state_dict()[name]), name
+    assert sorted(path.name for path in target.iterdir()) == [
+        "history.csv",
+        "model.json",
+        "model.safetensors",
+    ]
+
+
+def test_a_finished_fold_is_kept_and_a_changed_setting_trains_again(study: Path) -> None:
+    config = SegmentationConfig(**{**vars(TINY), "epochs": 1})
+    target = run_fold(study, config)
+    weights = target / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    run_fold(study, SegmentationConfig(**{**vars(config), "max_components": 3, "workers": 2}))
+    assert weights.stat().st_mtime_ns == before
+    run_fold(study, SegmentationConfig(**{**vars(config), "learning_rate": 0.01}))
+    assert weights.stat().st_mtime_ns != before
+
+
+def test_changed_weights_are_refused(study: Path) -> None:
+    target = run_fold(study, SegmentationConfig(**{**vars(TINY), "epochs": 1}))
+    weights = target / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(MammoroiError, match="SHA-256"):
+        load_models(target.parent)
+    (target / "model.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(MammoroiError, match="format"):
+        load_model(target)
+    with pytest.raises(MammoroiError, match="run mammoroi train"):
+        load_models(target)
+
+
+def test_the_card_says_what_the_weights_are(study: Path) -> None:
+    model = load_model(run_fold(study, SegmentationConfig(**{**vars(TINY), "epochs": 1})))
+    assert model.spec == NetworkSpec("unet", (4, 4, 8, 8, 8), "resnet18")
+    assert model.card["n_training_patients"] + model.card["n_tuning_patients"] == 4
+    assert set(model.card["metrics"]) >= {"tuning_dice", "train_loss"}
+    assert model.card["plan"]["working_spacing_mm"] == 2.0
+
+
+def test_masks_of_test_patients_are_not_prepared(study: Path) -> None:
+    folder = prepare(TINY, study)
+    index = pd.read_csv(folder / "index.csv")
+    assert set(index.loc[index["set"] == "test", "patient_id"]) == {"P00", "P01"}
+    assert not index.loc[index["set"] == "test", "has_mask"].any()
+    assert not list(folder.glob("P00*.mask.npy"))
+    assert len(list(folder.glob("P02*.mask.npy"))) == 2
+    stamp = (folder / "P02-L-CC.npy").stat().st_mtime_ns
+    prepare(TINY, study)
+    assert (folder / "P02-L-CC.npy").stat().st_mtime_ns == stamp
+
+
+def test_training_needs_no_library_that_reads_mammograms(study: Path) -> None:
+    config = {**vars(TINY), "epochs": 1}
+    prepare(TINY, study)
+    for image in study.glob("*.png"):
+        image.unlink()
+    program = f"""
+import sys
+for name in ("pydicom", "SimpleITK", "radiomics", "highdicom"):
+    sys.modules[name] = None
+from pathlib import Path
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.train import train_prepared
+train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)
+    assert len(load_models(study / "segmentation")) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"architecture": "smp-unit"}, r"'smp-unit' -> did you mean 'smp-unet'\?"),
+        ({"loss": "dice"}, r"did you mean 'dice-ce'\?"),
+        ({"precision": "bf16"}, r"did you mean 'bf16-mixed'\?"),
+        ({"encoder_weights": "imagenets"}, r"did you mean 'imagenet'\?"),
+        ({"threshold": 1.0}, "between 0 and 1"),
+        ({"epochs": 0}, "1 or more"),
+        ({"working_spacing_mm": 0.0}, "more than 0"),
+        ({"channels": (16, 32)}, "five positive"),
+        ({"devices": 0}, "auto or a number"),
+    ],
+)
+def test_settings_that_cannot_be_meant(settings: dict, message: str) -> None:
+    with pytest.raises(MammoroiError, match=message):
+        SegmentationConfig(**settings)
+
+
+def test_an_unknown_encoder_names_the_nearest() -> None:
+    with pytest.raises(MammoroiError, match=r"did you mean 'resnet18'\?"):
+        build_network(NetworkSpec("smp-unet", (16, 32), "resnet-18"))
+
+
+def test_weights_that_cannot_be_had_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import segmentation_models_pytorch as smp
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(smp, "Unet", offline)
+    with pytest.raises(MammoroiError, match=r"cannot be had: no network.*encoder_weights to null"):
+        build_network(NetworkSpec("smp-unet", (16, 32), "resnet18"), "imagenet")
+
+
+@pytest.mark.parametrize("architecture", ["unet", "smp-unet"])
+def test_a_network_keeps_the_size_of_its_multiple(architecture: str) -> None:
+    spec = NetworkSpec(architecture, (4, 4, 8, 8, 8), "resnet18")
+    side = spec.multiple
+    with torch.inference_mode():
+        network = build_network(spec).eval()
+        assert network(torch.zeros(2, 1, 3 * side, 2 * side)).shape == (2, 1, 3 * side, 2 * side)
+
+
+def test_the_bars_read_the_histories(tmp_path: Path) -> None:
+    (tmp_path / "fold-0").mkdir()
+    (tmp_path / "fold-0" / "history.csv").write_text("epoch,tuning_dice\n0,0.5\n1,0.4\n")
+    table = bars(tmp_path, folds=2, epochs=9)
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[2] == ["epoch 2/9", "epoch 0/9"]
+    assert cells[3] == ["Dice 0.400 (best 0.500)", "starts"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(study: Path) -> None:
+    config = SegmentationConfig(**{**vars(TINY), "devices": 2, "epochs": 2})
+    prepare(config, study)
+    train_prepared(config, study)
+    for model in load_models(study / "segmentation"):
+        assert np.isfinite(model.card["metrics"]["tuning_dice"])
+    history = pd.read_csv(study / "segmentation" / "fold-0" / "history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+
+
+def test_devices_share_an_epoch() -> None:
+    from mammoroi.segmentation.data import EpochSampler
+
+    samplers = [EpochSampler(7, seed=3, rank=rank, world_size=2) for rank in (0, 1)]
+    for sampler in samplers:
+        sampler.set_epoch(5)
+    parts = [list(sampler) for sampler in samplers]
+    assert [len(part) for part in parts] == [4, 4]
+    assert {number for part in parts for _, number in part} == set(range(7))
+    assert {epoch for part in parts for epoch, _ in part} == {5}
+
+
+def test_an_item_depends_on_seed_epoch_and_number_alone(study: Path) -> None:
+    from mammoroi.segmentation.data import PreparedImages
+
+    folder = prepare(TINY, study)
+    ids = ["P02-L-CC", "P03-R-MLO"]
+    one = PreparedImages(folder, ids, (64, 32), seed=5)
+    other = PreparedImages(folder, ids, (64, 32), seed=5)
+    other[(0, 0)]
+    other[(1, 1)]
+    assert one[(3, 1)]["image"].equal(other[(3, 1)]["image"])
+    assert not one[(3, 1)]["image"].equal(one[(4, 1)]["image"])
+    assert set(one[(3, 1)]["mask"].unique().tolist()) <= {0.0, 1.0}
+    assert type(one[(3, 1)]["image"]) is torch.Tensor

@@ -62,7 +62,7 @@ def doctor(arguments: Sequence[str]) -> int:
 
     all_well = True
     for result in examine():
-        print(f"{'ok' if result.ok else 'FAILED':<8}{result.name:<14}{result.detail}", flush=True)
+        print(f"{'ok' if result.ok else 'FAILED':<8}{result.name:<28}{result.detail}", flush=True)
         all_well = all_well and result.ok
     print("All is well." if all_well else "Mend what FAILED above; `make setup` installs anew.")
     return EXIT_OK if all_well else EXIT_BAD_INPUT

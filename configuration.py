@@ -76,7 +76,8 @@ def configured(
     parser = jsonargparse.ArgumentParser(
         prog=program, exit_on_error=False, allow_abbrev=False, logger=quiet
     )
-    parser.add_argument("--config", action=jsonargparse.ActionConfigFile, help=argparse.SUPPRESS)
+    config_file = jsonargparse.ActionConfigFile  # type: ignore[attr-defined]
+    parser.add_argument("--config", action=config_file, help=argparse.SUPPRESS)
     if isinstance(target, type):
         parser.add_class_arguments(target)
     else:

@@ -78,9 +78,9 @@ def segmentation() -> str:
     import torch
 
     from .segmentation.config import SegmentationConfig
-    from .segmentation.network import build_network
+    from .segmentation.network import NetworkSpec, build_network
 
-    network = build_network(SegmentationConfig())
+    network = build_network(NetworkSpec.of(SegmentationConfig()))
     loss = network(torch.zeros(1, 1, 64, 64)).square().mean()
     loss.backward()
     return (

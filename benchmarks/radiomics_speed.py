@@ -19,15 +19,16 @@ from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
 from mammoroi.imaging.mammogram import Mammogram
 from mammoroi.radiomics.engine import features_of
 from mammoroi.radiomics.filters import Box
 from mammoroi.radiomics.phantom import textured_phantom
 from mammoroi.radiomics.presets import DEFAULT, Preset, load_preset
 from mammoroi.radiomics.reference import reference_features
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 CROP_MARGIN = 60
 Extraction = Callable[[Mammogram, NDArray[np.bool_], Preset], dict[str, float]]

@@ -16,11 +16,10 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from radiomics.shape2D import RadiomicsShape2D
-
 import radiomics  # pyradiomics: this folder has no __init__.py, so the name is free
+from numpy.typing import NDArray
 from radiomics import imageoperations
+from radiomics.shape2D import RadiomicsShape2D
 
 from ..errors import MammoroiError
 from ..imaging.mammogram import Mammogram

@@ -26,7 +26,6 @@ import numpy as np
 import pywt
 import SimpleITK as sitk
 from numpy.typing import NDArray
-
 from radiomics import imageoperations
 
 LOG_REACH_SIGMAS = 16.0

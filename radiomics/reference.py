@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import radiomics  # pyradiomics: this folder has no __init__.py, so the name is free
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from radiomics.featureextractor import RadiomicsFeatureExtractor
-
-import radiomics  # pyradiomics: this folder has no __init__.py, so the name is free
 
 from ..imaging.mammogram import Mammogram
 from ..imaging.simpleitk import mask_to_sitk, to_sitk

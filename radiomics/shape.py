@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion
-
 from radiomics import cShape
 from radiomics.shape import RadiomicsShape
+from scipy.ndimage import binary_erosion
 
 # Bits of a pattern: 1 upper left, 2 upper right, 4 lower left, 8 lower right.
 _ROWS, _COLUMNS, _BITS = (0, 0, 1, 1), (0, 1, 0, 1), (1, 2, 4, 8)

@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from radiomics import imageoperations
 from radiomics.firstorder import RadiomicsFirstOrder
 from radiomics.glcm import RadiomicsGLCM
 from radiomics.gldm import RadiomicsGLDM
 from radiomics.glrlm import RadiomicsGLRLM
 from radiomics.glszm import RadiomicsGLSZM
 from radiomics.ngtdm import RadiomicsNGTDM
-
-from radiomics import imageoperations
 
 # The classes below log under this name; pyradiomics warns of each symmetric GLCM and reports each
 # feature that it cannot compute, which becomes NaN and is counted by the stage.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from mammoroi.cohort.accept import accept
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.config import CohortConfig

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from mammoroi.cohort.check import Problem, check
 from mammoroi.errors import MammoroiError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+
 from mammoroi.cohort.expressions import columns_of, evaluate
 from mammoroi.errors import MammoroiError
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from mammoroi.cohort.accept import accept
 from mammoroi.cohort.check import check
 from mammoroi.cohort.cohort import load_cohort
@@ -17,7 +19,6 @@ from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.importers import import_images
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
-from PIL import Image
 
 TABLE = """\
 image_id,patient,side,view,age,density,birads,tags,height_px,mass

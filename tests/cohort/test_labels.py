@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+
 from mammoroi.cohort.labels import contradiction, derive_her2, her2_expression
 
 TABLE = [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.split import Fold, Splits, load_splits, make_splits, write_splits
 from mammoroi.errors import MammoroiError

@@ -10,9 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import JPEG2000Lossless, RLELossless
+
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.read import read_display, read_mammogram
-from pydicom.uid import JPEG2000Lossless, RLELossless
 
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 GREY = np.arange(48 * 40, dtype=np.uint16).reshape(48, 40)

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.breast import breast_region
 

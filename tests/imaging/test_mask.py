@@ -10,9 +10,10 @@ import PIL.Image
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.sr.codedict import codes
+
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mask import read_mask, write_mask
-from pydicom.sr.codedict import codes
 
 SHAPE = (48, 40)
 

@@ -9,10 +9,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.read import read_display, read_mammogram
 from mammoroi.imaging.simpleitk import mask_to_sitk, to_sitk
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 ROW_MM, COLUMN_MM = 0.07, 0.1
 

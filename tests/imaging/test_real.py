@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.breast import breast_region
 from mammoroi.imaging.mask import read_mask

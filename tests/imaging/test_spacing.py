@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mammogram import Spacing
 from mammoroi.imaging.read import read_mammogram

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydicom.sr.codedict import codes
+
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.imaging.view import MODIFIERS, VIEWS
-from pydicom.sr.codedict import codes
 
 
 def test_tables_cover_the_context_groups():

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from mammoroi.imaging.mammogram import Mammogram, Spacing
 from mammoroi.radiomics.phantom import textured_phantom
-from numpy.typing import NDArray
 
 Case = tuple[Mammogram, NDArray[np.bool_]]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
 from mammoroi.radiomics import extract as stage
@@ -21,7 +23,6 @@ from mammoroi.radiomics.engine import features_of
 from mammoroi.radiomics.extract import extract, extract_case
 from mammoroi.radiomics.phantom import textured_phantom
 from mammoroi.radiomics.presets import DEFAULT, FOLDER, load_preset
-from PIL import Image
 
 PRESET = """
 setting: {binWidth: 25, minimumROISize: 24}

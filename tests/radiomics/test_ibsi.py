@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mammoroi.imaging.mammogram import Mammogram, Spacing
 from mammoroi.radiomics.engine import features_of
 from mammoroi.radiomics.presets import load_preset

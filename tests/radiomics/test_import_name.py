@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mammoroi
 import pytest
+
+import mammoroi
 
 ROOT = Path(mammoroi.__file__).resolve().parent
 PROGRAM = """

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from mammoroi.errors import MammoroiError
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.radiomics.count import check_count

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from mammoroi.radiomics.shape import OneSliceShape, mesh_area_and_volume
-
 from radiomics.shape import RadiomicsShape
+
+from mammoroi.radiomics.shape import OneSliceShape, mesh_area_and_volume
 
 
 @pytest.mark.parametrize("seed", range(8))

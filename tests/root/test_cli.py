@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mammoroi
 import pytest
+
+import mammoroi
 from mammoroi.cli import COMMANDS, main
 
 ROOT = Path(mammoroi.__file__).parent

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from mammoroi.configuration import configured, field_names, find_config
 from mammoroi.errors import MammoroiError
 from mammoroi.study import StudyConfig

@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import pytest
+
 from mammoroi.cli import COMMANDS
 
 from .documents import PAGES, ROOT, blocks

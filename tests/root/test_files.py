@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from mammoroi.errors import Failure, MammoroiError
 from mammoroi.files import (
     atomic,

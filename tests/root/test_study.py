@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
+
 from mammoroi.cli import main
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
@@ -14,7 +16,6 @@ from mammoroi.files import read_csv, read_json, sha256_file
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.study import STAGE_NAMES
-from PIL import Image
 
 IDS = {"image_id": str, "patient_id": str, "fold": str}
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import psutil
 
 INTERVAL_S = 0.5
+# Looking at the memory map of a large process takes a while: at most this share of the time.
+SHARE = 0.02
 
 
 @dataclass
@@ -23,7 +25,7 @@ class Usage:
         Wall time.
     peak_memory_mb : float
         Largest sum of the proportional share of memory (MiB) of this process and its workers,
-        sampled twice a second.
+        sampled twice a second, more rarely where a look takes long.
     """
 
     seconds: float = 0.0
@@ -58,8 +60,9 @@ def measured() -> Iterator[Usage]:
 
     def sample() -> None:
         while not stop.is_set():
+            start = time.perf_counter()
             usage.peak_memory_mb = max(usage.peak_memory_mb, memory_mb())
-            stop.wait(INTERVAL_S)
+            stop.wait(max(INTERVAL_S, (time.perf_counter() - start) / SHARE))
 
     sampler = threading.Thread(target=sample, daemon=True)
     start = time.perf_counter()

@@ -104,7 +104,11 @@ STAGES: tuple[Stage, ...] = (
         "segmentation.train",
         lambda study: study.segmentation,
         ("accept",),
-        ("segmentation/fold-*/model.safetensors", "segmentation/fold-*/model.json"),
+        (
+            "segmentation/folds.csv",
+            "segmentation/fold-*/model.safetensors",
+            "segmentation/fold-*/model.json",
+        ),
     ),
     Stage(
         "segment",

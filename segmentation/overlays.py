@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Orange and sky blue of Okabe and Ito, which colour-blind readers can tell apart.
-MANUAL_COLOUR = "#E69F00"
-AUTOMATIC_COLOUR = "#56B4E9"
+MANUAL_COLOUR = "#56B4E9"
+AUTOMATIC_COLOUR = "#E69F00"
 SOLID: Literal["solid"] = "solid"
 DASHED: Literal["dashed"] = "dashed"
 MAXIMUM_SIDE = 1400

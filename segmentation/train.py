@@ -1,7 +1,9 @@
 """Train one network per fold.
 
 ``segmentation/plan.json`` holds ``working_spacing_mm`` and ``canvas`` (rows, columns), chosen once
-from the training patients. Every ``segmentation/fold-K/`` holds ``model.safetensors``,
+from the training patients. ``segmentation/folds.csv`` has a row for every patient and fold:
+``patient_id, fold, role`` (``training``, ``tuning`` or ``validation``; see :mod:`.folds`). Every
+``segmentation/fold-K/`` holds ``model.safetensors``,
 ``model.json`` (see :mod:`.weights`), ``history.csv`` (see :class:`.callbacks.History`) and, while
 the training lasts, ``last.ckpt`` and ``best.ckpt``. An interrupted fold goes on from
 ``last.ckpt``; a finished one whose inputs and settings are unchanged is kept.
@@ -11,13 +13,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import read_csv, read_json, sha256_of, write_json
+from ..files import read_csv, read_json, sha256_of, write_csv, write_json
 from .config import SegmentationConfig
 from .folds import FoldSets, fold_sets
 from .mapping import padded_size
@@ -68,6 +71,7 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
     index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
     index = index[index["has_mask"] & index["patient_id"].isin(splits.train)]
     jobs = [fold_job(config, splits, fold, index) for fold in range(len(splits.folds))]
+    write_csv(folder / "folds.csv", roles([job.sets for job in jobs]))
     plan = make_plan(config, index)
     write_json(folder / "plan.json", plan)
     # Here a wrong name or missing weights end the run with one message, not one per fold.
@@ -87,6 +91,21 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
             with parallel_config("loky", inner_max_num_threads=threads):
                 Parallel(n_jobs=processes)(calls)
     return folder
+
+
+def roles(folds: Sequence[FoldSets]) -> pd.DataFrame:
+    """Give the rows of ``folds.csv``."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            (patient, fold, role)
+            for fold, sets in enumerate(folds)
+            for role, patients in asdict(sets).items()
+            for patient in patients
+        ],
+        columns=["patient_id", "fold", "role"],
+    )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ class MammoroiError(Exception):
         self.found = found
         self.action = action
 
+    def __reduce__(self) -> tuple[type[MammoroiError], tuple[str, str]]:
+        """Survive the way back from a worker process."""
+        return type(self), (self.found, self.action)
+
 
 @dataclass(frozen=True)
 class Failure:

@@ -8,14 +8,18 @@ from typing import Any
 
 from ..errors import MammoroiError
 
-ARCHITECTURES = ("unet", "smp-unet")
+# By how much the sides of an input must be divisible.
+MULTIPLES = {"unet": 16, "smp-unet": 32}
+ARCHITECTURES = tuple(MULTIPLES)
+AUGMENTATIONS = ("full", "flips")
 LOSSES = ("dice-ce", "dice-focal")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 
 # Where and how fast something was computed is no part of what was computed.
 _TRAINING = (
-    "working_spacing_mm", "architecture", "channels", "encoder", "encoder_weights", "loss",
+    "working_spacing_mm", "architecture", "channels", "encoder", "encoder_weights", "loss", "patch",
+    "augmentation",
     "epochs", "batch_size", "learning_rate", "tuning_fraction", "patience", "precision",
     "threshold", "seed",
 )  # fmt: skip
@@ -42,6 +46,12 @@ class SegmentationConfig:
         `imagenet` starts `smp-unet` from weights that are downloaded once; none starts at random.
     loss : str
         `dice-ce` (Dice and cross-entropy) or `dice-focal` (Dice and focal loss).
+    patch : tuple[int, int] | None
+        Train on a crop of so many rows and columns of the working array per image and epoch, half
+        of them around a lesion pixel; none trains on whole breasts. Crops are faster.
+    augmentation : str
+        `full` flips, turns, scales, shifts and changes grey values; `flips` only flips, which
+        learns faster where epochs are few.
     epochs : int
         How often a fold's network sees its training images, at most.
     batch_size : int
@@ -87,6 +97,8 @@ class SegmentationConfig:
     encoder: str = "resnet18"
     encoder_weights: str | None = None
     loss: str = "dice-ce"
+    patch: tuple[int, int] | None = None
+    augmentation: str = "full"
     epochs: int = 100
     batch_size: int = 8
     learning_rate: float = 0.001
@@ -109,6 +121,7 @@ class SegmentationConfig:
         object.__setattr__(self, "channels", tuple(self.channels))
         one_of("architecture", self.architecture, ARCHITECTURES)
         one_of("loss", self.loss, LOSSES)
+        one_of("augmentation", self.augmentation, AUGMENTATIONS)
         one_of("accelerator", self.accelerator, ACCELERATORS)
         one_of("precision", self.precision, PRECISIONS)
         if self.encoder_weights not in (None, "imagenet"):
@@ -123,6 +136,11 @@ class SegmentationConfig:
             self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
         levels = len(self.channels) == 5 and min(self.channels) >= 1
         self._require("channels", levels, "five positive numbers")
+        if self.patch is not None:
+            object.__setattr__(self, "patch", tuple(self.patch))
+            multiple = MULTIPLES[self.architecture]
+            sides = len(self.patch) == 2 and all(s > 0 and s % multiple == 0 for s in self.patch)
+            self._require("patch", sides, f"two multiples of {multiple}")
         devices = self.devices == "auto" or (isinstance(self.devices, int) and self.devices >= 1)
         self._require("devices", devices, "auto or a number of devices")
 

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 Batch = dict[str, Any]
+BOTH = ("image", "mask")
 
 
 class PreparedImages(Dataset[Batch]):
@@ -32,12 +33,16 @@ class PreparedImages(Dataset[Batch]):
         Images that have a prepared mask.
     canvas : (int, int)
         Rows and columns of the canvas; no image may be larger.
-    seed : int, optional
-        Augment, starting from this seed; None leaves the images as they are.
+    augment : Augmentation, optional
+        Change every item at random; None leaves the images as they are.
     """
 
     def __init__(
-        self, folder: Path, image_ids: list[str], canvas: tuple[int, int], seed: int | None = None
+        self,
+        folder: Path,
+        image_ids: list[str],
+        canvas: tuple[int, int],
+        augment: Augmentation | None = None,
     ) -> None:
         shape = (len(image_ids), 1, *canvas)
         self.images = torch.zeros(shape, dtype=torch.float16)
@@ -48,8 +53,7 @@ class PreparedImages(Dataset[Batch]):
             rows, columns = image.shape
             self.images[number, 0, :rows, :columns] = image
             self.masks[number, 0, :rows, :columns] = mask
-        self.seed = seed
-        self.augment = augmentation() if seed is not None else None
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,13 +61,7 @@ class PreparedImages(Dataset[Batch]):
     def __getitem__(self, item: tuple[int, int]) -> Batch:
         epoch, number = item
         case = {"image": self.images[number].float(), "mask": self.masks[number].float()}
-        if self.augment is None or self.seed is None:
-            return case
-        state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)
-        self.augment.set_random_state(seed=int(state[0]))
-        changed = self.augment(case)
-        # Plain tensors: MONAI's own kind slows every step down and would end up in checkpoints.
-        return {name: changed[name].as_subclass(torch.Tensor) for name in case}
+        return case if self.augment is None else self.augment(case, epoch, number)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -95,31 +93,68 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, int(number)) for number in order[self.rank :: self.world_size])
 
 
-def augmentation() -> Any:
-    """MONAI's random flips, small rotations, scalings and shifts, and changes of grey values."""
-    from monai.transforms.compose import Compose
+class Augmentation:
+    """Random changes by MONAI that depend on the seed, the epoch and the image alone.
+
+    Parameters
+    ----------
+    seed : int
+        The training's seed.
+    kind : str
+        One of :data:`.config.AUGMENTATIONS`.
+    patch : (int, int), optional
+        Crop to so many rows and columns, around a lesion pixel half of the time.
+    """
+
+    def __init__(self, seed: int, kind: str, patch: tuple[int, int] | None) -> None:
+        from monai.transforms.compose import Compose
+
+        self.seed = seed
+        crop = [_crop(patch)] if patch is not None else []
+        self.transforms = Compose(crop + _flips() + (_full() if kind == "full" else []))
+
+    def __call__(self, case: Batch, epoch: int, number: int) -> Batch:
+        """Change a case's ``image`` and, where pixels move, its ``mask`` alike."""
+        state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)
+        self.transforms.set_random_state(seed=int(state[0]))
+        changed = self.transforms(case)
+        if isinstance(changed, list):  # MONAI's crops come as a list, here of one
+            (changed,) = changed
+        # Plain tensors: MONAI's own kind slows every step down and would end up in checkpoints.
+        return {name: changed[name].as_subclass(torch.Tensor) for name in case}
+
+
+def _crop(patch: tuple[int, int]) -> Any:
+    from monai.transforms.croppad.dictionary import RandCropByPosNegLabeld
+
+    return RandCropByPosNegLabeld(BOTH, "mask", patch, pos=1, neg=1, num_samples=1)
+
+
+def _flips() -> list[Any]:
+    from monai.transforms.spatial.dictionary import RandFlipd
+
+    return [RandFlipd(BOTH, prob=0.5, spatial_axis=0)]
+
+
+def _full() -> list[Any]:
     from monai.transforms.intensity.dictionary import (
         RandAdjustContrastd,
         RandGaussianNoised,
         RandScaleIntensityd,
     )
-    from monai.transforms.spatial.dictionary import RandAffined, RandFlipd
+    from monai.transforms.spatial.dictionary import RandAffined
 
-    both = ("image", "mask")
-    return Compose(
-        [
-            RandFlipd(both, prob=0.5, spatial_axis=0),
-            RandAffined(
-                both,
-                prob=0.7,
-                rotate_range=0.2,
-                scale_range=(0.15, 0.15),
-                translate_range=(8, 8),
-                mode=("bilinear", "nearest"),
-                padding_mode="zeros",
-            ),
-            RandAdjustContrastd("image", prob=0.3, gamma=(0.8, 1.25)),
-            RandScaleIntensityd("image", factors=0.1, prob=0.3),
-            RandGaussianNoised("image", prob=0.3, std=0.03),
-        ]
-    )
+    return [
+        RandAffined(
+            BOTH,
+            prob=0.7,
+            rotate_range=0.2,
+            scale_range=(0.15, 0.15),
+            translate_range=(8, 8),
+            mode=("bilinear", "nearest"),
+            padding_mode="zeros",
+        ),
+        RandAdjustContrastd("image", prob=0.3, gamma=(0.8, 1.25)),
+        RandScaleIntensityd("image", factors=0.1, prob=0.3),
+        RandGaussianNoised("image", prob=0.3, std=0.03),
+    ]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import MammoroiError
-from .config import ARCHITECTURES, SegmentationConfig, one_of
+from .config import ARCHITECTURES, MULTIPLES, SegmentationConfig, one_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +48,7 @@ class NetworkSpec:
     @property
     def multiple(self) -> int:
         """Height and width of the input must be multiples of this."""
-        return 32 if self.architecture == "smp-unet" else 16
+        return MULTIPLES[self.architecture]
 
     def to_json(self) -> dict[str, Any]:
         """Give the attributes as a dictionary."""

@@ -20,7 +20,7 @@ from .prepare import Source, load_mapping
 if TYPE_CHECKING:
     import pandas as pd
 
-# Orange and sky blue of Okabe and Ito, which colour-blind readers can tell apart.
+# Sky blue and orange of Okabe and Ito, which colour-blind readers can tell apart.
 MANUAL_COLOUR = "#56B4E9"
 AUTOMATIC_COLOUR = "#E69F00"
 SOLID: Literal["solid"] = "solid"

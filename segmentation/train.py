@@ -209,7 +209,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     from lightning import seed_everything
 
     from .callbacks import quiet_lightning
-    from .data import PreparedImages
+    from .data import Augmentation, PreparedImages
     from .module import SegmentationModule
     from .trainer import PreparedData, build_trainer
 
@@ -218,6 +218,8 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     canvas = (plan["canvas"][0], plan["canvas"][1])
     seed = config.seed + job.fold
     training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
+    patch = config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
+    augment = Augmentation(seed, config.augmentation, patch)
     last = target / "last.ckpt"
     with quiet_lightning():
         seed_everything(seed, workers=True, verbose=False)
@@ -225,7 +227,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
         trainer.fit(
             SegmentationModule(config),
             datamodule=PreparedData(
-                PreparedImages(prepared, training, canvas, seed),
+                PreparedImages(prepared, training, canvas, augment),
                 PreparedImages(prepared, tuning, canvas),
                 config,
             ),

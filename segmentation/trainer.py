@@ -30,7 +30,7 @@ class PreparedData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented batches in a new order every epoch."""
-        return self._loader(self.training, self.training.seed)
+        return self._loader(self.training, self.config.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The tuning images as they are."""

@@ -15,7 +15,7 @@ SMALL = {
     "segmentation": {
         "working_spacing_mm": 2.0,
         "epochs": 2,
-        "channels": [4, 8, 16],
+        "channels": [4, 4, 8, 8, 16],
         "workers": 0,
         "accelerator": "cpu",
     },

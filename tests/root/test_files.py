@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,8 @@ def test_a_surprise_is_recorded_with_its_type():
 def test_the_hash_ignores_the_order_of_keys_but_not_the_values():
     assert sha256_of({"a": 1, "b": 2}) == sha256_of({"b": 2, "a": 1})
     assert sha256_of({"a": 1}) != sha256_of({"a": 2})
+
+
+def test_an_error_survives_the_way_back_from_a_worker_process():
+    error = pickle.loads(pickle.dumps(MammoroiError("mask is empty", "outline it")))
+    assert (error.found, error.action) == ("mask is empty", "outline it")

@@ -144,6 +144,8 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"precision": "bf16"}, r"did you mean 'bf16-mixed'\?"),
         ({"encoder_weights": "imagenets"}, r"did you mean 'imagenet'\?"),
         ({"threshold": 1.0}, "between 0 and 1"),
+        ({"augmentation": "flip"}, r"did you mean 'flips'\?"),
+        ({"patch": (90, 64)}, "multiples of 16"),
         ({"epochs": 0}, "1 or more"),
         ({"working_spacing_mm": 0.0}, "more than 0"),
         ({"channels": (16, 32)}, "five positive"),
@@ -212,16 +214,21 @@ def test_devices_share_an_epoch() -> None:
     assert {epoch for part in parts for epoch, _ in part} == {5}
 
 
-def test_an_item_depends_on_seed_epoch_and_number_alone(study: Path) -> None:
-    from mammoroi.segmentation.data import PreparedImages
+@pytest.mark.parametrize("patch", [None, (32, 32)])
+def test_an_item_depends_on_seed_epoch_and_number_alone(
+    study: Path, patch: tuple[int, int] | None
+) -> None:
+    from mammoroi.segmentation.data import Augmentation, PreparedImages
 
     folder = prepare(TINY, study)
     ids = ["P02-L-CC", "P03-R-MLO"]
-    one = PreparedImages(folder, ids, (64, 32), seed=5)
-    other = PreparedImages(folder, ids, (64, 32), seed=5)
+    augment = Augmentation(seed=5, kind="full", patch=patch)
+    one = PreparedImages(folder, ids, (64, 32), augment)
+    other = PreparedImages(folder, ids, (64, 32), augment)
     other[(0, 0)]
     other[(1, 1)]
     assert one[(3, 1)]["image"].equal(other[(3, 1)]["image"])
     assert not one[(3, 1)]["image"].equal(one[(4, 1)]["image"])
     assert set(one[(3, 1)]["mask"].unique().tolist()) <= {0.0, 1.0}
     assert type(one[(3, 1)]["image"]) is torch.Tensor
+    assert one[(3, 1)]["mask"].shape == (1, *(patch or (64, 32)))

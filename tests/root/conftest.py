@@ -12,15 +12,19 @@ from mammoroi.cli import main
 from . import documents
 
 SMALL = {
+    "cohort": {"n_folds": 2},
     "segmentation": {
         "working_spacing_mm": 2.0,
-        "epochs": 2,
+        "epochs": 20,
+        "batch_size": 4,
+        "learning_rate": 0.01,
+        "augmentation": "flips",
         "channels": [4, 4, 8, 8, 16],
         "workers": 0,
         "accelerator": "cpu",
     },
     "radiomics": {"preset": str(Path(__file__).parent / "data" / "original-only.yaml")},
-    "modeling": {"n_alphas": 8, "n_bootstrap": 100},
+    "modeling": {"tasks": ["sln"], "n_alphas": 8, "n_bootstrap": 100},
 }
 
 

@@ -118,7 +118,9 @@ def check_features(images: pd.DataFrame, name: str) -> None:
     if missing:
         raise MammoroiError(f"{name} has no column '{missing[0]}'", "write it with 'extract'")
     if images.empty:
-        raise MammoroiError(f"{name} has no rows", "see features/failures.csv and features/missed.csv")
+        raise MammoroiError(
+            f"{name} has no rows", "see features/failures.csv and features/missed.csv"
+        )
     twice = images["image_id"][images["image_id"].duplicated()]
     if len(twice):
         raise MammoroiError(f"{name} has image {twice.iloc[0]} twice", "keep one of the rows")

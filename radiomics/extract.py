@@ -14,7 +14,7 @@ Written to ``S/features/``:
     ``image_id, patient_id, roi``: lesions that the automatic segmentation did not find. A result,
     not a failure.
 ``summary.json``
-    ``cases_in = used + missed + failed`` over all sources, and ``allow_failures``.
+    ``cases_in = used + missed + failed`` over all sources.
 ``cache/``
     One record per case (:mod:`.cache`).
 """
@@ -144,7 +144,7 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
         else:
             for suffix in (".parquet", ".json"):
                 (folder / f"{roi}{suffix}").unlink(missing_ok=True)
-    _write_lists(cohort, cases, folder, config.allow_failures)
+    _write_lists(cohort, cases, folder)
     return folder
 
 
@@ -272,7 +272,7 @@ def _table(cohort: Cohort, cases: list[Case], names: tuple[str, ...]) -> pd.Data
     return pd.concat([images, features], axis=1)
 
 
-def _write_lists(cohort: Cohort, cases: list[Case], folder: Path, allow_failures: int) -> None:
+def _write_lists(cohort: Cohort, cases: list[Case], folder: Path) -> None:
     order = {str(image_id): n for n, image_id in enumerate(cohort.images["image_id"])}
     cases = sorted(cases, key=lambda case: (ROIS.index(case.roi), order[case.image_id]))
     failures = [case.failure for case in cases if case.failure is not None]
@@ -286,7 +286,6 @@ def _write_lists(cohort: Cohort, cases: list[Case], folder: Path, allow_failures
         "used": sum(case.row is not None for case in cases),
         "missed": len(missed),
         "failed": len(failures),
-        "allow_failures": allow_failures,
     }
     write_json(folder / "summary.json", counts)
     if failures:

@@ -200,3 +200,12 @@ def lesions_missed(results: Results) -> tuple[int, int]:
     """How many images had nothing outlined, of how many segmented."""
     found = results.masks["found"].astype(bool)
     return int((~found).sum()), len(found)
+
+
+def lesions_beside(results: Results) -> tuple[int, int]:
+    """How many automatic masks hold something and share no pixel with the manual one, of all."""
+    masks, agreement = results.masks, results.agreement
+    drawn = masks.loc[masks["found"].astype(bool), "image_id"]
+    compared = agreement[agreement["comparison"] == "automatic-manual"]
+    apart = compared["image_id"].isin(drawn) & (compared["dice"] == 0)
+    return int(apart.sum()), len(masks)

@@ -111,8 +111,15 @@ def missed(n_missed: int, n: int) -> str:
     if n == 0:
         return "No image was segmented."
     if n_missed == 0:
-        return f"A lesion was outlined in every one of the {plural(n, 'image')}."
+        return f"Something was outlined automatically in every one of the {plural(n, 'image')}."
     return f"In {share(n_missed, n, 'images')} the automatic segmentation outlined nothing at all."
+
+
+def beside(n_beside: int, n: int) -> str:
+    """How many automatic outlines do not touch the radiologist's."""
+    if n_beside == 0:
+        return "No automatic outline lies wholly beside the radiologist's."
+    return f"In {share(n_beside, n, 'images')} it lies wholly beside the radiologist's outline."
 
 
 def discrimination(auc: Estimate, positive: str, negative: str) -> str:

@@ -110,6 +110,11 @@ def test_missed() -> None:
     assert wording.missed(0, 0) == "No image was segmented."
 
 
+def test_beside() -> None:
+    assert "No automatic outline lies wholly beside" in wording.beside(0, 120)
+    assert "In 3 of 120 images (2.5%)" in wording.beside(3, 120)
+
+
 @pytest.mark.parametrize(
     ("n", "n_positive", "says"),
     [

@@ -176,11 +176,12 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     MammoroiError
         When a stage refuses its input as a whole, or a stage that ``only`` needs has not run.
     """
-    out = config.out
+    # Worker processes may have been started elsewhere: a relative path is not theirs.
+    out = config.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "config.json", config)
     if config.synthetic is not None and only in (None, "accept"):
-        _synthesize(config.synthetic, config.cohort.folder)
+        _synthesize(config.synthetic, config.cohort.folder.resolve())
     done: dict[str, Any] = _read_or_empty(out / "stages.json")
     run = Run(config)
     for stage in STAGES:

@@ -87,7 +87,8 @@ def synthesize(config: SyntheticConfig, out: Path) -> Path:
     """
     import pandas as pd
 
-    out = Path(out)
+    # Worker processes may have been started elsewhere: a relative path is not theirs.
+    out = Path(out).resolve()
     if _is_there(config, out):
         return out
     template = read_template()

@@ -110,8 +110,8 @@ def study(name: str, arguments: Sequence[str]) -> int:
         print(f"Report: {config.out / 'report.html'}")
     if fallen_out > config.allow_failures:
         print(
-            f"{fallen_out} cases were excluded or failed: see excluded.csv and failures.csv in "
-            f"{config.out} (--allow_failures {fallen_out} accepts them)",
+            f"{fallen_out} cases were excluded or failed: see excluded.csv and the files "
+            f"*failures.csv below {config.out} (--allow_failures {fallen_out} accepts them)",
             file=sys.stderr,
         )
         return EXIT_CASES_FAILED
@@ -129,6 +129,7 @@ def import_command(arguments: Sequence[str]) -> int:
     """Bring in images and masks that lie in folders, with a table that describes them."""
     from .cohort.importers import import_images
     from .configuration import configured, find_config
+    from .files import read_csv
 
     program = "mammoroi import CONFIG"
     if "--help" in arguments or "-h" in arguments:
@@ -136,7 +137,10 @@ def import_command(arguments: Sequence[str]) -> int:
     preset, rest = _first(arguments, "CONFIG", "a YAML file that names folders, table and columns")
     cohort = configured(import_images, program, find_config(preset), rest)
     print(f"Cohort: {cohort}")
-    return EXIT_OK
+    left_out = len(read_csv(cohort / "not_imported.csv"))
+    if left_out:
+        print(f"{left_out} problems: see {cohort / 'not_imported.csv'}", file=sys.stderr)
+    return EXIT_CASES_FAILED if left_out else EXIT_OK
 
 
 def infer(arguments: Sequence[str]) -> int:

@@ -87,7 +87,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MammoroiError(f"{path} does not exist", "run the stage that writes it") from None
+        raise MammoroiError(
+            f"{path} does not exist", "check the path, or run the stage that writes it"
+        ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MammoroiError(f"{path} is not JSON: {error}", "delete it and run again") from None
 
@@ -120,7 +122,9 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
         table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
         return table
     except FileNotFoundError:
-        raise MammoroiError(f"{path} does not exist", "run the stage that writes it") from None
+        raise MammoroiError(
+            f"{path} does not exist", "check the path, or run the stage that writes it"
+        ) from None
     except (UnicodeDecodeError, ValueError) as error:
         raise MammoroiError(f"{path} is not a table: {error}", "save it as CSV in UTF-8") from None
 

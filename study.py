@@ -22,7 +22,7 @@ from . import __version__
 from .cohort.config import CohortConfig
 from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
-from .files import read_json, sha256_file, sha256_of, write_json
+from .files import read_csv, read_json, sha256_file, sha256_of, write_json
 from .modeling.config import ModelingConfig
 from .radiomics.config import RadiomicsConfig
 from .reporting.config import ReportConfig
@@ -194,8 +194,6 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
             continue
         logger.info("%s", stage.name)
         function = getattr(importlib.import_module(f".{stage.module}", __package__), stage.name)
-        done.pop(stage.name, None)
-        write_json(out / "stages.json", done)
         with measured() as usage:
             function(stage.config(config), out)
         record = {"stage": stage.name, **usage.as_dict(), **count_cases(stage.name, out)}
@@ -224,10 +222,17 @@ def _read_or_empty(path: Path) -> dict[str, Any]:
 
 def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     """Key of a stage: its settings, the version, and what the stages before it wrote."""
-    missing = [name for name in stage.needs if name not in done]
+    out = config.out.resolve()
+    missing = [
+        need.name
+        for need in STAGES
+        if need.name in stage.needs
+        and (need.name not in done or done[need.name]["wrote"] != _digest(need, out))
+    ]
     if missing:
         raise MammoroiError(
-            f"stage {stage.name!r} needs {', '.join(missing)}, not yet run in {config.out}",
+            f"stage {stage.name!r} needs {', '.join(missing)}: missing, interrupted or changed "
+            f"since in {config.out}",
             f"run `mammoroi {missing[0]} CONFIG` first, or `mammoroi study CONFIG` for all",
         )
     inputs: list[Any] = [done[name]["wrote"] for name in stage.needs]
@@ -238,13 +243,12 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
 
 def _cohort_files(folder: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of every file below a cohort folder or named by its table."""
-    from .cohort.cohort import load_cohort
-
-    cohort = load_cohort(folder)
     files = [folder / name for name in ("cohort.csv", "patients.csv", "cohort.json")]
+    # A missing or broken table is for the stage itself to describe.
+    images = read_csv(files[0], dtype=str) if files[0].is_file() else {}
     for column in ("image", "mask", "mask_reader2"):
-        if column in cohort.images:
-            files += [cohort.path(value) for value in cohort.images[column].dropna()]
+        if column in images:
+            files += [folder / value for value in images[column].dropna()]
     return [
         (path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(set(files))
@@ -280,7 +284,6 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     target with one source. ``missed`` counts automatic masks without any pixel: results, not
     failures.
     """
-    from .files import read_csv
 
     def rows(name: str) -> int:
         path = out / name

@@ -4,7 +4,7 @@ Written to the output folder:
 
 =====================  ===========================================================================
 ``masks/<image>.png``  0 or 255 on the mammogram's own grid; all zero: no tumour was found
-``overlays/``          the outline on the mammogram, one PNG per image
+``masks/overlays/``    the outline on the mammogram, one PNG per image
 ``predictions.csv``    ``image_id, patient_id, view, laterality, file, found, area_mm2,
                        mean_probability, model_sha256``: a row per image with a mask
 ``features.csv``       ``image_id, patient_id, view, laterality``, then the features: a row per
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 KEYS = ("image_id", "patient_id", "view", "laterality")
 SOURCE = "automatic"
+SPACING_RANGE_MM = (0.01, 2.0)
 RISK_COLUMNS = (
     "target",
     "positive",
@@ -103,6 +104,11 @@ def infer(
 
     if not (study / "config.json").exists():
         raise MammoroiError(f"{study} is no study folder", "name the folder that a study wrote")
+    if spacing_mm is not None and not SPACING_RANGE_MM[0] <= spacing_mm <= SPACING_RANGE_MM[1]:
+        low, high = SPACING_RANGE_MM
+        raise MammoroiError(
+            f"spacing_mm is {spacing_mm:g}", f"give millimetres per pixel, {low:g} to {high:g}"
+        )
     files = expand(images)
     masks = out / "masks"
     failures = segment_images(study / "segmentation", files, masks, spacing_mm=spacing_mm)
@@ -204,7 +210,7 @@ def risks(study: Path, features: pd.DataFrame, patients: Sequence[str]) -> pd.Da
 
     from ..modeling.persist import load_model, predict_risk
 
-    everyone = pd.DataFrame({"patient_id": list(dict.fromkeys(patients))})
+    everyone = pd.DataFrame({"patient_id": pd.Series(list(dict.fromkeys(patients)), dtype=str)})
     parts = []
     targets = study / "models" / "targets.json"
     for target in read_json(targets) if targets.exists() else []:

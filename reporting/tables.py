@@ -246,7 +246,7 @@ def stages(results: Results) -> Table | None:
         "stages",
         "Run record",
         f"Time and memory per stage of the last run, together {wording.duration(total)}. A case is "
-        "an image; where features are extracted, an image with one source of masks.",
+        "an image; in extract an image with one source of masks, in model a question with one.",
         frame,
         ["Stage", "Time", "Peak memory, MB", "In", "Used", "Excluded", "No lesion found", "Failed"],
         cells,

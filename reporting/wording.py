@@ -182,11 +182,11 @@ def calibration(slope: float | None, intercept: float | None) -> str:
     if slope is None or intercept is None or not (_finite(slope) and _finite(intercept)):
         return "Calibration could not be computed."
     spread = (
-        "the risks are too extreme (high ones too high, low ones too low)"
+        "the risks look too extreme (high ones too high, low ones too low)"
         if slope < 0.8
-        else "the risks are too timid (too close to the average)"
+        else "the risks look too timid (too close to the average)"
         if slope > 1.25
-        else "the spread of the risks is about right"
+        else "the spread of the risks looks about right"
     )
     level = (
         "on the whole too low"
@@ -195,7 +195,10 @@ def calibration(slope: float | None, intercept: float | None) -> str:
         if intercept < -0.25
         else "on the whole at the right level"
     )
-    return f"Slope {number(slope)}, intercept {number(intercept)}: {spread}, and they are {level}."
+    return (
+        f"Slope {number(slope)}, intercept {number(intercept)}: {spread}, and {level}. These two "
+        "numbers have no interval here; with few patients they are uncertain."
+    )
 
 
 def usefulness(ranges: list[tuple[float, float]]) -> str:

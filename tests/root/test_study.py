@@ -156,6 +156,16 @@ def test_new_mammograms_without_spacing_are_refused_one_by_one(documented, tmp_p
     assert len(read_csv(out / "predictions.csv")) == 1
 
 
+def test_when_every_new_mammogram_fails_all_are_named(documented, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.dcm").write_bytes(b"no DICOM")
+    out = tmp_path / "out"
+    words = [str(tmp_path / "one.dcm"), str(tmp_path / "two.dcm"), "--out", str(out)]
+    assert main(["infer", str(documented.study), *words]) == 3
+    assert read_csv(out / "failures.csv", dtype=str)["case"].tolist() == ["one", "two"]
+    assert len(read_csv(out / "predictions.csv")) == len(read_csv(out / "risks.csv")) == 0
+
+
 def test_the_configuration_is_kept_with_the_study(documented):
     kept = read_json(documented.study / "config.json")
     given = yaml.safe_load(documented.config.read_text())

@@ -244,11 +244,11 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
 def _cohort_files(folder: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of every file below a cohort folder or named by its table."""
     files = [folder / name for name in ("cohort.csv", "patients.csv", "cohort.json")]
-    # A missing or broken table is for the stage itself to describe.
-    images = read_csv(files[0], dtype=str) if files[0].is_file() else {}
-    for column in ("image", "mask", "mask_reader2"):
-        if column in images:
-            files += [folder / value for value in images[column].dropna()]
+    if files[0].is_file():  # a missing table is for the stage itself to describe
+        images = read_csv(files[0], dtype=str)
+        for column in ("image", "mask", "mask_reader2"):
+            if column in images:
+                files += [folder / value for value in images[column].dropna()]
     return [
         (path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(set(files))

@@ -86,7 +86,7 @@ class Mammogram:
             raise MammoroiError(
                 f"{self.source} states no pixel spacing, so nothing can be measured in mm",
                 "fill the column spacing_mm of cohort.csv (mm per pixel, for example 0.07; put "
-                "'estimated' in spacing_source if it was not measured), use a file that says it, or "
-                "give --spacing_mm to `mammoroi infer`",
+                "'estimated' in spacing_source if it was not measured), use a file that says it, "
+                "or give --spacing_mm to `mammoroi infer`",
             )
         return self.spacing

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cohort.schema import IMAGE_COLUMNS
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_csv, write_failures
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 KEYS = ("image_id", "patient_id", "view", "laterality")
 SOURCE = "automatic"
-SPACING_RANGE_MM = (0.01, 2.0)
 RISK_COLUMNS = (
     "target",
     "positive",
@@ -104,8 +104,10 @@ def infer(
 
     if not (study / "config.json").exists():
         raise MammoroiError(f"{study} is no study folder", "name the folder that a study wrote")
-    if spacing_mm is not None and not SPACING_RANGE_MM[0] <= spacing_mm <= SPACING_RANGE_MM[1]:
-        low, high = SPACING_RANGE_MM
+    low, high = next(
+        (column.minimum, column.maximum) for column in IMAGE_COLUMNS if column.name == "spacing_mm"
+    )
+    if spacing_mm is not None and not low <= spacing_mm <= high:
         raise MammoroiError(
             f"spacing_mm is {spacing_mm:g}", f"give millimetres per pixel, {low:g} to {high:g}"
         )
@@ -208,7 +210,7 @@ def risks(study: Path, features: pd.DataFrame, patients: Sequence[str]) -> pd.Da
     """Apply the study's classifiers for automatic masks; one row per patient and target."""
     import pandas as pd
 
-    from ..modeling.persist import load_model, predict_risk
+    from ..modeling.persist import predict_risk
 
     everyone = pd.DataFrame({"patient_id": pd.Series(list(dict.fromkeys(patients)), dtype=str)})
     parts = []
@@ -226,7 +228,7 @@ def risks(study: Path, features: pd.DataFrame, patients: Sequence[str]) -> pd.Da
         part = everyone.merge(predicted, on="patient_id", how="left")
         part.insert(0, "target", target["target"])
         part.insert(1, "positive", target["positive"])
-        part["threshold"] = load_model(folder).about["threshold"]
+        part["threshold"] = read_json(folder / "model.json")["threshold"]
         parts.append(part.reindex(columns=list(RISK_COLUMNS)))
     if not parts:
         return pd.DataFrame(columns=list(RISK_COLUMNS))

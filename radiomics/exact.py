@@ -1,26 +1,23 @@
-"""Exact and fast: the features of :mod:`.reference`, filtered only where the ROI can see.
+"""Exact and fast: the features of :mod:`.reference`, computed only where the ROI can see.
 
 What differs from pyradiomics' extractor: the image types are computed around the ROI
-(:mod:`.filters`), the grey levels once per image type (:mod:`.texture`), and the one-slice shape
-without comparing every pair of pixels (:mod:`.shape`).
+(:mod:`.filters`), the grey levels once per image type (:mod:`.levels`), the matrices and features
+in compiled passes (:mod:`.texture`), and the one-slice shape without comparing every pair of pixels
+(:mod:`.shape`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from radiomics import imageoperations
-from radiomics.shape2D import RadiomicsShape2D
 
+from ..errors import MammoroiError
 from ..imaging.mammogram import Mammogram
-from .filters import Box, as_image, filtered_images
+from .filters import Box, filtered_images
+from .levels import GreyLevels
 from .presets import Preset
-from .shape import OneSliceShape
-from .texture import CLASSES, Discretised
+from .shape import shape2d, shape_of_one_slice
+from .texture import CLASSES, texture_features
 
 
 def exact_features(
@@ -39,53 +36,45 @@ def exact_features(
 
     Raises
     ------
-    ValueError
-        pyradiomics' own, when the ROI is a horizontal or vertical line.
+    MammoroiError
+        When the ROI is a single pixel, or a horizontal or vertical line.
     """
     spacing = mammogram.require_spacing()
     box = Box.around(mask)
+    _check_dimensions(box, preset)
     inside = np.ascontiguousarray(box.cut(mask))
-    size = (spacing.column_mm, spacing.row_mm)
-    roi = as_image(inside.astype(np.uint32), size)
-    original = as_image(box.cut(mammogram.pixels), size)
-    imageoperations.checkMask(original, roi, **preset.settings)
-
-    values = dict(_shape_values(original, roi, inside, preset))
+    values: dict[str, float] = {}
     bins: dict[str, int] = {}
+    size = (spacing.row_mm, spacing.column_mm)
+    if preset.slice_thickness_mm and "shape" in preset.feature_classes:
+        found = shape_of_one_slice(inside, size, preset.slice_thickness_mm)
+        values |= _named("original_shape", found, preset.feature_classes["shape"])
+    if "shape2D" in preset.feature_classes:
+        found = shape2d(inside, size)
+        values |= _named("original_shape2D", found, preset.feature_classes["shape2D"])
+    classes = [name for name in preset.feature_classes if name in CLASSES]
     for filtered in filtered_images(
-        mammogram.pixels, size, box, preset.settings, preset.image_types
+        mammogram.pixels, size[::-1], box, preset.settings, preset.image_types
     ):
-        discretised = Discretised.of(filtered.image, inside, filtered.settings)
-        bins[filtered.name] = len(discretised.levels)
-        settings = {**filtered.settings, "discretised": discretised}
-        for name, enabled in preset.feature_classes.items():
-            if name in CLASSES:
-                computed = CLASSES[name](filtered.image, roi, **settings)
-                values.update(_execute(computed, enabled, f"{filtered.name}_{name}"))
+        levels = GreyLevels.of(filtered.pixels, inside, filtered.settings)
+        bins[filtered.name] = len(levels.levels)
+        of_class = texture_features(levels, size, filtered.settings, classes)
+        for name, found in of_class.items():
+            values |= _named(f"{filtered.name}_{name}", found, preset.feature_classes[name])
     return values, bins
 
 
-def _shape_values(
-    image: Any, roi: Any, mask: NDArray[np.bool_], preset: Preset
-) -> Iterable[tuple[str, float]]:
-    if "shape" in preset.feature_classes:
-        spacing = (*image.GetSpacing(), preset.slice_thickness_mm)
-        one_slice = as_image(mask[None].astype(np.uint32), spacing)
-        solid = OneSliceShape(one_slice, one_slice, **preset.settings)
-        yield from _execute(solid, preset.feature_classes["shape"], "original_shape")
-    if "shape2D" in preset.feature_classes:
-        flat = RadiomicsShape2D(image, roi, **preset.settings)
-        yield from _execute(flat, preset.feature_classes["shape2D"], "original_shape2D")
+def _named(prefix: str, found: dict[str, float], enabled: list[str] | None) -> dict[str, float]:
+    """The enabled features, or all in pyradiomics' order, which is that of its methods' names."""
+    names = enabled or sorted(found, key=lambda name: f"{name}FeatureValue")
+    return {f"{prefix}_{name}": found[name] for name in names}
 
 
-def _execute(
-    feature_class: Any, enabled: list[str] | None, prefix: str
-) -> Iterable[tuple[str, float]]:
-    for name in enabled or []:
-        feature_class.enableFeatureByName(name)
-    for name, value in feature_class.execute().items():
-        yield f"{prefix}_{name}", _finite(float(np.real(value)))
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.nan
+def _check_dimensions(box: Box, preset: Preset) -> None:
+    rows, columns = box.row_stop - box.row_start, box.column_stop - box.column_start
+    dimensions = (rows > 1) + (columns > 1)
+    if dimensions < max(1, preset.settings.get("minimumROIDimensions", 2)):
+        raise MammoroiError(
+            f"the ROI is {rows} x {columns} pixels: too few dimensions for shape and texture",
+            "check the mask: a lesion has an extent in both directions",
+        )

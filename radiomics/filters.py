@@ -4,14 +4,14 @@ pyradiomics filters the whole mammogram and then looks at a small part of it. He
 filter can see from the ROI is filtered:
 
 * Gradient and LBP reach a few pixels.
-* The recursive Laplacian of Gaussian has an infinite reach. What lies beyond 16 sigma changes the
-  last digit of single precision in a few pixels of a thousand; beyond 10 sigma it would still move
-  a pixel in three, enough for some to fall into another grey level.
+* The recursive Laplacian of Gaussian (:mod:`.gaussian`) has an infinite reach. What lies beyond 16
+  sigma changes the last digit of single precision in a few pixels of a thousand; beyond 10 sigma it
+  would still move a pixel in three, enough for some to fall into another grey level.
 * The wavelet continues the image periodically, so that near a border the far one is in reach.
 * Square, square root, logarithm and exponential look at one pixel, but scale by the largest
   absolute value of the whole image, which is therefore planted beside the box.
 
-The filters themselves are pyradiomics' own.
+The other filters are pyradiomics' own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ import pywt
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from radiomics import imageoperations
+
+from .gaussian import laplacian_of_gaussian
 
 LOG_REACH_SIGMAS = 16.0
 NEAR_REACH_PIXELS = 5
@@ -46,14 +48,14 @@ class FilteredImage:
     ----------
     name : str
         pyradiomics' name, such as ``wavelet-LH``.
-    image : sitk.Image
-        The box of the ROI, with spacing.
+    pixels : NDArray
+        (rows, columns) of the box of the ROI.
     settings : Mapping
         What the feature classes are told.
     """
 
     name: str
-    image: sitk.Image
+    pixels: NDArray[Any]
     settings: Settings
 
 
@@ -117,19 +119,17 @@ def filtered_images(
     settings, image_types : Mapping
         Of the preset.
     """
+    extreme = _extreme(pixels) if set(_POINTWISE) & set(image_types) else math.nan
     for image_type, custom in image_types.items():
         arguments = {**settings, **custom}
-        if image_type in _POINTWISE:
-            yield from _pointwise(image_type, pixels, spacing, box, arguments)
+        if image_type == "Original":
+            yield FilteredImage("original", box.cut(pixels), arguments)
+        elif image_type in _POINTWISE:
+            yield from _pointwise(image_type, box.cut(pixels), extreme, spacing, arguments)
         elif image_type == "Wavelet":
             yield from _wavelet(pixels, spacing, box, arguments)
         elif image_type == "LoG":
-            for sigma in arguments.get("sigma", []):
-                rows = math.ceil(LOG_REACH_SIGMAS * sigma / spacing[1])
-                columns = math.ceil(LOG_REACH_SIGMAS * sigma / spacing[0])
-                outer = box.widened(rows, columns, pixels.shape)
-                one = {**arguments, "sigma": [sigma]}
-                yield from _near(image_type, pixels, spacing, box, outer, one)
+            yield from _laplacians(pixels, spacing, box, arguments)
         elif image_type == "LBP2D":
             outer = _lbp_surroundings(pixels.shape, box, arguments)
             yield from _near(image_type, pixels, spacing, box, outer, arguments)
@@ -158,7 +158,7 @@ def _apply(
         warnings.filterwarnings("ignore", message="Applying `local_binary_pattern`")
         for image, name, used in function(as_image(array, spacing), None, **settings):
             inside = wanted.cut(sitk.GetArrayViewFromImage(image))
-            yield FilteredImage(name, as_image(inside, spacing), used)
+            yield FilteredImage(name, inside.copy(), used)
 
 
 def _near(
@@ -172,6 +172,29 @@ def _near(
     return _apply(image_type, outer.cut(pixels), spacing, box.within(outer), settings)
 
 
+def _laplacians(
+    pixels: NDArray[np.float32], spacing: tuple[float, float], box: Box, settings: Settings
+) -> Iterator[FilteredImage]:
+    """Laplacian of Gaussian for each sigma (mm), for which the image is large enough."""
+    size = np.array(pixels.shape[::-1])
+    for sigma in settings.get("sigma", []):
+        if size.min() < 4 or sigma <= 0 or (size < np.ceil(sigma / np.array(spacing)) + 1).any():
+            continue
+        rows = math.ceil(LOG_REACH_SIGMAS * sigma / spacing[1])
+        columns = math.ceil(LOG_REACH_SIGMAS * sigma / spacing[0])
+        outer = box.widened(rows, columns, pixels.shape)
+        inner = box.within(outer)
+        found = laplacian_of_gaussian(
+            outer.cut(pixels),
+            spacing[::-1],
+            slice(inner.row_start, inner.row_stop),
+            slice(inner.column_start, inner.column_stop),
+            sigma,
+        )
+        name = f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D"
+        yield FilteredImage(name, found, settings)
+
+
 def _lbp_surroundings(shape: tuple[int, ...], box: Box, settings: Settings) -> Box:
     reach = max(NEAR_REACH_PIXELS, math.ceil(settings.get("lbp2DRadius", 1)) + 2)
     outer = box.widened(reach, reach, shape)
@@ -180,16 +203,19 @@ def _lbp_surroundings(shape: tuple[int, ...], box: Box, settings: Settings) -> B
     return Box(0, outer.row_stop, 0, outer.column_stop)
 
 
+def _extreme(pixels: NDArray[np.float32]) -> float:
+    """The value with the largest absolute one."""
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    return lowest if -lowest > highest else highest
+
+
 def _pointwise(
     image_type: str,
-    pixels: NDArray[np.float32],
+    inside: NDArray[np.float32],
+    extreme: float,
     spacing: tuple[float, float],
-    box: Box,
     settings: Settings,
 ) -> Iterator[FilteredImage]:
-    lowest, highest = pixels.min(), pixels.max()
-    inside = box.cut(pixels)
-    extreme = lowest if -lowest > highest else highest
     planted = np.vstack([inside, np.full((1, inside.shape[1]), extreme, inside.dtype)])
     wanted = Box(0, inside.shape[0], 0, inside.shape[1])
     return _apply(image_type, planted, spacing, wanted, settings)

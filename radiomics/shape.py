@@ -1,43 +1,83 @@
-"""pyradiomics' 3D class ``shape`` on a volume of one slice, in linear time.
+"""The shape of a mask: pyradiomics' 2D class, and its 3D class on a volume of one slice.
 
-pyradiomics compares every pair of surface points, and in one slice every pixel is surface. Here
+In 3D pyradiomics compares every pair of surface points, and in one slice every pixel is surface.
+Here
 
 * the diameters come from the pixels on the mask's edge, which hold the farthest pairs;
 * the mesh's area and volume are sums over the 2 x 2 patterns of the mask (each corner of the grid
   sees one of 16), whose shares are measured with pyradiomics' own mesh on masks of a few pixels.
+
+Formulas: pyradiomics' documentation, classes ``shape2D`` and ``shape``.
 """
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from radiomics import cShape
-from radiomics.shape import RadiomicsShape
 from scipy.ndimage import binary_erosion
 
 # Bits of a pattern: 1 upper left, 2 upper right, 4 lower left, 8 lower right.
 _ROWS, _COLUMNS, _BITS = (0, 0, 1, 1), (0, 1, 0, 1), (1, 2, 4, 8)
 
 
-class OneSliceShape(RadiomicsShape):  # type: ignore[misc]
-    """The 14 features of a mask with one slice."""
+def shape2d(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> dict[str, float]:
+    """The 9 features of an outline.
 
-    def _initSegmentBasedCalculation(self) -> None:  # noqa: N802
-        self.pixelSpacing = np.array(self.inputImage.GetSpacing()[::-1])
-        mask = self.imageArray[0] == self.label
-        self.maskArray = mask[None]
-        self.labelledVoxelCoordinates = np.where(self.maskArray)
-        self.SurfaceArea, self.Volume = mesh_area_and_volume(mask, self.pixelSpacing)
-        edge = mask & ~binary_erosion(mask, np.ones((3, 3), dtype=bool))
-        self.diameters = _measure(edge, self.pixelSpacing)[2]
-        coordinates = np.argwhere(self.maskArray) * self.pixelSpacing
-        coordinates -= coordinates.mean(axis=0)
-        covariance = coordinates.T @ coordinates / len(coordinates)
-        self.eigenValues = np.sort(np.linalg.eigvalsh(covariance).clip(min=0))
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        (rows, columns), some of them true.
+    spacing : tuple[float, float]
+        (row_mm, column_mm).
+    """
+    perimeter, surface, diameter = cShape.calculate_coefficients2D(
+        np.pad(mask, 1), np.array(spacing)
+    )
+    minor, major = _axes_mm(mask, spacing)
+    return {
+        "Elongation": minor / major,
+        "MajorAxisLength": major,
+        "MaximumDiameter": diameter,
+        "MeshSurface": surface,
+        "MinorAxisLength": minor,
+        "Perimeter": perimeter,
+        "PerimeterSurfaceRatio": perimeter / surface,
+        "PixelSurface": int(mask.sum()) * spacing[0] * spacing[1],
+        "Sphericity": 2 * np.sqrt(np.pi * surface) / perimeter,
+    }
+
+
+def shape_of_one_slice(
+    mask: NDArray[np.bool_], spacing: tuple[float, float], thickness_mm: float
+) -> dict[str, float]:
+    """The 14 features of a mask of one slice, (rows, columns), of a given thickness."""
+    surface, volume = mesh_area_and_volume(mask, (thickness_mm, *spacing))
+    minor, major = _axes_mm(mask, spacing)
+    edge = mask & ~binary_erosion(mask, np.ones((3, 3), dtype=bool))
+    in_slice, in_column, in_row, anywhere = _measure(edge, (thickness_mm, *spacing))[2]
+    return {
+        "Elongation": minor / major,
+        "Flatness": 0.0,
+        "LeastAxisLength": 0.0,
+        "MajorAxisLength": major,
+        "Maximum2DDiameterColumn": in_column,
+        "Maximum2DDiameterRow": in_row,
+        "Maximum2DDiameterSlice": in_slice,
+        "Maximum3DDiameter": anywhere,
+        "MeshVolume": volume,
+        "MinorAxisLength": minor,
+        "Sphericity": (36 * np.pi * volume**2) ** (1 / 3) / surface,
+        "SurfaceArea": surface,
+        "SurfaceVolumeRatio": surface / volume,
+        "VoxelVolume": int(mask.sum()) * thickness_mm * spacing[0] * spacing[1],
+    }
 
 
 def mesh_area_and_volume(
-    mask: NDArray[np.bool_], spacing: NDArray[np.float64]
+    mask: NDArray[np.bool_], spacing: tuple[float, float, float]
 ) -> tuple[float, float]:
     """Surface (mm²) and volume (mm³) of pyradiomics' mesh around a mask of one slice.
 
@@ -45,17 +85,28 @@ def mesh_area_and_volume(
     ----------
     mask : NDArray[np.bool_]
         (rows, columns).
-    spacing : NDArray[np.float64]
+    spacing : tuple[float, float, float]
         (slice_mm, row_mm, column_mm).
     """
     total = _pattern_counts(mask) @ _shares(spacing)
     return float(total[0]), float(total[1])
 
 
+def _axes_mm(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> tuple[float, float]:
+    """Minor and major axis: four standard deviations along the principal axes."""
+    coordinates = np.argwhere(mask) * np.asarray(spacing)
+    coordinates -= coordinates.mean(axis=0)
+    covariance = coordinates.T @ coordinates / len(coordinates)
+    minor, major = 4 * np.sqrt(np.linalg.eigvalsh(covariance).clip(min=0))
+    return float(minor), float(major)
+
+
 def _measure(
-    mask: NDArray[np.bool_], spacing: NDArray[np.float64]
-) -> tuple[float, float, tuple[float, ...]]:
-    area, volume, diameters = cShape.calculate_coefficients(np.pad(mask[None], 1), spacing)
+    mask: NDArray[np.bool_], spacing: tuple[float, float, float]
+) -> tuple[float, float, tuple[float, float, float, float]]:
+    area, volume, diameters = cShape.calculate_coefficients(
+        np.pad(mask[None], 1), np.array(spacing)
+    )
     return area, volume, diameters
 
 
@@ -69,7 +120,8 @@ def _pattern_counts(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.bincount(np.ravel(pattern), minlength=16)
 
 
-def _shares(spacing: NDArray[np.float64]) -> NDArray[np.float64]:
+@functools.cache
+def _shares(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
     """Area and volume of each pattern (16, 2): the solution for all masks of 3 x 3 pixels."""
     masks = [np.array(list(f"{number:09b}")).reshape(3, 3) == "1" for number in range(1, 512)]
     counts = np.array([_pattern_counts(mask)[1:] for mask in masks])

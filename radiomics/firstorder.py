@@ -58,7 +58,7 @@ def firstorder(
     return dict(zip(_NAMES, found.tolist(), strict=True))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _features(
     ascending: NDArray[np.float64],
     counts: NDArray[np.float64],
@@ -121,10 +121,11 @@ def _features(
     )
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _percentile(ascending: NDArray[np.float64], share: float) -> float:
     """Linear interpolation between order statistics, numpy's default."""
     position = share * (len(ascending) - 1)
     below = int(position)
     above = min(below + 1, len(ascending) - 1)
-    return ascending[below] + (ascending[above] - ascending[below]) * (position - below)
+    step = ascending[above] - ascending[below]
+    return float(ascending[below] + step * (position - below))

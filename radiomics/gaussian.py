@@ -143,7 +143,7 @@ def _moments(coefficients: NDArray[np.float64]) -> tuple[float, float, float]:
     return zeroth, first, second
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _filter(
     lines: NDArray[np.float32],
     start: int,

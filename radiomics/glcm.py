@@ -101,7 +101,7 @@ def distances_mm(
     return np.asarray(steps.sum(axis=1))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _features(matrix: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
     n, highest = len(levels), int(levels[-1])
     rows, columns = np.zeros(n), np.zeros(n)

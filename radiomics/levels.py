@@ -62,7 +62,7 @@ class GreyLevels:
         return cls(values, ranks, levels.astype(np.float64), occurring[levels].astype(np.float64))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _digitise(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
     """``numpy.digitize`` for equidistant edges: a guess by division, then the edges decide."""
     width = edges[1] - edges[0]

@@ -22,7 +22,7 @@ def ngtdm(
     return dict(zip(_NAMES, found.tolist(), strict=True))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _features(
     counts: NDArray[np.float64], differences: NDArray[np.float64], levels: NDArray[np.float64]
 ) -> NDArray[np.float64]:

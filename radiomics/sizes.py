@@ -94,7 +94,7 @@ def gldm(dependences: NDArray[np.float64], levels: NDArray[np.float64]) -> dict[
 Triplets = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _triplets(matrix: NDArray[np.float64]) -> Triplets:
     """(rank, size, count) of what a matrix counts; its columns are sizes from 1."""
     filled = 0
@@ -112,7 +112,7 @@ def _triplets(matrix: NDArray[np.float64]) -> Triplets:
     return rank, size, count
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _distinct(key: NDArray[np.int64], base: int) -> Triplets:
     """(rank, size, count) of sorted keys ``rank * base + size``."""
     found = 1
@@ -129,7 +129,7 @@ def _distinct(key: NDArray[np.int64], base: int) -> Triplets:
     return rank, size, count
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _features(
     rank: NDArray[np.int64],
     size: NDArray[np.int64],

@@ -160,6 +160,35 @@ def infer(arguments: Sequence[str]) -> int:
     return EXIT_CASES_FAILED if failures else EXIT_OK
 
 
+def features(arguments: Sequence[str]) -> int:
+    """Say what every feature of a preset is."""
+    from .radiomics.presets import DEFAULT
+
+    parser = parser_for("features", "What every feature of a preset is.")
+    parser.add_argument("preset", nargs="?", default=DEFAULT, help=f"name or file ({DEFAULT})")
+    parser.add_argument("-o", "--out", type=Path, help="write a CSV file with all columns instead")
+    given = parser.parse_args(arguments)
+    from .radiomics.count import check_count
+    from .radiomics.dictionary import dictionary
+    from .radiomics.presets import load_preset
+
+    table = dictionary(check_count(load_preset(given.preset)))
+    if given.out is None:
+        from rich.console import Console
+        from rich.table import Column, Table
+
+        shown = Table(Column("name", no_wrap=True), "meaning", "unit", "IBSI", box=None)
+        for row in table.itertuples():
+            shown.add_row(row.name, row.meaning, row.unit, row.ibsi_code)
+        Console().print(shown)
+        print(f"{len(table):,} features of {given.preset}; -o FILE writes all columns as CSV")
+    else:
+        from .files import write_csv
+
+        print(f"{len(table):,} features: {write_csv(given.out, table)}")
+    return EXIT_OK
+
+
 def _stage(name: str) -> Callable[[Sequence[str]], int]:
     return lambda arguments: study(name, arguments)
 
@@ -182,6 +211,7 @@ COMMANDS: dict[str, Command] = {
     "model": Command("stage 6: classifiers", CONFIG_USAGE, _stage("model")),
     "compare": Command("stage 7: manual against automatic masks", CONFIG_USAGE, _stage("compare")),
     "report": Command("stage 8: report.html", CONFIG_USAGE, _stage("report")),
+    "features": Command("what every feature of a preset is", "[PRESET] [-o FILE]", features),
     "infer": Command(
         "masks and risks for new mammograms",
         "STUDY IMAGE ... --out FOLDER [--spacing_mm MM]",

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import MammoroiError
+from ..imaging.mammogram import Mammogram
 from .engine import features_of
 from .phantom import textured_phantom
 from .presets import Preset
@@ -20,7 +26,7 @@ def check_count(preset: Preset) -> tuple[str, ...]:
         When the number of features is not the promised one, with the image types that differ, or
         nothing is computed.
     """
-    names = tuple(features_of(*textured_phantom(), preset).by_name)
+    names = tuple(features_of(*_phantom(preset), preset).by_name)
     found = Counter(name.split("_")[0] for name in names)
     if not names or (preset.features is not None and len(names) != preset.features):
         wanted = "some" if preset.features is None else f"{preset.features:,}"
@@ -31,6 +37,20 @@ def check_count(preset: Preset) -> tuple[str, ...]:
             "install what is missing, or correct `features` in the preset",
         )
     return names
+
+
+def _phantom(preset: Preset) -> tuple[Mammogram, NDArray[np.bool_]]:
+    """A phantom in which the preparation can be done: room for the rings, air around the breast."""
+    wanted = preset.preparation
+    if wanted is None:
+        return textured_phantom()
+    spacing = wanted.spacing_mm or 1.0
+    radius, air = 12, 6
+    width = math.ceil(max(wanted.rings_mm, default=0.0) / spacing)
+    side = max(64, 2 * (radius + width + air))
+    mammogram, mask = textured_phantom((side, side), radius, spacing)
+    pixels = np.pad(mammogram.pixels[air:-air, air:-air], air)
+    return replace(mammogram, pixels=pixels), mask
 
 
 def _reasons(preset: Preset, found: Mapping[str, int]) -> Iterable[str]:

@@ -1,4 +1,8 @@
-"""The door to the features of one ROI: checks, then the chosen engine.
+"""The door to the features of one ROI: preparation, checks, then the chosen engine.
+
+The engine sees the prepared pixels and mask (:mod:`.preparation`) and knows of nothing else. The
+rings around the ROI go the same way, without the classes of shape; their features are called as
+those of the ROI, with the ring's name in front: ``ring-0-2mm_original_firstorder_Mean``.
 
 ``exact``
     :mod:`.exact`: pyradiomics' values, many times faster. A preset with settings that it does not
@@ -10,7 +14,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -18,8 +22,10 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from ..imaging.mammogram import Mammogram
+from . import contour
 from .exact import exact_features
-from .presets import Preset
+from .preparation import prepare
+from .presets import SHAPE_CLASSES, Preset
 from .reference import reference_features
 
 ENGINES = ("exact", "pyradiomics")
@@ -36,11 +42,15 @@ class Features:
     by_name : dict[str, float]
         By pyradiomics' names; NaN where a feature is not defined, never infinite.
     bins : dict[str, int]
-        Grey levels inside the ROI, by image type; empty when pyradiomics computed it.
+        Grey levels inside the ROI, by image type (of a ring with its name in front, as features
+        have it); empty when pyradiomics computed it.
+    facts : dict[str, float]
+        What the preparation came to (:class:`.preparation.Prepared`); empty without one.
     """
 
     by_name: dict[str, float]
     bins: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, float] = field(default_factory=dict)
 
 
 def engine_of(preset: Preset, engine: str) -> str:
@@ -67,12 +77,38 @@ def features_of(
     Raises
     ------
     MammoroiError
-        When the mammogram has no spacing, or the ROI is empty, on another grid or too small.
+        When the mammogram has no spacing, or the ROI is empty, on another grid, too small or too
+        thin; when the preparation cannot be done, or leaves too little of a ring.
     ValueError
         pyradiomics' own, when the ROI is a horizontal or vertical line.
     """
     mammogram.require_spacing()
-    _check_roi(mammogram, mask, preset)
+    _check_mask(mammogram, mask)
+    prepared = prepare(mammogram, mask, preset.preparation)
+    image, roi = prepared.mammogram, prepared.mask
+    _check_size("the ROI", roi, preset, "check the mask")
+
+    features = _computed(image, roi, preset.without([contour.CLASS]), engine)
+    if contour.CLASS in preset.feature_classes:
+        names = preset.feature_classes[contour.CLASS]
+        outline = contour.contour_features(roi, image.require_spacing(), names)
+        features = replace(features, by_name=outline | features.by_name)
+    texture_only = preset.without(SHAPE_CLASSES)
+    for name, ring in prepared.rings.items():
+        # named, not left empty: a ring that is nearly all skin, air or chest wall has no texture
+        advice = "give wider rings_mm in the preset's preparation, or leave this image out"
+        _check_size(f"{name} within the breast", ring, preset, advice)
+        around = _computed(image, ring, texture_only, engine)
+        features.by_name.update({f"{name}_{key}": v for key, v in around.by_name.items()})
+        features.bins.update({f"{name}_{key}": n for key, n in around.bins.items()})
+    return replace(features, facts=dict(prepared.facts))
+
+
+def _computed(
+    mammogram: Mammogram, mask: NDArray[np.bool_], preset: Preset, engine: str
+) -> Features:
+    if not preset.feature_classes:
+        return Features({})
     if engine_of(preset, engine) == "exact":
         values, bins = exact_features(mammogram, mask, preset)
     else:
@@ -80,19 +116,22 @@ def features_of(
     return Features({name: _finite(value) for name, value in values.items()}, bins)
 
 
-def _check_roi(mammogram: Mammogram, mask: NDArray[np.bool_], preset: Preset) -> None:
+def _check_mask(mammogram: Mammogram, mask: NDArray[np.bool_]) -> None:
     if mask.shape != mammogram.pixels.shape:
         raise MammoroiError(
             f"a mask of {mask.shape} for {mammogram.source} of {mammogram.pixels.shape}",
             "give the mask that was drawn on this mammogram",
         )
-    pixels = int(np.count_nonzero(mask))
-    if pixels == 0:
+    if not mask.any():
         raise MammoroiError("the mask is empty", "outline the lesion, or leave this image out")
+
+
+def _check_size(what: str, mask: NDArray[np.bool_], preset: Preset, advice: str) -> None:
+    pixels = int(np.count_nonzero(mask))
     if pixels < preset.minimum_pixels:
         raise MammoroiError(
-            f"the ROI has {pixels} pixels, and {preset.minimum_pixels} are the least",
-            "check the mask; the least is the preset's minimumROISize + 1",
+            f"{what} has {pixels} pixels, and {preset.minimum_pixels} are the least",
+            f"{advice}; the least is the preset's minimumROISize + 1",
         )
 
 

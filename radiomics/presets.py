@@ -1,24 +1,27 @@
 """Which features are computed: a pyradiomics parameter file, checked before the first case.
 
 A preset is a YAML file in pyradiomics' own format (``setting``, ``imageType``, ``featureClass``)
-with three optional keys more:
+with four optional keys more:
 
 ========================  =======================================================================
 ``description``           one sentence
 ``features``              how many features it must yield; a run that would yield another number
                           does not start
+``preparation``           resampling, normalisation and peritumoral rings
+                          (:mod:`.preparation_config`)
 ``slice_thickness_mm``    thickness of the one slice on which the 3D class ``shape`` is computed;
                           required when ``shape`` is among the feature classes
 ========================  =======================================================================
 
-A parameter file that was written for pyradiomics therefore works as it is.
+and one feature class more, ``contour`` (:mod:`.contour`). A parameter file that was written for
+pyradiomics therefore works as it is.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +30,16 @@ import yaml
 from ..cohort.schema import nearest
 from ..errors import MammoroiError
 from ..files import sha256_of
+from . import contour
+from .preparation_config import Preparation, read_preparation, refuse_unknown
 
 FOLDER = Path(__file__).resolve().parent.parent / "configs" / "radiomics"
 DEFAULT = "mammography-1311"
 
-_OWN_KEYS = ("description", "features", "slice_thickness_mm")
+SHAPE_CLASSES = ("shape", "shape2D", contour.CLASS)
+"""Feature classes that look at the mask only."""
+
+_OWN_KEYS = ("description", "features", "slice_thickness_mm", "preparation")
 _PYRADIOMICS_KEYS = ("setting", "imageType", "featureClass")
 
 # What the fast engine computes; anything else in a parameter file goes to the reference.
@@ -82,11 +90,14 @@ class Preset:
     image_types : Mapping
         pyradiomics' ``imageType``: settings of each, which override ``settings``.
     feature_classes : Mapping
-        pyradiomics' ``featureClass``: names of the features of each, or None for all.
+        pyradiomics' ``featureClass``: names of the features of each, or None for all; may hold
+        ``contour``, which is none of pyradiomics'.
     slice_thickness_mm : float | None
         Thickness of the slice of the 3D class ``shape``.
     features : int | None
         The number of features promised.
+    preparation : Preparation | None
+        What is done with pixels and mask first.
     """
 
     name: str
@@ -96,6 +107,7 @@ class Preset:
     feature_classes: Mapping[str, list[str] | None]
     slice_thickness_mm: float | None
     features: int | None
+    preparation: Preparation | None = None
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -105,6 +117,7 @@ class Preset:
             {name: dict(custom) for name, custom in self.image_types.items()},
             dict(self.feature_classes),
             self.slice_thickness_mm,
+            *([self.preparation] if self.preparation else []),
         )
 
     @functools.cached_property
@@ -117,6 +130,12 @@ class Preset:
     def minimum_pixels(self) -> int:
         """The smallest number of pixels of an ROI (pyradiomics' minimumROISize is excluded)."""
         return int(self.settings.get("minimumROISize", 0)) + 1
+
+    def without(self, feature_classes: Iterable[str]) -> Preset:
+        """The same for pixels and masks that are prepared, less some of the feature classes."""
+        left_out = set(feature_classes)
+        kept = {key: value for key, value in self.feature_classes.items() if key not in left_out}
+        return replace(self, feature_classes=kept, features=None, preparation=None)
 
     def parameters(self, feature_classes: Iterable[str]) -> dict[str, Any]:
         """The parameters that pyradiomics' extractor takes, for some of the feature classes."""
@@ -161,16 +180,12 @@ def load_preset(name: str = DEFAULT) -> Preset:
         feature_classes={key: value or None for key, value in content["featureClass"].items()},
         slice_thickness_mm=content.get("slice_thickness_mm"),
         features=content.get("features"),
+        preparation=read_preparation(path, content["preparation"])
+        if "preparation" in content
+        else None,
     )
     _check_values(path, preset)
     return preset
-
-
-def _refuse_unknown(path: Path, kind: str, found: Iterable[Any], valid: Iterable[str]) -> None:
-    allowed = tuple(valid)
-    for key in found:
-        if key not in allowed:
-            raise MammoroiError(f"{path}: unknown {kind} {key!r}", nearest(str(key), allowed))
 
 
 def _check_keys(path: Path, content: dict[str, Any]) -> None:
@@ -178,20 +193,21 @@ def _check_keys(path: Path, content: dict[str, Any]) -> None:
 
     schema = yaml.safe_load(Path(radiomics.getParameterValidationFiles()[0]).read_text("utf-8"))
     known_settings = schema["mapping"]["setting"]["mapping"]
-    classes = radiomics.getFeatureClasses()
-    _refuse_unknown(path, "key", content, _PYRADIOMICS_KEYS + _OWN_KEYS)
+    names = {key: own.getFeatureNames() for key, own in radiomics.getFeatureClasses().items()}
+    names[contour.CLASS] = contour.NAMES
+    refuse_unknown(path, "key", content, _PYRADIOMICS_KEYS + _OWN_KEYS)
     for key in ("imageType", "featureClass"):
         if not isinstance(content.get(key), dict):
             raise MammoroiError(
                 f"{path}: {key} is missing", "list what to compute, one a line: 'Original: {}'"
             )
-    _refuse_unknown(path, "setting", content.get("setting") or {}, known_settings)
-    _refuse_unknown(path, "image type", content["imageType"], radiomics.getImageTypes())
+    refuse_unknown(path, "setting", content.get("setting") or {}, known_settings)
+    refuse_unknown(path, "image type", content["imageType"], radiomics.getImageTypes())
     for name, custom in content["imageType"].items():
-        _refuse_unknown(path, f"setting of {name}", custom or {}, known_settings)
-    _refuse_unknown(path, "feature class", content["featureClass"], classes)
+        refuse_unknown(path, f"setting of {name}", custom or {}, known_settings)
+    refuse_unknown(path, "feature class", content["featureClass"], names)
     for name, features in content["featureClass"].items():
-        _refuse_unknown(path, f"feature of {name}", features or [], classes[name].getFeatureNames())
+        refuse_unknown(path, f"feature of {name}", features or [], names[name])
 
 
 def _check_values(path: Path, preset: Preset) -> None:
@@ -208,8 +224,22 @@ def _check_values(path: Path, preset: Preset) -> None:
             f"{path}: the feature class shape is 3D, and a mammogram has no third dimension",
             "use shape2D, or state slice_thickness_mm for a volume of one slice",
         )
+    prepared = preset.preparation
+    for ours, theirs in (("normalise", "normalize"), ("spacing_mm", "resampledPixelSpacing")):
+        if prepared and getattr(prepared, ours) and preset.settings.get(theirs):
+            raise MammoroiError(
+                f"{path}: preparation has {ours}, and pyradiomics' setting {theirs} does the same",
+                "leave one of them out",
+            )
+    if prepared and prepared.rings_mm and not set(preset.feature_classes) - set(SHAPE_CLASSES):
+        raise MammoroiError(
+            f"{path}: preparation has rings_mm, of which the shape is not computed",
+            "add a feature class of grey levels, such as firstorder, or leave rings_mm out",
+        )
     try:
-        RadiomicsFeatureExtractor(preset.parameters(preset.feature_classes))
+        RadiomicsFeatureExtractor(
+            preset.parameters(preset.without([contour.CLASS]).feature_classes)
+        )
     except (PyKwalifyException, TypeError, ValueError) as error:
         message = " ".join(str(error).split())
         raise MammoroiError(f"{path}: {message}", "mend the value") from None

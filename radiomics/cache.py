@@ -1,59 +1,124 @@
-"""Features that were computed before, found again by everything that decides their values.
+"""Cases that were computed before, found again by everything that decides their values.
 
-A record is one ``.npz`` file named by the SHA-256 of pixels, spacing, mask, settings and engine
-version. It is written when a case is done, so a run that was killed loses only the cases that were
-being computed; two sources with the same mask share one record. Failures are never recorded.
+A record is one ``.npz`` file ``<first two digits>/<key>.npz`` with the features (``values``, in the
+order of the table) and what else the case is known by (``about``, JSON). Its key is the SHA-256 of
+
+- the image's and the mask's files, the spacing and the label that the manifest adds to them, and
+  the code that reads them;
+- the preset's settings, the names of the features, the engine and its version;
+- the versions of the libraries that compute.
+
+Files are hashed as they are, so a case that is found again costs no decoding. A record is written
+when a case is done: a run that was killed loses only the cases that were being computed. Two
+sources with equal mask files share a record. Failures and missed lesions are never recorded; a
+damaged record is computed again.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
+import json
+import platform
+import time
 import zipfile
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..files import atomic, sha256_of
-from ..imaging.mammogram import Mammogram
-from .engine import ENGINE_VERSION, Features
+from ..files import atomic, sha256_file, sha256_of
+from ..imaging import formats
+from ..imaging.formats import identify
+from ..imaging.mammogram import Spacing
+from .engine import ENGINE_VERSION, engine_of
 from .presets import Preset
+from .provenance import LIBRARIES, Case
+
+_DECODERS = ("pydicom", "pylibjpeg-openjpeg", "python-gdcm", "pillow")
+_STALE_S = 3600.0
 
 
-def pixels_sha256(mammogram: Mammogram) -> str:
-    """SHA-256 of the pixels, their shape and their spacing."""
-    spacing = mammogram.require_spacing()
-    pixels = np.ascontiguousarray(mammogram.pixels)
-    content = hashlib.sha256(pixels.tobytes()).hexdigest()
-    return sha256_of(content, pixels.shape, spacing.row_mm, spacing.column_mm)
+@functools.cache
+def environment() -> dict[str, str]:
+    """What has to be equal wherever rows of one table are computed, by name."""
+    reader = [sha256_file(path) for path in sorted(Path(formats.__file__).parent.glob("*.py"))]
+    return {
+        "mammoroi's reader": sha256_of(reader)[:12],
+        "mammoroi's engine": ENGINE_VERSION,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{library: version(library) for library in (*LIBRARIES, *_DECODERS)},
+    }
 
 
-def case_key(pixels: str, mask: NDArray[np.bool_], preset: Preset) -> str:
-    """SHA-256 of one case: pixels (:func:`pixels_sha256`), mask, settings and engine version."""
-    content = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-    return sha256_of(pixels, content, preset.sha256, ENGINE_VERSION)
+def settings_key(preset: Preset, engine: str, names: tuple[str, ...]) -> str:
+    """SHA-256 of all that is the same for every case of a run."""
+    return sha256_of(preset.sha256, engine_of(preset, engine), names, environment())
 
 
-def load(folder: Path, key: str) -> Features | None:
-    """Read a record; None when there is none, or when it is damaged."""
+def image_key(path: Path, spacing_mm: float | None, spacing_source: str) -> str:
+    """SHA-256 of a mammogram's file and of what the manifest says about it.
+
+    Raises
+    ------
+    MammoroiError
+        When the file is missing or of no kind that is read.
+    """
+    identify(path)
+    return sha256_of(sha256_file(path), spacing_mm, spacing_source)
+
+
+def case_key(settings: str, image: str, mask: Path, label: int | None) -> str:
+    """SHA-256 of one case: :func:`settings_key`, :func:`image_key` and the mask's file.
+
+    Raises
+    ------
+    MammoroiError
+        When the mask's file is missing or of no kind that is read.
+    """
+    identify(mask)
+    return sha256_of(settings, image, sha256_file(mask), label)
+
+
+def load(folder: Path, key: str, image_id: str, roi: str) -> Case | None:
+    """Read a record as this image's case; None when there is none, or when it is damaged."""
     try:
-        with np.load(folder / f"{key}.npz", allow_pickle=False) as record:
-            values = dict(zip(record["names"].tolist(), record["values"].tolist(), strict=True))
-            bins = dict(zip(record["images"].tolist(), record["bins"].tolist(), strict=True))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        with np.load(_path(folder, key), allow_pickle=False) as record:
+            about = json.loads(str(record["about"]))
+            return Case(
+                image_id=image_id,
+                roi=roi,
+                row=record["values"],
+                bins=about["bins"],
+                pixels=about["pixels"],
+                regions=about["regions"],
+                spacing=Spacing(**about["spacing"]),
+                from_cache=True,
+            )
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return None
-    return Features(values, bins)
 
 
-def store(folder: Path, key: str, features: Features) -> Path:
-    """Write a record and return its path."""
-    path = folder / f"{key}.npz"
+def store(folder: Path, key: str, case: Case) -> Path:
+    """Write the record of a case that has a row, and return its path."""
+    path = _path(folder, key)
+    about = {
+        "bins": case.bins,
+        "pixels": case.pixels,
+        "regions": case.regions,
+        "spacing": asdict(case.spacing) if case.spacing is not None else None,
+    }
     with atomic(path) as temporary:
-        np.savez_compressed(
-            temporary,
-            names=np.array(list(features.by_name), dtype=np.str_),
-            values=np.array(list(features.by_name.values()), dtype=np.float64),
-            images=np.array(list(features.bins), dtype=np.str_),
-            bins=np.array(list(features.bins.values()), dtype=np.int64),
-        )
+        np.savez(temporary, values=case.row, about=np.array(json.dumps(about)))  # type: ignore[arg-type]
     return path
+
+
+def _path(folder: Path, key: str) -> Path:
+    return folder / key[:2] / f"{key}.npz"
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove temporary files that a killed run left; a running one's are younger than an hour."""
+    for path in folder.rglob(".part-*"):
+        if path.stat().st_mtime < time.time() - _STALE_S:
+            path.unlink(missing_ok=True)

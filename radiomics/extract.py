@@ -7,6 +7,15 @@ Written to ``S/features/``:
     names (float64; missing means not defined for that ROI).
 ``<roi>.json``
     How the table was made (:mod:`.provenance`).
+``<roi>_cases.csv``
+    A row for each row of the table: ``image_id``; ``roi_pixels``, ``regions`` of the ROI;
+    ``undefined_features`` (how many have no value); ``flags`` (words: ``several_regions``,
+    ``estimated_spacing``, ``undefined_features``, ``one_grey_level``,
+    ``fewer_than_16_grey_levels``, ``more_than_128_grey_levels``); ``spacing_row_mm``,
+    ``spacing_column_mm``, ``spacing_source``; and grey levels inside the ROI by image type
+    (``bins_original``, ...; none where plain pyradiomics computed).
+``dictionary.csv``
+    What each feature is (:mod:`.dictionary`).
 ``failures.csv``
     ``case, stage, error, action``: an image (``case``) that one source (``stage``, as in
     ``radiomics/manual``) yielded no row for.
@@ -15,74 +24,46 @@ Written to ``S/features/``:
     not a failure.
 ``summary.json``
     ``cases_in = used + missed + failed`` over all sources.
+``runs.jsonl``
+    A line for each run that came to its end: when, how long, on what, how many cases computed and
+    how many found in the cache.
 ``cache/``
     One record per case (:mod:`.cache`).
 """
 
 from __future__ import annotations
 
+import json
 import logging
-import sys
+import platform
 import time
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Hashable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import SimpleITK as sitk
-from joblib import Parallel, cpu_count, delayed, parallel_config
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
-from scipy.ndimage import label
 
+from .. import __version__
 from ..cohort.cohort import Cohort, load_cohort
-from ..errors import Failure, MammoroiError
-from ..files import write_csv, write_failures, write_json, write_parquet
+from ..errors import Failure
+from ..files import write_csv, write_failures, write_json
 from ..imaging.mammogram import Mammogram
-from ..imaging.mask import read_mask
-from ..imaging.read import read_mammogram
-from . import cache
+from . import guard
+from .cache import remove_unfinished
 from .config import RadiomicsConfig
 from .count import check_count
-from .engine import Features, features_of
+from .dispatch import processes, run_jobs
+from .engine import engine_of, features_of
+from .jobs import Job
 from .presets import DEFAULT, Preset, load_preset
-from .provenance import Case, provenance
+from .provenance import how_made, warn, what_came
+from .tables import Collected, write_features
 
 LOGGER = logging.getLogger(__name__)
 ROIS = ("manual", "reader2", "automatic")
-ID_COLUMNS = ("image_id", "patient_id", "view", "laterality")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image with its masks: what a worker process gets.
-
-    Attributes
-    ----------
-    image_id : str
-        The image.
-    image : Path
-        Its file.
-    spacing_mm : float | None
-        From the manifest.
-    spacing_source : str
-        ``measured`` or ``estimated``.
-    label : int | None
-        The lesion's value in the readers' masks.
-    masks : dict[str, Path]
-        By source.
-    """
-
-    image_id: str
-    image: Path
-    spacing_mm: float | None
-    spacing_source: str
-    label: int | None
-    masks: dict[str, Path]
 
 
 def extract_case(
@@ -120,31 +101,58 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
     Raises
     ------
     MammoroiError
-        When the preset does not yield what it promises, the cohort cannot be read, or a worker
-        process was killed.
+        When the preset does not yield what it promises, the cohort cannot be read, or there is
+        nobody to compute (:func:`.dispatch.run_jobs`).
     """
-    started = time.perf_counter()
+    started, clock = datetime.now(UTC), time.perf_counter()
     preset = load_preset(config.preset)
     names = check_count(preset)
     cohort = load_cohort(study)
     folder = study / "features"
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     jobs = [_job(cohort, study, row) for row in cohort.images.to_dict("records")]
-    workers = min(config.workers or cpu_count(), max(len(jobs), 1))
-    LOGGER.info("%d images, %d features each, %d processes", len(jobs), len(names), workers)
+    crew = config.dask or f"{processes(config, len(jobs))} processes"
+    LOGGER.info("%d images, %d features each, %s", len(jobs), len(names), crew)
 
-    cases = [case for done in _in_parallel(jobs, preset, names, folder, workers) for case in done]
-    seconds = time.perf_counter() - started
+    positions = {job.image_id: position for position, job in enumerate(jobs)}
+    sources: dict[str, Collected] = {}
+    peak_memory_mb = 0.0
+    for cases in run_jobs(jobs, preset, names, config, (folder / "cache").absolute()):
+        for case in cases:
+            if case.roi not in sources:
+                sources[case.roi] = Collected(len(jobs), len(names), folder)
+            sources[case.roi].add(positions[case.image_id], case)
+            peak_memory_mb = max(peak_memory_mb, case.peak_memory_mb)
+    extracted = time.perf_counter() - clock
+
+    how = how_made(preset, engine_of(preset, config.engine), names)
     for roi in ROIS:
-        of_roi = [case for case in cases if case.roi == roi]
-        if of_roi:
-            table = _table(cohort, of_roi, names)
-            write_parquet(folder / f"{roi}.parquet", table)
-            about = provenance(roi, preset, of_roi, table[list(names)], seconds)
-            write_json(folder / f"{roi}.json", about)
+        if roi in sources:
+            _write_table(folder, roi, cohort, sources[roi], names, how)
         else:
-            for suffix in (".parquet", ".json"):
-                (folder / f"{roi}{suffix}").unlink(missing_ok=True)
-    _write_lists(cohort, cases, folder)
+            for name in (f"{roi}.parquet", f"{roi}.json", f"{roi}_cases.csv"):
+                (folder / name).unlink(missing_ok=True)
+    counts = _write_lists(folder, cohort, sources)
+    computed = [seconds for source in sources.values() for seconds in source.cpu_seconds]
+    run = {
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - clock, 3),
+        "seconds_extracting": round(extracted, 3),
+        "workers": crew,
+        "settings_sha256": preset.sha256,
+        "engine": how["engine"],
+        "mammoroi": __version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        **counts,
+        "from_cache": sum(source.from_cache for source in sources.values()),
+        "cases_per_second": round(counts["cases_in"] / extracted, 3),
+        "cpu_seconds_per_case": round(float(np.median(computed)), 3) if computed else None,
+        "peak_memory_mb_of_a_worker": round(peak_memory_mb),
+        "peak_memory_mb_of_this_process": round(guard.peak_memory_mb()),
+    }
+    with (folder / "runs.jsonl").open("a", encoding="utf-8") as record:
+        record.write(json.dumps(run) + "\n")
     return folder
 
 
@@ -168,125 +176,43 @@ def _job(cohort: Cohort, study: Path, row: dict[Hashable, Any]) -> Job:
     )
 
 
-def _in_parallel(
-    jobs: list[Job], preset: Preset, names: tuple[str, ...], folder: Path, workers: int
-) -> Iterator[list[Case]]:
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-        done = pool(delayed(run_job)(job, preset, names, folder / "cache") for job in jobs)
-        try:
-            yield from track(
-                done,
-                description="radiomics",
-                total=len(jobs),
-                console=Console(stderr=True),
-                disable=not sys.stderr.isatty(),
-            )
-        except TerminatedWorkerError:
-            raise MammoroiError(
-                f"one of {workers} processes was killed, most likely for want of memory",
-                "set radiomics.workers lower and run again: finished cases are kept",
-            ) from None
-
-
-def run_job(job: Job, preset: Preset, names: tuple[str, ...], records: Path) -> list[Case]:
-    """Extract every mask of one image, each by itself: one that fails does not stop the others."""
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    mammogram: Mammogram | None = None
-    pixels = ""
-    cases = []
-    for roi, path in job.masks.items():
-        started = time.process_time()
-        try:
-            if mammogram is None:
-                mammogram = read_mammogram(
-                    job.image, spacing_mm=job.spacing_mm, spacing_source=job.spacing_source
-                )
-                pixels = cache.pixels_sha256(mammogram)
-            case = _case(job, roi, path, mammogram, pixels, preset, names, records)
-        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, others go on
-            case = Case(job.image_id, roi, failure=Failure.of(job.image_id, _stage(roi), error))
-        cases.append(replace(case, cpu_seconds=time.process_time() - started))
-    return cases
-
-
-def _stage(roi: str) -> str:
-    return f"radiomics/{roi}"
-
-
-def _case(
-    job: Job,
+def _write_table(
+    folder: Path,
     roi: str,
-    path: Path,
-    mammogram: Mammogram,
-    pixels: str,
-    preset: Preset,
+    cohort: Cohort,
+    source: Collected,
     names: tuple[str, ...],
-    records: Path,
-) -> Case:
-    automatic = roi == "automatic"
-    if automatic and not path.exists():
-        raise MammoroiError(
-            f"there is no automatic mask {path.name}",
-            "see masks/failures.csv, mend the cause and run the segmentation again",
-        )
-    shape = (mammogram.pixels.shape[0], mammogram.pixels.shape[1])
-    mask = read_mask(path, shape, None if automatic else job.label)
-    spacing = mammogram.require_spacing()
-    if automatic and not mask.any():
-        return Case(job.image_id, roi, missed=True, spacing=spacing)
-    key = cache.case_key(pixels, mask, preset)
-    features = cache.load(records, key)
-    reused = features is not None
-    if features is None:
-        features = features_of(mammogram, mask, preset)
-        _check_names(features, names)
-        cache.store(records, key, features)
-    return Case(
-        image_id=job.image_id,
-        roi=roi,
-        row=np.array([features.by_name[name] for name in names]),
-        bins=features.bins,
-        pixels=int(np.count_nonzero(mask)),
-        regions=int(label(mask, np.ones((3, 3)))[1]),
-        spacing=spacing,
-        from_cache=reused,
-    )
+    how: dict[str, Any],
+) -> None:
+    columns = write_features(folder / f"{roi}.parquet", names, source.batches(cohort.images))
+    cases = source.cases(cohort.images["image_id"])
+    write_csv(folder / f"{roi}_cases.csv", cases)
+    missed, failed = len(source.missed), len(source.failures)
+    came = what_came(cases, missed, failed, columns.degenerate, columns.undefined)
+    about = {"roi": roi, **how, **came}
+    write_json(folder / f"{roi}.json", about)
+    warn(roi, about)
 
 
-def _check_names(features: Features, names: tuple[str, ...]) -> None:
-    missing = [name for name in names if name not in features.by_name]
-    if missing:
-        raise MammoroiError(
-            f"{len(missing)} of {len(names)} features did not come out, such as {missing[0]}",
-            "the image is too small for a filter of the preset: leave this image out",
-        )
-
-
-def _table(cohort: Cohort, cases: list[Case], names: tuple[str, ...]) -> pd.DataFrame:
-    rows = {case.image_id: case.row for case in cases if case.row is not None}
-    images = cohort.images[list(ID_COLUMNS)]
-    images = images[images["image_id"].isin(rows)].reset_index(drop=True)
-    values = np.array([rows[image_id] for image_id in images["image_id"]], dtype=np.float64)
-    features = pd.DataFrame(values.reshape(len(images), len(names)), columns=list(names))
-    return pd.concat([images, features], axis=1)
-
-
-def _write_lists(cohort: Cohort, cases: list[Case], folder: Path) -> None:
-    order = {str(image_id): n for n, image_id in enumerate(cohort.images["image_id"])}
-    cases = sorted(cases, key=lambda case: (ROIS.index(case.roi), order[case.image_id]))
-    failures = [case.failure for case in cases if case.failure is not None]
+def _write_lists(folder: Path, cohort: Cohort, sources: dict[str, Collected]) -> dict[str, int]:
+    failures: list[Failure] = []
+    missed: list[tuple[str, str, str]] = []
+    images = cohort.images[["image_id", "patient_id"]].to_numpy().tolist()
+    for roi in (roi for roi in ROIS if roi in sources):
+        by_position = sorted(sources[roi].failures, key=lambda failure: failure[0])
+        failures += [failure for _, failure in by_position]
+        missed += [(*images[position], roi) for position in sorted(sources[roi].missed)]
     write_failures(folder / "failures.csv", failures)
-    patients = dict(zip(cohort.images["image_id"], cohort.images["patient_id"], strict=True))
-    missed = [(case.image_id, patients[case.image_id], case.roi) for case in cases if case.missed]
     columns = ["image_id", "patient_id", "roi"]
     write_csv(folder / "missed.csv", pd.DataFrame(missed, columns=columns))
+    n_cases = sum(source.n_cases for source in sources.values())
     counts = {
-        "cases_in": len(cases),
-        "used": sum(case.row is not None for case in cases),
+        "cases_in": n_cases,
+        "used": n_cases - len(missed) - len(failures),
         "missed": len(missed),
         "failed": len(failures),
     }
     write_json(folder / "summary.json", counts)
     if failures:
-        LOGGER.error("%d of %d cases failed: see %s", len(failures), len(cases), folder)
+        LOGGER.error("%d of %d cases failed: see %s", len(failures), n_cases, folder)
+    return counts

@@ -4,10 +4,12 @@
 
 ``preset``, ``description``, ``settings``, ``image_types``, ``feature_classes``,
 ``slice_thickness_mm``, ``settings_sha256``, ``engine``, ``engine_version``, ``versions``
-    What was computed and with what; ``engine`` is ``exact`` or ``reference``.
+    What was computed and with what; ``engine`` is ``exact`` or ``pyradiomics``.
+``n_features``, ``names_sha256``
+    Of the features, in the order of the columns.
 ``counts``
-    ``cases_in = used + missed + failed``; of the used: ``from_cache``, ``several_regions`` (used as
-    one ROI), ``estimated_spacing``.
+    ``cases_in = used + missed + failed``; of the used: ``several_regions`` (used as one ROI),
+    ``estimated_spacing``.
 ``roi_pixels``, ``spacing_mm``
     Least, median and greatest of the used cases.
 ``bins``
@@ -17,8 +19,8 @@
     Features with one value in all cases (two or more).
 ``nan``
     How many cases have no value, by feature; features that are always defined are left out.
-``seconds``, ``cpu_seconds_per_case``
-    Wall time of the whole stage; median CPU time of the cases that were not in the cache.
+
+Nothing in it depends on when, where or how fast a table was made: equal tables have equal files.
 """
 
 from __future__ import annotations
@@ -35,13 +37,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import Failure
+from ..files import sha256_of
 from ..imaging.mammogram import Spacing
 from .engine import ENGINE_VERSION
 from .presets import Preset
 
 LOGGER = logging.getLogger(__name__)
 FEWEST_BINS, MOST_BINS = 16, 128
-_LIBRARIES = ("pyradiomics-bhklab", "SimpleITK", "PyWavelets", "scikit-image", "numpy", "scipy")
+BINS = "bins_"
+"""Begins the columns of ``<roi>_cases.csv`` that hold grey levels, by image type."""
+LIBRARIES = (
+    "pyradiomics-bhklab",
+    "SimpleITK",
+    "PyWavelets",
+    "scikit-image",
+    "numba",
+    "numpy",
+    "scipy",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,8 @@ class Case:
         Whether the values were computed by an earlier run, or from an equal mask.
     cpu_seconds : float
         Reading and computing.
+    peak_memory_mb : float
+        Most memory (MiB, resident) that its process had held when it was done.
     """
 
     image_id: str
@@ -83,35 +98,22 @@ class Case:
     failure: Failure | None = None
     from_cache: bool = False
     cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
 
 
-def provenance(
-    roi: str, preset: Preset, cases: Sequence[Case], features: pd.DataFrame, seconds: float
-) -> dict[str, Any]:
-    """Describe one feature table; warns of unusual numbers of grey levels.
+def how_made(preset: Preset, engine: str, names: Sequence[str]) -> dict[str, Any]:
+    """What tables must agree on to be used together, and what else describes their making.
 
     Parameters
     ----------
-    roi : str
-        Source of the masks.
     preset : Preset
         What was computed.
-    cases : Sequence[Case]
-        All of the source, used or not.
-    features : DataFrame
-        The table without its identifiers.
-    seconds : float
-        Wall time of the stage.
+    engine : str
+        Who computed it.
+    names : Sequence[str]
+        The features, in the order of the columns.
     """
-    used = [case for case in cases if case.row is not None]
-    spacings = [case.spacing for case in used if case.spacing is not None]
-    computed = [case.cpu_seconds for case in used if not case.from_cache]
-    undefined = features.isna().sum()
-    constant = [name for name in features if _is_constant(features[name].to_numpy())]
-    bins = _bins(used)
-    _warn_of_bins(roi, bins, len(used))
     return {
-        "roi": roi,
         "preset": preset.name,
         "description": preset.description,
         "settings": dict(preset.settings),
@@ -119,63 +121,94 @@ def provenance(
         "feature_classes": dict(preset.feature_classes),
         "slice_thickness_mm": preset.slice_thickness_mm,
         "settings_sha256": preset.sha256,
-        "engine": "exact" if preset.exact else "reference",
+        "engine": engine,
         "engine_version": ENGINE_VERSION,
         "versions": {"python": platform.python_version()}
-        | {library: version(library) for library in _LIBRARIES},
-        "n_features": features.shape[1],
-        "counts": {
-            "cases_in": len(cases),
-            "used": len(used),
-            "missed": sum(case.missed for case in cases),
-            "failed": sum(case.failure is not None for case in cases),
-            "from_cache": sum(case.from_cache for case in used),
-            "several_regions": sum(case.regions > 1 for case in used),
-            "estimated_spacing": sum("estimated" in spacing.source for spacing in spacings),
-        },
-        "roi_pixels": _spread([case.pixels for case in used]),
-        "spacing_mm": _spread([spacing.row_mm for spacing in spacings]),
-        "bins": bins,
-        "degenerate_features": constant if len(used) > 1 else [],
-        "nan": {name: int(count) for name, count in undefined.items() if count},
-        "seconds": round(seconds, 3),
-        "cpu_seconds_per_case": round(float(np.median(computed)), 3) if computed else None,
+        | {library: version(library) for library in LIBRARIES},
+        "n_features": len(names),
+        "names_sha256": sha256_of(list(names)),
     }
 
 
-def _is_constant(column: NDArray[np.float64]) -> bool:
-    return bool(np.isnan(column).all() or (column == column[0]).all())
+def what_came(
+    cases: pd.DataFrame, missed: int, failed: int, degenerate: list[str], undefined: dict[str, int]
+) -> dict[str, Any]:
+    """What a table holds and what is missing from it.
 
-
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
-    if not values:
-        return None
-    return {"least": min(values), "median": float(np.median(values)), "greatest": max(values)}
-
-
-def _bins(used: Sequence[Case]) -> dict[str, dict[str, Any]]:
-    image_types = used[0].bins if used else {}
-    table = {name: [case.bins[name] for case in used] for name in image_types}
+    Parameters
+    ----------
+    cases : DataFrame
+        ``<roi>_cases.csv``: a row for each row of the table.
+    missed, failed : int
+        Cases without a row.
+    degenerate : list[str]
+        Features with a single value.
+    undefined : dict[str, int]
+        Cases without a value, by feature.
+    """
     return {
-        name: {
-            **(_spread(counts) or {}),
-            "outside_16_to_128": sum(not FEWEST_BINS <= n <= MOST_BINS for n in counts),
-            "single": sum(n == 1 for n in counts),
-        }
-        for name, counts in table.items()
+        "counts": {
+            "cases_in": len(cases) + missed + failed,
+            "used": len(cases),
+            "missed": missed,
+            "failed": failed,
+            "several_regions": int((cases["regions"] > 1).sum()),
+            "estimated_spacing": int(cases["spacing_source"].str.contains("estimated").sum()),
+        },
+        "roi_pixels": _spread(cases["roi_pixels"]),
+        "spacing_mm": _spread(cases["spacing_row_mm"]),
+        "bins": {
+            name.removeprefix(BINS): _levels(cases[name])
+            for name in map(str, cases)
+            if name.startswith(BINS)
+        },
+        "degenerate_features": degenerate,
+        "nan": undefined,
     }
 
 
-def _warn_of_bins(roi: str, bins: dict[str, dict[str, Any]], n_used: int) -> None:
-    original = bins.get("original")
+def _spread(values: pd.Series) -> dict[str, float] | None:
+    if values.empty:
+        return None
+    return {
+        "least": values.min(),
+        "median": float(values.median()),
+        "greatest": values.max(),
+    }
+
+
+def _levels(counts: pd.Series) -> dict[str, Any]:
+    return {
+        **(_spread(counts) or {}),
+        "outside_16_to_128": int((~counts.between(FEWEST_BINS, MOST_BINS)).sum()),
+        "single": int((counts == 1).sum()),
+    }
+
+
+def warn(roi: str, about: dict[str, Any]) -> None:
+    """Say what of a table deserves a second look before it is used."""
+    used, original = about["counts"]["used"], about["bins"].get("original")
     if original and original["outside_16_to_128"]:
         LOGGER.warning(
             "%s: %d of %d ROIs have fewer than %d or more than %d grey levels (median %g); "
             "texture depends on it: choose another binWidth in a preset of your own",
             roi,
             original["outside_16_to_128"],
-            n_used,
+            used,
             FEWEST_BINS,
             MOST_BINS,
             original["median"],
         )
+    for found, meaning in (
+        (about["degenerate_features"], "have the same value in all ROIs"),
+        (about["nan"], "are not defined for some ROIs"),
+    ):
+        if found:
+            LOGGER.warning(
+                "%s: %d of %d features %s, such as %s",
+                roi,
+                len(found),
+                about["n_features"],
+                meaning,
+                next(iter(found)),
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from PIL import Image
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
 from mammoroi.radiomics import extract as stage
+from mammoroi.radiomics import jobs
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.radiomics.engine import features_of
 from mammoroi.radiomics.extract import extract, extract_case
@@ -79,6 +81,12 @@ class Study:
 
     def summary(self) -> dict:
         return read_json(self.folder / "features" / "summary.json")
+
+    def last_run(self) -> dict:
+        return json.loads((self.folder / "features" / "runs.jsonl").read_text().splitlines()[-1])
+
+    def records(self) -> list[Path]:
+        return sorted((self.folder / "features" / "cache").rglob("*.npz"))
 
 
 def disc(radius: float = 12, columns: slice = slice(None)) -> np.ndarray:
@@ -142,8 +150,8 @@ def test_three_sources_and_a_missed_lesion(tmp_path: Path) -> None:
     counts = study.about("automatic")["counts"]
     assert counts["cases_in"] == counts["used"] + counts["missed"] + counts["failed"] == 4
     # the automatic masks of A and C are the manual ones: nothing is computed twice
-    assert counts["from_cache"] == 2
-    assert len(list((tmp_path / "features" / "cache").iterdir())) == 4 + 2
+    assert study.last_run()["from_cache"] == 2
+    assert len(study.records()) == 4 + 2
     manual, automatic = (study.table(roi).set_index("image_id") for roi in ("manual", "automatic"))
     pd.testing.assert_frame_equal(manual.loc[["A", "C"]], automatic)
 
@@ -207,7 +215,7 @@ def count_extractions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(1)
         return features_of(*arguments)
 
-    monkeypatch.setattr(stage, "features_of", counted)
+    monkeypatch.setattr(jobs, "features_of", counted)
     return calls
 
 
@@ -245,8 +253,8 @@ def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 2
 
     calls.clear()  # the records are damaged
-    for record in (tmp_path / "features" / "cache").iterdir():
-        record.write_bytes(record.read_bytes()[:100])
+    for record in study.records():
+        record.write_bytes(record.read_bytes()[:-100])
     study.run()
     assert len(calls) == 4
 
@@ -256,26 +264,27 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text((FOLDER / f"{DEFAULT}.yaml").read_text())
     program = (
         "from pathlib import Path; import sys, time\n"
-        "from mammoroi.radiomics import extract as stage\n"
+        "from mammoroi.radiomics import jobs\n"
         "from mammoroi.radiomics.config import RadiomicsConfig\n"
-        "original = stage.features_of\n"
+        "from mammoroi.radiomics.extract import extract\n"
+        "original = jobs.features_of\n"
         "def slow(*a):\n    time.sleep(0.4); return original(*a)\n"
-        "stage.features_of = slow\n"
-        "stage.extract(RadiomicsConfig(preset=sys.argv[2], workers=1), Path(sys.argv[1]))\n"
+        "jobs.features_of = slow\n"
+        "extract(RadiomicsConfig(preset=sys.argv[2], workers=1), Path(sys.argv[1]))\n"
     )
     arguments = [sys.executable, "-c", program, str(tmp_path), str(tmp_path / "own.yaml")]
     running = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     records = tmp_path / "features" / "cache"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(records.glob("[!.]*.npz")):
+    while time.monotonic() < deadline and not list(records.rglob("[!.]*.npz")):
         time.sleep(0.02)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
-    done = len(list(records.glob("[!.]*.npz")))
+    done = len(list(records.rglob("[!.]*.npz")))
     assert 1 <= done < 4
     assert not (tmp_path / "features" / "manual.parquet").exists()
     study.run()
-    assert study.about("manual")["counts"]["from_cache"] == done
+    assert study.last_run()["from_cache"] == done
     assert len(study.table("manual")) == 4
 
 
@@ -283,7 +292,7 @@ def test_processes_give_the_same_table(tmp_path: Path) -> None:
     study = Study(tmp_path)
     study.run()
     alone = study.table("manual")
-    for record in (tmp_path / "features" / "cache").iterdir():
+    for record in study.records():
         record.unlink()
     config = RadiomicsConfig(preset=str(tmp_path / "own.yaml"), workers=2)
     extract(config, tmp_path)

@@ -1,0 +1,87 @@
+"""Jobs to workers: processes of this machine, or the workers of a Dask cluster.
+
+Either way a worker gets paths, reads the files itself and sends back rows of numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from joblib import cpu_count
+from rich.console import Console
+from rich.progress import track
+
+from . import cluster, guard, pool
+from .config import RadiomicsConfig
+from .jobs import Job, Plan, failed_job, run_job, unpacked
+from .presets import Preset
+from .provenance import Case
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    preset: Preset,
+    names: tuple[str, ...],
+    config: RadiomicsConfig,
+    records: Path,
+) -> Iterator[list[Case]]:
+    """Extract all masks of all jobs; yields the cases of each job, in any order.
+
+    Parameters
+    ----------
+    jobs : Sequence[Job]
+        Images with their masks.
+    preset : Preset
+        What to compute.
+    names : tuple[str, ...]
+        The features, in the order of the rows (:func:`.count.check_count`).
+    config : RadiomicsConfig
+        Engine, limits, and where to compute.
+    records : Path
+        Folder of the cache; absolute where Dask's workers are elsewhere.
+
+    Raises
+    ------
+    MammoroiError
+        When the workers cannot be started or reached at all, or die at every job. What happens to
+        one case is in that case.
+    """
+    records.mkdir(parents=True, exist_ok=True)
+    packed = Plan(preset, names, config, records).packed()
+    if config.dask:
+        there = functools.partial(_run_there, packed, config.memory_limit_gb or 0)
+        done = cluster.on_cluster(there, jobs, config.dask)
+    else:
+        workers = processes(config, len(jobs))
+        limit = config.memory_limit_gb
+        gib = guard.share_gib(workers) if limit is None else limit
+        here = functools.partial(_run_here, packed, gib)
+        done = pool.in_processes(here, jobs, workers)
+    for job, result in track(
+        done,
+        description="radiomics",
+        total=len(jobs),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    ):
+        yield failed_job(job, result) if isinstance(result, BaseException) else result
+
+
+def processes(config: RadiomicsConfig, n_jobs: int) -> int:
+    """Processes of this machine that will extract."""
+    return min(config.workers or cpu_count(), max(n_jobs, 1))
+
+
+def _run_here(packed: bytes, gib: float, job: Job) -> list[Case]:
+    with guard.limited_memory(gib):
+        return run_job(job, unpacked(packed))
+
+
+def _run_there(packed: bytes, gib: float, job: Job) -> list[Case]:
+    plan = unpacked(packed)
+    cluster.require_here(plan.records, job.image)
+    guard.limit_memory(gib)
+    return run_job(job, plan)

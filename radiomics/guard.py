@@ -1,0 +1,127 @@
+"""Limits of one case: the time that it may take, the memory that its process may allocate.
+
+Both end as an exception inside the case that crossed them, so that the case is recorded and the
+others go on; they work alike in the main thread, in worker processes and in a worker's threads.
+
+The time limit is a timer that raises in the working thread. Python delivers such an exception
+between two of its own instructions: a call into compiled code is interrupted when it returns, not
+before. The memory limit is the kernel's (``RLIMIT_DATA``): an allocation beyond it is refused.
+Compiled code that does not check for a refusal may end its process; what happens then is for
+:mod:`.dispatch`. Neither limit can change a value, so neither is part of a cache key.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from ..errors import MammoroiError
+
+Result = TypeVar("Result")
+GIB = 2**30
+LEAST_SHARE_GIB = 1.0
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+class _Expired(BaseException):
+    """The time is up; no ``except Exception`` between the case and its limit takes it."""
+
+
+def within(seconds: float, call: Callable[[], Result]) -> Result:
+    """Call a function that may take so many seconds of wall time; 0 is no limit.
+
+    Raises
+    ------
+    MammoroiError
+        When it took longer, or asked for more memory than its process may have.
+    """
+    lock = threading.Lock()
+    thread = threading.get_ident()
+    over = fired = False
+
+    def fire() -> None:
+        nonlocal fired
+        with lock:
+            if not over:
+                fired = True
+                _raise_in(thread, _Expired)
+
+    timer = threading.Timer(seconds, fire)
+    timer.daemon = True
+    try:
+        try:
+            if seconds:
+                timer.start()
+            return call()
+        finally:
+            timer.cancel()
+            with lock:
+                over = True
+                if fired:  # raised, but perhaps not yet delivered: it must not hit the next case
+                    _raise_in(thread, None)
+    except _Expired:
+        raise MammoroiError(
+            f"not done after {seconds:g} s, the time limit of a case",
+            "look at the size of image and mask; raise radiomics.time_limit_s if they are meant",
+        ) from None
+    except MemoryError as error:
+        raise MammoroiError(
+            f"more memory is needed than the process may have: {error or 'MemoryError'}",
+            "look at the size of image and mask; if they are meant, raise "
+            "radiomics.memory_limit_gb or lower radiomics.workers",
+        ) from None
+
+
+def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+    """Raise an exception in a thread as soon as it runs Python again; None takes it back."""
+    raised = None if exception is None else ctypes.py_object(exception)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+
+
+def share_gib(processes: int) -> float:
+    """Memory (GiB) for each of some processes: an equal share of this machine or container."""
+    total = psutil.virtual_memory().total
+    for path in _CGROUP_LIMITS:
+        if path.is_file() and (text := path.read_text().strip()).isdigit():
+            total = min(total, int(text))
+    return max(total / processes / GIB, LEAST_SHARE_GIB)
+
+
+def limit_memory(gib: float) -> None:
+    """Limit what this process may allocate from now on; 0, or a limit already set, changes nothing.
+
+    Parameters
+    ----------
+    gib : float
+        Beyond what the process holds now: what its imports took is no case's fault.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if gib and soft == resource.RLIM_INFINITY:
+        held = psutil.Process().memory_info().data
+        resource.setrlimit(resource.RLIMIT_DATA, (int(held + gib * GIB), hard))
+
+
+@contextmanager
+def limited_memory(gib: float) -> Iterator[None]:
+    """:func:`limit_memory` for a block of code."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_memory(gib)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def peak_memory_mb() -> float:
+    """Most memory (MiB, resident) that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

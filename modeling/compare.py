@@ -3,8 +3,8 @@
 ``comparison/auc.csv``: ``target, set (train|test), rule, n, n_missed, auc_manual, auc_automatic,
 difference (automatic minus manual), lower, upper, p_delong, bootstrap_lower, bootstrap_upper``.
 Both AUCs are of risks, on the same patients and folds; those of the training set are out-of-fold.
-``comparison/summary.json`` holds the rules in words, counts, and what was left out. The ICC files:
-see :mod:`.agreement`.
+``comparison/summary.json`` holds the rules in words, counts, and what was left out. The
+stability of the features: see :mod:`.agreement`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import read_csv, read_json, write_csv, write_json
-from .agreement import feature_agreement, summarise
+from .agreement import SOURCES, UNITS, feature_agreement, stability_table, summarise
 from .config import ModelingConfig
 from .discrimination import auc_difference, bootstrap_auc_difference
+from .repeats import load_perturbed
 from .table import (
     ROIS,
     SECOND_READER,
     check_same_settings,
+    feature_names,
     has_features,
     load_features,
     missed_images,
@@ -79,12 +81,16 @@ def compare(config: ModelingConfig, study: Path) -> Path:
     second = tables[SECOND_READER].images if SECOND_READER in tables else None
     folder = study / "comparison"
 
-    sources, readers = feature_agreement(manual, automatic), feature_agreement(manual, second)
-    write_csv(folder / "icc.csv", sources)
-    write_csv(folder / "icc_readers.csv", readers)
+    found = {"automatic": feature_agreement([manual, automatic], "2,1")}
+    if second is not None:
+        found["reader"] = feature_agreement([manual, second], "2,1")
+    perturbed = load_perturbed(study, tables[ROIS[0]])
+    if perturbed:
+        found["perturbation"] = feature_agreement([manual, *perturbed.values()], "1,1")
+    stability = stability_table(feature_names(manual), found)
+    write_csv(folder / "stability.csv", stability)
     summaries = [
-        summarise("automatic-manual", sources, config.icc_threshold),
-        summarise("reader2-manual", readers, config.icc_threshold),
+        summarise(stability, source, config.icc_threshold) for source in SOURCES if source in found
     ]
     write_csv(folder / "icc_summary.csv", pd.concat(summaries, ignore_index=True))
 
@@ -117,6 +123,8 @@ def compare(config: ModelingConfig, study: Path) -> Path:
             "n_images_both_readers": 0
             if second is None
             else int(manual["image_id"].isin(second["image_id"]).sum()),
+            "perturbations": list(perturbed),
+            "icc": {source: UNITS[source] for source in SOURCES if source in found},
             "icc_threshold": config.icc_threshold,
             "n_bootstrap": config.n_bootstrap,
             "seed": config.seed,

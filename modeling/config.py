@@ -66,8 +66,9 @@ class ModelingConfig:
         features of the image with the largest lesion; or CC and MLO side by side, which leaves out
         patients who lack one of the two.
     icc_threshold : float
-        A feature is stable when ICC(2,1) of the two readers exceeds this. Skipped, and said so,
-        where there is no second reader.
+        A feature is stable when ICC(2,1) of the two readers exceeds this, or, without a second
+        reader, ICC(1,1) of the manual masks and their perturbations (`stability`). Skipped, and
+        said so, where there is neither.
     t_test_alpha : float
         A feature goes on when Welch's t-test gives a smaller P. 1 switches the filter off.
     alpha_min, alpha_max : float

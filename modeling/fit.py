@@ -23,6 +23,7 @@ from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
 from .config import ModelingConfig
+from .repeats import find_repeats
 from .results import Result, assemble, write_result
 from .table import (
     ROIS,
@@ -32,7 +33,6 @@ from .table import (
     has_features,
     load_features,
     missed_images,
-    pair_readers,
 )
 from .targets import Target, labels_of, targets_of
 from .validate import Dataset, check_dataset, run_final, run_fold
@@ -113,9 +113,9 @@ def prepare(
     ]
     second = load_features(study, SECOND_READER) if has_features(study, SECOND_READER) else None
     check_same_settings([*tables, *([second] if second else [])])
-    readers = pair_readers(tables[0].images, second.images, config.views) if second else None
-    if readers is None:
-        log.warning("there is no second reader: the ICC filter is skipped")
+    repeats = find_repeats(study, tables[0], second, config.views)
+    if repeats is None:
+        log.warning("no second reader, no perturbed masks: the ICC filter is skipped")
     missed = missed_images(study)
     combined = [(table.roi, combine_views(table.images, config.views)) for table in tables]
     datasets, cases = [], []
@@ -124,7 +124,7 @@ def prepare(
         for roi, X in combined:
             lost = set(missed["patient_id"]) - set(X.index) if roi == "automatic" else set()
             data = _dataset(target, roi, X, labels, splits, lost)
-            datasets.append(replace(data, readers=readers))
+            datasets.append(replace(data, repeats=repeats))
             cases.append(_cases(data, labels, splits, lost))
     return datasets, cases
 
@@ -176,7 +176,7 @@ def _dataset(
         roi=roi,
         X=X,
         y=y,
-        readers=None,
+        repeats=None,
         train=tuple(sorted(set(splits.train) & usable)),
         test=tuple(sorted(set(splits.test) & usable)),
         folds=tuple(folds),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from .table import Readers
+    from .repeats import Repeats
 
 FILTERS = ("icc", "complete", "t_test", "lasso")
 SMOTE_NEIGHBOURS = 5
@@ -106,6 +106,7 @@ class Fit:
             if self.empty_at
             else "fitted",
             "icc_applied": stable.applied_,
+            "icc_source": stable.repeats.source if stable.applied_ else None,
             "icc_patients": stable.n_patients_,
             "lasso_folds": lasso.folds,
             "lasso_alpha": lasso.alpha_ if solved else None,
@@ -115,7 +116,7 @@ class Fit:
 
 
 def fit_recipe(
-    X: pd.DataFrame, y: pd.Series, config: ModelingConfig, readers: Readers | None
+    X: pd.DataFrame, y: pd.Series, config: ModelingConfig, repeats: Repeats | None
 ) -> Fit:
     """Fit the recipe to the rows of X.
 
@@ -127,8 +128,8 @@ def fit_recipe(
         0/1 labels, aligned with X.
     config : ModelingConfig
         Its parameters.
-    readers : Readers or None
-        Features of both readers; only those of patients in X are used.
+    repeats : Repeats or None
+        Features of other outlines; only those of patients in X are used.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def fit_recipe(
             f"one class has {smaller} of {len(y)} patients to learn from",
             "at least 2 are needed: add patients, join classes, or leave the task out",
         )
-    pipeline = Pipeline(_steps(config, readers, smaller, balanced=smaller * 2 == len(y)))
+    pipeline = Pipeline(_steps(config, repeats, smaller, balanced=smaller * 2 == len(y)))
     empty_at = None
     try:
         pipeline.fit(X, y.to_numpy())
@@ -151,7 +152,7 @@ def fit_recipe(
 
 
 def _steps(
-    config: ModelingConfig, readers: Readers | None, smaller: int, *, balanced: bool
+    config: ModelingConfig, repeats: Repeats | None, smaller: int, *, balanced: bool
 ) -> list[tuple[str, Any]]:
     lasso = LassoSelector(
         alphas=alphas_of(config.alpha_min, config.alpha_max, config.n_alphas),
@@ -164,7 +165,7 @@ def _steps(
     neighbours = min(SMOTE_NEIGHBOURS, smaller - 1)
     smote = SMOTE(k_neighbors=neighbours, random_state=config.seed)
     return [
-        ("icc", StableFeatures(readers, config.icc_threshold)),
+        ("icc", StableFeatures(repeats, config.icc_threshold)),
         ("complete", CompleteFeatures()),
         ("scale", StandardScaler()),
         ("t_test", TTestFilter(config.t_test_alpha)),

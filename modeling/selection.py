@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from .table import Readers
+    from .repeats import Repeats
 
 
 class EmptySelection(Exception):  # noqa: N818 (an outcome, not an error)
@@ -46,12 +46,14 @@ class _Filter(SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class StableFeatures(_Filter):
-    """Keeps features on which two readers' masks agree: ICC(2,1) above a threshold.
+    """Keeps features that are alike from other outlines of the same lesion: ICC above a threshold.
+
+    ICC(2,1) of two readers, or ICC(1,1) of the manual masks and their perturbations.
 
     Parameters
     ----------
-    readers : Readers or None
-        The features of both readers. Only those of the patients that are given to `fit` are used.
+    repeats : Repeats or None
+        The features of all outlines. Only those of the patients that are given to `fit` are used.
         With None, or fewer than 3 such patients, the filter keeps everything.
     threshold : float
         The ICC that a feature must exceed. A feature whose ICC cannot be told is not stable.
@@ -61,29 +63,29 @@ class StableFeatures(_Filter):
     icc_ : ndarray
         ICC of each feature; NaN where it cannot be told or was not asked.
     n_patients_ : int
-        Patients with both readers that the ICC rests on.
+        Patients with every outline that the ICC rests on.
     applied_ : bool
-        False where there was no second reader.
+        False where there was one outline only.
     """
 
     MIN_PATIENTS = 3
 
-    def __init__(self, readers: Readers | None, threshold: float) -> None:
-        self.readers = readers
+    def __init__(self, repeats: Repeats | None, threshold: float) -> None:
+        self.repeats = repeats
         self.threshold = threshold
 
     def fit(self, X: pd.DataFrame, y: ArrayLike | None = None) -> StableFeatures:  # noqa: ARG002
         """Learn from X, a table of features indexed by `patient_id`."""
         self.icc_ = np.full(X.shape[1], np.nan)
         ratings = None
-        if self.readers is not None:
-            ratings = self.readers.ratings(X.index, X.columns)
+        if self.repeats is not None:
+            ratings = self.repeats.ratings(X.index, X.columns)
         self.n_patients_ = 0 if ratings is None else len(ratings)
         self.applied_ = ratings is not None and len(ratings) >= self.MIN_PATIENTS
-        if ratings is None or not self.applied_:
+        if self.repeats is None or ratings is None or not self.applied_:
             self._keep(np.ones(X.shape[1], dtype=bool), "icc")
             return self
-        self.icc_ = icc(ratings, "2,1").value
+        self.icc_ = icc(ratings, self.repeats.kind).value
         self._keep(np.nan_to_num(self.icc_, nan=-np.inf) > self.threshold, "icc")
         return self
 

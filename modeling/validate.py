@@ -18,7 +18,7 @@ from ..errors import MammoroiError
 from .calibration import Calibration, fit_calibration
 from .config import ModelingConfig
 from .pipeline import Fit, fit_recipe
-from .table import Readers
+from .repeats import Repeats
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Dataset:
         Features of the patients whose lesion was found, indexed by ``patient_id``.
     y : Series
         0/1 labels of all patients who have one, the missed ones too.
-    readers : Readers or None
+    repeats : Repeats or None
         For the stability filter.
     train, test : tuple of str
         Patients with a label, and with features or a missed lesion.
@@ -54,7 +54,7 @@ class Dataset:
     roi: str
     X: pd.DataFrame
     y: pd.Series
-    readers: Readers | None
+    repeats: Repeats | None
     train: tuple[str, ...]
     test: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
@@ -106,8 +106,8 @@ def run_fold(data: Dataset, number: int, config: ModelingConfig) -> FoldResult:
     """Fit on a fold's training patients, calibrate on inner folds, predict its validation part."""
     patients = data.outside_fold(number)
     X, y = data.X.loc[patients], data.y[patients]
-    calibration = fit_calibration(inner_scores(X, y, config, data.readers), y)
-    fit = fit_recipe(X, y, config, data.readers)
+    calibration = fit_calibration(inner_scores(X, y, config, data.repeats), y)
+    fit = fit_recipe(X, y, config, data.repeats)
     predicted = predict(data, fit, calibration, data.folds[number])
     return FoldResult(
         predicted.assign(fold=number), tuple(fit.selected()), fit.funnel(), calibration
@@ -115,7 +115,7 @@ def run_fold(data: Dataset, number: int, config: ModelingConfig) -> FoldResult:
 
 
 def inner_scores(
-    X: pd.DataFrame, y: pd.Series, config: ModelingConfig, readers: Readers | None
+    X: pd.DataFrame, y: pd.Series, config: ModelingConfig, repeats: Repeats | None
 ) -> NDArray[np.float64]:
     """Score each row by the recipe fitted without it, in stratified shuffled folds."""
     smaller = int(min(y.sum(), len(y) - y.sum()))
@@ -124,7 +124,7 @@ def inner_scores(
     )
     scores = np.empty(len(y))
     for fitted, held_out in splitter.split(X, y):
-        fit = fit_recipe(X.iloc[fitted], y.iloc[fitted], config, readers)
+        fit = fit_recipe(X.iloc[fitted], y.iloc[fitted], config, repeats)
         scores[held_out] = fit.scores(X.iloc[held_out])
     return scores
 
@@ -132,7 +132,7 @@ def inner_scores(
 def run_final(data: Dataset, config: ModelingConfig) -> Fit:
     """Fit the recipe to all training patients."""
     patients = data.with_features(data.train)
-    return fit_recipe(data.X.loc[patients], data.y[patients], config, data.readers)
+    return fit_recipe(data.X.loc[patients], data.y[patients], config, data.repeats)
 
 
 def final_calibration(folds: list[FoldResult]) -> Calibration:

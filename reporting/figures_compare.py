@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import wording
 from .figures_classifiers import metric
 from .results import SETS, Results
 from .style import COLOUR, COMPARISON, GREY, INK, MARKER, NAME, Plot, bare, legend_below, panels
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 RULES = {
     "complete_case": "lesion always found",
     "intention_to_diagnose": "everyone",
 }
 STABLE_ICC = 0.75
+ICC_UNITS = {
+    "automatic": "ICC(2,1), {} of all patients",
+    "reader2": "ICC(2,1), {} of all patients",
+    "perturbed": "ICC(1,1), {} of training patients",
+}
+_SOURCE_COLUMN = {"automatic": "automatic", "reader2": "reader", "perturbed": "perturbation"}
 
 
 def draw_auc(results: Results) -> Plot | None:
@@ -119,35 +128,25 @@ def _auc_words(results: Results) -> str:
 
 
 def draw_icc(results: Results) -> Plot | None:
-    """ICC per feature family, automatic against manual beside second reader against manual."""
+    """ICC per feature family: automatic, second reader's and perturbed against manual masks."""
     import numpy as np
-    import pandas as pd
 
-    sources = {"automatic": results.icc, "reader2": results.icc_readers}
-    table = (
-        pd.concat(
-            [part.assign(comparison=f"{roi}-manual") for roi, part in sources.items() if len(part)],
-            ignore_index=True,
-        )
-        if len(results.icc) or len(results.icc_readers)
-        else results.icc.assign(comparison="")
-    )
-    table = table[["comparison", *[c for c in table if c != "comparison"]]]
-    table = table.dropna(subset=["icc_2_1"])
+    table = _long(results.stability)
     if table.empty:
         return None
     families = list(dict.fromkeys(table["family"]))
-    present = [roi for roi in sources if (table["comparison"] == f"{roi}-manual").any()]
-    figure, ((ax,),) = panels(1, 1, 1.2 + 0.55 * len(families))
+    present = [roi for roi in ICC_UNITS if (table["comparison"] == f"{roi}-manual").any()]
+    figure, ((ax,),) = panels(1, 1, 1.2 + (0.15 + 0.2 * len(present)) * len(families))
     scatter = np.random.default_rng(0)
     findings = []
-    for shift, roi in zip((-0.2, 0.2), present, strict=False):
+    places = np.linspace(-0.13, 0.13, len(present)) * len(present)
+    for shift, roi in zip(places if len(present) > 1 else [0.0], present, strict=True):
         rows = table[table["comparison"] == f"{roi}-manual"]
-        groups = [rows.loc[rows["family"] == family, "icc_2_1"].to_numpy() for family in families]
+        groups = [rows.loc[rows["family"] == family, "icc"].to_numpy() for family in families]
         for at, values in enumerate(groups):
             ax.plot(
                 values,
-                at + shift + scatter.uniform(-0.13, 0.13, len(values)),
+                at + shift + scatter.uniform(-0.1, 0.1, len(values)),
                 MARKER[roi],
                 ms=2.6,
                 mew=0,
@@ -158,7 +157,7 @@ def draw_icc(results: Results) -> Plot | None:
         ax.boxplot(
             groups,
             positions=[at + shift for at in range(len(families))],
-            widths=0.24,
+            widths=0.2,
             orientation="horizontal",
             showfliers=False,
             manage_ticks=False,
@@ -169,23 +168,43 @@ def draw_icc(results: Results) -> Plot | None:
         )
         name = COMPARISON[f"{roi}-manual"][1]
         ax.plot([], [], MARKER[roi], color=COLOUR[roi], label=name)
-        stable = int((rows["icc_2_1"] > STABLE_ICC).sum())
+        stable = int((rows["icc"] > STABLE_ICC).sum())
+        n_images = int(rows["n"].max())
         findings.append(
-            f"{name}, {wording.stability(float(rows['icc_2_1'].median()), stable, len(rows))}"
+            f"{name} ({ICC_UNITS[roi].format(wording.plural(n_images, 'image'))}), "
+            f"{wording.stability(float(rows['icc'].median()), stable, len(rows))}"
         )
     ax.axvline(STABLE_ICC, color=INK, lw=1, ls="--")
     ax.set_yticks(range(len(families)), families)
     ax.set_ylim(len(families) - 0.5, -0.5)
-    ax.set_xlim(max(-1.0, min(0.0, float(table["icc_2_1"].min())) - 0.03), 1.02)
-    ax.set_xlabel("ICC(2,1); dashed line: 0.75")
+    ax.set_xlim(max(-1.0, min(0.0, float(table["icc"].min())) - 0.03), 1.02)
+    ax.set_xlabel("ICC over images; dashed line: 0.75")
     bare(ax)
     legend_below(figure, ax)
     return Plot(
         "icc_families",
         "Do features keep their values when the mask comes from elsewhere?",
-        "Each dot is one feature: 1 means that both masks give every image the same value, 0 that "
+        "Each dot is one feature: 1 means that all masks give every image the same value, 0 that "
         "they agree no better than by chance. The thick line of each box is the median.",
         f"Here: {'; '.join(findings)}.",
         figure,
         table,
     )
+
+
+def _long(stability: pd.DataFrame) -> pd.DataFrame:
+    """A row for each feature and comparison whose ICC can be told."""
+    import pandas as pd
+
+    parts = []
+    for roi, source in _SOURCE_COLUMN.items():
+        names = {
+            f"icc_{source}": "icc",
+            f"icc_{source}_lower": "lower",
+            f"icc_{source}_upper": "upper",
+            f"n_{source}": "n",
+        }
+        part = stability[["feature", "family", "image_type", *names]].rename(columns=names)
+        part.insert(0, "comparison", f"{roi}-manual")
+        parts.append(part.dropna(subset=["icc"]))
+    return pd.concat(parts, ignore_index=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import wording
 from .results import Results, Target
 from .style import COLOUR, GREY, INK, MARKER, NAME, PALE, Plot, bare, panels
 
@@ -57,17 +58,38 @@ def draw_funnel(results: Results) -> Plot:
     return Plot(
         "feature_funnel",
         "From all features to the selected ones",
-        "Each step keeps fewer features: those that two readers' masks give alike (ICC), that "
-        "have a value in every patient, that differ between the classes (t-test), and that the "
-        "LASSO needs.",
-        _funnel_words(table, "reader2" in results.features),
+        "Each step keeps fewer features: those that other outlines of the same lesion give alike "
+        "(ICC), that have a value in every patient, that differ between the classes (t-test), and "
+        "that the LASSO needs.",
+        f"{_icc_words(results)}\n{_funnel_words(table)}",
         figure,
         table,
     )
 
 
-def _funnel_words(table: pd.DataFrame, read_twice: bool) -> str:
-    lines = [] if read_twice else ["No second reader drew masks: the ICC step was left out."]
+def _icc_words(results: Results) -> str:
+    """What the ICC step rests on; its unit is not that of the figure of ICCs by family."""
+    fitted = [result for target in results.targets for result in target.results.values()]
+    used = {result.icc_source: result.icc_patients for result in fitted}
+    source = next((source for source in used if source), None)
+    if source is None:
+        return (
+            "No second reader drew masks, and none were perturbed: the ICC step was left out."
+            if "reader2" not in results.features
+            else "Too few training patients were read twice: the ICC step was left out."
+        )
+    what = {
+        "reader2": "ICC(2,1) of the two readers' masks",
+        "perturbation": "ICC(1,1) of the manual masks and their perturbations",
+    }[source]
+    return (
+        f"The ICC step rests on the {what} in {wording.plural(used[source], 'training patient')} "
+        "(views combined); the figure of ICCs by family counts images, so its numbers differ."
+    )
+
+
+def _funnel_words(table: pd.DataFrame) -> str:
+    lines = []
     for target, rows in table.groupby("target", sort=False):
         paths = [
             f"{NAME[str(roi)]} {' → '.join(map(str, steps['n_features']))}"

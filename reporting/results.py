@@ -31,7 +31,9 @@ class RoiResult:
     """What the modelling stage wrote for one target and one source of masks.
 
     ``metrics`` holds ``train_out_of_fold``, ``train_apparent``, ``test`` and ``threshold``;
-    ``funnel`` the number of features left after each step of the selection, in order.
+    ``funnel`` the number of features left after each step of the selection, in order;
+    ``icc_source`` what the first step rests on (``reader2``, ``perturbation`` or, when it was left
+    out, nothing), and ``icc_patients`` on how many training patients.
     """
 
     roi: str
@@ -39,6 +41,8 @@ class RoiResult:
     metrics: dict[str, Any]
     selection: pd.DataFrame
     funnel: dict[str, int]
+    icc_source: str | None
+    icc_patients: int
     lasso_path: pd.DataFrame
     lasso_coefficients: pd.DataFrame
     roc: pd.DataFrame
@@ -93,8 +97,7 @@ class Results:
     missed: pd.DataFrame
     targets: list[Target]
     auc: pd.DataFrame
-    icc: pd.DataFrame
-    icc_readers: pd.DataFrame
+    stability: pd.DataFrame
     run: dict[str, Any]
 
     @property
@@ -151,10 +154,7 @@ def read_results(folder: Path) -> Results:
         missed=_optional(folder, "features/missed.csv", ("image_id", "patient_id", "roi")),
         targets=[_target(folder, entry) for entry in _targets(folder)],
         auc=auc,
-        icc=_table(folder, "comparison/icc.csv", "compare", ("feature", "family", "icc_2_1")),
-        icc_readers=_optional(
-            folder, "comparison/icc_readers.csv", ("feature", "family", "icc_2_1")
-        ),
+        stability=_table(folder, "comparison/stability.csv", "compare", _STABILITY),
         run=_json(folder, "run.json", "study") if (folder / "run.json").exists() else {},
     )
 
@@ -165,9 +165,11 @@ _FAILURES = {
     "masks": "masks/failures.csv",
     "agreement": "agreement_failures.csv",
     "features": "features/failures.csv",
+    "stability": "stability/failures.csv",
     "models": "models/failures.csv",
 }
 _HISTORY = ("epoch", "train_loss", "tuning_loss", "tuning_dice")
+_STABILITY = ("feature", "family", "image_type", "icc_reader", "icc_perturbation", "icc_automatic")
 _AUC = (
     *("target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic"),
     *("difference", "lower", "upper", "p_delong", "bootstrap_lower", "bootstrap_upper"),
@@ -269,13 +271,15 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
             else result
         )
 
-    funnel = _json(folder, f"{base}/funnel.json", "model")
+    funnel = _json(folder, f"{base}/funnel.json", "model", ("icc_source", "icc_patients"))
     return RoiResult(
         roi=roi,
         predictions=table("predictions.csv", "patient_id", "set", "label", "risk"),
         metrics=_json(folder, f"{base}/metrics.json", "model", (*SETS.values(), "threshold")),
         selection=table("selection.csv", "feature", "coefficient", "frequency"),
         funnel={step: n for step in FUNNEL if (n := funnel.get(step)) is not None},
+        icc_source=funnel["icc_source"],
+        icc_patients=funnel["icc_patients"],
         lasso_path=table("lasso_path.csv", "alpha", "mse_mean", "mse_sd", "n_nonzero", "chosen"),
         lasso_coefficients=table("lasso_coefficients.csv", "alpha", "feature", "coefficient"),
         roc=table("curves/roc.csv", "set", "false_positive_rate", "true_positive_rate"),

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOUR = {"manual": "#0072B2", "automatic": "#D55E00", "reader2": "#009E73"}
-MARKER = {"manual": "o", "automatic": "s", "reader2": "^"}
+COLOUR = {
+    "manual": "#0072B2",
+    "automatic": "#D55E00",
+    "reader2": "#009E73",
+    "perturbed": "#CC79A7",
+}
+MARKER = {"manual": "o", "automatic": "s", "reader2": "^", "perturbed": "D"}
 LINE = {"manual": "-", "automatic": "--", "reader2": ":"}
 NAME = {"manual": "manual masks", "automatic": "automatic masks", "reader2": "second reader"}
 COMPARISON = {
     "automatic-manual": ("automatic", "automatic against manual"),
     "reader2-manual": ("reader2", "second reader against manual"),
+    "perturbed-manual": ("perturbed", "perturbed against manual"),
 }
 SET_NAME = {"train": "training patients, out of fold", "test": "test patients"}
 INK, GREY, PALE = "#222222", "#767676", "#d9d9d9"

@@ -106,17 +106,23 @@ def test_missed_lesions_under_both_rules(fitted):
 
 
 def test_feature_agreement_by_family_and_image_type(fitted):
-    sources = read_csv(fitted / "comparison" / "icc.csv")
-    readers = read_csv(fitted / "comparison" / "icc_readers.csv")
-    assert len(sources) == len(readers) == 120
-    assert (sources["n"] == 233).all()
-    assert (readers["n"] == 120).all()
-    assert readers["icc_2_1"].median() > sources["icc_2_1"].median()
-    assert set(sources["family"]) >= {"shape2D", "glcm", "ngtdm"}
-    assert "log-sigma-1-mm-3D" in set(sources["image_type"])
+    stability = read_csv(fitted / "comparison" / "stability.csv")
+    assert len(stability) == 120
+    assert (stability["n_automatic"] == 233).all()
+    assert (stability["n_reader"] == 120).all()
+    assert (stability["n_perturbation"] == 0).all()
+    assert stability["icc_perturbation"].isna().all()
+    assert stability["icc_reader"].median() > stability["icc_automatic"].median()
+    for source in ("reader", "automatic"):
+        lower, upper = stability[f"icc_{source}_lower"], stability[f"icc_{source}_upper"]
+        assert stability[f"icc_{source}"].between(lower, upper).all()
+    assert set(stability["family"]) >= {"shape2D", "glcm", "ngtdm"}
+    assert "log-sigma-1-mm-3D" in set(stability["image_type"])
     summary = read_csv(fitted / "comparison" / "icc_summary.csv")
     part = summary[summary["group"].str.startswith("family=")]
     assert part.groupby("comparison")["n_features"].sum().tolist() == [120, 120]
+    units = read_json(fitted / "comparison" / "summary.json")["icc"]
+    assert list(units) == ["reader", "automatic"]
 
 
 def test_a_saved_model_gives_the_same_risks(fitted):
@@ -186,6 +192,7 @@ def test_without_second_reader_and_automatic_masks(study, tmp_path):
     model(CONFIG, folder)
     funnel = read_json(folder / "models" / "sln" / "manual" / "funnel.json")
     assert (funnel["icc_applied"], funnel["icc_patients"], funnel["stable"]) == (False, 0, 120)
+    assert funnel["icc_source"] is None
     assert read_csv(folder / "models" / "sln" / "manual" / "selection.csv")["icc"].isna().all()
     with pytest.raises(MammoroiError, match="nothing to compare"):
         compare(CONFIG, folder)

@@ -12,8 +12,9 @@ from mammoroi.errors import MammoroiError
 from mammoroi.modeling import pipeline as recipe
 from mammoroi.modeling.config import PRESET_TASKS, ModelingConfig
 from mammoroi.modeling.pipeline import fit_recipe
+from mammoroi.modeling.repeats import Repeats, patients_of
 from mammoroi.modeling.selection import CompleteFeatures, StableFeatures, TTestFilter
-from mammoroi.modeling.table import Readers, combine_views, load_features, pair_readers
+from mammoroi.modeling.table import combine_views, load_features
 from mammoroi.modeling.targets import targets_of
 from mammoroi.modeling.validate import Dataset, inner_scores, run_fold
 
@@ -62,7 +63,8 @@ def test_every_step_sees_training_rows_only(monkeypatch):
     canary = X.copy()
     canary.iloc[40:] = 1e6
     held_out = canary.iloc[40:]
-    fit = fit_recipe(canary.iloc[:40], y.iloc[:40], CONFIG, Readers(canary, canary + 1e-3))
+    twice = Repeats("reader2", (canary, canary + 1e-3))
+    fit = fit_recipe(canary.iloc[:40], y.iloc[:40], CONFIG, twice)
     assert len(seen) >= 7
     assert max(np.abs(rows).max() for rows in seen) < 100
     assert fit.funnel()["icc_patients"] == 40
@@ -93,9 +95,9 @@ def test_inner_scores_are_of_rows_left_out(monkeypatch):
     fitted: list[set[str]] = []
     original = recipe.fit_recipe
 
-    def spy(X, y, config, readers):
+    def spy(X, y, config, repeats):
         fitted.append(set(X.index))
-        return original(X, y, config, readers)
+        return original(X, y, config, repeats)
 
     monkeypatch.setattr("mammoroi.modeling.validate.fit_recipe", spy)
     scores = inner_scores(X, y, CONFIG, None)
@@ -130,7 +132,7 @@ def test_empty_selection_is_the_prevalence_for_everybody():
 
 def test_unstable_features_go(study):
     first, second = (load_features(study.folder, roi).images for roi in ("manual", "reader2"))
-    readers = pair_readers(first, second, "mean")
+    readers = Repeats("reader2", patients_of([first, second], "mean"))
     X = combine_views(first, "mean")
     stable = StableFeatures(readers, 0.75).fit(X)
     assert stable.applied_

@@ -431,6 +431,7 @@ def _model(
             "t_test": 160,
             "lasso": 18,
             "outcome": "fitted",
+            "icc_source": "reader2",
             "icc_patients": 30,
             "lasso_alpha": 0.02,
             "folds": [],
@@ -497,20 +498,18 @@ def _comparison(folder: Path, rng: np.random.Generator, targets: tuple[str, ...]
         "bootstrap_upper",
     ]
     write_csv(folder / "comparison/auc.csv", pd.DataFrame(rows, columns=columns))
-    for name, a in (("icc", 4.0), ("icc_readers", 8.0)):
-        n = 210
+    n = 210
+    stability = pd.DataFrame(
+        {
+            "feature": [f"original_{FAMILIES[k % 7]}_F{k}" for k in range(n)],
+            "family": [FAMILIES[k % 7] for k in range(n)],
+            "image_type": "original",
+        }
+    )
+    for source, a in (("reader", 8.0), ("perturbation", 12.0), ("automatic", 4.0)):
         value = rng.beta(a, 2, n)
-        write_csv(
-            folder / f"comparison/{name}.csv",
-            pd.DataFrame(
-                {
-                    "feature": [f"original_{FAMILIES[k % 7]}_F{k}" for k in range(n)],
-                    "family": [FAMILIES[k % 7] for k in range(n)],
-                    "image_type": "original",
-                    "n": 118,
-                    "icc_2_1": value,
-                    "lower": value - 0.1,
-                    "upper": value + 0.05,
-                }
-            ),
-        )
+        stability[f"icc_{source}"] = value
+        stability[f"icc_{source}_lower"] = value - 0.1
+        stability[f"icc_{source}_upper"] = value + 0.05
+        stability[f"n_{source}"] = 118
+    write_csv(folder / "comparison/stability.csv", stability)

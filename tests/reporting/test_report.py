@@ -212,6 +212,23 @@ def test_overlays_are_there_worst_first(study: Path, page: Page) -> None:
     assert (study / "report.html").stat().st_size < 8_000_000
 
 
+def test_stability_says_what_it_rests_on(study: Path) -> None:
+    page = Page((study / "report.html").read_text("utf-8"))
+    assert "rests on the ICC(2,1) of the two readers' masks in 30 training patients" in page.text
+    for words in (
+        "automatic against manual (ICC(2,1), 118 images of all patients), median ICC",
+        "second reader against manual (ICC(2,1), 118 images of all patients), median ICC",
+        "perturbed against manual (ICC(1,1), 118 images of training patients), median ICC",
+    ):
+        assert words in page.text
+    drawn = pd.read_csv(study / "figures/icc_families.csv")
+    assert drawn.groupby("comparison")["feature"].count().to_dict() == {
+        "automatic-manual": 210,
+        "perturbed-manual": 210,
+        "reader2-manual": 210,
+    }
+
+
 def test_a_users_study_without_anything_optional(
     make_study: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -219,7 +236,7 @@ def test_a_users_study_without_anything_optional(
     for path in (folder / "overlays").glob("*.png"):
         Image.new("RGB", (900, 2000)).save(path)
     for optional in ("run.json", "excluded.csv", "features/missed.csv", "features/failures.csv",
-                     "masks/failures.csv", "comparison/icc_readers.csv", "features/reader2.parquet",
+                     "masks/failures.csv", "features/reader2.parquet",
                      "features/reader2.json"):  # fmt: skip
         (folder / optional).unlink()
     shutil.rmtree(folder / "segmentation")
@@ -232,7 +249,14 @@ def test_a_users_study_without_anything_optional(
     base = folder / "models/sln/automatic"
     for name in ("selection", "lasso_path", "lasso_coefficients"):
         write_csv(base / f"{name}.csv", pd.read_csv(base / f"{name}.csv").iloc[:0])
-    write_json(base / "funnel.json", {"extracted": 1311, "stable": 0, "t_test": None})
+    for roi in ("manual", "automatic"):
+        funnel = {"extracted": 1311, "stable": 0, "t_test": None}
+        funnel |= {"icc_source": None, "icc_patients": 0}
+        write_json(folder / f"models/sln/{roi}/funnel.json", funnel)
+    stability = pd.read_csv(folder / "comparison/stability.csv")
+    gone = [name for name in stability if "reader" in name or "perturbation" in name]
+    stability[gone] = None
+    write_csv(folder / "comparison/stability.csv", stability)
 
     path = report(ReportConfig(title="Ours", overlay_pixels=300), folder)
 
@@ -273,7 +297,7 @@ def test_two_runs_give_the_same_bytes(study: Path, copied: Path) -> None:
         ("models/sln/manual/metrics.json", "model"),
         ("models/sln/automatic/curves/decision.csv", "model"),
         ("comparison/auc.csv", "compare"),
-        ("comparison/icc.csv", "compare"),
+        ("comparison/stability.csv", "compare"),
     ],
 )
 def test_a_missing_file_names_its_stage(copied: Path, name: str, command: str) -> None:

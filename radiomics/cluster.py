@@ -53,7 +53,7 @@ def on_cluster(
         _require_equal(client)
         fresh = iter(items)
         running: dict[Any, Item] = {}
-        waiting = distributed.as_completed()
+        waiting = distributed.as_completed(loop=client.loop)
         room, ended = 0, 0
         while True:
             if ended % _LOOK_EVERY == 0:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
+from mammoroi.imaging.mammogram import Mammogram
 from mammoroi.radiomics import extract as stage
 from mammoroi.radiomics import jobs
 from mammoroi.radiomics.config import RadiomicsConfig
@@ -190,6 +191,66 @@ def test_degenerate_features_are_flagged(tmp_path: Path) -> None:
     flagged = study.about("manual")["degenerate_features"]
     assert "original_shape2D_PixelSurface" in flagged  # four equal discs
     assert "original_firstorder_Mean" not in flagged
+
+
+def test_a_case_that_takes_too_long_is_a_failure_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(tmp_path)
+
+    def endless(mammogram: Mammogram, *rest: object) -> object:
+        while mammogram.source.stem == "B":
+            time.sleep(0.01)
+        return features_of(mammogram, *rest)
+
+    monkeypatch.setattr(jobs, "features_of", endless)
+    study.run(time_limit_s=0.5)
+    failures = study.failures()
+    assert failures["case"].tolist() == ["B"]
+    assert "not done after 0.5 s" in failures["error"][0]
+    assert "time_limit_s" in failures["action"][0]
+    assert study.table("manual")["image_id"].tolist() == ["A", "C", "D"]
+
+
+def test_every_row_says_what_of_it_deserves_a_second_look(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    flat = np.asarray(Image.open(tmp_path / "images" / "C.png")).copy()
+    flat[disc()] = 1000  # one grey level inside the ROI
+    save(tmp_path / "images" / "C.png", flat)
+    study.mask("manual/D.png", np.zeros((64, 64), dtype=bool))
+    study.run()
+    cases = pd.read_csv(tmp_path / "features" / "manual_cases.csv").set_index("image_id")
+    assert cases.index.tolist() == ["A", "B", "C"]
+    assert cases.loc["C", "bins_original"] == 1
+    assert "one_grey_level" in cases.loc["C", "flags"]
+    assert "fewer_than_16_grey_levels" in cases.loc["C", "flags"]
+    assert cases.loc["A", "bins_original"] >= 16
+    assert pd.isna(cases.loc["A", "flags"])
+    undefined = study.table("manual").set_index("image_id").isna().sum(axis=1)
+    assert (cases["undefined_features"] == undefined).all()
+
+
+def test_both_engines_write_the_same_columns_and_their_name(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.run()
+    exact = study.table("manual")
+    study.run(engine="pyradiomics")
+    assert study.last_run()["from_cache"] == 0
+    assert study.about("manual")["engine"] == "pyradiomics"
+    pd.testing.assert_frame_equal(study.table("manual"), exact, rtol=1e-6)
+
+
+def test_equal_runs_write_equal_files(tmp_path: Path) -> None:
+    """So that a study's later stages are not computed anew because a failed case was retried."""
+    study = Study(tmp_path)
+    study.mask("manual/D.png", np.zeros((64, 64), dtype=bool))
+    written = []
+    for _ in range(2):
+        folder = study.run()
+        files = [path for path in folder.iterdir() if path.is_file() and path.name != "runs.jsonl"]
+        written.append({path.name: path.read_bytes() for path in files})
+    assert written[0] == written[1]
+    assert (study.last_run()["from_cache"], study.last_run()["failed"]) == (3, 1)
 
 
 def test_an_unreadable_image_fails_for_each_of_its_masks(tmp_path: Path) -> None:

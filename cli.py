@@ -178,8 +178,8 @@ def features(arguments: Sequence[str]) -> int:
         from rich.table import Column, Table
 
         shown = Table(Column("name", no_wrap=True), "meaning", "unit", "IBSI", box=None)
-        for row in table.itertuples():
-            shown.add_row(row.name, row.meaning, row.unit, row.ibsi_code)
+        for cells in table[["name", "meaning", "unit", "ibsi_code"]].itertuples(index=False):
+            shown.add_row(*map(str, cells))
         Console().print(shown)
         print(f"{len(table):,} features of {given.preset}; -o FILE writes all columns as CSV")
     else:

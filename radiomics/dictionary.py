@@ -194,8 +194,7 @@ def _source(feature_class: str, feature: str, about: pd.Series) -> str:
 def _feature(name: str, feature_class: str, feature: str) -> pd.Series:
     table = feature_table()
     if (feature_class, feature) in table.index:
-        row: pd.Series = table.loc[(feature_class, feature)]
-        return row
+        return table.loc[[(feature_class, feature)]].iloc[0]
     known = table.index[table.index.get_level_values(0) == feature_class]
     if known.empty:
         classes = list(dict.fromkeys(table.index.get_level_values(0)))

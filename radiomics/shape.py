@@ -17,6 +17,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 from radiomics import cShape
+from scipy.linalg import qr
 from scipy.ndimage import binary_erosion
 
 # Bits of a pattern: 1 upper left, 2 upper right, 4 lower left, 8 lower right.
@@ -121,10 +122,18 @@ def _pattern_counts(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 @functools.cache
-def _shares(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Area and volume of each pattern (16, 2): the solution for all masks of 3 x 3 pixels."""
+def _telling_masks() -> tuple[list[NDArray[np.bool_]], NDArray[np.intp]]:
+    """Masks of 3 x 3 pixels whose pattern counts (masks, 15) span those of all masks."""
     masks = [np.array(list(f"{number:09b}")).reshape(3, 3) == "1" for number in range(1, 512)]
     counts = np.array([_pattern_counts(mask)[1:] for mask in masks])
+    chosen = qr(counts.T, mode="r", pivoting=True)[1][: np.linalg.matrix_rank(counts)]
+    return [masks[n] for n in chosen], counts[chosen]
+
+
+@functools.lru_cache(maxsize=64)
+def _shares(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Area and volume of each pattern (16, 2), solved from masks that are measured."""
+    masks, counts = _telling_masks()
     measured = np.array([_measure(mask, spacing)[:2] for mask in masks])
     shares = np.linalg.lstsq(counts, measured, rcond=None)[0]
     return np.vstack([np.zeros((1, 2)), shares])

@@ -59,6 +59,15 @@ def _phantom(name: str) -> Case:
         return _with(mammogram, pixels, 0.4, 0.7), disc
     elif name == "whole image":
         pixels, disc = pixels[:41, :36], np.ones((41, 36), dtype=bool)
+    elif name == "flat":
+        pixels[disc] = 700
+    elif name == "thin ring":  # one pixel wide
+        distance = np.hypot(rows - 80, columns - 65)
+        disc = np.abs(distance - 20) < 0.5
+    elif name == "dust":  # pixels without neighbours
+        disc = disc & (rows % 2 == 0) & (columns % 3 == 0)
+    elif name == "two levels":
+        pixels[disc] = np.where((rows // 3 + columns // 3) % 2 == 0, 500, 530)[disc]
     elif name == "thin diagonal":
         disc = np.eye(*pixels.shape, dtype=bool) & (rows > 20) & (rows < 80)
     return _with(mammogram, pixels, 0.5, 0.5), disc

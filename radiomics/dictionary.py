@@ -92,17 +92,19 @@ class FeatureDescription:
     note: str
 
 
-@functools.cache
-def feature_table() -> pd.DataFrame:
-    """The rows of ``features.csv``, as text, by ``feature_class`` and ``feature``."""
-    table = _read("features.csv").set_index(["feature_class", "feature"])
-    return table.sort_index()
+Row = dict[str, str]
 
 
 @functools.cache
-def image_type_table() -> pd.DataFrame:
-    """The rows of ``image-types.csv``, as text."""
-    return _read("image-types.csv")
+def feature_rows() -> dict[tuple[str, str], Row]:
+    """The rows of ``features.csv`` by class and feature."""
+    return {(row["feature_class"], row["feature"]): row for row in _read("features.csv")}
+
+
+@functools.cache
+def image_type_rows() -> tuple[Row, ...]:
+    """The rows of ``image-types.csv``."""
+    return tuple(_read("image-types.csv"))
 
 
 def describe(name: str) -> FeatureDescription:
@@ -141,7 +143,7 @@ def describe(name: str) -> FeatureDescription:
         unit=about["unit"],
         binned=about["binned"],
         scales_with_size=about["scales_with_size"],
-        source=about["source"] or _source(feature_class, feature, about),
+        source=about["source"] or _source(about),
         note="; ".join(note for note in (about["note"], image_type["note"]) if note),
     )
 
@@ -161,47 +163,46 @@ def write_dictionary(folder: Path, names: Iterable[str]) -> Path:
     return write_csv(folder / FILE_NAME, dictionary(names))
 
 
-def _row(name: str) -> dict[str, str]:
+def _row(name: str) -> Row:
     try:
         return asdict(describe(name))
     except MammoroiError as error:
         return {"name": name, "note": f"not described: {error.found}"}
 
 
-def _read(file_name: str) -> pd.DataFrame:
-    return read_csv(FOLDER / file_name, dtype=str).fillna("")
+def _read(file_name: str) -> list[Row]:
+    table = read_csv(FOLDER / file_name, dtype=str).fillna("")
+    return [
+        {str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")
+    ]
 
 
-def _image_type(name: str, image: str) -> tuple[pd.Series, str]:
-    table = image_type_table()
-    for _, row in table.iterrows():
+def _image_type(name: str, image: str) -> tuple[Row, str]:
+    for row in image_type_rows():
         found = re.fullmatch(row["pattern"], image)
         if found:
             groups = found.groupdict().items()
-            pairs = [f"{key}={value.replace('-', '.')}" for key, value in groups if value]
-            return row, ", ".join(pairs)
-    raise MammoroiError(
-        f"{name!r}: no image type {image!r}", nearest(image, list(table["image_type"]))
-    )
+            return row, ", ".join(f"{key}={text.replace('-', '.')}" for key, text in groups if text)
+    known = [row["image_type"] for row in image_type_rows()]
+    raise MammoroiError(f"{name!r}: no image type {image!r}", nearest(image, known))
 
 
-def _source(feature_class: str, feature: str, about: pd.Series) -> str:
-    if about["ibsi"] == "same":
-        return f"IBSI (arXiv:1612.07003), {about['ibsi_code']}"
-    return f"pyradiomics documentation, {feature_class}.{feature}"
-
-
-def _feature(name: str, feature_class: str, feature: str) -> pd.Series:
-    table = feature_table()
-    if (feature_class, feature) in table.index:
-        return table.loc[[(feature_class, feature)]].iloc[0]
-    known = table.index[table.index.get_level_values(0) == feature_class]
-    if known.empty:
-        classes = list(dict.fromkeys(table.index.get_level_values(0)))
+def _feature(name: str, feature_class: str, feature: str) -> Row:
+    rows = feature_rows()
+    if (feature_class, feature) in rows:
+        return rows[feature_class, feature]
+    classes = list(dict.fromkeys(key[0] for key in rows))
+    if feature_class not in classes:
         raise MammoroiError(
             f"{name!r}: no feature class {feature_class!r}", nearest(feature_class, classes)
         )
     raise MammoroiError(
         f"{name!r}: no feature {feature!r} of {feature_class}",
-        nearest(feature, [str(entry[1]) for entry in known]),
+        nearest(feature, [key[1] for key in rows if key[0] == feature_class]),
     )
+
+
+def _source(about: Row) -> str:
+    if about["ibsi"] == "same":
+        return f"IBSI (arXiv:1612.07003), {about['ibsi_code']}"
+    return f"pyradiomics documentation, {about['feature_class']}.{about['feature']}"

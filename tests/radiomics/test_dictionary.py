@@ -16,8 +16,8 @@ from mammoroi.radiomics.dictionary import (
     IBSI_FAMILIES,
     describe,
     dictionary,
-    feature_table,
-    image_type_table,
+    feature_rows,
+    image_type_rows,
     write_dictionary,
 )
 from mammoroi.radiomics.presets import available, load_preset
@@ -34,11 +34,11 @@ def test_the_table_holds_every_real_feature_once() -> None:
         if not deprecated
     ]
     ours = [(contour.CLASS, feature) for feature in contour.NAMES]
-    assert sorted(feature_table().index) == sorted(real + ours)
+    assert sorted(feature_rows()) == sorted(real + ours)
 
 
 def test_the_cells_are_filled_and_consistent() -> None:
-    table = feature_table()
+    table = pd.DataFrame(feature_rows().values())
     assert (table[["unit", "meaning"]] != "").all(axis=None)
     assert set(table["ibsi"]) == {"same", "differs", "none"}
     assert ((table["ibsi"] == "none") == (table["ibsi_code"] == "")).all()
@@ -59,7 +59,7 @@ def test_every_feature_of_a_preset_is_described(preset: str) -> None:
     assert tuple(table["name"]) == names
     assert (table["meaning"] != "").all()
     for name in names:
-        matches = [row for row in image_type_table()["pattern"] if re.fullmatch(row, _image(name))]
+        matches = [row for row in image_type_rows() if re.fullmatch(row["pattern"], _image(name))]
         assert len(matches) == 1
     assert set(table["image_type"]) == set(load_preset(preset).image_types)
 

@@ -25,7 +25,7 @@ from radiomics.shape import RadiomicsShape
 
 import mammoroi
 from mammoroi.imaging.mammogram import Mammogram, Spacing
-from mammoroi.radiomics.dictionary import feature_table
+from mammoroi.radiomics.dictionary import feature_rows
 from mammoroi.radiomics.engine import features_of
 from mammoroi.radiomics.presets import load_preset
 
@@ -97,11 +97,9 @@ def test_the_phantom_is_the_published_one() -> None:
 
 
 def test_every_feature_with_a_code_has_a_reference() -> None:
-    table = feature_table()
-    coded = table.index[table["ibsi_code"] != ""]
-    assert {"_".join(key) for key in coded} == set(REFERENCE.index)
-    differing = table.index[table["ibsi"] == "differs"]
-    assert {"_".join(key) for key in differing} == set(TO_IBSI)
+    rows = {"_".join(key): row for key, row in feature_rows().items()}
+    assert {name for name, row in rows.items() if row["ibsi_code"]} == set(REFERENCE.index)
+    assert {name for name, row in rows.items() if row["ibsi"] == "differs"} == set(TO_IBSI)
 
 
 @pytest.mark.parametrize("feature", REFERENCE.index)
@@ -124,23 +122,23 @@ def test_bins_are_those_of_ibsi_where_the_least_intensity_is_an_edge(lowest, sam
 def page_tables() -> dict[str, str]:
     """The tables of the page by feature class."""
     tables = {}
-    for feature_class, rows in feature_table().groupby(level="feature_class"):
-        coded = (rows["ibsi_code"] != "").any()
-        heads = ["feature", "meaning", "unit", *(("IBSI", "reference", "ours") if coded else ())]
+    for feature_class in dict.fromkeys(key[0] for key in feature_rows()):
+        rows = [row for key, row in feature_rows().items() if key[0] == feature_class]
+        coded = any(row["ibsi_code"] for row in rows)
+        heads = ["feature", "meaning", "unit", *(("IBSI", "reference", "value") if coded else ())]
         lines = [_line(heads), _line(["---"] * len(heads))]
-        for (_, feature), row in rows.iterrows():
+        for row in rows:
             note = f" ({row['note']})." if coded and row["note"] else "."
-            cells = [feature, row["meaning"].removesuffix(".") + note, row["unit"]]
-            lines.append(
-                _line(cells + (_ibsi_cells(f"{feature_class}_{feature}", row) if coded else []))
-            )
-        tables[str(feature_class)] = "\n".join(lines)
+            cells = [row["feature"], row["meaning"].removesuffix(".") + note, row["unit"]]
+            lines.append(_line(cells + (_ibsi_cells(row) if coded else [])))
+        tables[feature_class] = "\n".join(lines)
     return tables
 
 
-def _ibsi_cells(name: str, row: pd.Series) -> list[str]:
+def _ibsi_cells(row: dict[str, str]) -> list[str]:
     if row["ibsi"] == "none":
         return ["none", "", ""]
+    name = f"{row['feature_class']}_{row['feature']}"
     code = row["ibsi_code"] + (" differs" if row["ibsi"] == "differs" else "")
     return [code, f"{REFERENCE.loc[name, 'value']:.3g}", f"{ours()[name]:.3g}"]
 

@@ -124,7 +124,7 @@ def outline(mask: NDArray[np.bool_], spacing: Spacing) -> NDArray[np.float64]:
         )
     corner = np.array([axis.start for axis in window]) - _MARGIN_PIXELS
     scale = np.array([spacing.row_mm, spacing.column_mm])
-    points = [(line[:-1] + corner) * scale for line in closed]
+    points: list[NDArray[np.float64]] = [(line[:-1] + corner) * scale for line in closed]
     return max(points, key=lambda line: _moments(line)[0])
 
 
@@ -167,7 +167,8 @@ def describe(points: NDArray[np.float64], pixel_mm: float) -> dict[str, float]:
 
 
 def _lengths(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.hypot(*(np.roll(points, -1, axis=0) - points).T)
+    steps = np.roll(points, -1, axis=0) - points
+    return np.hypot(steps[:, 0], steps[:, 1])
 
 
 def _evenly_spaced(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ Rings
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from .filters import Box, as_image
 from .preparation_config import Normalisation, Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian, in SD."""
@@ -85,28 +86,38 @@ def prepare(
     """
     if preparation is None:
         return Prepared(mammogram, mask)
-    facts: dict[str, float] = {}
+    image, breast, of_image = _prepared_image(mammogram, preparation)
+    facts = dict(of_image)
     if preparation.spacing_mm is not None:
         mask = resampled_mask(mask, mammogram.require_spacing(), preparation.spacing_mm)
-        mammogram = resampled(mammogram, preparation.spacing_mm)
         facts["roi_pixels"] = float(np.count_nonzero(mask))
+    rings: dict[str, NDArray[np.bool_]] = {}
+    if breast is not None and preparation.rings_mm:
+        shells = shells_around(mask, image.require_spacing(), preparation.rings.values())
+        for name, (shell, whole) in zip(preparation.rings, shells, strict=True):
+            rings[name] = shell & breast
+            pixels = int(np.count_nonzero(rings[name]))
+            facts |= {f"{name}_pixels": float(pixels), f"{name}_share": pixels / max(whole, 1)}
+    return Prepared(image, mask, rings, facts)
+
+
+@functools.lru_cache(maxsize=1)  # an image comes with all of its masks, one after the other
+def _prepared_image(
+    mammogram: Mammogram, preparation: Preparation
+) -> tuple[Mammogram, NDArray[np.bool_] | None, dict[str, float]]:
+    """The image, its breast where somebody asks for it, and the facts of the normalisation."""
+    if preparation.spacing_mm is not None:
+        mammogram = resampled(mammogram, preparation.spacing_mm)
     method = preparation.normalise
     breast = None
     if preparation.rings_mm or (method is not None and method.within == "breast"):
         breast = breast_region(mammogram.pixels)
-    spacing = mammogram.require_spacing()
-    if method is not None:
-        region = breast if method.within == "breast" else None
-        pixels, offset, divisor = normalised(mammogram.pixels, method, region)
-        mammogram = replace(mammogram, pixels=pixels)
-        facts |= {"normalise_offset": offset, "normalise_divisor": divisor}
-    rings: dict[str, NDArray[np.bool_]] = {}
-    for name, (inner_mm, outer_mm) in preparation.rings.items():
-        drawn, whole = ring(mask, spacing, inner_mm, outer_mm)
-        rings[name] = drawn & breast
-        count = np.count_nonzero(rings[name])
-        facts |= {f"{name}_pixels": float(count), f"{name}_share": count / max(whole, 1)}
-    return Prepared(mammogram, mask, rings, facts)
+    if method is None:
+        return mammogram, breast, {}
+    region = breast if method.within == "breast" else None
+    pixels, offset, divisor = normalised(mammogram.pixels, method, region)
+    facts = {"normalise_offset": offset, "normalise_divisor": divisor}
+    return replace(mammogram, pixels=pixels), breast, facts
 
 
 def resampled(mammogram: Mammogram, spacing_mm: float) -> Mammogram:
@@ -116,7 +127,9 @@ def resampled(mammogram: Mammogram, spacing_mm: float) -> Mammogram:
     old = mammogram.require_spacing()
     if _is_spacing(old, spacing_mm):
         return mammogram
-    pixels = _on_grid(mammogram.pixels, old, spacing_mm, sitk.sitkBSpline)
+    rows, columns = mammogram.pixels.shape
+    everything = Box(0, rows, 0, columns)
+    pixels = _on_grid(mammogram.pixels, old, spacing_mm, everything, sitk.sitkBSpline)
     np.clip(pixels, mammogram.pixels.min(), mammogram.pixels.max(), out=pixels)
     source = f"{old.source}, resampled to {spacing_mm:g} mm"
     return replace(mammogram, pixels=pixels, spacing=Spacing(spacing_mm, spacing_mm, source))
@@ -136,7 +149,10 @@ def resampled_mask(
 
     if _is_spacing(spacing, spacing_mm):
         return mask
-    inside = _on_grid(mask.astype(np.float32), spacing, spacing_mm, sitk.sitkLinear) >= 0.5
+    old = (spacing.row_mm, spacing.column_mm)
+    rows, columns = (3 + math.ceil(2 * spacing_mm / mm) for mm in old)  # what is smoothed reaches
+    seen = Box.around(mask).widened(rows, columns, mask.shape)
+    inside = _on_grid(mask, spacing, spacing_mm, seen, sitk.sitkLinear) >= 0.5
     if not inside.any():
         pixels = np.count_nonzero(mask)
         raise MammoroiError(
@@ -193,10 +209,10 @@ def normalised(
     return scaled.astype(np.float32), offset, divisor
 
 
-def ring(
-    mask: NDArray[np.bool_], spacing: Spacing, inner_mm: float, outer_mm: float
-) -> tuple[NDArray[np.bool_], int]:
-    """The shell around a mask between two distances from it.
+def shells_around(
+    mask: NDArray[np.bool_], spacing: Spacing, edges_mm: Iterable[tuple[float, float]]
+) -> Iterator[tuple[NDArray[np.bool_], int]]:
+    """The shells around a mask between two distances from it.
 
     Parameters
     ----------
@@ -204,33 +220,36 @@ def ring(
         (rows, columns), with some true pixels.
     spacing : Spacing
         Of its pixels.
-    inner_mm, outer_mm : float
-        Distances from the mask; the inner edge is excluded, the outer one belongs to the shell.
+    edges_mm : Iterable[tuple[float, float]]
+        Inner edge, which is excluded, and outer one, which belongs to the shell.
 
-    Returns
-    -------
-    ring : NDArray[np.bool_]
+    Yields
+    ------
+    shell : NDArray[np.bool_]
         (rows, columns), as much of the shell as the image holds.
     whole : int
         Pixels of the shell, those beyond the image's border included.
     """
     from scipy.ndimage import binary_fill_holes, distance_transform_edt
 
-    rows, columns = (math.ceil(outer_mm / mm) for mm in (spacing.row_mm, spacing.column_mm))
+    edges = list(edges_mm)
+    reach = max(outer for _, outer in edges)
+    rows, columns = (math.ceil(reach / mm) for mm in (spacing.row_mm, spacing.column_mm))
     box = Box.around(mask)
     filled = binary_fill_holes(np.pad(box.cut(mask), ((rows, rows), (columns, columns))))
     far = distance_transform_edt(~filled, sampling=(spacing.row_mm, spacing.column_mm))
-    # a millionth of a pixel: whole multiples of the spacing are on the edge, rounding or not
-    slack = _SAME * min(spacing.row_mm, spacing.column_mm)
-    shell = (far > inner_mm + slack) & (far <= outer_mm + slack)
     seen = box.widened(rows, columns, mask.shape)
-    drawn = np.zeros_like(mask)
     top, left = box.row_start - rows, box.column_start - columns
-    seen.cut(drawn)[...] = shell[
-        seen.row_start - top : seen.row_stop - top,
-        seen.column_start - left : seen.column_stop - left,
-    ]
-    return drawn, int(np.count_nonzero(shell))
+    # a millionth of a pixel: a multiple of the spacing lies on the edge, however it is rounded
+    slack = _SAME * min(spacing.row_mm, spacing.column_mm)
+    for inner, outer in edges:
+        shell = (far > inner + slack) & (far <= outer + slack)
+        drawn = np.zeros_like(mask)
+        seen.cut(drawn)[...] = shell[
+            seen.row_start - top : seen.row_stop - top,
+            seen.column_start - left : seen.column_stop - left,
+        ]
+        yield drawn, int(np.count_nonzero(shell))
 
 
 def _is_spacing(spacing: Spacing, spacing_mm: float) -> bool:
@@ -240,29 +259,34 @@ def _is_spacing(spacing: Spacing, spacing_mm: float) -> bool:
 
 
 def _on_grid(
-    array: NDArray[np.float32], spacing: Spacing, spacing_mm: float, interpolator: int
-) -> NDArray[Any]:
+    array: NDArray[Any], spacing: Spacing, spacing_mm: float, seen: Box, interpolator: int
+) -> NDArray[np.float32]:
+    """Resample the part of an array inside a box; the rest of the new array is zero."""
     import SimpleITK as sitk
     from scipy.ndimage import gaussian_filter
 
     old = (spacing.row_mm, spacing.column_mm)
+    smooth = seen.cut(array).astype(np.float32)
     sigmas = [math.sqrt(max(spacing_mm**2 - mm**2, 0.0)) / _FWHM / mm for mm in old]
-    smooth = gaussian_filter(array, sigmas, mode="nearest") if any(sigmas) else array
-    size = [max(1, round(n * mm / spacing_mm)) for n, mm in zip(array.shape, old, strict=True)]
-    origin = [
-        ((n - 1) * mm - (wanted - 1) * spacing_mm) / 2
-        for n, mm, wanted in zip(array.shape, old, size, strict=True)
-    ]
-    image = sitk.Resample(
-        as_image(smooth, old[::-1]),
-        size[::-1],
-        sitk.Transform(),
-        interpolator,
-        origin[::-1],
-        (spacing_mm, spacing_mm),
-        (1.0, 0.0, 0.0, 1.0),
-        0.0,
-        sitk.sitkFloat32,
-        True,  # beyond the outermost pixel centres, the nearest one
-    )
-    return sitk.GetArrayFromImage(image)
+    if any(sigmas):
+        smooth = gaussian_filter(smooth, sigmas, mode="nearest")
+    image = as_image(smooth, old[::-1])
+    image.SetOrigin((seen.column_start * old[1], seen.row_start * old[0]))
+    bounds = ((seen.row_start, seen.row_stop), (seen.column_start, seen.column_stop))
+    shape, first, stop, origin = [], [], [], []
+    for length, mm, (start, end) in zip(array.shape, old, bounds, strict=True):
+        shape.append(max(1, round(length * mm / spacing_mm)))
+        at = ((length - 1) * mm - (shape[-1] - 1) * spacing_mm) / 2  # the same centre
+        first.append(max(0, math.ceil(((start - 0.5) * mm - at) / spacing_mm)))
+        stop.append(min(shape[-1], 1 + math.floor(((end - 0.5) * mm - at) / spacing_mm)))
+        origin.append(at + first[-1] * spacing_mm)
+    resample = sitk.ResampleImageFilter()
+    resample.SetInterpolator(interpolator)
+    resample.SetSize([stop[1] - first[1], stop[0] - first[0]])
+    resample.SetOutputOrigin(origin[::-1])
+    resample.SetOutputSpacing((spacing_mm, spacing_mm))
+    resample.UseNearestNeighborExtrapolatorOn()  # half a pixel beyond the outermost centres
+    result = np.zeros(shape, dtype=np.float32)
+    window = Box(first[0], stop[0], first[1], stop[1])
+    window.cut(result)[...] = sitk.GetArrayFromImage(resample.Execute(image))
+    return result

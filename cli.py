@@ -160,6 +160,31 @@ def infer(arguments: Sequence[str]) -> int:
     return EXIT_CASES_FAILED if failures else EXIT_OK
 
 
+def extract(arguments: Sequence[str]) -> int:
+    """Run the stage ``extract``; ``--dask`` is short for ``--radiomics.dask``."""
+    words = []
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        words.append(f"--radiomics.dask{equals}{value}" if name == "--dask" else word)
+    return study("extract", words)
+
+
+def merge(arguments: Sequence[str]) -> int:
+    """Join tables of features that were extracted apart, with equal settings."""
+    parser = parser_for("merge", "Join tables of features that were extracted apart.")
+    parser.add_argument("folders", type=Path, nargs="+", help="studies, or their features folders")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the tables")
+    given = parser.parse_args(arguments)
+    from .files import read_json
+    from .radiomics.merge import merge as join
+
+    counts = read_json(join(given.folders, given.out) / "summary.json")
+    print(f"{counts['used']} of {counts['cases_in']} cases have features: {given.out}")
+    if counts["failed"]:
+        print(f"{counts['failed']} failed: see {given.out / 'failures.csv'}", file=sys.stderr)
+    return EXIT_CASES_FAILED if counts["failed"] else EXIT_OK
+
+
 def features(arguments: Sequence[str]) -> int:
     """Say what every feature of a preset is."""
     from .radiomics.presets import DEFAULT
@@ -207,10 +232,16 @@ COMMANDS: dict[str, Command] = {
     "train": Command("stage 2: the U-Nets", CONFIG_USAGE, _stage("train")),
     "segment": Command("stage 3: automatic masks", CONFIG_USAGE, _stage("segment")),
     "agree": Command("stage 4: Dice and more", CONFIG_USAGE, _stage("agree")),
-    "extract": Command("stage 5: features", CONFIG_USAGE, _stage("extract")),
-    "model": Command("stage 6: classifiers", CONFIG_USAGE, _stage("model")),
-    "compare": Command("stage 7: manual against automatic masks", CONFIG_USAGE, _stage("compare")),
-    "report": Command("stage 8: report.html", CONFIG_USAGE, _stage("report")),
+    "extract": Command("stage 5: features", f"{CONFIG_USAGE} [--dask ADDRESS]", extract),
+    "perturb": Command(
+        "stage 6, where it is asked for: features of perturbed masks",
+        CONFIG_USAGE,
+        _stage("perturb"),
+    ),
+    "model": Command("stage 7: classifiers", CONFIG_USAGE, _stage("model")),
+    "compare": Command("stage 8: manual against automatic masks", CONFIG_USAGE, _stage("compare")),
+    "report": Command("stage 9: report.html", CONFIG_USAGE, _stage("report")),
+    "merge": Command("join tables of features", "FOLDER FOLDER ... -o OUT", merge),
     "features": Command("what every feature of a preset is", "[PRESET] [-o FILE]", features),
     "infer": Command(
         "masks and risks for new mammograms",

@@ -90,6 +90,7 @@ def load(folder: Path, key: str, image_id: str, roi: str) -> Case | None:
                 roi=roi,
                 row=record["values"],
                 bins=about["bins"],
+                facts=about["facts"],
                 pixels=about["pixels"],
                 regions=about["regions"],
                 spacing=Spacing(**about["spacing"]),
@@ -104,6 +105,7 @@ def store(folder: Path, key: str, case: Case) -> Path:
     path = _path(folder, key)
     about = {
         "bins": case.bins,
+        "facts": case.facts,
         "pixels": case.pixels,
         "regions": case.regions,
         "spacing": asdict(case.spacing) if case.spacing is not None else None,

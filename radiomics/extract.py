@@ -13,7 +13,8 @@ Written to ``S/features/``:
     ``estimated_spacing``, ``undefined_features``, ``one_grey_level``,
     ``fewer_than_16_grey_levels``, ``more_than_128_grey_levels``); ``spacing_row_mm``,
     ``spacing_column_mm``, ``spacing_source``; and grey levels inside the ROI by image type
-    (``bins_original``, ...; none where plain pyradiomics computed).
+    (``bins_original``, ...; none where plain pyradiomics computed). With a preparation, what it
+    came to (``prepared_roi_pixels``, ...; see :class:`.preparation.Prepared`).
 ``dictionary.csv``
     What each feature is (:mod:`.dictionary`).
 ``failures.csv``
@@ -55,6 +56,7 @@ from . import guard
 from .cache import remove_unfinished
 from .config import RadiomicsConfig
 from .count import check_count
+from .dictionary import write_dictionary
 from .dispatch import processes, run_jobs
 from .engine import engine_of, features_of
 from .jobs import Job
@@ -133,6 +135,7 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
         else:
             for name in (f"{roi}.parquet", f"{roi}.json", f"{roi}_cases.csv"):
                 (folder / name).unlink(missing_ok=True)
+    write_dictionary(folder, names)
     counts = _write_lists(folder, cohort, sources)
     computed = [seconds for source in sources.values() for seconds in source.cpu_seconds]
     run = {

@@ -161,6 +161,7 @@ def _case(job: Job, roi: str, image: _Image, plan: Plan) -> Case:
         roi=roi,
         row=np.array([features.by_name[name] for name in plan.names]),
         bins=features.bins,
+        facts=features.facts,
         pixels=int(np.count_nonzero(mask)),
         regions=int(connected(mask, np.ones((3, 3)))[1]),
         spacing=spacing,

@@ -3,7 +3,8 @@
 ``<roi>.json`` holds
 
 ``preset``, ``description``, ``settings``, ``image_types``, ``feature_classes``,
-``slice_thickness_mm``, ``settings_sha256``, ``engine``, ``engine_version``, ``versions``
+``slice_thickness_mm``, ``preparation``, ``settings_sha256``, ``engine``, ``engine_version``,
+``versions``
     What was computed and with what; ``engine`` is ``exact`` or ``pyradiomics``.
 ``n_features``, ``names_sha256``
     Of the features, in the order of the columns.
@@ -71,6 +72,8 @@ class Case:
         The features, in the order of the table; NaN where one is not defined.
     bins : dict[str, int]
         Grey levels inside the ROI, by image type.
+    facts : dict[str, float]
+        What the preparation came to.
     pixels, regions : int
         Of the ROI.
     spacing : Spacing | None
@@ -91,6 +94,7 @@ class Case:
     roi: str
     row: NDArray[np.float64] | None = None
     bins: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, float] = field(default_factory=dict)
     pixels: int = 0
     regions: int = 0
     spacing: Spacing | None = None
@@ -120,6 +124,7 @@ def how_made(preset: Preset, engine: str, names: Sequence[str]) -> dict[str, Any
         "image_types": dict(preset.image_types),
         "feature_classes": dict(preset.feature_classes),
         "slice_thickness_mm": preset.slice_thickness_mm,
+        "preparation": preset.preparation,
         "settings_sha256": preset.sha256,
         "engine": engine,
         "engine_version": ENGINE_VERSION,

@@ -58,6 +58,7 @@ class Collected:
         self._spacings = np.zeros((n_images, 2))
         self._spacing_sources = [""] * n_images
         self._bins: dict[str, NDArray[np.int32]] = {}
+        self._facts: dict[str, NDArray[np.float64]] = {}
 
     def add(self, position: int, case: Case) -> None:
         """Take in one case."""
@@ -79,8 +80,13 @@ class Collected:
         self._spacings[position] = case.spacing.row_mm, case.spacing.column_mm
         self._spacing_sources[position] = sys.intern(case.spacing.source)
         for name, levels in case.bins.items():
-            column = self._bins.setdefault(name, np.zeros(len(self._used), dtype=np.int32))
-            column[position] = levels
+            if name not in self._bins:
+                self._bins[name] = np.zeros(len(self._used), dtype=np.int32)
+            self._bins[name][position] = levels
+        for name, fact in case.facts.items():
+            if name not in self._facts:
+                self._facts[name] = np.full(len(self._used), np.nan)
+            self._facts[name][position] = fact
 
     @property
     def n_cases(self) -> int:
@@ -98,6 +104,8 @@ class Collected:
         table["spacing_source"] = pd.Series(sources, dtype=object)
         for name, levels in self._bins.items():
             table[BINS + name] = levels[used]
+        for name, facts in self._facts.items():
+            table[f"prepared_{name}"] = facts[used]
         table.insert(4, "flags", _flags(table))
         return table
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import MammoroiError
 
-Views = Literal["mean", "largest", "concat"]
+Views = Literal["mean", "maximum", "minimum", "largest", "concat"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class ModelingConfig:
     ----------
     tasks : tuple of Task or str
         Tasks of your own, or the names of presets: `sln`, `her2`.
-    views : {"mean", "largest", "concat"}
-        How the views of a patient become one row: the mean of each feature over her images; the
-        features of the image with the largest lesion; or CC and MLO side by side, which leaves out
-        patients who lack one of the two.
+    views : {"mean", "maximum", "minimum", "largest", "concat"}
+        How the images of a patient become one row: the mean, largest or smallest value of each
+        feature; the features of the image with the largest lesion; or CC and MLO side by side,
+        which leaves out patients who lack one of the two.
     icc_threshold : float
         A feature is stable when ICC(2,1) of the two readers exceeds this, or, without a second
         reader, ICC(1,1) of the manual masks and their perturbations (`stability`). Skipped, and
@@ -120,7 +120,7 @@ class ModelingConfig:
         for name in names:
             if names.count(name) > 1:
                 raise MammoroiError(f"two tasks are called {name}", "rename one of them")
-        _choice("views", self.views, ("mean", "largest", "concat"))
+        _choice("views", self.views, get_args(Views))
         _choice("lasso_rule", self.lasso_rule, ("min", "1se"))
         _require("icc_threshold", self.icc_threshold, -1.0 <= self.icc_threshold < 1.0, "0.75")
         _require("t_test_alpha", self.t_test_alpha, 0.0 < self.t_test_alpha <= 1.0, "0.05")

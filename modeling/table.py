@@ -7,10 +7,11 @@ that were made with different settings are never put together.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
+
 KEYS = ("image_id", "patient_id", "view", "laterality")
 ROIS = ("manual", "automatic")
 SECOND_READER = "reader2"
@@ -31,6 +34,7 @@ AREAS = (
     "original_shape2D_MeshSurface",
     "original_shape_VoxelVolume",
     "original_shape_MeshVolume",
+    "original_contour_Area",
 )
 """Features that say how large a lesion is; the first one present is used."""
 
@@ -161,17 +165,19 @@ def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:
     ----------
     images : DataFrame
         A row for each image; a patient has those of her views in which a lesion was found.
-    views : {"mean", "largest", "concat"}
-        ``mean``: each feature's mean over the images. ``largest``: the image with the largest
-        lesion; of equal ones the first by ``image_id``. ``concat``: columns ``<feature>@CC`` and
-        ``<feature>@MLO``, each the mean over the images of that view; patients who lack one of
-        the two are left out.
+    views : {"mean", "maximum", "minimum", "largest", "concat"}
+        ``mean``, ``maximum``, ``minimum``: of each feature, over all of the patient's images: of
+        both breasts where she has lesions in both, and of every image where a view was taken twice.
+        ``largest``: the image with the largest lesion; of equal ones the first by ``image_id``.
+        ``concat``: columns ``<feature>@CC`` and ``<feature>@MLO``, each the mean over the images of
+        that view; patients who lack one of the two are left out, and named in the log: nothing is
+        made up for the view that is not there.
 
     Returns
     -------
     DataFrame
         Indexed by ``patient_id`` (sorted). A feature that is missing in one of the images that
-        are averaged is missing.
+        are put together is missing.
 
     Raises
     ------
@@ -185,17 +191,25 @@ def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:
     if views == "largest":
         chosen = images[images["image_id"].isin(largest_images(images))]
         return chosen.set_index("patient_id")[features].sort_index()
-    if views == "mean":
-        return _mean(images, features)
+    if views != "concat":
+        return _over_images(images, features, views)
     parts = []
     for view in CONCAT_VIEWS:
-        part = _mean(images[images["view"] == view], features)
+        part = _over_images(images[images["view"] == view], features, "mean")
         parts.append(part.rename(columns={name: f"{name}@{view}" for name in features}))
     table = pd.concat(parts, axis=1, join="inner").sort_index()
     if table.empty:
         raise MammoroiError(
             f"no patient has both views {' and '.join(CONCAT_VIEWS)}",
             "set views to mean or largest",
+        )
+    left_out = sorted(set(images["patient_id"]) - set(table.index))
+    if left_out:
+        log.warning(
+            "views is concat: %d patients without both %s are left out: %s",
+            len(left_out),
+            " and ".join(CONCAT_VIEWS),
+            ", ".join(left_out),
         )
     return table
 
@@ -238,8 +252,12 @@ def missed_images(study: Path) -> pd.DataFrame:
     return table[table["roi"] == "automatic"][columns]
 
 
-def _mean(images: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-    """Average each patient's images; one missing value makes the mean missing."""
+def _over_images(
+    images: pd.DataFrame, features: list[str], how: Literal["mean", "maximum", "minimum"]
+) -> pd.DataFrame:
+    """Bring each patient's images to one row; one missing value makes the result missing."""
     patients = images["patient_id"]
     missing = images[features].isna().groupby(patients).any()
-    return images[features].groupby(patients).mean().mask(missing)
+    names = {"mean": "mean", "maximum": "max", "minimum": "min"}
+    combined: pd.DataFrame = images[features].groupby(patients).agg(names[how])
+    return combined.mask(missing)

@@ -63,17 +63,18 @@ def read_mask(
     else:
         labels = read_raster(path, labels=True)
     _check_grid(path, labels.shape, shape)
-    found = np.unique(labels)
-    if np.issubdtype(labels.dtype, np.floating) and (found != np.rint(found)).any():
+    if np.issubdtype(labels.dtype, np.floating) and (labels != np.rint(labels)).any():
         raise MammoroiError(
-            f"{path} holds fractions ({found[0]:.4g} to {found[-1]:.4g}), not labels",
+            f"{path} holds fractions ({labels.min():.4g} to {labels.max():.4g}), not labels",
             "save the mask with whole numbers; threshold a probability map first",
         )
     if label is None:
         return np.asarray(labels != 0)
-    if label not in found:
-        raise _missing_label(path, label, [f"{value:g}" for value in found if value != 0])
-    return np.asarray(labels == label)
+    inside = np.asarray(labels == label)
+    if not inside.any():
+        found = [f"{value:g}" for value in np.unique(labels) if value != 0]
+        raise _missing_label(path, label, found)
+    return inside
 
 
 def _check_grid(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:

@@ -25,6 +25,7 @@ from .errors import MammoroiError
 from .files import read_csv, read_json, sha256_file, sha256_of, write_json
 from .modeling.config import ModelingConfig
 from .radiomics.config import RadiomicsConfig
+from .radiomics.perturbation_config import PerturbConfig, StabilityConfig
 from .reporting.config import ReportConfig
 from .resources import measured
 from .segmentation.config import SegmentationConfig
@@ -48,6 +49,8 @@ class StudyConfig:
         The U-Net: preparation, network, training.
     radiomics : RadiomicsConfig
         The features.
+    stability : StabilityConfig
+        Perturbations of the manual masks; none unless they are named.
     modeling : ModelingConfig
         The classifiers, their tasks and the comparison.
     reporting : ReportConfig
@@ -61,6 +64,7 @@ class StudyConfig:
     synthetic: SyntheticConfig | None = None
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     radiomics: RadiomicsConfig = field(default_factory=RadiomicsConfig)
+    stability: StabilityConfig = field(default_factory=StabilityConfig)
     modeling: ModelingConfig = field(default_factory=ModelingConfig)
     reporting: ReportConfig = field(default_factory=ReportConfig)
     allow_failures: int = 0
@@ -82,6 +86,9 @@ class Stage:
         Stages whose files it reads.
     writes : tuple of str
         Patterns, relative to the study folder, of what it writes.
+    asked : callable
+        Whether the study's settings ask for it. If not, it is no stage of the study: no other
+        needs it, and what it wrote for earlier settings is removed.
     """
 
     name: str
@@ -89,6 +96,7 @@ class Stage:
     config: Callable[[StudyConfig], Any]
     needs: tuple[str, ...]
     writes: tuple[str, ...]
+    asked: Callable[[StudyConfig], bool] = lambda _: True
 
 
 STAGES: tuple[Stage, ...] = (
@@ -132,24 +140,32 @@ STAGES: tuple[Stage, ...] = (
         ("features/*.parquet", "features/*.json", "features/failures.csv", "features/missed.csv"),
     ),
     Stage(
+        "perturb",
+        "radiomics.stability",
+        lambda study: PerturbConfig(study.radiomics, study.stability),
+        ("accept",),
+        ("stability/*", "masks/perturbed/*/*.png"),
+        lambda study: bool(study.stability.perturbations()),
+    ),
+    Stage(
         "model",
         "modeling.fit",
         lambda study: study.modeling,
-        ("accept", "extract"),
+        ("accept", "extract", "perturb"),
         ("models/targets.json", "models/failures.csv", "models/*/*/*", "models/*/*/curves/*"),
     ),
     Stage(
         "compare",
         "modeling.compare",
         lambda study: study.modeling,
-        ("accept", "extract", "model"),
+        ("accept", "extract", "perturb", "model"),
         ("comparison/*",),
     ),
     Stage(
         "report",
         "reporting.report",
         lambda study: study.reporting,
-        ("accept", "train", "segment", "agree", "extract", "model", "compare"),
+        ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare"),
         ("report.html", "figures/*", "tables/*"),
     ),
 )
@@ -185,7 +201,10 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     done: dict[str, Any] = _read_or_empty(out / "stages.json")
     run = Run(config)
     for stage in STAGES:
-        if only is not None and stage.name != only:
+        asked = stage.asked(config)
+        if not asked:
+            _withdraw(stage, out, done)
+        if stage.name != only and (only is not None or not asked):
             continue
         key = _key(stage, config, done)
         if _is_current(stage, out, key, done.get(stage.name)):
@@ -201,6 +220,14 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         write_json(out / "stages.json", done)
         run.add({**record, "skipped": False})
     return run.fallen_out
+
+
+def _withdraw(stage: Stage, out: Path, done: dict[str, Any]) -> None:
+    """Remove what a stage wrote for earlier settings, so that no other stage reads it."""
+    for path in {path for pattern in stage.writes for path in out.glob(pattern)}:
+        path.unlink()
+    if done.pop(stage.name, None) is not None:
+        write_json(out / "stages.json", done)
 
 
 def _synthesize(config: SyntheticConfig, folder: Path) -> None:
@@ -223,11 +250,11 @@ def _read_or_empty(path: Path) -> dict[str, Any]:
 def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     """Key of a stage: its settings, the version, and what the stages before it wrote."""
     out = config.out.resolve()
+    needs = [need for need in STAGES if need.name in stage.needs and need.asked(config)]
     missing = [
         need.name
-        for need in STAGES
-        if need.name in stage.needs
-        and (need.name not in done or done[need.name]["wrote"] != _digest(need, out))
+        for need in needs
+        if need.name not in done or done[need.name]["wrote"] != _digest(need, out)
     ]
     if missing:
         raise MammoroiError(
@@ -235,7 +262,7 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
             f"since in {config.out}",
             f"run `mammoroi {missing[0]} CONFIG` first, or `mammoroi study CONFIG` for all",
         )
-    inputs: list[Any] = [done[name]["wrote"] for name in stage.needs]
+    inputs: list[Any] = [done[need.name]["wrote"] for need in needs]
     if stage.name == "accept":
         inputs.append(_cohort_files(config.cohort.folder))
     return sha256_of(stage.name, __version__, stage.config(config), inputs)
@@ -280,9 +307,9 @@ def _is_current(stage: Stage, out: Path, key: str, entry: dict[str, Any] | None)
 def count_cases(stage: str, out: Path) -> dict[str, int]:
     """Cases of a stage: ``cases_in = used + excluded + missed + failed``.
 
-    A case is an image; in ``extract`` it is an image with one source of its mask, in ``model`` a
-    target with one source. ``missed`` counts automatic masks without any pixel: results, not
-    failures.
+    A case is an image; in ``extract`` it is an image with one source of its mask, in ``perturb``
+    one with one perturbation, in ``model`` a target with one source. ``missed`` counts automatic
+    masks without any pixel, and perturbed ones that are too small: results, not failures.
     """
 
     def rows(name: str) -> int:
@@ -302,6 +329,9 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
         tables = (out / "features").glob("*.parquet")
         used = sum(parquet.read_metadata(table).num_rows for table in tables)
         missed, failed = rows("features/missed.csv"), rows("features/failures.csv")
+    elif stage == "perturb":
+        counts = read_json(out / "stability" / "perturbed.json")["counts"]
+        used, missed, failed = counts["used"], counts["too_small"], counts["failed"]
     elif stage == "model":
         used = sum(len(target["rois"]) for target in read_json(out / "models" / "targets.json"))
         failed = rows("models/failures.csv")

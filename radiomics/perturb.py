@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 _SMOOTHING = 1.0  # pixels
 _MARGIN = 0.02  # of the smoothed mask around 0.5: how near the outline may come to a centre
 _POINTS_PER_STEP = 8  # of the outline, between two neighbouring pixels
-_WAVES = 256
+_WAVES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +166,8 @@ def _field(mask: Mask, spacing: Spacing, reach_mm: float) -> _Field:
     distance = np.full(len(centres), np.inf)
     nearest = np.full(len(centres), len(outline))
     if len(outline):
-        distance, nearest = KDTree(outline).query(
-            centres, distance_upper_bound=reach_mm * (1 + 1e-9)
-        )
+        found = KDTree(outline).query(centres, distance_upper_bound=reach_mm * (1 + 1e-9))
+        distance, nearest = np.asarray(found[0]), np.asarray(found[1])
     signed = np.where(part, -1.0, 1.0) * distance.reshape(part.shape)
     return _Field((window[0], window[1]), signed, nearest.reshape(part.shape), outline)
 

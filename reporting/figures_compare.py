@@ -139,8 +139,8 @@ def draw_icc(results: Results) -> Plot | None:
     figure, ((ax,),) = panels(1, 1, 1.2 + (0.15 + 0.2 * len(present)) * len(families))
     scatter = np.random.default_rng(0)
     findings = []
-    places = np.linspace(-0.13, 0.13, len(present)) * len(present)
-    for shift, roi in zip(places if len(present) > 1 else [0.0], present, strict=True):
+    places = min(0.4, 0.84 / len(present)) * (np.arange(len(present)) - (len(present) - 1) / 2)
+    for shift, roi in zip(places, present, strict=True):
         rows = table[table["comparison"] == f"{roi}-manual"]
         groups = [rows.loc[rows["family"] == family, "icc"].to_numpy() for family in families]
         for at, values in enumerate(groups):

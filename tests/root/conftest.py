@@ -24,6 +24,7 @@ SMALL = {
         "accelerator": "cpu",
     },
     "radiomics": {"preset": str(Path(__file__).parent / "data" / "original-only.yaml")},
+    "stability": {"growth_mm": [1.0], "noise_mm": [0.5], "noise_repeats": 1},
     "modeling": {"tasks": ["sln"], "n_alphas": 8, "n_bootstrap": 100},
 }
 

@@ -94,6 +94,23 @@ def test_a_changed_setting_redoes_what_depends_on_it(copied):
     assert "Another title" in (copied / "my-study" / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_stage_that_is_no_longer_asked_for_leaves_nothing(copied, capsys):
+    study = copied / "my-study"
+    perturbed = (study / "stability" / "perturbed.parquet", study / "masks" / "perturbed")
+    assert perturbed[0].exists()
+    nothing = ["--stability.growth_mm", "[]", "--stability.noise_mm", "[]"]
+    assert main(["study", "my-study.yaml", *nothing]) == 0
+    done = skipped(copied)
+    assert [name for name in STAGE_NAMES if not done.get(name, True)] == [
+        *("model", "compare", "report"),
+    ]
+    assert "perturb" not in done
+    assert not perturbed[0].exists()
+    assert not list(perturbed[1].rglob("*.png"))
+    assert main(["perturb", "my-study.yaml", *nothing]) == 1
+    assert "stability names no perturbation" in capsys.readouterr().err
+
+
 def test_bad_cases_are_named_and_the_rest_goes_on(copied, capsys):
     """A truncated image, an empty mask and a missing file: three lines, exit code 3, a report."""
     cohort = copied / "my-cohort"

@@ -44,7 +44,8 @@ def _phantom(preset: Preset) -> tuple[Mammogram, NDArray[np.bool_]]:
     wanted = preset.preparation
     if wanted is None:
         return textured_phantom()
-    spacing = wanted.spacing_mm or 1.0
+    narrowest = min((outer - inner for inner, outer in wanted.rings.values()), default=4.0)
+    spacing = wanted.spacing_mm or min(1.0, narrowest / 4)
     radius, air = 12, 6
     width = math.ceil(max(wanted.rings_mm, default=0.0) / spacing)
     side = max(64, 2 * (radius + width + air))

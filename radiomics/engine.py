@@ -87,6 +87,10 @@ def features_of(
     prepared = prepare(mammogram, mask, preset.preparation)
     image, roi = prepared.mammogram, prepared.mask
     _check_size("the ROI", roi, preset, "check the mask")
+    for name, ring in prepared.rings.items():
+        # named, not left empty: a ring that is nearly all air or chest wall has no texture
+        advice = "give wider rings_mm in the preset's preparation, or leave this image out"
+        _check_size(f"{name} within the breast", ring, preset, advice)
 
     features = _computed(image, roi, preset.without([contour.CLASS]), engine)
     if contour.CLASS in preset.feature_classes:
@@ -95,9 +99,6 @@ def features_of(
         features = replace(features, by_name=outline | features.by_name)
     texture_only = preset.without(SHAPE_CLASSES)
     for name, ring in prepared.rings.items():
-        # named, not left empty: a ring that is nearly all skin, air or chest wall has no texture
-        advice = "give wider rings_mm in the preset's preparation, or leave this image out"
-        _check_size(f"{name} within the breast", ring, preset, advice)
         around = _computed(image, ring, texture_only, engine)
         features.by_name.update({f"{name}_{key}": v for key, v in around.by_name.items()})
         features.bins.update({f"{name}_{key}": n for key, n in around.bins.items()})

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from mammoroi.errors import MammoroiError
+from mammoroi.files import sha256_of
 from mammoroi.radiomics.config import RadiomicsConfig
+from mammoroi.radiomics.contour import NAMES
 from mammoroi.radiomics.count import check_count
 from mammoroi.radiomics.engine import features_of
 from mammoroi.radiomics.phantom import textured_phantom
@@ -18,6 +20,14 @@ from mammoroi.radiomics.presets import available, load_preset
 FIVE_AND_LBP = ["square", "squareroot", "logarithm", "exponential", "gradient", "lbp-2D"]
 WAVELETS = [f"wavelet-{band}" for band in ("LH", "HL", "HH", "LL")]
 MINIMAL = "imageType: {Original: {}}\nfeatureClass: {firstorder: [Mean]}\n"
+
+
+def prepared(text: str) -> str:
+    return f"preparation: {text}\n{MINIMAL}"
+
+
+def normalise(text: str) -> str:
+    return prepared(f"{{normalise: {{method: {text}}}}}")
 
 
 def write(folder: Path, text: str) -> str:
@@ -42,6 +52,17 @@ def test_shipped_presets_yield_the_published_counts(name, sigmas, shape) -> None
     assert list(counts) == ["original", *WAVELETS, *logs, *FIVE_AND_LBP]
     assert counts.pop("original") == 93 + shape
     assert set(counts.values()) == {93}
+
+
+def test_the_prepared_preset_is_the_default_one_with_rings_and_contour() -> None:
+    preset = load_preset("mammography-prepared")
+    names = check_count(preset)
+    plain = check_count(load_preset())
+    contour = [f"original_contour_{name}" for name in NAMES]
+    texture = [name for name in plain if "_shape2D_" not in name]
+    rings = [f"{ring}_{name}" for ring in ("ring-0-2mm", "ring-2-5mm") for name in texture]
+    assert names == (*contour, *plain, *rings)
+    assert len(names) == len(set(names)) == preset.features == 3926
 
 
 def test_names_are_those_of_the_paper() -> None:
@@ -92,6 +113,45 @@ def test_a_pyradiomics_parameter_file_works(tmp_path: Path) -> None:
     assert preset.minimum_pixels == 1
 
 
+def test_some_descriptors_of_the_contour_alone(tmp_path: Path) -> None:
+    text = "imageType: {Original: {}}\nfeatureClass: {contour: [Solidity, Area]}\n"
+    names = check_count(load_preset(write(tmp_path, text)))
+    assert names == ("original_contour_Solidity", "original_contour_Area")
+
+
+@pytest.mark.parametrize("rings", ["[0.5]", "[2, 5, 10]", "[30]"])
+def test_rings_are_promised_at_any_spacing(tmp_path: Path, rings: str) -> None:
+    for spacing in ("", "spacing_mm: 0.2, "):
+        text = prepared(f"{{{spacing}rings_mm: {rings}}}")
+        names = check_count(load_preset(write(tmp_path, text)))
+        assert len(names) == 2 + rings.count(",")
+
+
+def test_a_ring_narrower_than_a_pixel_is_found_before_the_first_case(tmp_path: Path) -> None:
+    text = prepared("{spacing_mm: 2, rings_mm: [0.5]}")
+    with pytest.raises(MammoroiError, match=r"ring-0-0\.5mm within the breast has 0 pixels"):
+        check_count(load_preset(write(tmp_path, text)))
+
+
+def test_a_preparation_is_in_the_hash_and_its_absence_changes_nothing(tmp_path: Path) -> None:
+    plain = load_preset(write(tmp_path, MINIMAL))
+    assert plain.sha256 == sha256_of({}, {"Original": {}}, {"firstorder": ["Mean"]}, None)
+    texts = (
+        "{rings_mm: [2]}",
+        "{rings_mm: [2, 5]}",
+        "{spacing_mm: 0.1}",
+        "{spacing_mm: 0.2}",
+        "{normalise: {method: z-score, within: breast, scale: 100}}",
+        "{normalise: {method: z-score, within: image, scale: 100}}",
+        "{normalise: {method: percentile, within: image, scale: 100}}",
+        "{normalise: {method: percentile, within: image, scale: 100, percentiles: [2, 98]}}",
+    )
+    hashes = [load_preset(write(tmp_path, prepared(text))).sha256 for text in texts]
+    assert len({plain.sha256, *hashes}) == len(texts) + 1
+    same = load_preset(write(tmp_path, prepared("{rings_mm: [2.0]}")))
+    assert same.sha256 == hashes[0]
+
+
 def test_only_what_decides_a_value_is_in_the_hash(tmp_path: Path) -> None:
     first = load_preset(write(tmp_path, MINIMAL)).sha256
     assert load_preset(write(tmp_path, "description: other\n" + MINIMAL)).sha256 == first
@@ -112,6 +172,33 @@ def test_only_what_decides_a_value_is_in_the_hash(tmp_path: Path) -> None:
         (MINIMAL.replace("Mean", "Maen"), "feature of firstorder 'Maen' -> did you mean 'Mean'"),
         (MINIMAL.replace("firstorder: [Mean]", "shape: "), "state slice_thickness_mm"),
         ("featureClass: {firstorder: }\n", "imageType is missing"),
+        (MINIMAL.replace("firstorder: [Mean]", "contour: [Area, Aera]"), "did you mean 'Area'"),
+        (prepared("{spacing: 0.1}"), "key of preparation 'spacing' -> did you mean 'spacing_mm'"),
+        (prepared("0.1"), "preparation is 0.1 -> give spacing_mm, normalise, rings_mm"),
+        (prepared("{spacing_mm: 70}"), "spacing_mm is 70.0 -> give mm per pixel from 0.01 to 2.0"),
+        (prepared("{spacing_mm: fine}"), "spacing_mm is 'fine'"),
+        (prepared("{rings_mm: [5, 2]}"), "rings_mm is [5.0, 2.0] -> give the outer edges"),
+        (prepared("{rings_mm: [-2]}"), "rings_mm is [-2.0]"),
+        (prepared("{normalise: z-score}"), "normalise is 'z-score' -> give method, within, scale"),
+        (prepared("{normalise: {method: z-score, scale: 1}}"), "normalise has no within"),
+        (normalise("zscore, within: breast, scale: 1"), "did you mean 'z-score'"),
+        (normalise("z-score, within: breasts, scale: 1"), "did you mean 'breast'"),
+        (normalise("z-score, within: breast, scale: 0"), "scale is 0.0 -> state grey levels per"),
+        (normalise("z-score, within: breast, scale: 1, percentiles: [1, 99]"), "leave percentiles"),
+        (normalise("percentile, within: breast, scale: 1, percentiles: [99, 1]"), "smaller first"),
+        (normalise("percentile, within: breast, scale: 1, percentiles: 5"), "percentiles is 5"),
+        (
+            "setting: {normalize: true}\n" + normalise("z-score, within: image, scale: 1"),
+            "setting normalize does the same -> leave one of them out",
+        ),
+        (
+            "setting: {resampledPixelSpacing: [1, 1]}\n" + prepared("{spacing_mm: 0.1}"),
+            "setting resampledPixelSpacing does the same",
+        ),
+        (
+            prepared("{rings_mm: [2]}").replace("firstorder: [Mean]", "shape2D: "),
+            "rings_mm, of which the shape is not computed",
+        ),
         ("[1, 2]\n", "holds no keys"),
         ("a: [\n", "is not YAML"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from radiomics import imageoperations
 
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mammogram import Mammogram, Spacing
+from mammoroi.imaging.mask import read_mask
+from mammoroi.imaging.read import read_mammogram
 from mammoroi.imaging.simpleitk import to_sitk
 from mammoroi.radiomics.engine import Features, features_of
 from mammoroi.radiomics.phantom import textured_phantom
@@ -262,3 +265,24 @@ def test_without_a_preparation_nothing_changes() -> None:
     assert prepared.mammogram is mammogram
     assert prepared.mask is mask
     assert features_of(mammogram, mask, load_preset()).facts == {}
+
+
+@pytest.mark.parametrize("image_id", ["P287_L_DM_MLO", "P205_L_DM_MLO"])
+def test_real_mammograms(small, image_id: str) -> None:
+    if not os.environ.get("MAMMOROI_DATA"):
+        pytest.skip("MAMMOROI_DATA is not set")
+    folder = Path(os.environ["MAMMOROI_DATA"]) / "cdd-cesm"
+    mammogram = read_mammogram(
+        folder / "images" / f"{image_id}.jpg", spacing_mm=0.42, spacing_source="estimated"
+    )
+    mask = read_mask(folder / "masks" / f"{image_id}.png", mammogram.pixels.shape)
+    assert small.preparation is not None
+    coarse = replace(small, preparation=replace(small.preparation, spacing_mm=0.4))
+    exact, plain = (features_of(mammogram, mask, coarse, e) for e in ("exact", "pyradiomics"))
+    assert_equal(exact.by_name, plain.by_name)
+    assert not np.isnan(list(exact.by_name.values())).any()
+    for ring in ("", "ring-0-2mm_", "ring-2-5mm_"):
+        assert 16 <= exact.bins[f"{ring}original"] <= 128
+    # a mass is brighter than what is around it
+    mean = [exact.by_name[f"{ring}original_firstorder_Mean"] for ring in ("", "ring-0-2mm_")]
+    assert mean[0] > mean[1]

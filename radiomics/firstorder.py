@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .levels import GreyLevels
 
 _NAMES = (
@@ -58,7 +58,7 @@ def firstorder(
     return dict(zip(_NAMES, found.tolist(), strict=True))
 
 
-@njit(cache=True)
+@compiled
 def _features(
     ascending: NDArray[np.float64],
     counts: NDArray[np.float64],
@@ -121,7 +121,7 @@ def _features(
     )
 
 
-@njit(cache=True)
+@compiled
 def _percentile(ascending: NDArray[np.float64], share: float) -> float:
     """Linear interpolation between order statistics, numpy's default."""
     position = share * (len(ascending) - 1)

@@ -14,8 +14,9 @@ import functools
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 # Of each oscillation (amplitude of cosine, of sine) for the orders 0 and 2, by Deriche.
 _AMPLITUDES = {
@@ -143,7 +144,7 @@ def _moments(coefficients: NDArray[np.float64]) -> tuple[float, float, float]:
     return zeroth, first, second
 
 
-@njit(cache=True)
+@compiled
 def _filter(
     lines: NDArray[np.float32],
     start: int,

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .firstorder import EPS
 
 _NAMES = (
@@ -101,7 +101,7 @@ def distances_mm(
     return np.asarray(steps.sum(axis=1))
 
 
-@njit(cache=True)
+@compiled
 def _features(matrix: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
     n, highest = len(levels), int(levels[-1])
     rows, columns = np.zeros(n), np.zeros(n)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from radiomics import imageoperations
+
+from .compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class GreyLevels:
         return cls(values, ranks, levels.astype(np.float64), occurring[levels].astype(np.float64))
 
 
-@njit(cache=True)
+@compiled
 def _digitise(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
     """``numpy.digitize`` for equidistant edges: a guess by division, then the edges decide."""
     width = edges[1] - edges[0]

@@ -7,8 +7,9 @@ the farthest neighbour, so that no step asks whether a neighbour lies inside the
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 Ranks = NDArray[np.int32]
 Offsets = NDArray[np.int64]
@@ -35,7 +36,7 @@ def half_plane(distances: tuple[int, ...]) -> Offsets:
     return np.array(found, dtype=np.int64)
 
 
-@njit(cache=True)
+@compiled
 def neighbour_matrices(
     ranks: Ranks, border: int, levels: NDArray[np.float64], offsets: Offsets, alpha: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -94,7 +95,7 @@ def neighbour_matrices(
     return cooccurrences, dependences, differences
 
 
-@njit(cache=True)
+@compiled
 def run_matrices(ranks: Ranks, border: int, n: int) -> NDArray[np.float64]:
     """GLRLM in the four directions of :data:`RUN_DIRECTIONS`.
 
@@ -130,7 +131,7 @@ def run_matrices(ranks: Ranks, border: int, n: int) -> NDArray[np.float64]:
     return runs
 
 
-@njit(cache=True)
+@compiled
 def _a_line_has_two(ranks: Ranks, direction: int) -> bool:
     rows, columns = ranks.shape
     seen = np.zeros(rows + columns, np.bool_)
@@ -151,7 +152,7 @@ def _a_line_has_two(ranks: Ranks, direction: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@compiled
 def zones(ranks: Ranks, border: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Connected zones of equal rank (8 neighbours), by union and find.
 
@@ -190,7 +191,7 @@ def zones(ranks: Ranks, border: int) -> tuple[NDArray[np.int64], NDArray[np.int6
     return ranks_of, sizes
 
 
-@njit(cache=True)
+@compiled
 def _root(parent: NDArray[np.int32], pixel: int) -> int:
     while parent[pixel] != pixel:
         parent[pixel] = parent[parent[pixel]]

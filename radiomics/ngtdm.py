@@ -7,8 +7,9 @@ Formulas: pyradiomics' documentation, class ``ngtdm`` (Amadasun & King, IEEE Tra
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 _NAMES = ("Busyness", "Coarseness", "Complexity", "Contrast", "Strength")
 _COARSEST = 1e6  # of an ROI without any difference
@@ -22,7 +23,7 @@ def ngtdm(
     return dict(zip(_NAMES, found.tolist(), strict=True))
 
 
-@njit(cache=True)
+@compiled
 def _features(
     counts: NDArray[np.float64], differences: NDArray[np.float64], levels: NDArray[np.float64]
 ) -> NDArray[np.float64]:

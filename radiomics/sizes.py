@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .firstorder import EPS
 
 # The order of _features. {} is the thing that is counted, {s} its size, {q} and {h} few and many.
@@ -94,7 +94,7 @@ def gldm(dependences: NDArray[np.float64], levels: NDArray[np.float64]) -> dict[
 Triplets = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
-@njit(cache=True)
+@compiled
 def _triplets(matrix: NDArray[np.float64]) -> Triplets:
     """(rank, size, count) of what a matrix counts; its columns are sizes from 1."""
     filled = 0
@@ -112,7 +112,7 @@ def _triplets(matrix: NDArray[np.float64]) -> Triplets:
     return rank, size, count
 
 
-@njit(cache=True)
+@compiled
 def _distinct(key: NDArray[np.int64], base: int) -> Triplets:
     """(rank, size, count) of sorted keys ``rank * base + size``."""
     found = 1
@@ -129,7 +129,7 @@ def _distinct(key: NDArray[np.int64], base: int) -> Triplets:
     return rank, size, count
 
 
-@njit(cache=True)
+@compiled
 def _features(
     rank: NDArray[np.int64],
     size: NDArray[np.int64],

@@ -18,7 +18,6 @@ def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Res
     be written (a read-only container), every process compiles for itself: about 10 s.
     """
     try:
-        made = njit(cache=True)(function)
+        return cast(Callable[Parameters, Result], njit(cache=True)(function))
     except RuntimeError:  # no folder to keep it in
-        made = njit(function)
-    return cast(Callable[Parameters, Result], made)
+        return cast(Callable[Parameters, Result], njit(function))

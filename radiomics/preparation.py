@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MammoroiError
-from ..imaging.breast import breast_region
+from ..imaging.breast import WORKING_SIDE, breast_region
 from ..imaging.mammogram import Mammogram, Spacing
 from .filters import Box, as_image
 from .preparation_config import Normalisation, Preparation
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian, in SD."""
+_TISSUE = 0.1
+"""Brightness above the air at which the breast begins, as a part of its median's."""
+_SEAM = 3
+"""How far the edge of the breast may be off, in pixels of the copy that it is sought on."""
 _SAME = 1e-6
 """Relative difference of two spacings that are one."""
 
@@ -111,13 +115,43 @@ def _prepared_image(
     method = preparation.normalise
     breast = None
     if preparation.rings_mm or (method is not None and method.within == "breast"):
-        breast = breast_region(mammogram.pixels)
+        breast = breast_tissue(mammogram.pixels)
     if method is None:
         return mammogram, breast, {}
     region = breast if method.within == "breast" else None
     pixels, offset, divisor = normalised(mammogram.pixels, method, region)
     facts = {"normalise_offset": offset, "normalise_divisor": divisor}
     return replace(mammogram, pixels=pixels), breast, facts
+
+
+def breast_tissue(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The breast without the seam of air that :func:`breast_region` leaves around it.
+
+    That region is found on a small, smoothed copy and reaches some 2 mm beyond the skin, and
+    beyond the chest wall where the image is padded: much of a narrow ring. Along its edge, for
+    three pixels of the small copy, a pixel has to be brighter than the air by a tenth of what the
+    breast's median is. The image's border is no edge, and dark fat farther in stays.
+
+    Parameters
+    ----------
+    pixels : NDArray[np.float32]
+        (rows, columns), brighter is more attenuating.
+
+    Raises
+    ------
+    MammoroiError
+        When all pixels have the same value.
+    """
+    from scipy.ndimage import minimum_filter
+
+    region = breast_region(pixels)
+    if region.all():
+        return region
+    air, tissue = np.median(pixels[~region]), np.median(pixels[region])
+    bright = pixels > air + _TISSUE * (tissue - air)
+    seam = math.ceil(_SEAM * max(1.0, max(pixels.shape) / WORKING_SIDE))
+    inner: NDArray[np.bool_] = minimum_filter(region, 2 * seam + 1, mode="nearest")
+    return region & (bright | inner)
 
 
 def resampled(mammogram: Mammogram, spacing_mm: float) -> Mammogram:

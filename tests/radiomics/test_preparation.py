@@ -21,6 +21,7 @@ from mammoroi.imaging.simpleitk import to_sitk
 from mammoroi.radiomics.engine import Features, features_of
 from mammoroi.radiomics.phantom import textured_phantom
 from mammoroi.radiomics.preparation import (
+    breast_tissue,
     normalised,
     prepare,
     resampled,
@@ -199,12 +200,24 @@ def test_rings_lie_in_the_breast_and_say_how_much_of_them_does(small) -> None:
     mask = np.roll(mask, 25, axis=1)  # 2.5 mm of tissue are left beside it
     rows, columns = np.indices(mask.shape)
     prepared = prepare(mammogram, mask, Preparation(rings_mm=(2.0, 5.0)))
-    air = np.hypot(rows - 100, columns) > 93
+    air = np.hypot(rows - 100, columns) > 90
     for ring in prepared.rings.values():
         assert ring.any()
         assert not (ring & air).any()
     assert prepared.facts["ring-0-2mm_share"] > 0.95
     assert 0.5 < prepared.facts["ring-2-5mm_share"] < 0.85
+
+
+def test_the_breast_ends_where_the_air_begins_and_keeps_its_dark_fat() -> None:
+    mammogram, _ = breast()
+    pixels = mammogram.pixels.copy()
+    rows, columns = np.indices(pixels.shape)
+    pixels[np.hypot(rows - 100, columns - 40) < 4] = 20  # as dark as air
+    tissue = np.hypot(rows - 100, columns) <= 90
+    assert (breast_tissue(pixels) ^ tissue).mean() < 0.001
+    # padded at the chest wall, as scanned films and some archives are
+    padded = np.pad(pixels, ((0, 0), (80, 0)), constant_values=20)
+    assert (breast_tissue(padded) ^ np.pad(tissue, ((0, 0), (80, 0)))).mean() < 0.001
 
 
 def test_too_little_of_a_ring_fails_by_its_name(small) -> None:

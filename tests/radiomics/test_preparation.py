@@ -24,13 +24,12 @@ from mammoroi.radiomics.preparation import (
     breast_tissue,
     normalised,
     prepare,
-    resampled,
-    resampled_mask,
     shells_around,
 )
 from mammoroi.radiomics.preparation_config import Normalisation, Preparation
 from mammoroi.radiomics.presets import Preset, load_preset
 from mammoroi.radiomics.reference import reference_features
+from mammoroi.radiomics.resampling import resampled, resampled_mask
 
 SPACINGS = [(0.05, 0.05), (0.07, 0.07), (0.094, 0.094), (0.2, 0.2), (0.08, 0.12)]
 Z_SCORE = Normalisation("z-score", "image", 100.0)

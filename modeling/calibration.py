@@ -1,7 +1,9 @@
 """Risks: scores turned into probabilities, and how far those probabilities can be trusted.
 
 Sigmoid calibration: Platt, Adv Large Margin Classifiers 1999, with his smoothed targets.
-Intercept and slope: Van Calster et al., BMC Med 2019;17:230.
+Intercept and slope: Van Calster et al., BMC Med 2019;17:230. Ratio of observed to expected events:
+Debray et al., BMJ 2017;356:i6460. Test of calibration: Spiegelhalter, Stat Med 1986;5:421-433.
+The errors of single risks (Brier score, calibration index): see :mod:`.risk_errors`.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
+from scipy.stats import norm
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 SMALLEST_SLOPE = 0.01
 SMALLEST_SPREAD = 0.05
+_UNKNOWN = (float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -66,48 +70,77 @@ def fit_calibration(scores: ArrayLike, labels: ArrayLike) -> Calibration:
     return Calibration(float(found.x[0]), float(found.x[1]))
 
 
-def calibration_intercept(labels: ArrayLike, risks: ArrayLike) -> float:
+def calibration_intercept(
+    labels: ArrayLike, risks: ArrayLike, level: float = 0.95
+) -> tuple[float, float, float]:
     """Measure calibration in the large: 0 is right, below 0 the risks are too high.
 
-    The intercept of a logistic model with the risks' logit as offset. NaN when a class is absent.
+    The intercept of a logistic model with the risks' logit as offset, and Wald's interval; all NaN
+    when a class is absent.
     """
     y, offset = np.asarray(labels, dtype=float), _logits(risks)
-    if y.min() == y.max():
-        return float("nan")
-    intercept = 0.0
-    for _ in range(100):
-        expected = expit(intercept + offset)
-        step = (y - expected).sum() / (expected * (1 - expected)).sum()
-        intercept += float(np.clip(step, -2, 2))
-        if abs(step) < 1e-10:
-            break
-    return intercept
+    if len(y) == 0 or y.min() == y.max():
+        return _UNKNOWN
+    return _coefficient(y, np.ones((len(y), 1)), offset, level)
 
 
-def calibration_slope(labels: ArrayLike, risks: ArrayLike) -> float:
+def calibration_slope(
+    labels: ArrayLike, risks: ArrayLike, level: float = 0.95
+) -> tuple[float, float, float]:
     """Measure the spread of the risks: 1 is right, below 1 they are too extreme.
 
-    The coefficient of the risks' logit in a logistic model. NaN when a class is absent, when the
-    risks are practically all the same, or when they separate the classes.
+    The coefficient of the risks' logit in a logistic model, and Wald's interval. All NaN when a
+    class is absent, when the risks are practically all the same, or when they separate the classes.
     """
     y, x = np.asarray(labels, dtype=float), _logits(risks)
-    if y.min() == y.max() or x.std() < SMALLEST_SPREAD or _separated(y, x):
-        return float("nan")
-    design = np.column_stack([np.ones_like(x), x])
-    beta = np.zeros(2)
-    for _ in range(100):
-        expected = expit(design @ beta)
-        weights = expected * (1 - expected)
-        step = np.linalg.solve(design.T * weights @ design, design.T @ (y - expected))
-        beta += np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(beta[1])
+    if len(y) == 0 or y.min() == y.max() or x.std() < SMALLEST_SPREAD or _separated(y, x):
+        return _UNKNOWN
+    return _coefficient(y, np.column_stack([np.ones_like(x), x]), None, level)
 
 
-def brier(labels: ArrayLike, risks: ArrayLike) -> float:
-    """Mean squared difference between risk and outcome: 0 is right."""
-    return float(np.mean((np.asarray(risks, dtype=float) - np.asarray(labels)) ** 2))
+def observed_expected(
+    labels: ArrayLike, risks: ArrayLike, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Divide the patients who are positive by the sum of the risks: 1 is right, below 1 too high.
+
+    The interval is normal on the logarithmic scale, with the expected number taken as fixed; all
+    NaN when nobody is positive.
+    """
+    y, risk = np.asarray(labels, dtype=float), np.asarray(risks, dtype=float)
+    observed = y.sum()
+    if observed == 0:
+        return _UNKNOWN
+    ratio = observed / risk.sum()
+    reach = np.exp(norm.ppf(0.5 + level / 2) * np.sqrt((1 - y.mean()) / observed))
+    return float(ratio), float(ratio / reach), float(ratio * reach)
+
+
+def spiegelhalter(labels: ArrayLike, risks: ArrayLike) -> tuple[float, float]:
+    """Test whether the risks are the patients' true ones: z and the two-sided P.
+
+    NaN when every risk is 0, 0.5 or 1, which leaves nothing to test.
+    """
+    y, risk = np.asarray(labels, dtype=float), np.asarray(risks, dtype=float)
+    variance = np.sum((1 - 2 * risk) ** 2 * risk * (1 - risk))
+    if not variance > 0:
+        return float("nan"), float("nan")
+    z = float(np.sum((y - risk) * (1 - 2 * risk)) / np.sqrt(variance))
+    return z, float(2 * norm.sf(abs(z)))
+
+
+def _coefficient(
+    y: NDArray[np.float64],
+    design: NDArray[np.float64],
+    offset: NDArray[np.float64] | None,
+    level: float,
+) -> tuple[float, float, float]:
+    """Fit a logistic model; the last coefficient and its interval."""
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+
+    fitted = GLM(y, design, family=Binomial(), offset=offset).fit()
+    lower, upper = fitted.conf_int(1 - level)[-1]
+    return float(fitted.params[-1]), float(lower), float(upper)
 
 
 def _logits(risks: ArrayLike) -> NDArray[np.float64]:

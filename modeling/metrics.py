@@ -2,9 +2,9 @@
 
 ``curves/roc.csv``: ``set, false_positive_rate, true_positive_rate, threshold`` (an infinite
 threshold is an empty cell); ``curves/calibration.csv``: ``set, predicted, observed,
-observed_lower, observed_upper, n`` (groups of equal size, Wilson's interval);
-``curves/decision.csv``: see :func:`.netbenefit.decision_curve`. ``set`` is ``train`` (out-of-fold)
-or ``test``.
+observed_lower, observed_upper, n`` (groups of equal size, Wilson's interval: Wilson, J Am Stat
+Assoc 1927;22:209-212); ``curves/decision.csv``: see :func:`.netbenefit.decision_curve`. ``set`` is
+``train`` (out-of-fold) or ``test``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
-from .calibration import brier, calibration_intercept, calibration_slope
+from .bootstrap import bootstrap_interval, resample_counts
+from .calibration import (
+    calibration_intercept,
+    calibration_slope,
+    observed_expected,
+    spiegelhalter,
+)
 from .discrimination import auc_interval
+from .risk_errors import brier_scores, calibration_errors
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 MAX_GROUPS = 10
 MIN_GROUP_SIZE = 10
@@ -34,8 +41,45 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float, f
     return successes / n, float(interval.low), float(interval.high)
 
 
+def at_threshold(
+    labels: ArrayLike, risks: ArrayLike, threshold: float, n_bootstrap: int, seed: int
+) -> dict[str, tuple[float, float, float]]:
+    """Describe the calls at a threshold that was chosen on other patients.
+
+    Returns
+    -------
+    dict
+        ``sensitivity, specificity, ppv, npv, accuracy`` with Wilson's 95 % interval, and ``f1``
+        with the percentile interval over resampled patients; NaN where nobody counts.
+    """
+    positive = np.asarray(labels, dtype=int) == 1
+    called = np.asarray(risks, dtype=float) >= threshold
+    right = positive == called
+    shares = {
+        "sensitivity": positive,
+        "specificity": ~positive,
+        "ppv": called,
+        "npv": ~called,
+        "accuracy": np.ones_like(called),
+    }
+    figures = {name: wilson(int(right[of].sum()), int(of.sum())) for name, of in shares.items()}
+    both, either = (positive & called).astype(float), positive.astype(float) + called
+
+    def f1(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        size = counts @ either
+        return 2 * (counts @ both) / np.where(size > 0, size, np.nan)
+
+    drawn = resample_counts(len(called), n_bootstrap, seed)
+    return figures | {"f1": bootstrap_interval(f1, drawn)}
+
+
 def measure(
-    labels: ArrayLike, risks: ArrayLike, threshold: float, missed: ArrayLike
+    labels: ArrayLike,
+    risks: ArrayLike,
+    threshold: float,
+    missed: ArrayLike,
+    n_bootstrap: int = 1000,
+    seed: int = 15,
 ) -> dict[str, Any]:
     """Describe predictions for one set of patients.
 
@@ -47,17 +91,19 @@ def measure(
         Risk, fixed in training, from which on a patient is called positive.
     missed : array of bool, shape (patients,)
         Whose lesion was not found, so that the risk is the prevalence. They count like the others.
+    n_bootstrap, seed : int
+        Bootstrap samples of patients.
 
     Returns
     -------
     dict
-        ``n, n_positive, n_missed, auc, sensitivity, specificity, accuracy`` (these four with
-        ``_lower`` and ``_upper``: DeLong, else Wilson), ``brier, calibration_intercept,
-        calibration_slope``. What cannot be told is NaN.
+        ``n, n_positive, n_missed``; each with ``_lower`` and ``_upper``, its 95 % interval:
+        ``auc`` (DeLong), those of :func:`at_threshold`, ``calibration_intercept,
+        calibration_slope, observed_expected`` (see :mod:`.calibration`), ``brier, scaled_brier,
+        ici, e50, e90`` (see :mod:`.risk_errors`); ``spiegelhalter_z, spiegelhalter_p``. What
+        cannot be told is NaN.
     """
     y, risk = np.asarray(labels, dtype=int), np.asarray(risks, dtype=float)
-    called = (risk >= threshold).astype(int)
-    right = called == y
     result: dict[str, Any] = {
         "n": len(y),
         "n_positive": int(y.sum()),
@@ -65,18 +111,17 @@ def measure(
     }
     figures = {
         "auc": auc_interval(y, risk),
-        "sensitivity": wilson(int(right[y == 1].sum()), int((y == 1).sum())),
-        "specificity": wilson(int(right[y == 0].sum()), int((y == 0).sum())),
-        "accuracy": wilson(int(right.sum()), len(y)),
+        **at_threshold(y, risk, threshold, n_bootstrap, seed),
+        "calibration_intercept": calibration_intercept(y, risk),
+        "calibration_slope": calibration_slope(y, risk),
+        "observed_expected": observed_expected(y, risk),
+        **brier_scores(y, risk, n_bootstrap, seed),
+        **calibration_errors(y, risk, seed),
     }
     for name, (value, lower, upper) in figures.items():
         result |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
-    empty = len(y) == 0
-    return result | {
-        "brier": float("nan") if empty else brier(y, risk),
-        "calibration_intercept": float("nan") if empty else calibration_intercept(y, risk),
-        "calibration_slope": float("nan") if empty else calibration_slope(y, risk),
-    }
+    z, p_value = spiegelhalter(y, risk)
+    return result | {"spiegelhalter_z": z, "spiegelhalter_p": p_value}
 
 
 def roc_table(labels: ArrayLike, risks: ArrayLike) -> pd.DataFrame:

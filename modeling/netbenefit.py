@@ -1,12 +1,19 @@
-"""Net benefit and decision curves: Vickers & Elkin, Med Decis Making 2006;26:565-574."""
+"""Net benefit and decision curves: Vickers & Elkin, Med Decis Making 2006;26:565-574.
+
+Net benefit is a mean over patients of what each contributes, so that its variance is that of a mean
+(Pfeiffer & Gail, Biom J 2020;62:764-776), and resampling patients gives its interval. The interval
+says how well the net benefit is known; which of two strategies to take is told by the larger value
+alone (Vickers et al., Diagn Progn Res 2023;7:11).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import norm
 
-from .discrimination import resample_counts
+from .bootstrap import resample_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +37,63 @@ def net_benefit(
     return np.asarray(_contributions(labels, risks, thresholds).mean(axis=0))
 
 
+def net_benefit_interval(
+    labels: ArrayLike,
+    risks: ArrayLike,
+    thresholds: NDArray[np.float64] = THRESHOLDS,
+    level: float = 0.95,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Give the net benefit and its normal interval at each threshold; see :func:`net_benefit`."""
+    contributions = _contributions(labels, risks, thresholds)
+    value = contributions.mean(axis=0)
+    error = contributions.std(axis=0, ddof=1) / np.sqrt(len(contributions))
+    reach = norm.ppf(0.5 + level / 2) * error
+    return value, value - reach, value + reach
+
+
+def net_benefit_difference(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    n_bootstrap: int,
+    seed: int,
+    thresholds: NDArray[np.float64] = THRESHOLDS,
+) -> pd.DataFrame:
+    """Compare the net benefits of two models on the same patients.
+
+    Parameters
+    ----------
+    labels, first, second : array, shape (patients,)
+        0/1, and the risks by either model. Risks of 1 stand for treating everybody, risks of 0 for
+        treating nobody.
+    n_bootstrap, seed : int
+        Bootstrap samples of patients.
+    thresholds : ndarray
+        As for :func:`net_benefit`.
+
+    Returns
+    -------
+    DataFrame
+        ``threshold, first, second, difference`` (first minus second) ``, lower, upper``; the bounds
+        are 95 % percentiles over resampled patients.
+    """
+    import pandas as pd
+
+    parts = [_contributions(labels, risks, thresholds) for risks in (first, second)]
+    lower, upper = _percentiles(parts[0] - parts[1], n_bootstrap, seed)
+    values = [part.mean(axis=0) for part in parts]
+    return pd.DataFrame(
+        {
+            "threshold": thresholds,
+            "first": values[0],
+            "second": values[1],
+            "difference": values[0] - values[1],
+            "lower": lower,
+            "upper": upper,
+        }
+    )
+
+
 def decision_curve(
     labels: ArrayLike, risks: ArrayLike, n_bootstrap: int, seed: int
 ) -> pd.DataFrame:
@@ -38,23 +102,38 @@ def decision_curve(
     Returns
     -------
     DataFrame
-        ``threshold, net_benefit, net_benefit_lower, net_benefit_upper, treat_all, treat_none``;
-        the bounds are 95 % percentiles over resampled patients.
+        ``threshold, net_benefit, net_benefit_lower, net_benefit_upper, treat_all, treat_none,
+        over_all, over_all_lower, over_all_upper``, where ``over_all`` is the model's net benefit
+        less that of treating everybody (over treating nobody it is the net benefit itself); the
+        bounds are 95 % percentiles over resampled patients.
     """
     import pandas as pd
 
     contributions = _contributions(labels, risks, THRESHOLDS)
-    counts = resample_counts(len(contributions), n_bootstrap, seed)
-    lower, upper = np.percentile(counts @ contributions / len(contributions), [2.5, 97.5], axis=0)
+    lower, upper = _percentiles(contributions, n_bootstrap, seed)
+    everybody = np.ones(len(contributions))
+    against = net_benefit_difference(labels, risks, everybody, n_bootstrap, seed)
     return pd.DataFrame(
         {
             "threshold": THRESHOLDS,
             "net_benefit": contributions.mean(axis=0),
             "net_benefit_lower": lower,
             "net_benefit_upper": upper,
-            "treat_all": net_benefit(labels, np.ones(len(contributions))),
+            "treat_all": against["second"],
             "treat_none": 0.0,
+            "over_all": against["difference"],
+            "over_all_lower": against["lower"],
+            "over_all_upper": against["upper"],
         }
+    )
+
+
+def _percentiles(
+    contributions: NDArray[np.float64], n_bootstrap: int, seed: int
+) -> NDArray[np.float64]:
+    counts = resample_counts(len(contributions), n_bootstrap, seed)
+    return np.asarray(
+        np.percentile(counts @ contributions / len(contributions), [2.5, 97.5], axis=0)
     )
 
 

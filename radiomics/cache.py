@@ -120,7 +120,11 @@ def _path(folder: Path, key: str) -> Path:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove temporary files that a killed run left; a running one's are younger than an hour."""
+    """Remove the records that killed runs did not finish.
+
+    Other studies may be writing to the same cache: what they are about to finish is younger than
+    an hour.
+    """
     for path in folder.rglob(".part-*"):
         if path.stat().st_mtime < time.time() - _STALE_S:
             path.unlink(missing_ok=True)

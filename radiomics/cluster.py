@@ -87,6 +87,12 @@ def require_here(*paths: Path) -> None:
             )
 
 
+def one_thread_here() -> bool:
+    """Whether this worker does one thing at a time."""
+    worker: Any = importlib.import_module("distributed").get_worker()
+    return bool(worker.state.nthreads == 1)
+
+
 def _distributed(address: str) -> Any:
     try:
         return importlib.import_module("distributed")

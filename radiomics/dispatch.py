@@ -52,13 +52,14 @@ def run_jobs(
     records.mkdir(parents=True, exist_ok=True)
     packed = Plan(preset, names, config, records).packed()
     if config.dask:
-        there = functools.partial(_run_there, packed, config.memory_limit_gb or 0)
+        gib = config.memory_limit_gb or 0
+        there = functools.partial(_run_there, packed, gib)
         done = cluster.on_cluster(there, jobs, config.dask)
     else:
         workers = processes(config, len(jobs))
         limit = config.memory_limit_gb
         gib = guard.share_gib(workers) if limit is None else limit
-        here = functools.partial(_run_here, packed, gib)
+        here = functools.partial(_run_here if workers == 1 else _run_apart, packed, gib)
         done = pool.in_processes(here, jobs, workers)
     for job, result in track(
         done,
@@ -80,8 +81,16 @@ def _run_here(packed: bytes, gib: float, job: Job) -> list[Case]:
         return run_job(job, unpacked(packed))
 
 
+def _run_apart(packed: bytes, gib: float, job: Job) -> list[Case]:
+    """In a process that may be lost."""
+    limit = unpacked(packed).config.time_limit_s * len(job.masks)
+    with guard.last_resort(limit and limit + guard.GRACE_S):
+        return _run_here(packed, gib, job)
+
+
 def _run_there(packed: bytes, gib: float, job: Job) -> list[Case]:
+    """In a worker of Dask, whose memory limit stays: its other threads may be at work."""
     plan = unpacked(packed)
     cluster.require_here(plan.records, job.image)
     guard.limit_memory(gib)
-    return run_job(job, plan)
+    return _run_apart(packed, 0, job) if cluster.one_thread_here() else run_job(job, plan)

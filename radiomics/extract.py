@@ -112,7 +112,9 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
     cohort = load_cohort(study)
     folder = study / "features"
     folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder)
+    for unfinished in folder.glob(".part-*"):  # of a run that was killed while it wrote a table
+        unfinished.unlink()
+    remove_unfinished(folder / "cache")
     jobs = [_job(cohort, study, row) for row in cohort.images.to_dict("records")]
     crew = config.dask or f"{processes(config, len(jobs))} processes"
     LOGGER.info("%d images, %d features each, %s", len(jobs), len(names), crew)

@@ -6,13 +6,16 @@ others go on; they work alike in the main thread, in worker processes and in a w
 The time limit is a timer that raises in the working thread. Python delivers such an exception
 between two of its own instructions: a call into compiled code is interrupted when it returns, not
 before. The memory limit is the kernel's (``RLIMIT_DATA``): an allocation beyond it is refused.
-Compiled code that does not check for a refusal may end its process; what happens then is for
-:mod:`.dispatch`. Neither limit can change a value, so neither is part of a cache key.
+Compiled code that does not check for a refusal may end its process, or never return (OpenBLAS
+waits for memory for ever); for the latter :func:`last_resort` ends the process. What becomes of the
+case then is for :mod:`.pool` and :mod:`.cluster`. No limit can change a value, so none is part of a
+cache key.
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +30,8 @@ from ..errors import MammoroiError
 Result = TypeVar("Result")
 GIB = 2**30
 LEAST_SHARE_GIB = 1.0
+GRACE_S = 30.0
+"""Beyond its time limit, before a process is taken to hang."""
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -75,17 +80,41 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
             "look at the size of image and mask; raise radiomics.time_limit_s if they are meant",
         ) from None
     except MemoryError as error:
-        raise MammoroiError(
-            f"more memory is needed than the process may have: {error or 'MemoryError'}",
-            "look at the size of image and mask; if they are meant, raise "
-            "radiomics.memory_limit_gb or lower radiomics.workers",
-        ) from None
+        raise _too_much_memory(error) from None
+    except RuntimeError as error:
+        if "allocate memory" in str(error):  # how SimpleITK says it
+            raise _too_much_memory(error) from None
+        raise
+
+
+def _too_much_memory(error: Exception) -> MammoroiError:
+    reason = str(error).rstrip().rpartition("\n")[2] or "an allocation was refused"
+    return MammoroiError(
+        f"more memory is needed than the process may have: {reason}",
+        "look at the size of image and mask; if they are meant, raise radiomics.memory_limit_gb "
+        "or lower radiomics.workers",
+    )
 
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
     """Raise an exception in a thread as soon as it runs Python again; None takes it back."""
     raised = None if exception is None else ctypes.py_object(exception)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+
+
+@contextmanager
+def last_resort(seconds: float) -> Iterator[None]:
+    """End this process when a block of code takes longer; 0 is never.
+
+    For processes that may be lost, and that do one thing at a time. The timer needs no Python to
+    run; it says on the standard error stream where the process hung.
+    """
+    if seconds:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def share_gib(processes: int) -> float:
@@ -123,5 +152,9 @@ def limited_memory(gib: float) -> Iterator[None]:
 
 
 def peak_memory_mb() -> float:
-    """Most memory (MiB, resident) that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Most memory (MiB, resident) that this process has held so far.
+
+    Not ``getrusage``: a process inherits that number from the one that started it.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

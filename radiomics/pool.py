@@ -1,7 +1,7 @@
 """Items to processes of this machine (joblib's loky), of which any may die.
 
 Only a few items more than there are processes are handed out at a time, so that this process does
-not grow with their number. When a process dies, for want of memory or of a fault in compiled code,
+not grow with their number. When a process dies, for want of memory or for a fault in compiled code,
 the items that were handed out are run again in new processes, one at a time: the one whose process
 dies again is given up, and the others have lost nothing but time.
 """
@@ -111,8 +111,8 @@ def _died(future: Future[Any]) -> bool:
 def _given_up() -> MammoroiError:
     return MammoroiError(
         "its process was killed twice, the second time while nothing else ran",
-        "most likely memory ran out: lower radiomics.memory_limit_gb so that the case is stopped "
-        "with its reason, or look at the size of image and mask",
+        "most likely memory ran out, or it hung beyond its time limit: look at the size of image "
+        "and mask, lower radiomics.workers; a lower radiomics.memory_limit_gb may tell more",
     )
 
 

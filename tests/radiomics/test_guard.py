@@ -62,6 +62,19 @@ def test_a_limit_that_comes_too_late_hits_nobody() -> None:
     assert threading.active_count() < 20
 
 
+def test_a_process_that_hangs_in_compiled_code_is_ended() -> None:
+    """`pause` never returns, and PyDLL keeps Python's lock: no exception can reach it."""
+    program = (
+        "import ctypes\n"
+        "from mammoroi.radiomics.guard import last_resort\n"
+        "with last_resort(20):\n    pass\n"
+        "with last_resort(0.2):\n    ctypes.PyDLL(None).pause()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"Timeout" in done.stderr
+
+
 def test_the_memory_limit_refuses_an_allocation_and_the_process_goes_on() -> None:
     program = (
         "import numpy as np\n"

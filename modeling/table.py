@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from ..errors import MammoroiError
 from ..files import read_csv, read_json
 from .config import Views
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -59,26 +56,6 @@ class FeatureTable:
     images: pd.DataFrame
     preset: str
     settings_sha256: str
-
-
-@dataclass(frozen=True)
-class Readers:
-    """The features of two readers on the same images, a row for each patient.
-
-    Attributes
-    ----------
-    first, second : DataFrame
-        Indexed by ``patient_id``, the same patients and features.
-    """
-
-    first: pd.DataFrame
-    second: pd.DataFrame
-
-    def ratings(self, patients: pd.Index, features: pd.Index) -> NDArray[np.float64]:
-        """Give an array (patients, 2, features) of those patients who were read twice."""
-        both = self.first.index.intersection(patients)
-        pair = [table.loc[both, features].to_numpy(float) for table in (self.first, self.second)]
-        return np.stack(pair, axis=1)
 
 
 def has_features(study: Path, roi: str) -> bool:
@@ -224,20 +201,6 @@ def largest_images(images: pd.DataFrame) -> list[str]:
         )
     ordered = images.sort_values([area, "image_id"], ascending=[False, True])
     return ordered.drop_duplicates("patient_id")["image_id"].tolist()
-
-
-def pair_readers(first: pd.DataFrame, second: pd.DataFrame, views: Views) -> Readers:
-    """Bring the images that both readers outlined to one row for each patient and reader.
-
-    With ``largest`` the first reader's masks decide which image it is.
-    """
-    both = set(first["image_id"]) & set(second["image_id"])
-    first = first[first["image_id"].isin(both)]
-    if views == "largest":
-        both = set(largest_images(first))
-        first = first[first["image_id"].isin(both)]
-    second = second[second["image_id"].isin(both)]
-    return Readers(combine_views(first, views), combine_views(second, views))
 
 
 def missed_images(study: Path) -> pd.DataFrame:

@@ -8,7 +8,8 @@ import pytest
 
 from mammoroi.errors import MammoroiError
 from mammoroi.modeling.config import ModelingConfig
-from mammoroi.modeling.table import combine_views, pair_readers
+from mammoroi.modeling.repeats import patients_of
+from mammoroi.modeling.table import combine_views
 
 AREA = "original_shape2D_PixelSurface"
 MEAN = "original_firstorder_Mean"
@@ -67,8 +68,8 @@ def test_largest_can_go_by_the_contour() -> None:
 
 def test_readers_are_paired_on_the_same_images() -> None:
     second = images()[lambda table: table["image_id"] != "A-2"]
-    readers = pair_readers(images(), second, "maximum")
-    assert readers.first.loc["A", MEAN] == readers.second.loc["A", MEAN] == 10.0
+    first, other = patients_of([images(), second], "maximum")
+    assert first.loc["A", MEAN] == other.loc["A", MEAN] == 10.0
 
 
 def test_views_that_cannot_be_meant() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -205,7 +206,7 @@ def features(arguments: Sequence[str]) -> int:
         shown = Table(Column("name", no_wrap=True), "meaning", "unit", "IBSI", box=None)
         for cells in table[["name", "meaning", "unit", "ibsi_code"]].itertuples(index=False):
             shown.add_row(*map(str, cells))
-        Console().print(shown)
+        Console(width=None if sys.stdout.isatty() else 200).print(shown)
         print(f"{len(table):,} features of {given.preset}; -o FILE writes all columns as CSV")
     else:
         from .files import write_csv
@@ -286,6 +287,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MammoroiError as error:
         print(f"mammoroi {words[0]}: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except BrokenPipeError:  # whoever reads what is printed has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
     except KeyboardInterrupt:
         print("stopped; run the same command to go on", file=sys.stderr)
         return 130

@@ -1,23 +1,34 @@
 """The stage `compare`: what changes when automatic masks take the place of manual ones.
 
-``comparison/auc.csv``: ``target, set (train|test), rule, n, n_missed, auc_manual, auc_automatic,
-difference (automatic minus manual), lower, upper, p_delong, bootstrap_lower, bootstrap_upper``.
-Both AUCs are of risks, on the same patients and folds; those of the training set are out-of-fold.
-``comparison/summary.json`` holds the rules in words, counts, and what was left out. The
-stability of the features: see :mod:`.agreement`.
+``comparison/auc.csv``: ``target, set (train|test|all), rule, n, n_missed, auc_manual,
+auc_automatic, difference (automatic minus manual), lower, upper, p_delong, bootstrap_lower,
+bootstrap_upper``. Both AUCs are of risks, on the same patients and folds; those of the training set
+are out-of-fold, and so are those of all patients, where the classifiers were validated on all.
+``comparison/summary.json`` holds the rules in words, what was declared, counts, and what was left
+out. The other tables: see :mod:`.agreement` (stability of the features), :mod:`.compare_features`
+(ICC by Dice, bias), :mod:`.compare_risks` (non-inferiority, agreement, reclassification, decision
+curves, calibration) and :mod:`.cross_application`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import read_csv, read_json, write_csv, write_json
+from ..files import read_json, write_csv, write_json
 from .agreement import SOURCES, UNITS, feature_agreement, stability_table, summarise
+from .compare_config import CompareStage
+from .compare_features import FEW_IMAGES, feature_bias, icc_by_dice, summarise_bias
+from .compare_risks import compare_risks
 from .config import ModelingConfig
+from .cross_application import cross_rows, crossed_risks
 from .discrimination import auc_difference, bootstrap_auc_difference
-from .repeats import load_perturbed
+from .noninferiority import ONE_SIDED_LEVEL, POWER
+from .pairs import dice_of, pair_predictions
+from .reclassification import CAVEAT
+from .repeats import load_perturbed, patients_of
 from .table import (
     ROIS,
     SECOND_READER,
@@ -45,13 +56,14 @@ AUC_COLUMNS = [
 ]  # fmt: skip
 
 
-def compare(config: ModelingConfig, study: Path) -> Path:
-    """Compare manual and automatic ROIs: classifiers by AUC, features by ICC.
+def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
+    """Compare manual and automatic ROIs: features, and classifiers by their risks.
 
     Parameters
     ----------
-    config : ModelingConfig
-        Bootstrap, seed and ICC threshold.
+    config : CompareStage or ModelingConfig
+        Bootstrap, seed, views and ICC threshold, and what was declared about the comparison; the
+        declarations' defaults where only the former are given.
     study : Path
         A study folder with ``models/`` and ``features/`` of both sources.
 
@@ -68,6 +80,7 @@ def compare(config: ModelingConfig, study: Path) -> Path:
     """
     import pandas as pd
 
+    stage = config if isinstance(config, CompareStage) else CompareStage(config)
     if not has_features(study, ROIS[1]):
         raise MammoroiError(
             "there are no features of automatic masks, so there is nothing to compare",
@@ -77,39 +90,46 @@ def compare(config: ModelingConfig, study: Path) -> Path:
     if has_features(study, SECOND_READER):
         tables[SECOND_READER] = load_features(study, SECOND_READER)
     check_same_settings(list(tables.values()))
-    manual, automatic = tables[ROIS[0]].images, tables[ROIS[1]].images
-    second = tables[SECOND_READER].images if SECOND_READER in tables else None
+    images = {roi: table.images for roi, table in tables.items()}
+    manual, automatic, second = images[ROIS[0]], images[ROIS[1]], images.get(SECOND_READER)
+    perturbed = load_perturbed(study, tables[ROIS[0]])
     folder = study / "comparison"
 
     found = {"automatic": feature_agreement([manual, automatic], "2,1")}
     if second is not None:
         found["reader"] = feature_agreement([manual, second], "2,1")
-    perturbed = load_perturbed(study, tables[ROIS[0]])
     if perturbed:
         found["perturbation"] = feature_agreement([manual, *perturbed.values()], "1,1")
-    stability = stability_table(feature_names(manual), found)
-    write_csv(folder / "stability.csv", stability)
-    summaries = [
-        summarise(stability, source, config.icc_threshold) for source in SOURCES if source in found
-    ]
-    write_csv(folder / "icc_summary.csv", pd.concat(summaries, ignore_index=True))
+    written = compare_features(stage, manual, automatic, found, dice_of(study))
+    n_dice = int(written["icc_dice_summary"].query("group == 'all'")["n_images"].sum())
 
     missed = missed_images(study)
-    rows: list[dict[str, Any]] = []
     left_out: dict[str, list[str]] = {}
+    parts: dict[str, list[pd.DataFrame]] = {}
     for target in read_json(study / "models" / "targets.json"):
         if set(target["rois"]) != set(ROIS):
             continue
         name = target["target"]
-        pairs, only_one = pair_predictions(study / "models" / name)
-        left_out[name] = only_one
-        rows += compare_target(name, pairs, set(missed["patient_id"]), config)
-    write_csv(folder / "auc.csv", pd.DataFrame(rows, columns=AUC_COLUMNS))
+        pairs, left_out[name] = pair_predictions(study / "models" / name)
+        for table, part in compare_target(
+            study / "models" / name, pairs, set(missed["patient_id"]), images, stage
+        ):
+            part.insert(0, "target", name)
+            parts.setdefault(table, []).append(part)
+    written |= {table: pd.concat(found, ignore_index=True) for table, found in parts.items()}
+    written.setdefault("auc", pd.DataFrame(columns=AUC_COLUMNS))
+    for table, frame in written.items():
+        write_csv(folder / f"{table}.csv", frame)
     write_json(
         folder / "summary.json",
         {
             "rules": RULES,
             "difference": "AUC with automatic minus AUC with manual ROIs",
+            "declared": stage.declared,
+            "one_sided_level": ONE_SIDED_LEVEL,
+            "power": POWER,
+            "net_reclassification": CAVEAT,
+            "few_images": FEW_IMAGES,
             "targets": list(left_out),
             "predicted_from_one_source_only": left_out,
             "n_images_manual": len(manual),
@@ -120,74 +140,117 @@ def compare(config: ModelingConfig, study: Path) -> Path:
                 set(missed["patient_id"]) - set(automatic["patient_id"])
             ),
             "n_images_both_sources": int(manual["image_id"].isin(automatic["image_id"]).sum()),
+            "n_images_both_sources_with_dice": n_dice,
             "n_images_both_readers": 0
             if second is None
             else int(manual["image_id"].isin(second["image_id"]).sum()),
             "perturbations": list(perturbed),
             "icc": {source: UNITS[source] for source in SOURCES if source in found},
-            "icc_threshold": config.icc_threshold,
-            "n_bootstrap": config.n_bootstrap,
-            "seed": config.seed,
+            "icc_threshold": stage.modeling.icc_threshold,
+            "n_bootstrap": stage.modeling.n_bootstrap,
+            "seed": stage.modeling.seed,
         },
     )
     return folder
 
 
-def pair_predictions(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Join the predictions of both sources for a target.
+def compare_features(
+    stage: CompareStage,
+    manual: pd.DataFrame,
+    automatic: pd.DataFrame,
+    found: dict[str, pd.DataFrame],
+    dice: pd.Series,
+) -> dict[str, pd.DataFrame]:
+    """Compare the features: ICC over all images and by Dice, and bias; tables by file name."""
+    import pandas as pd
 
-    Returns
-    -------
-    pairs : DataFrame
-        ``patient_id, set, fold, label, risk_manual, risk_automatic, missed``.
-    only_one : list of str
-        Patients whom one source only predicts (a failed extraction); they are not compared.
-
-    Raises
-    ------
-    MammoroiError
-        When a patient's set, fold or label differs between the two.
-    """
-    manual, automatic = (
-        read_csv(folder / roi / "predictions.csv", dtype={"patient_id": str, "fold": str})
-        for roi in ROIS
+    settings = stage.modeling
+    stability = stability_table(feature_names(manual), found)
+    summaries = [
+        summarise(stability, source, settings.icc_threshold)
+        for source in SOURCES
+        if source in found
+    ]
+    icc_dice, icc_dice_summary = icc_by_dice(
+        manual, automatic, dice, stage.declared.dice_cuts, settings.icc_threshold
     )
-    pairs = manual.merge(automatic, on="patient_id", suffixes=("_manual", "_automatic"))
-    for column in ("set", "fold", "label"):
-        left, right = pairs[f"{column}_manual"], pairs[f"{column}_automatic"]
-        different = pairs[(left != right) & ~(left.isna() & right.isna())]
-        if len(different):
-            raise MammoroiError(
-                f"{folder}: patient {different['patient_id'].iloc[0]} has another {column} with "
-                "automatic than with manual ROIs",
-                "run the stage 'model' again for both",
-            )
-    only_one = sorted(set(manual["patient_id"]) ^ set(automatic["patient_id"]))
-    names = {f"{column}_manual": column for column in ("set", "fold", "label")}
-    pairs = pairs.rename(columns=names | {"missed_automatic": "missed"})
-    columns = ["patient_id", "set", "fold", "label", "risk_manual", "risk_automatic", "missed"]
-    return pairs[columns], only_one
+    bias = feature_bias(*patients_of([manual, automatic], settings.views))
+    return {
+        "stability": stability,
+        "icc_summary": pd.concat(summaries, ignore_index=True),
+        "icc_dice": icc_dice,
+        "icc_dice_summary": icc_dice_summary,
+        "feature_bias": bias,
+        "feature_bias_summary": summarise_bias(bias),
+    }
 
 
 def compare_target(
-    target: str, pairs: pd.DataFrame, with_missed_image: set[str], config: ModelingConfig
-) -> list[dict[str, Any]]:
-    """Compare the AUCs of one target, by set and rule; rows of ``auc.csv``."""
-    rows = []
+    folder: Path,
+    pairs: pd.DataFrame,
+    with_missed_image: set[str],
+    images: dict[str, pd.DataFrame],
+    stage: CompareStage,
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Compare the risks of one target, by set and rule.
+
+    Parameters
+    ----------
+    folder : Path
+        ``models/<target>``.
+    pairs : DataFrame
+        See :func:`pair_predictions`.
+    with_missed_image : set of str
+        Patients with an image in which the automatic masks found nothing.
+    images : dict
+        Feature tables by source, a row for each image.
+    stage : CompareStage
+        The settings.
+
+    Yields
+    ------
+    tuple of str and DataFrame
+        A file's name without ending, and rows for it, from the column ``set`` on.
+    """
+    import pandas as pd
+
+    settings = stage.modeling
+    own = {roi: read_json(folder / roi / "metrics.json")["threshold"] for roi in ROIS}
     complete = ~pairs["missed"] & ~pairs["patient_id"].isin(with_missed_image)
     for name, part in pairs.groupby("set", sort=False):
+        crossed = {
+            roi: crossed_risks(folder, roi, str(name), images[other], part["patient_id"])
+            for roi, other in zip(ROIS, reversed(ROIS), strict=True)
+        }
         for rule in RULES:
             chosen = part[complete[part.index]] if rule == "complete_case" else part
-            label = chosen["label"].to_numpy()
-            risks = chosen["risk_automatic"].to_numpy(), chosen["risk_manual"].to_numpy()
-            found = auc_difference(label, *risks)
-            lower, upper = bootstrap_auc_difference(
-                label, *risks, n=config.n_bootstrap, seed=config.seed
-            )
-            values = (
-                target, name, rule, len(chosen), int(chosen["missed"].sum()),
-                found.second, found.first, found.difference, found.lower, found.upper,
-                found.p_value, lower, upper,
-            )  # fmt: skip
-            rows.append(dict(zip(AUC_COLUMNS, values, strict=True)))
-    return rows
+            if chosen.empty:
+                continue
+            found = {
+                "auc": pd.DataFrame([_auc_row(chosen, settings)]),
+                **compare_risks(
+                    chosen,
+                    stage.declared.margin_auc,
+                    stage.declared.risk_thresholds,
+                    own,
+                    settings.n_bootstrap,
+                    settings.seed,
+                ),
+                "cross_application": pd.DataFrame(cross_rows(chosen, crossed)),
+            }
+            for table, rows in found.items():
+                rows.insert(0, "set", name)
+                rows.insert(1, "rule", rule)
+                yield table, rows
+
+
+def _auc_row(chosen: pd.DataFrame, config: ModelingConfig) -> dict[str, Any]:
+    label = chosen["label"].to_numpy()
+    risks = chosen["risk_automatic"].to_numpy(), chosen["risk_manual"].to_numpy()
+    found = auc_difference(label, *risks)
+    lower, upper = bootstrap_auc_difference(label, *risks, n=config.n_bootstrap, seed=config.seed)
+    values = (
+        len(chosen), int(chosen["missed"].sum()), found.second, found.first, found.difference,
+        found.lower, found.upper, found.p_value, lower, upper,
+    )  # fmt: skip
+    return dict(zip(AUC_COLUMNS[3:], values, strict=True))

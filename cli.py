@@ -215,6 +215,38 @@ def features(arguments: Sequence[str]) -> int:
     return EXIT_OK
 
 
+def consistency(arguments: Sequence[str]) -> int:
+    """Say whether printed results are arithmetically possible."""
+    parser = parser_for("consistency", "Whether printed results are arithmetically possible.")
+    parser.add_argument(
+        "tables",
+        type=Path,
+        nargs="*",
+        help="CSV files or folders of them (the tables of the published study)",
+    )
+    parser.add_argument("-o", "--out", type=Path, help="write every check of every row as CSV")
+    given = parser.parse_args(arguments)
+    from .files import write_csv
+    from .modeling.consistency import (
+        PAPER,
+        check_tables,
+        findings_table,
+        paper_source,
+        read_tables,
+        summary_lines,
+    )
+
+    tables = read_tables(given.tables or [PAPER])
+    findings = check_tables(tables)
+    if not given.tables:
+        print(f"{paper_source()}\n")
+    print("\n".join(summary_lines(tables, findings)))
+    if given.out is not None:
+        print(f"{len(findings)} checks: {write_csv(given.out, findings_table(findings))}")
+    contradicted = any(f.severity in ("impossible", "inconsistent") for f in findings)
+    return EXIT_CASES_FAILED if contradicted else EXIT_OK
+
+
 def _stage(name: str) -> Callable[[Sequence[str]], int]:
     return lambda arguments: study(name, arguments)
 
@@ -244,6 +276,7 @@ COMMANDS: dict[str, Command] = {
     "report": Command("stage 9: report.html", CONFIG_USAGE, _stage("report")),
     "merge": Command("join tables of features", "FOLDER FOLDER ... -o OUT", merge),
     "features": Command("what every feature of a preset is", "[PRESET] [-o FILE]", features),
+    "consistency": Command("are printed results possible", "[TABLE ...] [-o FILE]", consistency),
     "infer": Command(
         "masks and risks for new mammograms",
         "STUDY IMAGE ... --out FOLDER [--spacing_mm MM]",

@@ -103,6 +103,14 @@ def _read(file: Path) -> Table:
     return Table(file.stem, kind, tuple(rows))
 
 
+def paper_source() -> str:
+    """Reference of the published tables, with its DOI."""
+    import yaml
+
+    source = yaml.safe_load((PAPER / "source.yaml").read_text(encoding="utf-8"))
+    return f"{source['source']}, doi:{source['doi']}"
+
+
 def check_tables(tables: Sequence[Table]) -> list[Finding]:
     """Run every check that the columns of the tables allow.
 
@@ -163,7 +171,7 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def summary_lines(tables: Sequence[Table], findings: Sequence[Finding]) -> list[str]:
     """What was found, as plain text: table by table, the worst first, and what is in order."""
-    lines: list[str] = []
+    lines = ["", "row: printed | what follows from the other numbers"]
     for table in tables:
         own = [finding for finding in findings if finding.table == table.name]
         if not own:

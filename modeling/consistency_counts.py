@@ -152,13 +152,14 @@ def tests_of(counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> dict[st
     counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
     if min(counts.shape) < 2:
         return {}
-    found = {"Pearson's chi-square": chi2_contingency(counts, correction=False).pvalue}
+    found: dict[str, float] = {}
+    found["Pearson's chi-square"] = float(chi2_contingency(counts, correction=False).pvalue)
     if counts.shape == (2, 2):
-        found["chi-square with Yates' correction"] = chi2_contingency(counts).pvalue
-        found["Fisher's exact test"] = fisher_exact(counts).pvalue
+        found["chi-square with Yates' correction"] = float(chi2_contingency(counts).pvalue)
+        found["Fisher's exact test"] = float(fisher_exact(counts).pvalue)
     likelihood = chi2_contingency(counts, correction=False, lambda_="log-likelihood")
-    found["likelihood-ratio chi-square"] = likelihood.pvalue
-    return {name: float(p) for name, p in found.items()}
+    found["likelihood-ratio chi-square"] = float(likelihood.pvalue)
+    return found
 
 
 def _p_value(

@@ -110,8 +110,10 @@ def allowed_prevalence(
     Every condition is linear in the prevalence p; the extreme values of the measure belong to the
     extreme values of sensitivity and specificity.
     """
-    ends = ((sensitivity.lower, specificity.lower, value.upper, 1),)
-    ends = (*ends, (sensitivity.upper, specificity.upper, value.lower, -1))
+    ends = (
+        (sensitivity.lower, specificity.lower, value.upper, 1),
+        (sensitivity.upper, specificity.upper, value.lower, -1),
+    )
     conditions = []
     for se, sp, v, sign in ends:
         slope, bound = {
@@ -214,7 +216,8 @@ def _whole_numbers(table: str, row: Row, sound: set[str]) -> Iterable[Finding]:
         group = f"{row.n_positive} positive of {group}"
     elif row.prevalence:
         group += f" and a prevalence of {span(*row.prevalence)}"
-    nearest = sorted(fitting, key=lambda k: abs(k - (stated[0] + stated[1]) / 2 * row.n))[:1]
+    expected = (stated[0] + stated[1]) / 2 * row.n
+    nearest = sorted(fitting, key=lambda positive: abs(positive - expected))[:1]
     implied = f"{nearest[0]} positive" if nearest else "no number of positive patients"
     yield Finding(
         *(table, row.title, "whole_numbers", "inconsistent" if fitting else "impossible", shown),

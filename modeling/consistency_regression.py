@@ -1,12 +1,9 @@
 """Checks of a printed logistic or proportional-odds regression.
 
-With ``b`` the coefficient and ``s`` its standard error, every printed number of a row confines
-the pair by straight lines: OR = exp(b), 95 % limits exp(b - 1.96 s) and exp(b + 1.96 s) (Wald),
-z = b / s, and P by a bound on abs(b) / s. The numbers agree when one pair satisfies all of them,
-when the region between all lines has a corner; rounding is the width of the lines.
-
-The standard error has a floor: a patient's outcome has a variance of at most 1/4, so m exposed of
-n patients give at least 2 sqrt(n / (m (n - m))), whatever else is in the model.
+The numbers of a row against each other: :mod:`.wald`. Against the patients: the standard error
+has a floor, because an outcome with two levels has a variance of at most 1/4, so that m exposed of
+n patients give at least 2 sqrt(n / (m (n - m))), whatever else is in the model; and with one
+exposure alone the row comes from a table of whole numbers (:mod:`.contingency`).
 """
 
 from __future__ import annotations
@@ -15,12 +12,21 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import MammoroiError
 from .contingency import MOST_PATIENTS, tables_that_fit
-from .printed import Cells, Finding, Printed, numbers, span, whole
+from .printed import Cells, Finding, Printed, Severity, numbers, span, whole
+from .wald import (
+    LARGEST,
+    Line,
+    Lines,
+    agree,
+    conditions,
+    corners,
+    implied_limits,
+    implied_odds_ratio,
+    implied_p,
+    implied_z,
+)
 
 NUMBERS = ("beta", "se", "z", "t", "p", "or", "ci_lower", "ci_upper")
 COUNTS = ("outcome_counts", "exposed", "other_outcome_counts", "other_exposed")
@@ -34,12 +40,6 @@ CHECKS = {
     "standard_error": "SE against the smallest that these patients allow",
     "contingency_table": "whole numbers of these patients behind the row",
 }
-
-Z = 1.959964
-_LOG_SLACK = 5e-5  # 1.96 for 1.959964, and the odd digit that is cut and not rounded
-
-Line = tuple[float, float, float]
-"""``a, b, c`` of the condition ``a * beta + b * se <= c``."""
 
 
 @dataclass(frozen=True)
@@ -107,111 +107,33 @@ def _group(cells: Cells, prefix: str, where: str) -> Group | None:
     return group
 
 
-def conditions(values: dict[str, Printed], n: int | None) -> dict[str, list[Line]]:
-    """Turn the printed numbers into conditions on beta and SE, by column."""
-    lines: dict[str, list[Line]] = {}
-    for name, (a, b) in {"beta": (1.0, 0.0), "se": (0.0, 1.0)}.items():
-        if name in values:
-            lines[name] = _between(a, b, *values[name].bounds)
-    for name, b in {"or": 0.0, "ci_lower": -Z, "ci_upper": Z}.items():
-        if name in values:
-            low, high = values[name].bounds
-            floor = math.log(low) - _LOG_SLACK if low > 0 else -math.inf
-            lines[name] = _between(1.0, b, floor, math.log(high) + _LOG_SLACK)
-    for name in ("z", "t"):
-        if name in values:
-            low, high = values[name].bounds
-            lines[name] = [(1.0, -high, 0.0), (-1.0, low, 0.0)]
-    if "p" in values:
-        sign = _sign(values)
-        least, most = z_of(values["p"], n if "t" in values else None)
-        lines["p"] = [(-sign, least, 0.0)]
-        if math.isfinite(most):
-            lines["p"].append((sign, -most, 0.0))
-    return lines
-
-
-def _between(a: float, b: float, low: float, high: float) -> list[Line]:
-    return [(a, b, high), *([(-a, -b, -low)] if math.isfinite(low) else [])]
-
-
-def _sign(values: dict[str, Printed]) -> float:
-    """The sign of beta: of the first number that says it."""
-    for name in ("beta", "z", "t"):
-        if name in values and values[name].value:
-            return math.copysign(1.0, values[name].value)
-    if "or" in values:
-        return 1.0 if values["or"].value >= 1 else -1.0
-    return 1.0
-
-
-def z_of(p: Printed, n: int | None) -> tuple[float, float]:
-    """Bounds of the absolute z that is printed as ``p``; with ``n``, also of Student's t."""
-    from scipy.stats import norm, t
-
-    low, high = max(0.0, float(p.lower)), min(1.0, float(p.upper))
-    distributions = [norm, *([t(n - 2)] if n and n > 2 else [])]
-    least = min(float(d.isf(high / 2)) for d in distributions)
-    return least, max(float(d.isf(low / 2)) for d in distributions)
-
-
-_BOX = [(1.0, 0.0, 50.0), (-1.0, 0.0, 50.0), (0.0, 1.0, 50.0), (0.0, -1.0, 0.0)]
-_CLOSE = 1e-9
-
-
-def corners(lines: dict[str, list[Line]], names: Iterable[str]) -> NDArray[np.float64]:
-    """Corners of the (beta, SE) that satisfy the conditions of these columns; none: no pair does.
-
-    Returns
-    -------
-    ndarray, shape (corners, 2)
-        What is linear in beta and SE is smallest and largest at a corner.
-    """
-    sides = np.array([*_BOX, *(line for name in names for line in lines.get(name, ()))])
-    first, second = (sides[index] for index in np.triu_indices(len(sides), k=1))
-    determinant = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    crossing = np.abs(determinant) > _CLOSE
-    first, second, determinant = (part[crossing] for part in (first, second, determinant))
-    beta = (first[:, 2] * second[:, 1] - first[:, 1] * second[:, 2]) / determinant
-    se = (first[:, 0] * second[:, 2] - first[:, 2] * second[:, 0]) / determinant
-    points = np.stack([beta, se], axis=1)
-    return points[(points @ sides[:, :2].T <= sides[:, 2] + _CLOSE).all(axis=1)]
-
-
-def agree(lines: dict[str, list[Line]], names: Iterable[str]) -> bool:
-    """Whether one beta and one SE satisfy the conditions of these columns."""
-    return len(corners(lines, names)) > 0
-
-
-def _numbers(
-    table: str, row: str, values: dict[str, Printed], lines: dict[str, list[Line]]
-) -> Iterable[Finding]:
+def _numbers(table: str, row: str, values: dict[str, Printed], lines: Lines) -> Iterable[Finding]:
     """The numbers of a row against each other."""
-    statistic = "t" if "t" in values else "z"
-    base = [name for name in ("beta", "se") if name in values]
-    limits = [name for name in ("ci_lower", "ci_upper") if name in values]
-    whole_base = base if len(base) == 2 else [*base, *(["or"] if "or" in values else []), *limits]
-    plans = {
-        "odds_ratio": (["beta"], ["or"], "impossible"),
-        "interval": ([*base, *(["or"] if "or" in values else [])], limits, "inconsistent"),
-        "statistic": (whole_base, [statistic], "impossible"),
-        "p_value": ([statistic] if statistic in values else whole_base, ["p"], "inconsistent"),
-    }
+    base, odds_ratio = _present(values, "beta", "se"), _present(values, "or")
+    limits = _present(values, "ci_lower", "ci_upper")
+    statistic = _present(values, "z", "t")[:1]
+    estimate = base if len(base) == 2 else [*base, *odds_ratio, *limits]
+    confined = "se" in base or len(limits) == 2 or (limits and (odds_ratio or base))
+    plans: list[tuple[str, Severity, list[str], list[str]]] = []
+    if "beta" in values and odds_ratio:
+        plans.append(("odds_ratio", "impossible", ["beta"], odds_ratio))
+    if limits and (base or odds_ratio):
+        plans.append(("interval", "inconsistent", [*base, *odds_ratio], limits))
+    if statistic and confined:
+        plans.append(("statistic", "impossible", estimate, statistic))
+    if "p" in values and (statistic or confined):
+        plans.append(("p_value", "inconsistent", statistic or estimate, ["p"]))
     well = True
-    for name, (given, tested, severity) in plans.items():
-        if not given or not tested or not all(c in values for c in [*given, *tested]):
-            continue
-        if name in ("statistic", "p_value") and given == base and len(base) < 2:
-            continue
+    for name, severity, given, tested in plans:
         good = agree(lines, [*given, *tested])
         well = well and good
-        shown = " to ".join(values[c].text for c in tested)
-        source = ", ".join(f"{c} {values[c].text}" for c in given)
+        first, second = (
+            ", ".join(f"{c} {values[c].text}" for c in columns) for columns in (given, tested)
+        )
         yield Finding(
-            *(table, row, name, "ok" if good else severity, shown),  # type: ignore[arg-type]
-            _implied(name, lines, given),
-            f"{source} and {', '.join(f'{c} {values[c].text}' for c in tested)} "
-            f"{'agree' if good else 'do not agree'} within rounding.",
+            *(table, row, name, "ok" if good else severity),
+            *(" to ".join(values[c].text for c in tested), _implied(name, lines, given)),
+            f"{first} {'agrees' if good else 'does not agree'} with {second} within rounding.",
         )
     if well and len(lines) > 2:
         good = agree(lines, lines)
@@ -223,38 +145,24 @@ def _numbers(
         )
 
 
-def _implied(check: str, lines: dict[str, list[Line]], given: list[str]) -> str:
-    """What the given columns leave for the tested ones."""
-    from scipy.stats import norm
+def _present(values: dict[str, Printed], *columns: str) -> list[str]:
+    return [column for column in columns if column in values]
 
-    points = corners(lines, given)
-    if not len(points):
-        return "nothing"
-    beta, se = points.T
+
+def _implied(check: str, lines: Lines, given: list[str]) -> str:
     if check == "odds_ratio":
-        return span(math.exp(beta.min()), math.exp(beta.max()))
+        return implied_odds_ratio(lines, given)
     if check == "interval":
-        if se.max() >= 50:
-            return "limits symmetric on the log scale"
-        ends = np.exp([beta - Z * se, beta + Z * se])
-        return " and ".join(span(end.min(), end.max()) for end in ends)
-    ratios = beta / np.maximum(se, _CLOSE)
-    low, high = float(ratios.min()), float(ratios.max())
-    if len(given) == 1:  # z itself
-        above, below = lines[given[0]]
-        low, high = below[1], -above[1]
+        return implied_limits(lines, given)
     if check == "statistic":
-        return span(low, high, 2)
-    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    return span(2 * norm.sf(max(abs(low), abs(high))), 2 * norm.sf(nearest))
+        return span(*implied_z(lines, given), 2)
+    return implied_p(lines, given)
 
 
-def _floor(
-    table: str, row: str, lines: dict[str, list[Line]], n: int, exposed: int
-) -> Iterable[Finding]:
+def _floor(table: str, row: str, lines: Lines, n: int, exposed: int) -> Iterable[Finding]:
     """The standard error against the smallest that these patients allow."""
     errors = corners(lines, [name for name in lines if name != "p"])[:, 1]
-    if not len(errors) or errors.max() >= 50:
+    if not len(errors) or errors.max() >= LARGEST:
         return
     least, most = errors.min(), errors.max()
     floor = 2 * math.sqrt(n / (exposed * (n - exposed)))
@@ -272,7 +180,7 @@ def _counts(
     table: str,
     row: str,
     values: dict[str, Printed],
-    lines: dict[str, list[Line]],
+    lines: Lines,
     group: Group,
     other: Group | None,
 ) -> Iterable[Finding]:
@@ -281,7 +189,7 @@ def _counts(
     if not len(betas) or betas.max() - betas.min() > 1 or group.n > MOST_PATIENTS:
         return
     reach = float(betas.min()), float(betas.max())
-    every = [line for part in lines.values() for line in part]
+    every: list[Line] = [line for part in lines.values() for line in part]
     found = len(tables_that_fit(group.outcome, group.exposed, reach, every))
     implied = f"{found} tables of {group.n} patients"
     why = f"{found or 'No'} table{'s' * (found != 1)} of {group.n} patients"

@@ -2,14 +2,15 @@
 
 Sigmoid calibration: Platt, Adv Large Margin Classifiers 1999, with his smoothed targets.
 Intercept and slope: Van Calster et al., BMC Med 2019;17:230. Ratio of observed to expected events:
-Debray et al., BMJ 2017;356:i6460. Test of calibration: Spiegelhalter, Stat Med 1986;5:421-433.
+Debray et al., BMJ 2017;356:i6460. Test of calibration: Spiegelhalter, Stat Med 1986;5:421-433. How
+often the intervals hold the truth: ``benchmarks/coverage.py``.
 The errors of single risks (Brier score, calibration index): see :mod:`.risk_errors`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.optimize import minimize
@@ -75,13 +76,14 @@ def calibration_intercept(
 ) -> tuple[float, float, float]:
     """Measure calibration in the large: 0 is right, below 0 the risks are too high.
 
-    The intercept of a logistic model with the risks' logit as offset, and Wald's interval; all NaN
-    when a class is absent.
+    The intercept of a logistic model with the risks' logit as offset, and Wald's interval with the
+    sandwich variance (White, Econometrica 1982;50:1-25): the offset fixes the slope at 1, and where
+    it is not 1 the model's own variance is too small. All NaN when a class is absent.
     """
     y, offset = np.asarray(labels, dtype=float), _logits(risks)
     if len(y) == 0 or y.min() == y.max():
         return _UNKNOWN
-    return _coefficient(y, np.ones((len(y), 1)), offset, level)
+    return _coefficient(y, np.ones((len(y), 1)), offset, "HC0", level)
 
 
 def calibration_slope(
@@ -95,7 +97,7 @@ def calibration_slope(
     y, x = np.asarray(labels, dtype=float), _logits(risks)
     if len(y) == 0 or y.min() == y.max() or x.std() < SMALLEST_SPREAD or _separated(y, x):
         return _UNKNOWN
-    return _coefficient(y, np.column_stack([np.ones_like(x), x]), None, level)
+    return _coefficient(y, np.column_stack([np.ones_like(x), x]), None, "nonrobust", level)
 
 
 def observed_expected(
@@ -103,15 +105,17 @@ def observed_expected(
 ) -> tuple[float, float, float]:
     """Divide the patients who are positive by the sum of the risks: 1 is right, below 1 too high.
 
-    The interval is normal on the logarithmic scale, with the expected number taken as fixed; all
-    NaN when nobody is positive.
+    The interval is normal on the logarithmic scale, with the variance of a ratio of two means of
+    the same patients (delta method). The usual one, of a proportion, takes the risks as if they
+    told nothing of who is positive, and is too long the more they do. All NaN when a class is
+    absent.
     """
     y, risk = np.asarray(labels, dtype=float), np.asarray(risks, dtype=float)
-    observed = y.sum()
-    if observed == 0:
+    if len(y) == 0 or y.min() == y.max():
         return _UNKNOWN
-    ratio = observed / risk.sum()
-    reach = np.exp(norm.ppf(0.5 + level / 2) * np.sqrt((1 - y.mean()) / observed))
+    ratio = y.mean() / risk.mean()
+    error = np.std(y / y.mean() - risk / risk.mean(), ddof=1) / np.sqrt(len(y))
+    reach = np.exp(norm.ppf(0.5 + level / 2) * error)
     return float(ratio), float(ratio / reach), float(ratio * reach)
 
 
@@ -132,13 +136,14 @@ def _coefficient(
     y: NDArray[np.float64],
     design: NDArray[np.float64],
     offset: NDArray[np.float64] | None,
+    variance: Literal["nonrobust", "HC0"],
     level: float,
 ) -> tuple[float, float, float]:
     """Fit a logistic model; the last coefficient and its interval."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
-    fitted = GLM(y, design, family=Binomial(), offset=offset).fit()
+    fitted = GLM(y, design, family=Binomial(), offset=offset).fit(cov_type=variance)
     lower, upper = fitted.conf_int(1 - level)[-1]
     return float(fitted.params[-1]), float(lower), float(upper)
 

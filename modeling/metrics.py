@@ -67,7 +67,7 @@ def at_threshold(
 
     def f1(counts: NDArray[np.float64]) -> NDArray[np.float64]:
         size = counts @ either
-        return 2 * (counts @ both) / np.where(size > 0, size, np.nan)
+        return np.asarray(2 * (counts @ both) / np.where(size > 0, size, np.nan))
 
     drawn = resample_counts(len(called), n_bootstrap, seed)
     return figures | {"f1": bootstrap_interval(f1, drawn)}

@@ -4,6 +4,10 @@ Net benefit is a mean over patients of what each contributes, so that its varian
 (Pfeiffer & Gail, Biom J 2020;62:764-776), and resampling patients gives its interval. The interval
 says how well the net benefit is known; which of two strategies to take is told by the larger value
 alone (Vickers et al., Diagn Progn Res 2023;7:11).
+
+A difference of two strategies rests on the patients whom they treat differently. Where these are
+few, its interval is too short: against treating everybody, with 7 of 125 patients below the
+threshold, it held the truth in 84 % of cohorts (``benchmarks/coverage.py``).
 """
 
 from __future__ import annotations
@@ -102,8 +106,9 @@ def decision_curve(
     Returns
     -------
     DataFrame
-        ``threshold, net_benefit, net_benefit_lower, net_benefit_upper, treat_all, treat_none,
-        over_all, over_all_lower, over_all_upper``, where ``over_all`` is the model's net benefit
+        ``threshold, n_treated, net_benefit, net_benefit_lower, net_benefit_upper, treat_all,
+        treat_none, over_all, over_all_lower, over_all_upper``, where ``n_treated`` counts the
+        patients whose risk reaches the threshold, and ``over_all`` is the model's net benefit
         less that of treating everybody (over treating nobody it is the net benefit itself); the
         bounds are 95 % percentiles over resampled patients.
     """
@@ -116,6 +121,7 @@ def decision_curve(
     return pd.DataFrame(
         {
             "threshold": THRESHOLDS,
+            "n_treated": (contributions != 0).sum(axis=0),
             "net_benefit": contributions.mean(axis=0),
             "net_benefit_lower": lower,
             "net_benefit_upper": upper,

@@ -84,7 +84,7 @@ def calibration_curve(labels: ArrayLike, risks: ArrayLike) -> NDArray[np.float64
         delta=INTERPOLATED * np.ptp(risk),
         return_sorted=False,
     )
-    return np.clip(np.asarray(fitted, dtype=float), 0.0, 1.0)
+    return np.asarray(np.clip(fitted, 0.0, 1.0), dtype=float)
 
 
 def calibration_errors(
@@ -98,9 +98,9 @@ def calibration_errors(
     """
     y, risk = np.asarray(labels, dtype=float), np.asarray(risks, dtype=float)
     value = _distances(y, risk)
-    drawn = resample_counts(len(y), samples, seed).astype(int) if len(y) else []
+    drawn = resample_counts(len(y), samples, seed).astype(int)
     found = [_distances(np.repeat(y, counts), np.repeat(risk, counts)) for counts in drawn]
-    columns = np.array(found).reshape(-1, 3).T
+    columns = np.array(found).T
     return {
         name: (float(one), *percentile_interval(column))
         for name, one, column in zip(("ici", "e50", "e90"), value, columns, strict=True)

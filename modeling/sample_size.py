@@ -122,10 +122,15 @@ def needed_patients(
     precise = (norm.ppf(0.975) / MARGIN) ** 2 * prevalence * (1 - prevalence)
     shrunk = _patients(parameters, r2, SHRINKAGE)
     optimistic = _patients(parameters, r2, r2 / (r2 + OPTIMISM * largest))
-    each = [math.ceil(value) for value in (precise, shrunk, optimistic)]
-    needed = max(each)
-    rarer = min(prevalence, 1 - prevalence)
-    return SampleSize(r2, *each, needed, needed * rarer / parameters)
+    needed = math.ceil(max(precise, shrunk, optimistic))
+    return SampleSize(
+        r2_cox_snell=r2,
+        for_prevalence=math.ceil(precise),
+        for_shrinkage=math.ceil(shrunk),
+        for_optimism=math.ceil(optimistic),
+        needed=needed,
+        events_per_parameter=events_per_parameter(needed, prevalence, parameters),
+    )
 
 
 def expected_shrinkage(patients: int, parameters: int, r2_cox_snell: float) -> float:

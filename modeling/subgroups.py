@@ -28,7 +28,10 @@ from .discrimination import auc_interval
 from .multiplicity import adjusted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 LEAST_OF_A_CLASS = 10
 LEAST_IMAGES = 10
@@ -42,7 +45,7 @@ SIZE_GROUPS = ("up to 2 cm", "over 2 to 5 cm", "over 5 cm")
 PATIENT_GROUPINGS = ("ethnicity", "breast_density", "centre")
 IMAGE_GROUPINGS = ("view", "device")
 
-FIGURES = {
+FIGURES: dict[str, Callable[[ArrayLike, ArrayLike], tuple[float, float, float]]] = {
     "auc": auc_interval,
     "calibration_intercept": calibration_intercept,
     "calibration_slope": calibration_slope,
@@ -190,7 +193,7 @@ def subgroup_agreement(
         own = images is not None and grouping in IMAGE_GROUPINGS and grouping in images
         if images is not None and own:
             value = images.set_index("image_id")[grouping].reindex(known["image_id"])
-            value = _ordered(grouping, value)
+            value = _ordered(str(grouping), value)
         else:
             value = groups[grouping].reindex(known["patient_id"]).fillna(NOT_KNOWN)
         for group in value.cat.categories:

@@ -160,12 +160,19 @@ def test_spiegelhalter_is_the_exact_mean_and_variance_of_the_brier_score():
     assert np.isnan(spiegelhalter([0, 1], [0.5, 0.5])).all()
 
 
-def test_observed_to_expected_by_hand():
+def test_observed_to_expected_by_hand_and_by_bootstrap(predicted):
     labels = np.repeat([1, 0], [40, 160])
     ratio, lower, upper = observed_expected(labels, np.full(200, 0.25))
     assert ratio == pytest.approx(0.8)
-    reach = 1.959964 * np.sqrt(1 / 40 - 1 / 200)
+    # Risks that tell nothing: the variance of a proportion, 1 / 40 - 1 / 200 (n - 1 for n).
+    reach = 1.959964 * np.sqrt((1 / 40 - 1 / 200) * 200 / 199)
     assert (lower, upper) == pytest.approx((0.8 * np.exp(-reach), 0.8 * np.exp(reach)), rel=1e-6)
+    labels, risks = predicted
+    drawn = bootstrap_interval(
+        lambda counts: np.log(counts @ labels / (counts @ risks)),
+        resample_counts(len(labels), 4000, seed=2),
+    )
+    assert np.log(observed_expected(labels, risks)) == pytest.approx(drawn, abs=0.02)
 
 
 def test_calibration_index_finds_the_true_distance():

@@ -106,13 +106,20 @@ def test_calibration_slope_and_intercept_are_statsmodels():
     labels = (rng.random(300) < 1 / (1 + np.exp(-0.5 - 0.6 * logits))).astype(int)
     risks = 1 / (1 + np.exp(-logits))
     fitted = sm.Logit(labels, sm.add_constant(logits)).fit(disp=0)
-    offset = sm.GLM(labels, np.ones(300), family=sm.families.Binomial(), offset=logits).fit()
+    offset = sm.GLM(labels, np.ones(300), family=sm.families.Binomial(), offset=logits).fit(
+        cov_type="HC0"
+    )
     assert calibration_slope(labels, risks) == pytest.approx(
         (fitted.params[1], *fitted.conf_int()[1]), abs=1e-6
     )
     assert calibration_intercept(labels, risks) == pytest.approx(
         (offset.params[0], *offset.conf_int()[0]), abs=1e-6
     )
+    # The sandwich by hand: the scores' variance between the model's information.
+    expected = 1 / (1 + np.exp(-calibration_intercept(labels, risks)[0] - logits))
+    error = np.sqrt(((labels - expected) ** 2).sum()) / (expected * (1 - expected)).sum()
+    lower, upper = calibration_intercept(labels, risks)[1:]
+    assert (upper - lower) / 2 == pytest.approx(1.959964 * error, rel=1e-5)
 
 
 def test_calibration_that_cannot_be_told_is_nan():

@@ -1,7 +1,8 @@
 """Cases that were computed before, found again by everything that decides their values.
 
 A record is one ``.npz`` file ``<first two digits>/<key>.npz`` with the features (``values``, in the
-order of the table) and what else the case is known by (``about``, JSON). Its key is the SHA-256 of
+order of the table) and what else the case is known by (``about``, the bytes of a JSON text). Its
+key is the SHA-256 of
 
 - the image's and the mask's files, the spacing and the label that the manifest adds to them, and
   the code that reads them;
@@ -84,7 +85,7 @@ def load(folder: Path, key: str, image_id: str, roi: str) -> Case | None:
     """Read a record as this image's case; None when there is none, or when it is damaged."""
     try:
         with np.load(_path(folder, key), allow_pickle=False) as record:
-            about = json.loads(str(record["about"]))
+            about = json.loads(record["about"].tobytes())
             return Case(
                 image_id=image_id,
                 roi=roi,
@@ -111,7 +112,8 @@ def store(folder: Path, key: str, case: Case) -> Path:
         "spacing": asdict(case.spacing) if case.spacing is not None else None,
     }
     with atomic(path) as temporary:
-        np.savez(temporary, values=case.row, about=np.array(json.dumps(about)))  # type: ignore[arg-type]
+        text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+        np.savez(temporary, values=np.asarray(case.row), about=text)
     return path
 
 

@@ -38,8 +38,6 @@ class ClinicalVariable:
         table gives median and quartiles.
     circular : tuple of str
         Labels that this variable is partly made of: the TNM stage has the nodes in it.
-    title : str
-        How tables call it; made from the name where empty.
     """
 
     name: str
@@ -51,7 +49,6 @@ class ClinicalVariable:
     step: float = 1.0
     test: Test = "welch"
     circular: tuple[str, ...] = ()
-    title: str = ""
 
     def __post_init__(self) -> None:
         for field, value, valid in (
@@ -157,6 +154,9 @@ class ClinicalConfig:
         `entry_p`, as the paper did. After such a choice the P values left are too small.
     entry_p : float
         See `entry`; P of the variable as a whole.
+    least_events : float
+        Events for each parameter of a multivariable model, without which it is not fitted: patients
+        of the smaller class; see `events_per_parameter` in the tables.
     circular : bool
         Whether a variable that is partly made of the label itself may enter the multivariable
         model, as in the paper.
@@ -168,6 +168,7 @@ class ClinicalConfig:
     cut_numbers: bool = False
     entry: Literal["all", "univariable"] = "all"
     entry_p: float = 0.05
+    least_events: float = 5.0
     circular: bool = False
 
     def __post_init__(self) -> None:
@@ -179,6 +180,8 @@ class ClinicalConfig:
                 raise MammoroiError(f"{field} is '{value}'", f"choose one of {', '.join(valid)}")
         if not 0 < self.entry_p < 1:
             raise MammoroiError(f"entry_p is {self.entry_p}", "choose a value such as 0.05")
+        if self.least_events < 1:
+            raise MammoroiError(f"least_events is {self.least_events}", "choose a number from 1 up")
         names = [variable.name for variable in self.resolved_variables()]
         for name in names:
             if names.count(name) > 1:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq, linprog
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import chi2
 
 if TYPE_CHECKING:
@@ -86,7 +86,12 @@ def separated(exog: Array, codes: Codes) -> NDArray[np.bool_]:
     return np.asarray(np.abs(found.x[n_cuts:]) > SMALLEST_GAIN)
 
 
-def fit_firth(exog: Array, codes: Codes, fixed: Mapping[int, float] | None = None) -> FirthFit:
+def fit_firth(
+    exog: Array,
+    codes: Codes,
+    fixed: Mapping[int, float] | None = None,
+    start: FirthFit | None = None,
+) -> FirthFit:
     """Maximise the penalised likelihood, by Fisher scoring with halved steps.
 
     Parameters
@@ -98,20 +103,26 @@ def fit_firth(exog: Array, codes: Codes, fixed: Mapping[int, float] | None = Non
     fixed : mapping of int to float, optional
         Columns whose coefficients are held at a value. The penalty is that of the full model, as
         profiles and tests need it.
+    start : FirthFit, optional
+        A fit near by, to begin with.
     """
     fixed = fixed or {}
     n_cuts = int(codes.max())
-    counts = np.bincount(codes, minlength=n_cuts + 1)
-    shares = np.cumsum(counts + 0.5)[:-1] / (counts + 0.5).sum()
     # On columns of mean 0 and spread 1 one step length suits all of them.
     centre, spread = exog.mean(axis=0), exog.std(axis=0)
     x = (exog - centre) / spread
-    params = np.concatenate([np.log(shares / (1 - shares)), np.zeros(exog.shape[1])])
+    if start is None:
+        shares = np.cumsum(np.bincount(codes))[:-1] / len(codes)
+        params = np.concatenate([logit(shares), np.zeros(exog.shape[1])])
+    else:
+        params = np.concatenate([start.thresholds - centre @ start.beta, start.beta * spread])
     for column, value in fixed.items():
         params[n_cuts + column] = value * spread[column]
     free = np.array([k for k in range(len(params)) if k - n_cuts not in fixed])
     value, score, information = _penalised(x, codes, params, n_cuts)
     for _ in range(MOST_STEPS):
+        if np.abs(score[free]).max() < SMALLEST_SCORE * max(1.0, abs(value)):
+            break
         step = np.linalg.solve(information[np.ix_(free, free)], score[free])
         step *= min(1.0, LARGEST_STEP / np.abs(step).max())
         while True:
@@ -122,8 +133,6 @@ def fit_firth(exog: Array, codes: Codes, fixed: Mapping[int, float] | None = Non
                 break
             step = step / 2
         params, (value, score, information) = tried, new
-        if np.abs(score[free]).max() < SMALLEST_SCORE * max(1.0, abs(value)):
-            break
     beta = params[n_cuts:] / spread
     errors = np.sqrt(np.diag(np.linalg.inv(information)))[n_cuts:] / spread
     thresholds = params[:n_cuts] + centre @ beta
@@ -137,25 +146,26 @@ def profile_interval(
     allowed = float(chi2.ppf(level, 1)) / 2
 
     def excess(value: float) -> float:
-        constrained = fit_firth(exog, codes, {column: value})
+        constrained = fit_firth(exog, codes, {column: value}, fit)
         return fit.log_likelihood - constrained.log_likelihood - allowed
 
     estimate, error = float(fit.beta[column]), float(fit.se[column])
     ends = []
     for side in (-1.0, 1.0):
-        width = 1.0
-        while excess(estimate + side * width * error) < 0 and width < WIDEST:
-            width *= 1.6
-        if width >= WIDEST:
+        inner, outer = 0.0, 2.0
+        while excess(estimate + side * outer * error) < 0 and outer < WIDEST:
+            inner, outer = outer, 1.5 * outer
+        if outer >= WIDEST:
             ends.append(side * np.inf)
         else:
-            ends.append(brentq(excess, estimate, estimate + side * width * error, xtol=1e-6))
+            within, beyond = (estimate + side * far * error for far in (inner, outer))
+            ends.append(brentq(excess, within, beyond, xtol=1e-5 * error))
     return float(ends[0]), float(ends[1])
 
 
 def likelihood_ratio_p(exog: Array, codes: Codes, fit: FirthFit, columns: list[int]) -> float:
     """P of the penalised likelihood-ratio test that the coefficients of some columns are all 0."""
-    without = fit_firth(exog, codes, dict.fromkeys(columns, 0.0))
+    without = fit_firth(exog, codes, dict.fromkeys(columns, 0.0), fit)
     statistic = max(0.0, 2 * (fit.log_likelihood - without.log_likelihood))
     return float(chi2.sf(statistic, len(columns)))
 

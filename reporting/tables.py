@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import write_csv
+from ..modeling.baseline import baseline_table
 from . import wording
-from .baseline import baseline_cells, baseline_table
+from .baseline import baseline_cells
 from .figures_compare import RULES
 from .results import SETS, Results, Target
 from .style import COMPARISON, NAME

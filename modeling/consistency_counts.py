@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import MammoroiError
-from .printed import Cells, Finding, Printed, printed, span, whole
+from .printed import Cells, Finding, Printed, printed, whole
 
 FIXED = ("variable", "level", "total", "p")
 CHECKS = {
@@ -194,8 +194,8 @@ def _balance(table: str, p_values: dict[str, Printed]) -> Iterable[Finding]:
     unusual = ks < 0.05
     yield Finding(
         *(table, "all variables", "balance", "unusual" if unusual else "ok"),
-        f"mean P {mean:.2f}, smallest {span(min(values), min(values))}",
-        "mean P 0.50",
+        f"mean P {mean:.2f}, smallest {min(values):.3f}",
+        f"mean P 0.50, Kolmogorov-Smirnov P {ks:.3f}",
         f"After a random split the {len(values)} P values are uniform between 0 and 1; theirs have "
         f"a mean of {mean:.2f} (Kolmogorov-Smirnov P = {ks:.3f}, if the variables are independent, "
         "which they rarely are).",

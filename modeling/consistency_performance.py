@@ -8,6 +8,7 @@ Psychol Personal Sci 2017;8:363-369).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,7 @@ from itertools import combinations
 
 from ..errors import MammoroiError
 from . import consistency_auc
-from .contingency import positives_that_fit
+from .contingency import MOST_PATIENTS, counts_exist
 from .printed import Cells, Finding, Printed, Severity, numbers, span, whole
 
 SHARES = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
@@ -202,21 +203,22 @@ def _whole_numbers(table: str, row: Row, sound: set[str]) -> Iterable[Finding]:
             shares.pop(name, None)
     if row.n is None or not {"sensitivity", "specificity"} <= shares.keys():
         return
-    fitting = positives_that_fit(shares, row.n)
-    if fitting is None:
+    if row.n > MOST_PATIENTS:
         return
-    stated = row.prevalence or (Fraction(0), Fraction(1))
+    least, most = row.prevalence or (Fraction(0), Fraction(1))
     shown = ", ".join(f"{name} {value.text}" for name, value in shares.items())
-    if any(stated[0] <= Fraction(positive, row.n) <= stated[1] for positive in fitting):
+    stated = range(max(1, math.ceil(least * row.n)), min(row.n - 1, math.floor(most * row.n)) + 1)
+    if any(counts_exist(shares, row.n, positive) for positive in stated):
         why = "Whole numbers of patients give the printed shares."
         yield Finding(table, row.title, "whole_numbers", "ok", shown, "", why)
         return
+    fitting = [positive for positive in range(1, row.n) if counts_exist(shares, row.n, positive)]
     group = f"{row.n} patients"
     if row.n_positive is not None:
         group = f"{row.n_positive} positive of {group}"
     elif row.prevalence:
         group += f" and a prevalence of {span(*row.prevalence)}"
-    expected = (stated[0] + stated[1]) / 2 * row.n
+    expected = (least + most) / 2 * row.n
     nearest = sorted(fitting, key=lambda positive: abs(positive - expected))[:1]
     implied = f"{nearest[0]} positive" if nearest else "no number of positive patients"
     yield Finding(

@@ -28,27 +28,16 @@ _CLOSE = 1e-9
 _LIKELIHOOD_ROUNDING = 1e-7
 
 
-def positives_that_fit(shares: Mapping[str, Printed], n: int) -> list[int] | None:
-    """Find the numbers of positive patients among ``n`` that can give all shares at once.
+def counts_exist(shares: Mapping[str, Printed], n: int, positive: int) -> bool:
+    """Whether whole numbers of patients give all printed shares at once.
 
     Parameters
     ----------
     shares : mapping of str to Printed
         ``sensitivity`` and ``specificity``; ``accuracy``, ``ppv``, ``npv`` where printed.
-    n : int
-        Patients.
-
-    Returns
-    -------
-    list of int or None
-        Numbers from 1 to n - 1; None beyond :data:`MOST_PATIENTS`.
+    n, positive : int
+        Patients, and the positive among them.
     """
-    if n > MOST_PATIENTS:
-        return None
-    return [positive for positive in range(1, n) if _counts_exist(shares, n, positive)]
-
-
-def _counts_exist(shares: Mapping[str, Printed], n: int, positive: int) -> bool:
     sensitivity = shares["sensitivity"]
     first = max(0, math.ceil(sensitivity.lower * positive))
     last = min(positive, math.floor(sensitivity.upper * positive))
@@ -126,34 +115,35 @@ def _tables_between(
 ) -> NDArray[np.int64]:
     """Tables with a log odds ratio within bounds.
 
-    The log odds ratio falls as exposed patients move from the last level to the one before it, so
-    the bounds are found by bisection: once for two levels, for three with every number of exposed
-    patients in the first level, all at the same time.
+    For three levels and a given number of exposed patients in the first, it falls as exposed
+    patients move from the third level to the second; the bounds are found by bisection, for every
+    number in the first level at the same time.
     """
-    last = margins[-1]
     if len(margins) == 2:
-        head = np.zeros((1, 0), dtype=np.int64)
-    else:
-        first = np.arange(max(0, exposed - margins[1:].sum()), min(exposed, margins[0]) + 1)
-        head = first[:, None]
-    rest = exposed - head.sum(axis=1)
-    least, most = np.maximum(0, rest - last), np.minimum(margins[-2], rest)
+        second = np.arange(max(0, exposed - margins[0]), min(exposed, margins[1]) + 1)
+        tables = np.stack([exposed - second, second], axis=1)
+        logs = np.log(_by_exposure(tables, margins))
+        ratios = logs[:, 1, 1] - logs[:, 1, 0] - logs[:, 0, 1] + logs[:, 0, 0]
+        return tables[(ratios >= beta[0] - _CLOSE) & (ratios <= beta[1] + _CLOSE)]
+    first = np.arange(max(0, exposed - margins[1] - margins[2]), min(exposed, margins[0]) + 1)
+    rest = exposed - first
+    least, most = np.maximum(0, rest - margins[2]), np.minimum(margins[1], rest)
     edges = []
     for bound in (beta[1], beta[0]):
         low, high = least.copy(), most + 1
         while (low < high).any():
             middle = np.minimum((low + high) // 2, most)
-            below = _is_below(np.column_stack([head, middle, rest - middle]), margins, bound)
+            below = _is_below(np.stack([first, middle, rest - middle], axis=1), margins, bound)
             open_ = low < high
             high = np.where(open_ & below, middle, high)
             low = np.where(open_ & ~below, middle + 1, low)
         edges.append(low)
     found = [
-        (*start, at, left - at)
-        for start, left, low, high in zip(head, rest, *edges, strict=True)
+        (start, at, left - at)
+        for start, left, low, high in zip(first, rest, *edges, strict=True)
         for at in range(low, high)
     ]
-    return np.array(found, dtype=np.int64).reshape(-1, len(margins))
+    return np.array(found, dtype=np.int64).reshape(-1, 3)
 
 
 def log_odds_ratio(

@@ -58,9 +58,10 @@ def conditions(values: dict[str, Printed], n: int | None) -> dict[str, list[Line
     if "p" in values:
         sign = _sign(values)
         least, most = z_of(values["p"], n if "t" in values else None)
-        lines["p"] = [(-sign, least, 0.0)]
         if math.isfinite(most):
-            lines["p"].append((sign, -most, 0.0))
+            lines["p"] = [(1.0, -most, 0.0), (-1.0, -most, 0.0)]
+        if sign:
+            lines["p"] = [*lines.get("p", []), (-sign, least, 0.0)]
     return lines
 
 
@@ -69,13 +70,12 @@ def _between(a: float, b: float, low: float, high: float) -> list[Line]:
 
 
 def _sign(values: dict[str, Printed]) -> float:
-    """The sign of beta: of the first number that says it."""
-    for name in ("beta", "z", "t"):
-        if name in values and values[name].value:
-            return math.copysign(1.0, values[name].value)
-    if "or" in values:
-        return 1.0 if values["or"].value >= 1 else -1.0
-    return 1.0
+    """The sign of beta; 0 where the printed numbers leave it open."""
+    zeros = {"beta": 0, "z": 0, "t": 0, "or": 1}
+    for name, zero in zeros.items():
+        if name in values and not values[name].holds(zero):
+            return 1.0 if values[name].value > zero else -1.0
+    return 0.0
 
 
 def z_of(p: Printed, n: int | None) -> tuple[float, float]:

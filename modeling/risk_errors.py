@@ -26,6 +26,7 @@ FEWEST_RISKS = 5
 CURVE_SAMPLES = 200
 """Bootstrap samples of the curve: each is smoothed anew, which takes a millisecond."""
 
+_UNKNOWN = (float("nan"), float("nan"), float("nan"))
 Figures = dict[str, tuple[float, float, float]]
 
 
@@ -46,9 +47,8 @@ def brier_scores(labels: ArrayLike, risks: ArrayLike, n_bootstrap: int, seed: in
         prevalence; NaN when a class is absent. NaN of nobody.
     """
     y, risk = np.asarray(labels, dtype=float), np.asarray(risks, dtype=float)
-    unknown = (float("nan"),) * 3
     if len(y) == 0:
-        return {"brier": unknown, "scaled_brier": unknown}
+        return {"brier": _UNKNOWN, "scaled_brier": _UNKNOWN}
     error = (risk - y) ** 2
     counts = resample_counts(len(y), n_bootstrap, seed)
 
@@ -69,13 +69,15 @@ def brier_scores(labels: ArrayLike, risks: ArrayLike, n_bootstrap: int, seed: in
 def calibration_curve(labels: ArrayLike, risks: ArrayLike) -> NDArray[np.float64]:
     """Smooth the observed share over the risks; its value at each risk, between 0 and 1.
 
-    All NaN with fewer than 5 different risks.
+    All NaN with fewer than 5 different risks, or when three quarters of the patients have the same,
+    as when most lesions were missed.
     """
     from statsmodels.nonparametric.smoothers_lowess import lowess
 
     y, risk = np.asarray(labels, dtype=float), np.asarray(risks, dtype=float)
-    if len(np.unique(risk)) < FEWEST_RISKS:
-        return np.full(len(risk), np.nan)
+    _, alike = np.unique(risk, return_counts=True)
+    if len(alike) < FEWEST_RISKS or alike.max() >= int(SHARE_OF_PATIENTS * len(risk)):
+        return np.full(len(risk), np.nan)  # lowess would give 0 where its window has no width
     fitted = lowess(
         y,
         risk,
@@ -98,6 +100,8 @@ def calibration_errors(
     """
     y, risk = np.asarray(labels, dtype=float), np.asarray(risks, dtype=float)
     value = _distances(y, risk)
+    if np.isnan(value).any():
+        return dict.fromkeys(("ici", "e50", "e90"), _UNKNOWN)
     drawn = resample_counts(len(y), samples, seed).astype(int)
     found = [_distances(np.repeat(y, counts), np.repeat(risk, counts)) for counts in drawn]
     columns = np.array(found).T
@@ -111,6 +115,6 @@ def _distances(y: NDArray[np.float64], risk: NDArray[np.float64]) -> tuple[float
     distance = np.abs(calibration_curve(y, risk) - risk)
     distance = distance[np.isfinite(distance)]
     if not len(distance):
-        return float("nan"), float("nan"), float("nan")
+        return _UNKNOWN
     e50, e90 = np.percentile(distance, [50, 90])
     return float(distance.mean()), float(e50), float(e90)

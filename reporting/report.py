@@ -21,6 +21,8 @@ from .figures_classifiers import draw_calibration, draw_decision, draw_roc
 from .figures_compare import draw_auc, draw_icc
 from .figures_features import draw_funnel, draw_lasso, draw_selected
 from .figures_masks import draw_dice, draw_dice_groups, draw_history
+from .figures_noninferiority import draw_noninferiority
+from .figures_paired import draw_decision_difference, draw_icc_dice, draw_risk_agreement
 from .figures_risks import draw_risks
 from .flow import draw_flow, flow_table
 from .results import Results, Target, read_results
@@ -111,10 +113,22 @@ def _pieces(results: Results) -> dict[str, Any]:
             "tasks": [_task(task, table, plots) for task in _by_task(results.targets)],
             "comparison": table(tables.comparison(results)),
             "compared": plots(
-                draw_auc(results), draw_icc(results), *map(draw_risks, results.targets)
+                draw_auc(results),
+                draw_noninferiority(results),
+                draw_icc(results),
+                draw_icc_dice(results),
+                *(plot for target in results.targets for plot in _both_risks(results, target)),
             ),
             "stages": table(tables.stages(results)),
         }
+
+
+def _both_risks(results: Results, target: Target) -> list[Plot | None]:
+    return [
+        draw_risks(target),
+        draw_risk_agreement(results, target),
+        draw_decision_difference(results, target),
+    ]
 
 
 def _by_task(targets: Iterable[Target]) -> list[list[Target]]:

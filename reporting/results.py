@@ -79,7 +79,10 @@ class FeatureSet:
 
 @dataclass(frozen=True)
 class Results:
-    """All results of one study, as tables."""
+    """All results of one study, as tables.
+
+    ``paired`` holds the tables of ``comparison/`` that a study of an earlier version lacks.
+    """
 
     folder: Path
     cohort: dict[str, Any]
@@ -98,6 +101,7 @@ class Results:
     targets: list[Target]
     auc: pd.DataFrame
     stability: pd.DataFrame
+    paired: dict[str, pd.DataFrame]
     run: dict[str, Any]
 
     @property
@@ -155,6 +159,11 @@ def read_results(folder: Path) -> Results:
         targets=[_target(folder, entry) for entry in _targets(folder)],
         auc=auc,
         stability=_table(folder, "comparison/stability.csv", "compare", _STABILITY),
+        paired={
+            name: _table(folder, f"comparison/{name}.csv", "compare", columns)
+            for name, columns in _PAIRED.items()
+            if (folder / f"comparison/{name}.csv").exists()
+        },
         run=_json(folder, "run.json", "study") if (folder / "run.json").exists() else {},
     )
 
@@ -170,6 +179,21 @@ _FAILURES = {
 }
 _HISTORY = ("epoch", "train_loss", "tuning_loss", "tuning_dice")
 _STABILITY = ("feature", "family", "image_type", "icc_reader", "icc_perturbation", "icc_automatic")
+_PAIRED: dict[str, tuple[str, ...]] = {
+    "noninferiority": (
+        *("target", "set", "rule", "n", "margin", "difference", "lower", "upper", "verdict"),
+        *("minimal_detectable_difference", "patients_needed", "manual_above_chance"),
+    ),
+    "icc_dice_summary": (
+        *("stratum", "n_images", "few", "group", "n_features", "n_stable", "median"),
+    ),
+    "risk_agreement": (
+        *("target", "set", "rule", "bias", "bias_lower", "bias_upper"),
+        *("limit_lower", "limit_lower_from", "limit_lower_to"),
+        *("limit_upper", "limit_upper_from", "limit_upper_to"),
+    ),
+    "decision_difference": ("target", "set", "rule", "threshold", "difference", "lower", "upper"),
+}
 _AUC = (
     *("target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic"),
     *("difference", "lower", "upper", "p_delong", "bootstrap_lower", "bootstrap_upper"),

@@ -60,11 +60,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     y = pd.Series(rng.permutation(np.arange(N) % 2), ids)
     values = rng.normal(size=(N, 2)) + np.outer(y, [1.5, 0])
     keys = pd.DataFrame({"image_id": ids, "patient_id": ids, "view": "CC", "laterality": "L"})
+    moved = pd.DataFrame(values + np.array([SHIFT, 0]), columns=FEATURES)
+    shifted = pd.concat([keys, moved], axis=1)
     tables = {
         "manual": pd.concat([keys, pd.DataFrame(values, columns=FEATURES)], axis=1),
-        "automatic": pd.concat(
-            [keys, pd.DataFrame(values + np.array([SHIFT, 0]), columns=FEATURES)], axis=1
-        )[lambda table: ~table["image_id"].isin(MISSED)],
+        "automatic": shifted[~shifted["image_id"].isin(MISSED)],
     }
     train, test = ids[:-N_TEST], ids[-N_TEST:]
     for roi, table in tables.items():

@@ -12,10 +12,14 @@ from PIL import Image, ImageDraw
 
 from mammoroi.errors import Failure
 from mammoroi.files import write_csv, write_failures, write_json, write_parquet
+from mammoroi.modeling.compare_features import icc_by_dice
+from mammoroi.modeling.compare_risks import compare_risks
+from mammoroi.modeling.pairs import pair_predictions
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.report import report
 
 FAMILIES = ("shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
+TYPES = ("original", "wavelet-LH", "log-sigma-1-mm-3D", "square", "lbp-2D")
 GRID = np.linspace(0.01, 0.99, 50)
 TARGETS = {
     "sln": ("sln", "Sentinel lymph node", "sln", "positive", "negative"),
@@ -109,6 +113,7 @@ def _make_study(
         ],
     )
     _comparison(folder, rng, targets)
+    _paired(folder, targets)
     write_json(
         folder / "run.json",
         {
@@ -513,3 +518,33 @@ def _comparison(folder: Path, rng: np.random.Generator, targets: tuple[str, ...]
         stability[f"icc_{source}_upper"] = value + 0.05
         stability[f"n_{source}"] = 118
     write_csv(folder / "comparison/stability.csv", stability)
+
+
+def _paired(folder: Path, targets: tuple[str, ...]) -> None:
+    """Further tables of the stage `compare`, by its own functions."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for target in targets:
+        pairs, _ = pair_predictions(folder / "models" / target)
+        for part, rows in pairs.groupby("set", sort=False):
+            for rule in ("complete_case", "intention_to_diagnose"):
+                chosen = rows.iloc[2:] if rule == "complete_case" else rows
+                own = {"manual": 0.48, "automatic": 0.48}
+                for name, table in compare_risks(chosen, 0.05, (), own, 200, 0).items():
+                    keys = {"target": target, "set": part, "rule": rule}
+                    tables.setdefault(name, []).append(table.assign(**keys))
+    for name, parts in tables.items():
+        write_csv(folder / "comparison" / f"{name}.csv", pd.concat(parts, ignore_index=True))
+    rng = np.random.default_rng(0)
+    images = pd.read_parquet(folder / "features/automatic.parquet").iloc[:, :4]
+    names = [f"{kind}_{family}_F" for kind in TYPES for family in FAMILIES]
+    values = rng.normal(size=(len(images), len(names)))
+    agreement = pd.read_csv(folder / "agreement.csv").query("comparison == 'automatic-manual'")
+    dice = agreement.set_index("image_id")["dice"]
+    noise = (1 - dice[images["image_id"]].to_numpy())[:, None] * rng.normal(size=values.shape)
+    frames = [
+        pd.concat([images, pd.DataFrame(numbers, images.index, names)], axis=1)
+        for numbers in (values, values + 2 * noise)
+    ]
+    features, summary = icc_by_dice(*frames, dice, (0.5, 0.7, 0.85), 0.75)
+    write_csv(folder / "comparison/icc_dice.csv", features)
+    write_csv(folder / "comparison/icc_dice_summary.csv", summary)

@@ -1,0 +1,59 @@
+"""The figures on the same patients under both masks: drawn from the tables, in the right words."""
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pandas as pd
+import pytest
+
+from mammoroi.reporting.figures_noninferiority import WORDS, draw_noninferiority
+from mammoroi.reporting.figures_paired import (
+    draw_decision_difference,
+    draw_icc_dice,
+    draw_risk_agreement,
+)
+from mammoroi.reporting.results import read_results
+
+
+def test_figures_hold_the_numbers_of_the_tables(study: Path) -> None:
+    for figure, table in (
+        ("noninferiority", "noninferiority"),
+        ("icc_dice", "icc_dice_summary"),
+        ("decision_difference_sln", "decision_difference"),
+    ):
+        ET.parse(study / f"figures/{figure}.svg")
+        true = pd.read_csv(study / f"comparison/{table}.csv")
+        if figure.endswith("_sln"):
+            true = true[true["target"] == "sln"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(pd.read_csv(study / f"figures/{figure}.csv"), true)
+    risks = pd.read_csv(study / "figures/risk_agreement_sln.csv")
+    limits = pd.read_csv(study / "comparison/risk_agreement.csv")
+    rows = limits.query("target == 'sln' and rule == 'intention_to_diagnose'")
+    expected = rows.set_index("set")["bias"]
+    assert risks.groupby("set")["difference"].mean().to_dict() == pytest.approx(expected.to_dict())
+
+
+def test_the_report_shows_them_and_says_what_was_found(study: Path) -> None:
+    page = (study / "report.html").read_text("utf-8")
+    for name in (
+        "noninferiority",
+        "icc_dice",
+        "risk_agreement_sln",
+        "decision_difference_her2-low",
+    ):
+        assert f'id="{name}"' in page
+    rows = pd.read_csv(study / "comparison/noninferiority.csv")
+    rows = rows.query("target == 'sln' and set == 'test'").set_index("rule")
+    row = rows.loc["intention_to_diagnose"]
+    assert f"test patients, everyone: {WORDS[row['verdict']]} (" in page
+    assert f"{row['patients_needed']:.0f} would be needed" in page
+
+
+def test_a_study_compared_by_an_earlier_version_is_still_drawn(study: Path) -> None:
+    results = replace(read_results(study), paired={})
+    target = results.targets[0]
+    assert draw_noninferiority(results) is None
+    assert draw_icc_dice(results) is None
+    assert draw_risk_agreement(results, target) is None
+    assert draw_decision_difference(results, target) is None

@@ -215,6 +215,24 @@ def features(arguments: Sequence[str]) -> int:
     return EXIT_OK
 
 
+def leakage(arguments: Sequence[str]) -> int:
+    """Say what steps out of place would have bought, on the study's features, labels shuffled."""
+    from .configuration import configured, find_config
+    from .modeling.leakage import leakage as audit
+    from .modeling.leakage import lines
+    from .study import StudyConfig
+
+    parser = parser_for("leakage", "What steps out of place would have bought on this study.")
+    parser.add_argument("config", help="the study's configuration; its features are there already")
+    parser.add_argument("--replicates", type=int, default=20, help="shuffles of the labels (20)")
+    given, rest = parser.parse_known_args(arguments)
+    config = configured(StudyConfig, "mammoroi leakage CONFIG", find_config(given.config), rest)
+    table = audit(config.modeling, config.out, given.replicates)
+    print("\n".join(lines(table)))
+    print(f"Table: {table}")
+    return EXIT_OK
+
+
 def consistency(arguments: Sequence[str]) -> int:
     """Say whether printed results are arithmetically possible."""
     parser = parser_for("consistency", "Whether printed results are arithmetically possible.")
@@ -247,6 +265,22 @@ def consistency(arguments: Sequence[str]) -> int:
     return EXIT_CASES_FAILED if contradicted else EXIT_OK
 
 
+def standards(arguments: Sequence[str]) -> int:
+    """Fill in the reporting standards, the methods section and the model cards of a study."""
+    parser = parser_for("standards", "Fill in checklists, methods section and model cards.")
+    parser.add_argument("study", type=Path, help="folder of a study")
+    folder: Path = parser.parse_args(arguments).study
+    from .reporting.methods import write_methods
+    from .reporting.model_card import write_cards
+    from .reporting.standards import ANSWERS, score, write_standards
+
+    print(score(write_standards(folder)["metrics"]))
+    print(f"Checklists: {folder / 'standards'} (answers: {folder / ANSWERS})")
+    print(f"Methods section: {write_methods(folder)}")
+    print(f"{len(write_cards(folder))} model cards: {folder / 'cards'}")
+    return EXIT_OK
+
+
 def _stage(name: str) -> Callable[[Sequence[str]], int]:
     return lambda arguments: study(name, arguments)
 
@@ -276,6 +310,10 @@ COMMANDS: dict[str, Command] = {
     "report": Command("stage 9: report.html", CONFIG_USAGE, _stage("report")),
     "merge": Command("join tables of features", "FOLDER FOLDER ... -o OUT", merge),
     "features": Command("what every feature of a preset is", "[PRESET] [-o FILE]", features),
+    "leakage": Command(
+        "what steps out of place would have bought", f"{CONFIG_USAGE} [--replicates N]", leakage
+    ),
+    "standards": Command("checklists, methods section, model cards", "STUDY", standards),
     "consistency": Command("are printed results possible", "[TABLE ...] [-o FILE]", consistency),
     "infer": Command(
         "masks and risks for new mammograms",

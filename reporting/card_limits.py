@@ -1,0 +1,60 @@
+"""The limits that a model card states: by rules, from the numbers."""
+
+from __future__ import annotations
+
+from . import wording
+from .facts_results import known
+from .record import ModelFiles, Record
+
+FEW_EVENTS = 10
+"""Patients of the smaller class per feature below which overfitting is called likely."""
+
+
+def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
+    """What the figures of a classifier do not carry, one sentence each."""
+    found = common_limits(record)
+    test, train = (model.metrics.get(key) or {} for key in ("test", "train_out_of_fold"))
+    names = model.heading.rsplit(": ", 1)[-1].split(" against ")
+    if test.get("n") and len(names) == 2:
+        found.append(wording.few(test["n"], test["n_positive"], *names))
+    if known(test.get("auc_lower")) and test["auc_lower"] <= 0.5:
+        found.append("In the test set it cannot be told from chance.")
+    kept = model.funnel.get("lasso")
+    if kept == 0 or str(model.funnel.get("outcome", "fitted")) != "fitted":
+        found.append(f"It has no features: {model.funnel.get('outcome')}.")
+    elif kept and "n_positive" in train:
+        smaller = min(train["n_positive"], train["n"] - train["n_positive"])
+        if smaller < FEW_EVENTS * kept:
+            found.append(
+                f"{smaller} training patients of the smaller class for {kept} features: "
+                "overfitting is likely."
+            )
+    if "icc_source" in model.funnel and model.funnel["icc_source"] is None:
+        found.append("No filter for stability: features may depend on how the lesion is outlined.")
+    for part in (test, train):
+        slope = part.get("calibration_slope")
+        if known(slope):
+            if not 0.8 <= slope <= 1.25:
+                found.append(f"Risks are off scale (calibration slope {slope:.2f}).")
+            break
+    if test.get("n_missed") or train.get("n_missed"):
+        n = (test.get("n_missed") or 0) + (train.get("n_missed") or 0)
+        found.append(
+            f"{wording.plural(n, 'patient')} without an outlined lesion got the prevalence."
+        )
+    return [sentence for sentence in found if sentence]
+
+
+def common_limits(record: Record) -> list[str]:
+    """What limits every model of a study."""
+    found = []
+    if (record.json("cohort.json") or {}).get("synthetic"):
+        found.append("It was made from computed phantoms and knows nothing of patients.")
+    if record.json("splits.json"):
+        found.append("Tested on patients of the same cohort only, not on those of another place.")
+    images = record.table("cohort.csv")
+    if images is not None and "spacing_source" in images:
+        n = int((images["spacing_source"] == "estimated").sum())
+        if n:
+            found.append(f"The pixel spacing of {wording.plural(n, 'mammogram')} is an estimate.")
+    return found

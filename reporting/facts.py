@@ -1,0 +1,31 @@
+"""All that is known how to read out of a run, by name: what the checklists and methods refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import (
+    facts_comparison,
+    facts_data,
+    facts_features,
+    facts_masks,
+    facts_models,
+    facts_results,
+    facts_selection,
+)
+from .record import Fact, Record
+
+FACTS: dict[str, Callable[[Record], Fact | None]] = {
+    function.__name__: function
+    for module in (
+        facts_data,
+        facts_masks,
+        facts_features,
+        facts_selection,
+        facts_models,
+        facts_results,
+        facts_comparison,
+    )
+    for function in module.FACTS
+}
+"""Each gives None where the run holds no evidence."""

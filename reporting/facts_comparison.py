@@ -1,0 +1,161 @@
+"""What the files say about comparisons: of masks, of models, of features."""
+
+from __future__ import annotations
+
+from . import wording
+from .facts_results import known
+from .record import SOURCES, Fact, Record, listed
+
+
+def paired_comparison(record: Record) -> Fact | None:
+    """Whether models from manual and automatic masks were compared on the same patients."""
+    table = record.table("comparison/auc.csv")
+    if table is None or table.empty or table["p_delong"].isna().all():
+        return None
+    about = record.json("comparison/summary.json") or {}
+    text = (
+        "Classifiers from manual and automatic masks were compared on the same patients: the "
+        "difference in AUC with interval and P by DeLong's paired test"
+    )
+    files = ["comparison/auc.csv"]
+    if "n_bootstrap" in about:
+        text += f", and the interval of a paired bootstrap of {about['n_bootstrap']} samples"
+        files.append("comparison/summary.json")
+    text += ". P values were not corrected for the number of comparisons."
+    rules = about.get("rules")
+    if rules:
+        text += (
+            f" Missed lesions were counted by {wording.plural(len(rules), 'rule')}: "
+            + " ".join(f"({name.replace('_', ' ')}) {words}" for name, words in rules.items())
+        )
+    return Fact(text, tuple(files))
+
+
+def comparison_results(record: Record) -> Fact | None:
+    """The differences in test AUC."""
+    table = record.table("comparison/auc.csv")
+    if table is None:
+        return None
+    rows = table[(table["set"] == "test") & table["difference"].notna()]
+    parts = [
+        f"{row['target']} ({str(row['rule']).replace('_', ' ')}, "
+        f"n = {row['n']:.0f}) "
+        f"{wording.interval(row['difference'], row['lower'], row['upper'], 3)}, "
+        f"{wording.p_value(row['p_delong'])}"
+        for _, row in rows.iterrows()
+    ]
+    if not parts:
+        return None
+    text = f"AUC with automatic minus AUC with manual masks in the test set: {'; '.join(parts)}."
+    return Fact(text, ("comparison/auc.csv",))
+
+
+def noninferiority(record: Record) -> Fact | None:
+    """Which margin of non-inferiority was declared."""
+    table = record.table("comparison/noninferiority.csv")
+    if table is None or table.empty or table["margin"].nunique() != 1:
+        return None
+    return Fact(
+        "Non-inferiority of automatic masks was judged with a margin of "
+        f"{table['margin'].iloc[0]:g} in AUC.",
+        ("comparison/noninferiority.csv",),
+    )
+
+
+def clinical_comparison(record: Record) -> Fact | None:
+    """Which models without radiomics, or with more than it, stand beside the radiomic ones."""
+    others = [model for model in record.all_models() if model.roi not in SOURCES]
+    parts = []
+    for model in others:
+        one = model.metrics.get("test", {})
+        if known(one.get("auc")):
+            auc = wording.interval(one["auc"], one.get("auc_lower"), one.get("auc_upper"))
+            parts.append(f"{model.target}, {model.roi}: {auc}")
+    if not parts:
+        return None
+    return Fact(
+        f"Models that do not rest on radiomics alone, AUC in the test set: {'; '.join(parts)}.",
+        tuple(model.file("metrics.json") for model in others),
+    )
+
+
+def comparators(record: Record) -> Fact | None:
+    """Which other estimators there are."""
+    found = simple_comparison(record)
+    if found is None:
+        return None
+    names: dict[str, None] = {}
+    for file in found.files:
+        table = record.table(file)
+        assert table is not None
+        names |= dict.fromkeys(table["estimator"].astype(str)[1:])
+    return Fact(
+        f"For comparison, {listed(list(names))} went through the same folds, with all stable "
+        "features.",
+        found.files,
+    )
+
+
+def simple_comparison(record: Record) -> Fact | None:
+    """Which other estimators went through the same folds."""
+    parts, files = [], []
+    for model in record.models():
+        table = record.table(model.file("comparators.csv"))
+        if table is None or len(table) < 2:
+            continue
+        shown = [
+            f"{row['estimator']} "
+            + wording.interval(row["test_auc"], row["test_auc_lower"], row["test_auc_upper"])
+            for _, row in table.iterrows()
+        ]
+        parts.append(f"{model.name} {listed(shown)}")
+        files.append(model.file("comparators.csv"))
+    if not parts:
+        return None
+    return Fact(
+        f"Other estimators went through the same folds; AUC in the test set: {'; '.join(parts)}.",
+        tuple(files),
+    )
+
+
+def feature_agreement(record: Record) -> Fact | None:
+    """How stable features are against the source of the mask."""
+    table = record.table("comparison/icc_summary.csv")
+    about = record.json("comparison/summary.json") or {}
+    if table is None:
+        return None
+    words = {
+        "reader2-manual": "the two readers", "perturbed-manual": "the manual masks and their "
+        "perturbations", "automatic-manual": "manual and automatic masks",
+    }  # fmt: skip
+    above = f" above {about['icc_threshold']:g}" if "icc_threshold" in about else " stable"
+    parts = [
+        f"between {words[row['comparison']]} a median of {wording.number(row['median'])}, "
+        f"{wording.share(int(row['n_stable']), int(row['n_features']), 'features')}{above}"
+        for _, row in table[table["group"] == "all"].iterrows()
+        if row["comparison"] in words
+    ]
+    if not parts:
+        return None
+    files = ("comparison/icc_summary.csv", "comparison/summary.json")
+    return Fact(
+        f"The intraclass correlation of the features was {'; '.join(parts)}.",
+        files if about else files[:1],
+    )
+
+
+def icc_method(record: Record) -> Fact | None:
+    """How the features of different masks were compared."""
+    about = record.json("comparison/summary.json") or {}
+    if not about.get("icc"):
+        return None
+    return Fact(
+        f"Features were compared between masks by the {'; '.join(about['icc'].values())}.",
+        ("comparison/summary.json",),
+    )
+
+
+FACTS = (
+    paired_comparison, comparison_results, noninferiority, clinical_comparison, comparators,
+    simple_comparison, feature_agreement, icc_method,
+)  # fmt: skip

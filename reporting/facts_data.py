@@ -1,0 +1,251 @@
+"""What the files say about patients, mammograms and their division."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import wording
+from .record import Fact, Record, heading, listed, span
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def cohort(record: Record) -> Fact | None:
+    """How many patients and mammograms there are, and whether they are real."""
+    images, about = record.table("cohort.csv"), record.json("cohort.json") or {}
+    if images is None:
+        return None
+    views = dict(images["view"].value_counts().sort_index()) if "view" in images else {}
+    text = (
+        f"The study used {wording.plural(len(images), 'mammogram')} of "
+        f"{wording.plural(images['patient_id'].nunique(), 'patient')}"
+    )
+    if len(views):
+        text += f" ({', '.join(f'{count} {view}' for view, count in views.items())})"
+    text += "."
+    if about.get("synthetic"):
+        text += " The mammograms are computed phantoms; they show no patients."
+    return Fact(text, ("cohort.csv", *(("cohort.json",) if about else ())))
+
+
+def source(record: Record) -> Fact | None:
+    """Where the data come from, in the words of whoever made the cohort."""
+    given = (record.json("cohort.json") or {}).get("source")
+    return Fact(f"Source of the data as declared: {given}.", ("cohort.json",)) if given else None
+
+
+def exclusions(record: Record) -> Fact | None:
+    """How many of those who came in were used."""
+    about = record.json("cohort.json") or {}
+    names = [f"n_{what}_{end}" for what in ("images", "patients") for end in ("in", "used")]
+    if any(name not in about for name in names):
+        return None
+    images_in, images, patients_in, patients = (about[name] for name in names)
+    files: tuple[str, ...] = ("cohort.json",)
+    if images_in == images and patients_in == patients:
+        text = f"All {images} mammograms of {patients} patients that were offered could be used."
+    else:
+        text = (
+            f"Of {images_in} mammograms of {patients_in} patients that were offered, {images} of "
+            f"{patients} could be used"
+        )
+        if record.has("excluded.csv"):
+            files += ("excluded.csv",)
+            text += "; the others and the reasons are listed in excluded.csv"
+        text += "."
+    return Fact(text, files)
+
+
+def flow(record: Record) -> Fact | None:
+    """Whether there is a flow chart."""
+    return _drawn(record, "figures/flow_of_cases", "A flow chart of the cases was drawn.")
+
+
+def _drawn(record: Record, name: str, text: str) -> Fact | None:
+    files = tuple(f"{name}.{kind}" for kind in ("csv", "svg"))
+    return Fact(text, files) if all(map(record.has, files)) else None
+
+
+def baseline(record: Record) -> Fact | None:
+    """Whether characteristics are tabulated by set."""
+    for name in ("tables/table1_baseline.csv", "tables/baseline.csv"):
+        table = record.table(name)
+        if table is not None and len(table):
+            return Fact(
+                f"{table['variable'].nunique()} characteristics of the patients are tabulated for "
+                "all, training and test patients, with a test of each between the two sets.",
+                (name,),
+            )
+    return None
+
+
+def clinical_variables(record: Record) -> Fact | None:
+    """Which variables the patients' table holds beside the outcomes."""
+    from ..cohort.schema import PATIENT_COLUMNS
+
+    patients = record.table("patients.csv")
+    if patients is None:
+        return None
+    known = {column.name: column for column in PATIENT_COLUMNS}
+    shown = []
+    for name in _variables(record, patients):
+        unit = f", {known[name].unit}" if name in known and known[name].unit else ""
+        meaning = f" ({known[name].meaning}{unit})" if name in known else ""
+        shown.append(f"{name}{meaning}")
+    if not shown:
+        return None
+    return Fact(f"The patients' table holds {listed(shown)}.", ("patients.csv",))
+
+
+def _variables(record: Record, patients: pd.DataFrame) -> list[str]:
+    outcomes = {entry.get("label") for entry in record.json("models/targets.json") or []}
+    left_out = {"patient_id", "split", "her2_ihc", "her2_fish", *outcomes}
+    names = [str(name) for name in patients]
+    return [name for name in names if name not in left_out and patients[name].notna().any()]
+
+
+def outcomes(record: Record) -> Fact | None:
+    """How often each outcome occurs."""
+    patients, entries = record.table("patients.csv"), record.json("models/targets.json")
+    if patients is None or not entries:
+        return None
+    titles: dict[str, str] = {}
+    for entry in entries:
+        suffix = f": {entry['positive']} against the rest"
+        titles.setdefault(entry["label"], str(entry["title"]).removesuffix(suffix))
+    sentences = []
+    for label, title in titles.items():
+        if label not in patients:
+            continue
+        counts = patients[label].value_counts().sort_index()
+        n = int(counts.sum())
+        parts = [f"{name} in {k} ({wording.percent(k, n)})" for name, k in counts.items()]
+        sentences.append(f"{title} was known for {wording.plural(n, 'patient')}: {listed(parts)}.")
+    files = ("patients.csv", "models/targets.json")
+    return Fact(" ".join(sentences), files) if sentences else None
+
+
+def questions(record: Record) -> Fact | None:
+    """Which questions the models answer, by the short names that the other sentences use."""
+    entries = record.json("models/targets.json")
+    if not entries:
+        return None
+    parts = [f"{entry['target']} ({heading(entry)})" for entry in entries]
+    return Fact(f"Questions put to the features: {listed(parts)}.", ("models/targets.json",))
+
+
+def missing_values(record: Record) -> Fact | None:
+    """Which variables have how many missing values."""
+    from ..cohort.schema import PATIENT_COLUMNS
+
+    patients = record.table("patients.csv")
+    if patients is None:
+        return None
+    meant = {column.name for column in PATIENT_COLUMNS if column.missing != "not known"}
+    gaps = [
+        f"{name} ({n} of {len(patients)})"
+        for name in patients
+        if name not in meant and (n := int(patients[name].isna().sum()))
+    ]
+    text = (
+        f"Values are missing in the patients' table for {listed(gaps)}."
+        if gaps
+        else "No value is missing in the patients' table."
+    )
+    return Fact(text, ("patients.csv",))
+
+
+def centres(record: Record) -> Fact | None:
+    """How many patients each centre contributed."""
+    patients = record.table("patients.csv")
+    if patients is None or "centre" not in patients or patients["centre"].isna().all():
+        return None
+    counts = patients["centre"].value_counts()
+    parts = [f"{name} ({n})" for name, n in counts.items()]
+    return Fact(
+        f"The patients come from {wording.plural(len(counts), 'centre')}: {listed(parts)}.",
+        ("patients.csv",),
+    )
+
+
+def split(record: Record) -> Fact | None:
+    """How the patients were divided; no evidence of a proper division where sets overlap."""
+    splits, patients = record.json("splits.json"), record.table("patients.csv")
+    if not splits:
+        return None
+    train, test = splits["train"], splits["test"]
+    whole = len(train) + len(test)
+    if set(train) & set(test):
+        return Fact("Patients are in both training and test set.", ("splits.json",), shown=False)
+    given = patients is not None and "split" in patients
+    how = "as their column split says" if given else f"at random (seed {splits['seed']})"
+    text = (
+        f"The patients were divided {how} into {len(train)} for training and {len(test)} for "
+        f"testing ({wording.percent(len(train), whole)} and {wording.percent(len(test), whole)})"
+    )
+    by = [name for name in splits["stratify"] if patients is not None and name in patients]
+    if by:
+        text += f", stratified by {listed(by)}"
+    text += (
+        f", and the training patients into {len(splits['folds'])} folds; all mammograms of a "
+        "patient went the same way. Segmentation and classifiers share this division."
+    )
+    return Fact(text, ("splits.json",))
+
+
+def imaging(record: Record) -> Fact | None:
+    """Devices and pixel spacing, as far as the tables tell."""
+    images = record.table("cohort.csv")
+    if images is None:
+        return None
+    about, file = record.features()
+    text, files = [], ["cohort.csv"]
+    if "device" in images and images["device"].notna().any():
+        counts = images["device"].value_counts()
+        text.append(
+            f"Devices: {listed([f'{name} ({n} mammograms)' for name, n in counts.items()])}."
+        )
+    spacing = about.get("spacing_mm")
+    if spacing:
+        text.append(f"The pixel spacing was {spacing_range(spacing)}.")
+        files.append(file)
+    elif "spacing_mm" in images and images["spacing_mm"].notna().any():
+        text.append(f"The pixel spacing was {span(images['spacing_mm'].dropna().tolist(), 3)} mm.")
+    if "spacing_source" in images:
+        n = int((images["spacing_source"] == "estimated").sum())
+        if n:
+            share = wording.share(n, len(images), "mammograms")
+            text.append(f"It is estimated, not measured, for {share}.")
+    return Fact(" ".join(text), tuple(files)) if text else None
+
+
+def spacing_range(spacing: dict[str, float]) -> str:
+    """``0.070 to 0.094 mm (median 0.085 mm)`` of the entry ``spacing_mm`` of a features file."""
+    ends = span([spacing["least"], spacing["greatest"]], 3)
+    return f"{ends} mm" if "to" not in ends else f"{ends} mm (median {spacing['median']:.3f} mm)"
+
+
+def readers(record: Record) -> Fact | None:
+    """That a radiologist's mask exists for each mammogram."""
+    images = record.table("cohort.csv")
+    if images is None or "mask" not in images or images["mask"].isna().all():
+        return None
+    n = int(images["mask"].notna().sum())
+    return Fact(f"A manual mask of the lesion exists for {n} mammograms.", ("cohort.csv",))
+
+
+def second_reader(record: Record) -> Fact | None:
+    """How much a second reader outlined; None where nobody did."""
+    images = record.table("cohort.csv")
+    if images is None or "mask_reader2" not in images or images["mask_reader2"].isna().all():
+        return None
+    n = int(images["mask_reader2"].notna().sum())
+    share = wording.share(n, len(images), "mammograms")
+    return Fact(f"A second reader outlined the lesion in {share}.", ("cohort.csv",))
+
+
+FACTS = (
+    cohort, source, exclusions, flow, baseline, clinical_variables, outcomes, questions,
+    missing_values, centres, split, imaging, readers, second_reader,
+)  # fmt: skip

@@ -1,0 +1,204 @@
+"""What the files say about the automatic segmentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import wording
+from .record import Fact, Record, listed, span
+
+_LOSS = {
+    "dice-ce": "the sum of Dice loss and cross-entropy",
+    "dice-focal": "the sum of Dice loss and focal loss",
+}
+_AUGMENTATION = {
+    "full": "random flips, rotations, scalings, shifts and changes of grey values",
+    "flips": "random flips",
+}
+
+
+def fold_models(record: Record) -> tuple[list[dict[str, Any]], list[str]]:
+    """The cards of the folds' networks, and their files."""
+    names = record.names("segmentation/fold-*/model.json")
+    return [record.json(name) for name in names], names
+
+
+def network(record: Record) -> Fact | None:
+    """Architecture and training of the networks."""
+    cards, files = fold_models(record)
+    if not cards or not all("network" in card and "settings" in card for card in cards):
+        return None
+    spec, settings = cards[0]["network"], cards[0]["settings"]
+    shape = (
+        f"a U-Net (MONAI BasicUNet, {', '.join(map(str, spec['channels']))} and again "
+        f"{spec['channels'][0]} channels)"
+        if spec["architecture"] == "unet"
+        else f"a U-Net with the encoder {spec['encoder']}"
+    )
+    if spec["architecture"] != "unet" and settings.get("encoder_weights"):
+        shape += f", pretrained on {settings['encoder_weights']}"
+    many = (
+        f"{len(cards)} networks, one for each fold, each {shape}"
+        if len(cards) > 1
+        else f"one network, {shape}"
+    )
+    text = [f"Lesions were segmented automatically by {many}."]
+    if "working_spacing_mm" in settings:
+        patch = settings.get("patch")
+        seen = f"crops of {patch[0]} by {patch[1]} pixels" if patch else "the whole breast"
+        text.append(
+            f"Mammograms were brought to {settings['working_spacing_mm']:g} mm per pixel; "
+            f"training saw {seen}."
+        )
+    wanted = ("learning_rate", "batch_size", "epochs", "loss", "augmentation")
+    if all(name in settings for name in wanted):
+        rate, batch, epochs, loss, augmentation = (settings[name] for name in wanted)
+        text.append(
+            f"Training minimised {_LOSS.get(loss, loss)} with AdamW (peak learning rate {rate:g}, "
+            f"batches of {batch}) for at most {epochs} epochs, with augmentation by "
+            f"{_AUGMENTATION.get(augmentation, augmentation)}."
+        )
+    if all("n_tuning_patients" in card for card in cards):
+        fitted, tuned = (
+            span([card[f"n_{part}_patients"] for card in cards]) for part in ("training", "tuning")
+        )
+        text.append(
+            f"Each was fitted to {fitted} patients; the epoch with the best Dice on {tuned} others "
+            "held back from its own training patients was kept."
+        )
+    return Fact(" ".join(text), tuple(files))
+
+
+def postprocessing(record: Record) -> Fact | None:
+    """How probabilities became masks."""
+    cards, files = fold_models(record)
+    how = cards[0].get("inference") if cards else None
+    if not how:
+        return None
+    text = f"A pixel was lesion at a probability of {how['threshold']:g} or more"
+    if how.get("test_time_augmentation"):
+        text += ", averaged with that of the image turned upside down"
+    if how.get("max_components"):
+        n = how["max_components"]
+        kept = "most probable region was" if n == 1 else f"{n} most probable regions were"
+        text += f"; the {kept} kept"
+    if how.get("minimum_area_mm2"):
+        text += f", regions below {how['minimum_area_mm2']:g} mm² were dropped"
+    return Fact(text + ".", tuple(files))
+
+
+def cross_fitted(record: Record) -> Fact | None:
+    """Whether no patient's masks come from a network that saw her, checked patient by patient."""
+    masks, splits = record.table("masks/predictions.csv"), record.json("splits.json")
+    if masks is None or not splits or "fold" not in masks:
+        return None
+    where = {one: str(k) for k, fold in enumerate(splits["folds"]) for one in fold["validation"]}
+    where |= dict.fromkeys(splits["test"], "test")
+    files = ("masks/predictions.csv", "splits.json")
+    wrong = masks["patient_id"].map(where) != masks["fold"]
+    if wrong.any():
+        n = masks.loc[wrong, "patient_id"].nunique()
+        text = f"Masks of {wording.plural(n, 'patient')} come from another network than planned."
+        return Fact(text, files, shown=False)
+    return Fact(
+        "The automatic masks of a training patient were drawn by the network of the fold that "
+        "left her out, those of a test patient by the mean of all networks: no mask comes from a "
+        "network that had seen the patient.",
+        files,
+    )
+
+
+def test_masks(record: Record) -> Fact | None:
+    """Whether the test patients have automatic masks."""
+    masks = record.table("masks/predictions.csv")
+    if masks is None or "fold" not in masks:
+        return None
+    n = int((masks["fold"] == "test").sum())
+    if not n:
+        return None
+    return Fact(
+        f"The {n} mammograms of the test patients were segmented by the automatic method alone.",
+        ("masks/predictions.csv",),
+    )
+
+
+def _dice(record: Record, comparison: str, group: str) -> str:
+    table = record.table("agreement_summary.csv")
+    if table is None:
+        return ""
+    rows = table[
+        (table["comparison"] == comparison)
+        & (table["group"] == group)
+        & (table["metric"] == "dice")
+    ]
+    if rows.empty or rows["mean"].isna().all():
+        return ""
+    row = rows.iloc[0]
+    mean = wording.interval(row["mean"], row.get("mean_lower"), row.get("mean_upper"))
+    return f"{mean} over {row['n']:.0f} mammograms"
+
+
+def dice(record: Record) -> Fact | None:
+    """How well automatic and manual masks agree."""
+    everyone, test = (_dice(record, "automatic-manual", group) for group in ("all", "set=test"))
+    if not everyone:
+        return None
+    text = f"Automatic and manual masks agreed with a mean Dice of {everyone}"
+    text += f", and of {test} in the test set." if test else "."
+    return Fact(text, ("agreement_summary.csv",))
+
+
+def dice_readers(record: Record) -> Fact | None:
+    """How well the two readers agree."""
+    found = _dice(record, "reader2-manual", "all")
+    if not found:
+        return None
+    return Fact(f"The two readers agreed with a mean Dice of {found}.", ("agreement_summary.csv",))
+
+
+def dice_groups(record: Record) -> Fact | None:
+    """For which subgroups the agreement of the masks is given."""
+    table = record.table("agreement_summary.csv")
+    if table is None:
+        return None
+    rows = table[table["comparison"] == "automatic-manual"]
+    groups = dict.fromkeys(one.split("=")[0] for one in rows["group"].astype(str) if "=" in one)
+    names = [name.replace("_", " ") for name in groups if name != "set"]
+    if not names:
+        return None
+    text = f"The agreement of the masks is given by {listed(names)}."
+    return Fact(text, ("agreement_summary.csv",))
+
+
+def agreement_measures(record: Record) -> Fact | None:
+    """Which measures of agreement were computed."""
+    table = record.table("agreement_summary.csv")
+    if table is None:
+        return None
+    words = {
+        "dice": "Dice coefficient", "iou": "intersection over union",
+        "surface_dice": "surface Dice", "hd95_mm": "95th percentile of the Hausdorff distance",
+        "assd_mm": "average surface distance", "area_ratio": "ratio of the areas",
+    }  # fmt: skip
+    found = [text for name, text in words.items() if (table["metric"] == name).any()]
+    if not found:
+        return None
+    return Fact(
+        f"Masks were compared by {listed(found)}, with 95% intervals over resampled patients.",
+        ("agreement_summary.csv",),
+    )
+
+
+def missed(record: Record) -> Fact | None:
+    """In how many mammograms nothing was outlined."""
+    masks = record.table("masks/predictions.csv")
+    if masks is None or "found" not in masks:
+        return None
+    found = masks["found"].astype(str).str.lower() == "true"
+    return Fact(wording.missed(int((~found).sum()), len(masks)), ("masks/predictions.csv",))
+
+
+FACTS = (
+    network, postprocessing, cross_fitted, test_masks, dice, dice_readers, dice_groups,
+    agreement_measures, missed,
+)  # fmt: skip

@@ -1,0 +1,292 @@
+"""What the files say about the classifiers and how they were validated."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import Any
+
+from ..errors import MammoroiError
+from . import wording
+from .facts_selection import fitted
+from .record import Fact, ModelFiles, Record, listed, span
+
+_ESTIMATORS = {
+    "SVC": "support vector machine", "LogisticRegression": "logistic regression",
+    "RandomForestClassifier": "random forest",
+}  # fmt: skip
+_PARAMETERS = ("kernel", "C", "gamma", "class_weight", "penalty", "l1_ratio", "n_estimators")
+_NO_ESTIMATORS = ("sklearn.pipeline", "sklearn.preprocessing", "sklearn.dummy")
+
+
+def estimators(record: Record, model: ModelFiles) -> list[tuple[str, str, dict[str, Any]]]:
+    """The scikit-learn objects in a model's file: module, class and plain parameters.
+
+    Nothing is loaded: the description inside the file is read.
+
+    Raises
+    ------
+    MammoroiError
+        When the file is there and is no skops file.
+    """
+    path = record.folder / model.file("model.skops")
+    if not path.is_file():
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            schema = json.loads(archive.read("schema.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise MammoroiError(f"{path} is no skops file: {error}", "copy it again") from None
+    found = []
+
+    def walk(node: Any) -> None:
+        if isinstance(node, list):
+            for child in node:
+                walk(child)
+        elif isinstance(node, dict):
+            module = str(node.get("__module__", ""))
+            content = node.get("content")
+            if module.startswith("sklearn.") and isinstance(content, dict):
+                inner = content.get("content")
+                given = inner if isinstance(inner, dict) else {}
+                found.append((module, str(node["__class__"]), {
+                    name: json.loads(value["content"])
+                    for name, value in given.items()
+                    if isinstance(value, dict) and value.get("is_json")
+                }))  # fmt: skip
+            for child in node.values():
+                walk(child)
+
+    walk(schema)
+    return found
+
+
+def scaling(record: Record) -> Fact | None:
+    """Whether the models scale their features."""
+    models = [
+        model
+        for model in record.models()
+        if any(name == "StandardScaler" for _, name, _ in estimators(record, model))
+    ]
+    if not models:
+        return None
+    return Fact(
+        "Features were z-scored with the mean and standard deviation of the patients on whom a "
+        "model was fitted.",
+        tuple(model.file("model.skops") for model in models),
+    )
+
+
+def classifier(record: Record) -> Fact | None:
+    """Which classifiers the files hold, with their parameters."""
+    shown: dict[str, list[str]] = {}
+    files, without = [], []
+    for model in record.models():
+        held = estimators(record, model)
+        if any(module.startswith("sklearn.dummy") for module, _, _ in held):
+            without.append(model.name)
+            files.append(model.file("model.skops"))
+        for module, name, given in held:
+            if module.startswith(_NO_ESTIMATORS):
+                continue
+            settings = [
+                f"{key} {given[key]:g}" if isinstance(given[key], float) else f"{key} {given[key]}"
+                for key in _PARAMETERS
+                if given.get(key) is not None
+            ]
+            text = f"{_ESTIMATORS.get(name, name)} ({', '.join(settings)})"
+            shown.setdefault(text, []).append(model.name)
+            files.append(model.file("model.skops"))
+    if not shown:
+        return None
+    if len(shown) == 1:
+        text = f"The classifier of the final models is a {next(iter(shown))}."
+    else:
+        parts = [f"a {one} for {listed(models)}" for one, models in shown.items()]
+        text = f"The classifiers of the final models are: {'; '.join(parts)}."
+    if without:
+        text += (
+            f" No feature was left for {listed(without)}: every patient has the prevalence as risk."
+        )
+    return Fact(text, tuple(files))
+
+
+def class_balance(record: Record) -> Fact | None:
+    """How many patients are positive, by set."""
+    parts: list[str] = []
+    files: list[str] = []
+    for model in {one.target: one for one in reversed(record.models())}.values():
+        train, test = (model.metrics.get(key, {}) for key in ("train_out_of_fold", "test"))
+        if "n_positive" not in train or "n_positive" not in test:
+            continue
+        shares = [
+            f"{wording.share(one['n_positive'], one['n'], name)}"
+            for one, name in ((train, "training patients"), (test, "test patients"))
+        ]
+        parts.insert(0, f"{model.target}: {listed(shares)}")
+        files.insert(0, model.file("metrics.json"))
+    return Fact(f"Positive were: {'; '.join(parts)}.", tuple(files)) if parts else None
+
+
+def imbalance(record: Record) -> Fact | None:
+    """What was done about classes of unequal size."""
+    recipe, file = record.recipe()
+    models = fitted(record)
+    if not models or "smote" not in recipe:
+        return None
+    runs = [run for model in models for run in (model.funnel, *model.funnel.get("folds", []))]
+    used = sorted({run["smote_neighbours"] for run in runs if run.get("smote_neighbours")})
+    done = []
+    if used:
+        done.append(
+            "synthetic patients (SMOTE, "
+            f"{span(used)} neighbours) of the smaller class, made from the patients being fitted "
+            "and used only to fit the support vector machine"
+        )
+    if recipe.get("class_weights"):
+        done.append("weights by the inverse of the class's frequency")
+    text = (
+        f"Classes of unequal size were balanced by {listed(done)}."
+        if done
+        else "Classes were left as they are: no resampling and no weights."
+    )
+    return Fact(text, (*(model.file("funnel.json") for model in models), file))
+
+
+def risk_calibration(record: Record) -> Fact | None:
+    """How scores became risks."""
+    models = [model for model in record.models() if model.about.get("calibration")]
+    if not models:
+        return None
+    return Fact(
+        "Scores became risks by a sigmoid (Platt) fitted to out-of-fold scores of training "
+        "patients, never to scores of patients on whom the scoring model was fitted.",
+        tuple(model.file("model.json") for model in models),
+    )
+
+
+def threshold(record: Record) -> Fact | None:
+    """From which risk on a patient is called positive."""
+    models = [model for model in record.models() if model.metrics.get("threshold") is not None]
+    if not models:
+        return None
+    parts = [f"{model.metrics['threshold']:.3f} for {model.name}" for model in models]
+    return Fact(
+        "The output is a risk. A patient was called positive from the risk that maximises Youden's "
+        f"index on the training patients' out-of-fold risks: {listed(parts)}.",
+        tuple(model.file("metrics.json") for model in models),
+    )
+
+
+def inside_folds(record: Record) -> Fact | None:
+    """That whole models were refitted in the folds, counted in the files."""
+    splits, models = record.json("splits.json"), fitted(record)
+    if not splits or not models:
+        return None
+    repeats = {int(model.metrics.get("repeats", 1)) for model in models}
+    fits = {len(model.funnel.get("folds", [])) for model in models}
+    n_folds = len(splits["folds"])
+    if len(repeats) > 1 or fits != {n_folds * max(repeats)}:
+        return None
+    (n,) = repeats
+    often = f", in {n} repeats with new folds," if n > 1 else ""
+    mean = " the means over the repeats" if n > 1 else " those of the fold that left them out"
+    text = (
+        f"Selection, scaling, classifier and calibration were fitted anew in each of the {n_folds} "
+        f"folds{often} on its training patients alone; out-of-fold risks of training patients are"
+        f"{mean}."
+    )
+    if all(model.metrics.get("all_out_of_fold") for model in models):
+        text += " The same was done over all patients, those of the test set included."
+    return Fact(
+        text,
+        ("splits.json", *(model.file("funnel.json") for model in models)),
+    )
+
+
+def final_model(record: Record) -> Fact | None:
+    """On how many patients the final models were fitted."""
+    models = [model for model in record.models() if "n_train" in model.about]
+    if not models:
+        return None
+    n = span([model.about["n_train"] for model in models])
+    return Fact(
+        f"The final model of each question was fitted to all {n} training patients who had a label "
+        "and features, with the steps that the folds had used; test patients had no part in it.",
+        tuple(model.file("model.json") for model in models),
+    )
+
+
+def left_out(record: Record) -> Fact | None:
+    """Which patients the models left out, and why."""
+    rows = record.json("models/cases.json")
+    if not rows:
+        return None
+    reasons = {
+        "without_label": "left out for want of a label",
+        "without_features": "left out for want of features",
+        "missed": "given the prevalence as risk, since no lesion was outlined",
+    }
+    alike: dict[str, list[str]] = {}
+    for row in rows:
+        lost = [f"{row[key]} {words}" for key, words in reasons.items() if row[key]]
+        if lost:
+            alike.setdefault(listed(lost), []).append(f"{row['target']} with {row['roi']} masks")
+    parts = [f"{lost} ({listed(models)})" for lost, models in alike.items()]
+    text = f"Of {rows[0]['patients']} patients: {'; '.join(parts)}."
+    return Fact(text if parts else "No patient was left out of a model.", ("models/cases.json",))
+
+
+def predictions(record: Record) -> Fact | None:
+    """How a risk is calculated for a new patient."""
+    models = [
+        model
+        for model in record.models()
+        if "features" in model.about and record.has(model.file("model.skops"))
+    ]
+    if not models:
+        return None
+    return Fact(
+        "A risk is calculated from model.skops (scaling and classifier) and model.json (features "
+        "in order, how a patient's images are combined, sigmoid, threshold); `mammoroi infer` does "
+        "so for new mammograms.",
+        tuple(model.file(name) for model in models for name in ("model.json", "model.skops")),
+    )
+
+
+def model_files(record: Record) -> Fact | None:
+    """Which files hold the models, with their digests."""
+    models = [model for model in record.models() if model.about.get("model_sha256")]
+    if not models:
+        return None
+    parts = [
+        f"{model.file('model.skops')} (SHA-256 {model.about['model_sha256'][:12]}...)"
+        for model in models
+    ]
+    return Fact(
+        f"The final models, whole, are {listed(parts)}, each with its model.json.",
+        tuple(model.file("model.json") for model in models),
+    )
+
+
+def software(record: Record) -> Fact | None:
+    """Versions of everything."""
+    run = record.json("run.json") or {}
+    if "mammoroi" not in run:
+        return None
+    names = {name: version for name, version in run.get("versions", {}).items()
+             if version != "not installed"}  # fmt: skip
+    parts = [f"Python {run['python']}"] if run.get("python") else []
+    parts += [f"{name} {version}" for name, version in names.items()]
+    text = f"The analysis was made with mammoroi {run['mammoroi']}"
+    text += f" ({', '.join(parts)})" if parts else ""
+    seeds = run.get("seeds")
+    if seeds:
+        text += f"; seeds: {listed([f'{name} {seed}' for name, seed in seeds.items()])}"
+    return Fact(f"{text}. All settings stand in run.json.", ("run.json",))
+
+
+FACTS = (
+    scaling, classifier, class_balance, imbalance, risk_calibration, threshold, inside_folds,
+    final_model, left_out, predictions, model_files, software,
+)  # fmt: skip

@@ -1,0 +1,145 @@
+"""The methods section of a paper about a run, written by the run: ``methods.md``.
+
+Every sentence is a fact read from the run's files (:mod:`.facts`) and is left out where its file or
+key is missing, so that nothing is claimed that was not done. What only people know is listed at
+the end for them to add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import MammoroiError
+from ..files import read_csv, write_text
+from .facts import FACTS
+from .facts_data import spacing_range
+from .facts_features import parameters, plain
+from .record import Record
+from .standards import FOLDER
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Patients": (
+        "cohort", "source", "exclusions", "centres", "outcomes", "questions", "missing_values",
+        "split",
+    ),
+    "Mammograms and manual masks": ("imaging", "readers", "second_reader"),
+    "Automatic segmentation": ("network", "postprocessing", "cross_fitted", "agreement_measures"),
+    "Radiomic features": (
+        "extraction", "preprocessing", "resampling", "discretisation", "image_types",
+        "feature_classes", "feature_count", "defaults", "ibsi", "views",
+    ),
+    "Selection of features": (
+        "stability_filter", "incomplete_features", "scaling", "t_test", "tuning", "lasso",
+    ),
+    "Classifiers and their validation": (
+        "classifier", "imbalance", "class_balance", "risk_calibration", "threshold", "inside_folds",
+        "final_model", "left_out", "comparators",
+    ),
+    "Statistical analysis": (
+        "measures", "uncertainty", "decision_curves", "multiplicity", "events",
+    ),
+    "Manual against automatic masks": ("paired_comparison", "noninferiority", "icc_method"),
+    "Software": ("software",),
+}  # fmt: skip
+TABLE_OF = "Radiomic features"
+BY_PEOPLE = ("8", "10", "11", "14", "16", "18", "19", "20")
+"""Items of CLEAR that a methods section needs and no file holds."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the methods section.
+
+    Attributes
+    ----------
+    heading : str
+        Its title.
+    text : str
+        The sentences for which there is evidence.
+    rows : list of tuple
+        A table of names and values; mostly empty.
+    """
+
+    heading: str
+    text: str
+    rows: list[tuple[str, str]]
+
+
+def sections(study: Path) -> list[Section]:
+    """The parts for which a study holds evidence.
+
+    Raises
+    ------
+    MammoroiError
+        When there is no such folder, or a file in it cannot be read.
+    """
+    study = Path(study)
+    if not study.is_dir():
+        raise MammoroiError(f"there is no folder {study}", "give the folder of a study")
+    record = Record(study)
+    found = []
+    for heading, names in SECTIONS.items():
+        facts = [fact for name in names if (fact := FACTS[name](record)) is not None]
+        rows = image_processing(record) if heading == TABLE_OF and facts else []
+        if facts:
+            found.append(Section(heading, " ".join(fact.text for fact in facts), rows))
+    return found
+
+
+def image_processing(record: Record) -> list[tuple[str, str]]:
+    """The table of image processing that IBSI asks for: name and value of each known parameter."""
+    about, _ = record.features()
+    rows = []
+    spacing = about.get("spacing_mm")
+    if spacing:
+        rows.append(("Original pixel spacing", f"{spacing_range(spacing)}, 2D"))
+    for name, key in (
+        ("Resampling and interpolation", "resampling"),
+        ("Grey levels and regions", "preprocessing"),
+        ("Discretisation", "discretisation"),
+    ):
+        found = FACTS[key](record)
+        if found:
+            rows.append((name, found.text))
+    pixels = about.get("roi_pixels")
+    if pixels:
+        ends = f"{pixels['least']} to {pixels['greatest']} pixels (median {pixels['median']:g})"
+        rows.append(("Size of the lesion masks", ends))
+    settings = about.get("settings", {})
+    if "distances" in settings:
+        rows.append(("Distances of texture matrices", f"{plain(settings['distances'])} pixel"))
+    rows += [
+        (f"Image type {name}", parameters(given) or "no parameters")
+        for name, given in about.get("image_types", {}).items()
+    ]
+    classes = FACTS["feature_classes"](record)
+    if classes:
+        rows.append(("Features", classes.text.removeprefix("Feature classes: ")))
+    if "engine_version" in about:
+        rows.append(("Software", f"engine {about['engine']} {about['engine_version']}"))
+    return rows
+
+
+def to_add() -> list[str]:
+    """What a person has to add, as advice."""
+    items = read_csv(FOLDER / "clear.csv", dtype=str).set_index("item")
+    return [f"{items['topic'][item]}: {items['hint'][item]}" for item in BY_PEOPLE]
+
+
+def methods(study: Path) -> str:
+    """The methods section as Markdown."""
+    parts = ["# Methods", ""]
+    for section in sections(study):
+        parts += [f"## {section.heading}", "", section.text, ""]
+        if section.rows:
+            parts += ["| Image processing | |", "|---|---|"]
+            parts += [f"| {name} | {value.replace('|', '/')} |" for name, value in section.rows]
+            parts.append("")
+    parts += ["## To be added by the authors", ""]
+    return "\n".join([*parts, *(f"- {line}" for line in to_add()), ""])
+
+
+def write_methods(study: Path) -> Path:
+    """Write ``methods.md`` into the study folder."""
+    return write_text(Path(study) / "methods.md", methods(study))

@@ -1,0 +1,212 @@
+"""What a run left behind, read without insisting: a file that is not there is no evidence.
+
+The checklists, the model cards and the methods section say only what stands in files. They read
+through :class:`Record`, for which a missing file or key is None. A file that is there and cannot
+be read stops them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import read_csv, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str}
+SOURCES = ("manual", "automatic")
+"""Sources of masks; what else stands beside them under ``models/<target>/`` is no radiomic model
+of one source (a clinical one, or both together)."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that the files of a run say.
+
+    Attributes
+    ----------
+    text : str
+        One or more plain sentences.
+    files : tuple of str
+        Where it stands, relative to the study folder.
+    shown : bool
+        False where the sentence says that something was *not* done: true, but no evidence for a
+        checklist.
+    """
+
+    text: str
+    files: tuple[str, ...]
+    shown: bool = True
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of one fitted model; a dictionary is empty where its file is missing.
+
+    Attributes
+    ----------
+    target, roi : str
+        The folder ``models/<target>/<roi>``.
+    heading : str
+        The question in words, such as ``HER2 expression: zero against low or positive``.
+    about, metrics, funnel : dict
+        ``model.json``, ``metrics.json`` and ``funnel.json``.
+    """
+
+    target: str
+    roi: str
+    heading: str
+    about: dict[str, Any]
+    metrics: dict[str, Any]
+    funnel: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What sentences call it: ``sln with manual masks``."""
+        return f"{self.target} with {self.roi} masks"
+
+    def file(self, name: str) -> str:
+        """Path of one of its files, relative to the study folder."""
+        return f"models/{self.target}/{self.roi}/{name}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The files of one study folder; each is read once.
+
+    Attributes
+    ----------
+    folder : Path
+        The study folder.
+    """
+
+    folder: Path
+    _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def json(self, name: str) -> Any:
+        """A JSON file, or None.
+
+        Raises
+        ------
+        MammoroiError
+            When it is there and is no JSON.
+        """
+        return self._once(name, lambda path: read_json(path))
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """A CSV file, or None.
+
+        Raises
+        ------
+        MammoroiError
+            When it is there and is no table.
+        """
+        table: pd.DataFrame | None = self._once(name, lambda path: read_csv(path, dtype=_TEXT))
+        return table
+
+    def _once(self, name: str, read: Any) -> Any:
+        if name not in self._read:
+            path = self.folder / name
+            self._read[name] = read(path) if path.is_file() else None
+        return self._read[name]
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (self.folder / name).is_file()
+
+    def names(self, pattern: str) -> list[str]:
+        """The files of a pattern, relative to the study folder, in order."""
+        return sorted(
+            path.relative_to(self.folder).as_posix() for path in self.folder.glob(pattern)
+        )
+
+    def setting(self, path: str) -> tuple[Any, str]:
+        """A resolved setting such as ``modeling.lasso_rule``, and its file; None where unknown.
+
+        The models' own files say it best, then ``run.json``. A setting in which the models differ
+        is unknown.
+        """
+        room, _, name = path.partition(".")
+        if room == "modeling":
+            given = [(model.about.get("settings", {}), model) for model in self.models()]
+            values = [settings[name] for settings, _ in given if name in settings]
+            if values and len(values) == len(given) and values.count(values[0]) == len(values):
+                return values[0], given[0][1].file("model.json")
+            if values:
+                return None, ""
+        found: Any = (self.json("run.json") or {}).get("config")
+        for key in path.split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found, "run.json" if found is not None else ""
+
+    def recipe(self) -> tuple[dict[str, Any], str]:
+        """The steps of the models, and the file that says so; empty where unknown.
+
+        A recipe that is given by name is looked up.
+        """
+        given, file = self.setting("modeling.recipe")
+        if isinstance(given, str):
+            from ..modeling.recipes import PRESET_RECIPES
+
+            known = PRESET_RECIPES.get(given)
+            return (asdict(known), file) if known else ({}, "")
+        return (given, file) if isinstance(given, dict) else ({}, "")
+
+    def models(self) -> list[ModelFiles]:
+        """The radiomic models, in the order of ``models/targets.json``."""
+        return [model for model in self.all_models() if model.roi in SOURCES]
+
+    def all_models(self) -> list[ModelFiles]:
+        """Every folder ``models/<target>/<roi>`` with a ``metrics.json``."""
+        entries = {entry["target"]: entry for entry in self.json("models/targets.json") or []}
+        order = {name: at for at, name in enumerate(entries)}
+        rois = {name: at for at, name in enumerate(SOURCES)}
+        found = []
+        for name in self.names("models/*/*/metrics.json"):
+            _, target, roi, _ = name.split("/")
+            found.append(
+                ModelFiles(
+                    target,
+                    roi,
+                    heading(entries.get(target, {"target": target})),
+                    *(
+                        self.json(f"models/{target}/{roi}/{part}.json") or {}
+                        for part in ("model", "metrics", "funnel")
+                    ),
+                )
+            )
+        return sorted(
+            found,
+            key=lambda one: (order.get(one.target, len(order)), rois.get(one.roi, 9), one.roi),
+        )
+
+    def features(self) -> tuple[dict[str, Any], str]:
+        """How the features of the manual masks were made, and the file; empty where unknown."""
+        for roi in SOURCES:
+            about = self.json(f"features/{roi}.json")
+            if about:
+                return about, f"features/{roi}.json"
+        return {}, ""
+
+
+def heading(entry: dict[str, Any]) -> str:
+    """The question of an entry of ``models/targets.json`` in words."""
+    title = str(entry.get("title") or entry["target"])
+    if "positive" not in entry:
+        return title
+    title = title.removesuffix(f": {entry['positive']} against the rest")
+    return f"{title}: {entry['positive']} against {entry.get('negative', 'the rest')}"
+
+
+def listed(parts: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def span(values: list[float], digits: int = 0) -> str:
+    """``7`` or ``7 to 12``: the range of some numbers."""
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low} to {high}"

@@ -6,7 +6,7 @@ says how well the net benefit is known; which of two strategies to take is told 
 alone (Vickers et al., Diagn Progn Res 2023;7:11).
 
 A difference of two strategies rests on the patients whom they treat differently. Where these are
-few, its interval is too short: against treating everybody, with 7 of 125 patients below the
+few, its interval is too short: against treating everybody, with some 10 of 250 patients below the
 threshold, it held the truth in 84 % of cohorts (``benchmarks/coverage.py``).
 """
 

@@ -137,7 +137,7 @@ STAGES: tuple[Stage, ...] = (
         "radiomics.extract",
         lambda study: study.radiomics,
         ("accept", "segment"),
-        ("features/*.parquet", "features/*.json", "features/failures.csv", "features/missed.csv"),
+        ("features/[!.]*.parquet", "features/[!.]*.json", "features/[!.]*.csv"),
     ),
     Stage(
         "perturb",
@@ -326,7 +326,7 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     elif stage == "extract":
         import pyarrow.parquet as parquet
 
-        tables = (out / "features").glob("*.parquet")
+        tables = (out / "features").glob("[!.]*.parquet")
         used = sum(parquet.read_metadata(table).num_rows for table in tables)
         missed, failed = rows("features/missed.csv"), rows("features/failures.csv")
     elif stage == "perturb":

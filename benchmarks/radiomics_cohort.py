@@ -3,7 +3,9 @@ r"""A study of the paper's size on full-size mammograms: time, and memory from s
 Phantoms are drawn at 0.07 mm and laid on a detector of 4096 x 3328 pixels (DICOM, 27 MB each). So
 that a few base images make a large study, each is used several times, every time with the mask
 shifted by another few pixels: no case equals another, and each image is read for each of its
-cases. First the same cases run on one process and on two, then the whole study on two::
+cases. First single cases are timed (``service.txt`` in ``SCRATCH`` holds their CPU seconds, which
+``radiomics_queue.py --service`` takes), then the same cases run on one process and on two, then the
+whole study on two::
 
     python benchmarks/radiomics_cohort.py SCRATCH --patients 838 --bases 40 --seconds 1800
 
@@ -107,6 +109,37 @@ def shifted_mask(study: Path, bases: Path, k: int, image: Path, shift: int) -> d
     }
 
 
+def time_cases(study: Path, preset_name: str, n_images: int = 24) -> list[float]:
+    """CPU seconds of reading an image and extracting its ROI, and of finding it in the cache."""
+    from mammoroi.cohort.cohort import load_cohort
+    from mammoroi.radiomics.config import RadiomicsConfig
+    from mammoroi.radiomics.count import check_count
+    from mammoroi.radiomics.extract import job_of
+    from mammoroi.radiomics.jobs import Plan, run_job
+    from mammoroi.radiomics.presets import load_preset
+
+    preset, records = load_preset(preset_name), study / "features" / "timed"
+    shutil.rmtree(records, ignore_errors=True)
+    plan = Plan(preset, check_count(preset), RadiomicsConfig(), records)
+    cohort = load_cohort(study)
+    rows = cohort.images.head(n_images + 1).to_dict("records")
+    jobs = [job_of(cohort, study, row) for row in rows]
+    times: dict[str, list[float]] = {"computed": [], "found again": []}
+    for kind in times:
+        for job in jobs:
+            started = time.process_time()
+            (case,) = run_job(job, plan)
+            times[kind].append(time.process_time() - started)
+            if case.failure is not None:
+                raise SystemExit(str(case.failure))
+    for kind, seconds in times.items():
+        kept = np.array(seconds[1:])  # the first of all imports what it needs
+        console.print(
+            f"{kind}: {kept.mean():.3f} CPU s per image ({kept.min():.3f} to {kept.max():.3f})"
+        )
+    return times["computed"][1:]
+
+
 def part_of(study: Path, n_images: int) -> Path:
     part = study.parent / f"{study.name}-first-{n_images}"
     part.mkdir(exist_ok=True)
@@ -152,6 +185,8 @@ def main() -> None:
     bases = draw_bases(arguments.scratch, arguments.bases)
     study = make_study(arguments.scratch, bases, arguments.patients)
 
+    seconds = time_cases(study, arguments.preset)
+    np.savetxt(arguments.scratch / "service.txt", seconds)
     small, part = part_of(study, 4), part_of(study, arguments.sample)
     walls = {}
     for workers in (1, 2):  # start-up is measured apart, and subtracted

@@ -115,7 +115,7 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
     for unfinished in folder.glob(".part-*"):  # of a run that was killed while it wrote a table
         unfinished.unlink()
     remove_unfinished(folder / "cache")
-    jobs = [_job(cohort, study, row) for row in cohort.images.to_dict("records")]
+    jobs = [job_of(cohort, study, row) for row in cohort.images.to_dict("records")]
     crew = config.dask or f"{processes(config, len(jobs))} processes"
     LOGGER.info("%d images, %d features each, %s", len(jobs), len(names), crew)
 
@@ -161,7 +161,9 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
     return folder
 
 
-def _job(cohort: Cohort, study: Path, row: dict[Hashable, Any]) -> Job:
+def job_of(cohort: Cohort, study: Path, row: dict[Hashable, Any]) -> Job:
+    """The job of one row of ``cohort.csv``: the image with all masks that it should have."""
+
     def given(column: str) -> bool:
         return bool(pd.notna(row.get(column)))
 

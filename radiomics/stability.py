@@ -48,7 +48,7 @@ from ..imaging.read import read_mammogram
 from .count import check_count
 from .dispatch import processes, run_jobs
 from .engine import engine_of
-from .extract import _job as job_of
+from .extract import job_of
 from .jobs import Job
 from .perturb import perturbed
 from .perturbation_config import Perturbation, PerturbConfig, StabilityConfig

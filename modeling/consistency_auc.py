@@ -20,7 +20,7 @@ CHECKS = {
 }
 
 # Beyond these, with the rounding in favour of the table, an interval is unusual. DeLong's and
-# bootstrap intervals of 50 patients or more stay within them (tests/modeling/test_consistency.py).
+# bootstrap intervals of 50 patients or more nearly always stay within them.
 WIDTH_RATIO = 1.5
 ARM_RATIO = 1.5
 Z = 1.959964

@@ -80,11 +80,10 @@ def check(table: str, rows: Sequence[Cells]) -> list[Finding]:
         exposed = group.exposed if group else None
         if n and group is None and cells.get("exposed"):
             exposed = whole(cells["exposed"], f"{where}, exposed")
-        binary = len(group.outcome) == 2 if group else True
-        if n and exposed and exposed < n and binary and model != "univariable":
-            findings += _floor(table, title, lines, n, exposed)
         if group and model == "univariable":
             findings += _counts(table, title, values, lines, group, other)
+        elif n and exposed and exposed < n and (group is None or len(group.outcome) == 2):
+            findings += _floor(table, title, lines, n, exposed)
     return findings
 
 
@@ -197,8 +196,9 @@ def _counts(
         there = len(tables_that_fit(other.outcome, other.exposed, reach, every))
         implied += f", {there} of {other.n}"
         why += f" and {there or 'no'} table{'s' * (there != 1)} of {other.n}"
-    texts = {name: value.text for name, value in values.items()}
-    shown = f"{texts['or']} ({texts['ci_lower']} to {texts['ci_upper']})" if "or" in texts else ""
+    shown = ", ".join(f"{name} {value.text}" for name, value in values.items())
+    if {"or", "ci_lower", "ci_upper"} <= values.keys():
+        shown = "{or} ({ci_lower} to {ci_upper})".format_map({k: v.text for k, v in values.items()})
     yield Finding(
         *(table, row, "contingency_table", "ok" if found else "inconsistent", shown, implied),
         f"{why} with the printed margins give{'s' * (found == 1)} the row.",

@@ -183,6 +183,18 @@ def test_500_confusion_matrices_give_no_alarm(digits, known):
         assert not contradictions(check_performance("t", [row])), row
 
 
+def test_delong_intervals_are_hardly_ever_called_unusual():
+    rng = np.random.default_rng(6)
+    rows = [row for row in (performance_row(rng) for _ in range(300)) if int(row["n"]) >= 50]
+    called = [
+        finding
+        for row in rows
+        for finding in check_performance("t", [row])
+        if finding.check in ("auc_width", "auc_arms") and finding.severity != "ok"
+    ]
+    assert len(called) <= 0.02 * len(rows)
+
+
 def moved(text, by):
     digits = len(text.split(".")[1])
     return f"{float(text) + by:.{digits}f}"
@@ -250,6 +262,14 @@ def test_200_regressions_give_no_alarm(columns):
         assert not contradictions(check_regression("t", [row])), row
         adjusted = check_regression("t", [row | {"model": "multivariable"}])
         assert not contradictions(adjusted), row
+
+
+def test_a_standard_error_can_be_too_small_for_the_patients():
+    row = {"variable": "x", "beta": "0.56", "se": "0.14", "n": "588", "exposed": "225"}
+    (finding,) = contradictions(check_regression("t", [row]))
+    assert finding.check == "standard_error"
+    assert finding.implied == "at least 0.170"  # 2 sqrt(588 / (225 * 363))
+    assert not contradictions(check_regression("t", [row | {"n": "838", "exposed": "327"}]))
 
 
 def regression_errors(n=30):

@@ -81,7 +81,7 @@ def separated(exog: Array, codes: Codes) -> NDArray[np.bool_]:
         ]
     )
     found = linprog(-gains.sum(axis=0), A_ub=-gains, b_ub=np.zeros(len(gains)), bounds=(-1, 1))
-    if found.x is None or -found.fun < SMALLEST_GAIN:
+    if found.x is None or (gains @ found.x).sum() < SMALLEST_GAIN:
         return np.zeros(exog.shape[1], dtype=bool)
     return np.asarray(np.abs(found.x[n_cuts:]) > SMALLEST_GAIN)
 

@@ -201,9 +201,10 @@ def fit(columns: Design, codes: Codes) -> Fit:
     """Fit a model: by maximum likelihood, or by penalised likelihood where that has no maximum."""
     groups = {term.variable: columns.columns(term.variable) for term in columns.terms}
     exog = columns.exog
-    if separated(exog, codes).any():
+    found = None if separated(exog, codes).any() else _likelihood(exog, codes)
+    if found is None:
         return _penalised(exog, codes, groups)
-    beta, covariance = _likelihood(exog, codes)
+    beta, covariance = found
     se = np.sqrt(np.diag(covariance))
     margin = norm.ppf(0.975) * se
     whole = {
@@ -216,8 +217,8 @@ def fit(columns: Design, codes: Codes) -> Fit:
     return Fit(beta, se, p, beta - margin, beta + margin, whole, LIKELIHOOD)
 
 
-def _likelihood(exog: Array, codes: Codes) -> tuple[Array, Array]:
-    """Log odds ratios and their covariance, by statsmodels."""
+def _likelihood(exog: Array, codes: Codes) -> tuple[Array, Array] | None:
+    """Log odds ratios and their covariance, by statsmodels; None when it finds no maximum."""
     import statsmodels.api as sm
     from statsmodels.miscmodels.ordinal_model import OrderedModel
 
@@ -226,10 +227,14 @@ def _likelihood(exog: Array, codes: Codes) -> tuple[Array, Array]:
     x = (exog - exog.mean(axis=0)) / spread
     n = exog.shape[1]
     if codes.max() == 1:
-        found = sm.Logit(codes, np.column_stack([x, np.ones(len(x))])).fit(disp=0, maxiter=100)
+        logit = sm.Logit(codes, np.column_stack([x, np.ones(len(x))]))
+        found = logit.fit(disp=0, maxiter=100, warn_convergence=False)
     else:
-        model = OrderedModel(codes, x, distr="logit")
-        found = model.fit(method="bfgs", disp=0, gtol=1e-8, maxiter=1000)
+        ordered = OrderedModel(codes, x, distr="logit")
+        settings = {"method": "bfgs", "disp": 0, "warn_convergence": False}
+        found = ordered.fit(gtol=1e-8, maxiter=1000, **settings)
+    if not found.mle_retvals["converged"]:
+        return None
     covariance = np.asarray(found.cov_params())[:n, :n]
     return np.asarray(found.params)[:n] / spread, covariance / np.outer(spread, spread)
 

@@ -1,7 +1,7 @@
 """The clinical tables on the page: what the stage ``tables`` wrote, as text.
 
-The CSV files stay as they are: a :class:`.tables.Table` made here carries the name of its file and
-need not be saved.
+The CSV files stay as they are: a :class:`.tables.Table` made here comes with its file and
+is not saved again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FLAGS = {
 }
 
 
-def clinical_tables(study: Path, titles: dict[str, str]) -> list[Table]:
+def clinical_tables(study: Path, titles: dict[str, str]) -> list[tuple[Table, Path]]:
     """Read the clinical tables of a study and write them as text.
 
     Parameters
@@ -41,29 +41,30 @@ def clinical_tables(study: Path, titles: dict[str, str]) -> list[Table]:
 
     Returns
     -------
-    list of Table
-        In the order of their numbers; empty where the stage ``tables`` has not run. Each one's
-        ``name`` is that of its file below ``tables/``, with ``_preoperative`` after it where one
-        file gives two tables.
+    list of tuple of Table and Path
+        Each with the CSV file that it was read from, in the order of their numbers; empty where
+        the stage ``tables`` has not run. A file of odds ratios gives two tables where there is a
+        model of what is known before surgery.
 
     Raises
     ------
     MammoroiError
         When a file is broken.
     """
-    made: list[Table] = []
+    made: list[tuple[Table, Path]] = []
     for path in sorted((Path(study) / "tables").glob("table[0-9]*_*.csv"), key=_order):
         frame = _read(path)
         number, name = path.stem.removeprefix("table").split("_", 1)
         if name == "baseline":
-            made.append(_baseline(path.stem, frame))
+            shown = [_baseline(path.stem, frame)]
         elif name == "proportionality":
-            made.append(_proportionality(path.stem, f"Table {number}", frame))
+            shown = [_proportionality(path.stem, f"Table {number}", frame)]
         else:
             title = f"Table {number}. {titles.get(name, title_of(name))}"
             ordered = path.with_name(f"table{number}_proportionality.csv").exists()
             # R's polr and the tables made with it say t where others say Z.
-            made += _regression(path.stem, title, frame, "t" if ordered else "Z")
+            shown = _regression(path.stem, title, frame, "t" if ordered else "Z")
+        made += [(table, path) for table in shown]
     return made
 
 

@@ -90,6 +90,15 @@ def test_multivariable_models_are_the_published_ones(paper):
         assert (rows["se"] / rows["se_printed"]).between(0.85, 1.05).all()
 
 
+def test_the_unlabelled_rows_of_table_3_are_these_contrasts(paper):
+    """Grade II and stage III against I: near, where the cohort cannot be exact; others are far."""
+    table = paper[3][0].query("analysis == 'univariable'").set_index(["variable", "level"])["beta"]
+    assert table[("grade", "II")] == pytest.approx(0.648, abs=0.013)
+    assert table[("stage", "III")] == pytest.approx(0.750, abs=0.013)
+    for other in (("grade", "III"), ("stage", "II"), ("stage", "IV")):
+        assert abs(table[other] - (0.648 if other[0] == "grade" else 0.750)) > 0.2
+
+
 def test_what_table_2_does_not_print(paper):
     """HER2-positive against zero; the printed 1.79 is low against zero."""
     table = paper[2][0]

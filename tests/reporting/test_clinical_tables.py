@@ -1,0 +1,79 @@
+"""The clinical tables as text."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammoroi.files import write_csv
+from mammoroi.modeling.baseline import baseline_table
+from mammoroi.modeling.clinical_config import ClinicalConfig
+from mammoroi.modeling.odds_ratios import proportionality_table, regression_table
+from mammoroi.modeling.regression import fit_models
+from mammoroi.reporting.clinical_tables import clinical_tables
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    rng = np.random.default_rng(8)
+    n = 240
+    patients = pd.DataFrame(
+        {
+            "patient_id": [f"P{k:03d}" for k in range(n)],
+            "sln": rng.permutation(np.repeat(["negative", "positive"], n // 2)),
+            "her2": rng.permutation(np.repeat(["zero", "low", "positive"], n // 3)),
+            "age": rng.normal(55, 10, n).round(),
+            "size_cm": rng.exponential(2, n).round(1) + 0.1,
+            "grade": rng.choice(["II", "III"], n),
+            "stage": rng.choice(["I", "II"], n),
+        }
+    )
+    patients.loc[patients["sln"] == "negative", "grade"] = "II"
+    patients.loc[:4, "size_cm"] = np.nan
+    config = ClinicalConfig()
+    folder = tmp_path_factory.mktemp("study")
+    ids = patients["patient_id"].tolist()
+    made = {"table1_baseline": baseline_table(patients, ids[:160], ids[160:], config)}
+    for number, task in enumerate(config.resolved_tasks(), start=2):
+        models = fit_models(patients, task, config)
+        made[f"table{number}_{task.name}"] = regression_table(models, task, config)
+    made["table3_proportionality"] = proportionality_table(models)
+    for name, table in made.items():
+        write_csv(folder / "tables" / f"{name}.csv", table)
+    return folder
+
+
+def test_tables_and_their_cells(study):
+    shown = {table.name: table for table, _ in clinical_tables(study, {"sln": "Node"})}
+    assert list(shown) == [
+        "table1_baseline",
+        "table2_sln",
+        "table2_sln_preoperative",
+        "table3_her2",
+        "table3_her2_preoperative",
+        "table3_proportionality",
+    ]
+    files = [path.name for _, path in clinical_tables(study, {})]
+    assert files[1] == files[2] == "table2_sln.csv"
+    for table in shown.values():
+        assert {len(row) for row in table.cells} == {len(table.head)}
+        assert not any("nan" in cell for row in table.cells for cell in row)
+    node = shown["table2_sln"]
+    assert node.title == "Table 2. Node: odds ratios of the clinical variables"
+    assert "Z = β ÷ SE" in node.note
+    assert "t = β ÷ SE" in shown["table3_her2"].note
+    rows = {(row[0], row[1]): row for row in node.cells}
+    assert ("Age", "per 10 years") in rows
+    assert ("Size of the lesion", "per cm") in rows
+    assert rows[("Grade", "III against II")][5].endswith("†")
+    assert "penalised" in node.note
+    stage = rows[("Stage", "II against I ‡")]
+    assert stage[6:9] == ["", "", ""]
+    assert stage[9] == "left out: circular: stage is partly made of sln"
+    assert "together 235 (5 with a missing value left out)" in node.note
+    last = shown["table3_proportionality"].cells[-1]
+    assert last[0] == "All together"
+    assert last[3].endswith("(5)")  # zero, low and positive: two cuts, so one df a column
+
+
+def test_without_the_stage_there_is_nothing(tmp_path):
+    assert clinical_tables(tmp_path, {}) == []

@@ -7,7 +7,7 @@ alone (Vickers et al., Diagn Progn Res 2023;7:11).
 
 A difference of two strategies rests on the patients whom they treat differently. Where these are
 few, its interval is too short: against treating everybody, with some 10 of 250 patients below the
-threshold, it held the truth in 84 % of cohorts (``benchmarks/coverage.py``).
+threshold, it held the truth in 84 % of cohorts (``benchmarks/interval_coverage.py``).
 """
 
 from __future__ import annotations

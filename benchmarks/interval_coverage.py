@@ -1,6 +1,6 @@
 """How often the 95 % intervals contain the truth, in cohorts whose truth is known.
 
-    python benchmarks/coverage.py [--cohorts 500] [--seed 1] [--out FILE.csv]
+    python benchmarks/interval_coverage.py [--cohorts 500] [--seed 1] [--out FILE.csv]
 
 A score is normal in either class with unit variance, the classes a distance apart that gives the
 AUC wanted; half of the patients are positive, by chance. The true risk follows from the score. Two

@@ -25,7 +25,10 @@ from .figures_noninferiority import draw_noninferiority
 from .figures_paired import draw_decision_difference, draw_icc_dice, draw_risk_agreement
 from .figures_risks import draw_risks
 from .flow import draw_flow, flow_table
+from .methods import sections, to_add, write_methods
+from .model_card import write_cards
 from .results import Results, Target, read_results
+from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
 from .tables import Table
 
@@ -68,6 +71,9 @@ class Overlay:
 def report(config: ReportConfig, study: Path) -> Path:
     """Write ``report.html``, ``figures/*.svg`` with their ``.csv``, and ``tables/*.csv``.
 
+    Beside them the checklists (:mod:`.standards`), ``methods.md`` (:mod:`.methods`) and the model
+    cards (:mod:`.model_card`).
+
     Returns
     -------
     Path
@@ -80,7 +86,7 @@ def report(config: ReportConfig, study: Path) -> Path:
     """
     study = Path(study)
     results = read_results(study)
-    pieces = _pieces(results)
+    pieces = _pieces(results) | _documents(study)  # these look at figures and tables, too
     for pixels in sorted({config.overlay_pixels, 800, 600, 400}, reverse=True):
         if pixels > config.overlay_pixels:
             continue
@@ -129,6 +135,22 @@ def _both_risks(results: Results, target: Target) -> list[Plot | None]:
         draw_risk_agreement(results, target),
         draw_decision_difference(results, target),
     ]
+
+
+def _documents(study: Path) -> dict[str, Any]:
+    """Write the checklists, the methods section and the model cards, and give them for the page."""
+    filled = write_standards(study)
+    write_methods(study)
+    return {
+        "standards": [
+            _show_table(table, study / "standards" / f"{table.name}.csv", study)
+            for table in standards_tables(filled)
+        ],
+        "score": str(score(filled["metrics"])),
+        "written_methods": sections(study),
+        "to_add": to_add(),
+        "cards": [path.relative_to(study).as_posix() for path in write_cards(study)],
+    }
 
 
 def _by_task(targets: Iterable[Target]) -> list[list[Target]]:

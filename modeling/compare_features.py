@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def icc_by_dice(
         inside = known.index[(known >= low) & (known < high)]
         tables = [table[table["image_id"].isin(inside)] for table in (manual, automatic)]
         both = tables[0]["image_id"].isin(tables[1]["image_id"]).sum()
-        stratum = {
+        stratum: dict[str, Any] = {
             "stratum": f"{low:g} and above" if np.isinf(high) else f"{low:g} to {high:g}",
             "dice_from": low,
             "dice_to": min(high, 1.0),

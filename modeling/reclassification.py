@@ -29,7 +29,8 @@ CAVEAT = (
 
 def categories(risks: ArrayLike, thresholds: Sequence[float]) -> NDArray[np.int64]:
     """Number the category of each risk, from 0; a risk at a threshold is in the upper one."""
-    return np.digitize(np.asarray(risks, dtype=float), np.asarray(thresholds, dtype=float))
+    found = np.digitize(np.asarray(risks, dtype=float), np.asarray(thresholds, dtype=float))
+    return np.asarray(found, dtype=np.int64)
 
 
 def category_names(thresholds: Sequence[float]) -> list[str]:

@@ -20,9 +20,10 @@ CHECKS = {
 }
 
 # Beyond these, with the rounding in favour of the table, an interval is unusual. DeLong's and
-# bootstrap intervals of 50 patients or more nearly always stay within them.
-WIDTH_RATIO = 1.5
+# logit intervals nearly always stay within them when each class has 30 patients or more.
+WIDTH_RATIO = (0.5, 1.5)
 ARM_RATIO = 1.5
+MIN_CLASS = 30
 Z = 1.959964
 
 
@@ -54,7 +55,7 @@ def check(
     yield Finding(table, row, "auc_in_interval", severity, shown, "", why)
     if severity != "ok" or not 0 < auc.value < 1 or lower.value >= upper.value:
         return
-    if n and n_positive and n_positive < n:
+    if n and n_positive and min(n_positive, n - n_positive) >= MIN_CLASS:
         yield _width(table, row, (auc, lower, upper), n_positive, n - n_positive)
     yield _arms(table, row, (auc, lower, upper))
 
@@ -81,7 +82,7 @@ def _width(table: str, row: str, printed: Interval, positive: int, negative: int
     ratio = float(upper.value - lower.value) / usual
     least = float(upper.lower - lower.upper) / usual
     most = float(upper.upper - lower.lower) / usual
-    unusual = least > WIDTH_RATIO or most < 1 / WIDTH_RATIO
+    unusual = least > WIDTH_RATIO[1] or most < WIDTH_RATIO[0]
     bounds = span(float(auc.value) - Z * error, min(1.0, float(auc.value) + Z * error), 2)
     return Finding(
         *(table, row, "auc_width", "unusual" if unusual else "ok"),

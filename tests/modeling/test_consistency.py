@@ -183,9 +183,9 @@ def test_500_confusion_matrices_give_no_alarm(digits, known):
         assert not contradictions(check_performance("t", [row])), row
 
 
-def test_delong_intervals_are_hardly_ever_called_unusual():
+def test_sound_intervals_of_the_auc_are_hardly_ever_called_unusual():
     rng = np.random.default_rng(6)
-    rows = [row for row in (performance_row(rng) for _ in range(300)) if int(row["n"]) >= 50]
+    rows = [performance_row(rng) for _ in range(300)]
     called = [
         finding
         for row in rows

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import MammoroiError
+from .recipes import Recipe, choice, preset_recipe, require
 
+Comparator = Literal["elastic-net", "random-forest", "gradient-boosting"]
 Views = Literal["mean", "maximum", "minimum", "largest", "concat"]
 
 
@@ -69,25 +71,18 @@ class ModelingConfig:
         A feature is stable when ICC(2,1) of the two readers exceeds this, or, without a second
         reader, ICC(1,1) of the manual masks and their perturbations (`stability`). Skipped, and
         said so, where there is neither.
-    t_test_alpha : float
-        A feature goes on when Welch's t-test gives a smaller P. 1 switches the filter off.
-    alpha_min, alpha_max : float
-        Smallest and largest LASSO penalty tried.
-    n_alphas : int
-        Number of penalties, evenly spaced on the logarithmic scale.
-    lasso_folds : int
-        Stratified, shuffled folds in which the penalty is chosen; fewer where the smaller class has
-        fewer patients.
-    lasso_rule : {"min", "1se"}
-        The penalty with the smallest squared error, or the largest one within a standard error.
-    max_iter : int
-        Iterations of coordinate descent, where it is needed (see `selection.LassoSelector`).
-    tol : float
-        Largest duality gap of a LASSO solution, relative to the sum of squares of the label.
-    smote : bool
-        Whether to balance the classes with synthetic patients before the SVM is fitted.
+    recipe : Recipe or str
+        Settings of your own, or the name of a recipe: `rigorous`, `paper-clean` (:mod:`.recipes`).
+    repeats : int
+        How often the patients are divided into folds: once as in `splits.json`, then anew, by
+        label. A patient's out-of-fold risk is the mean over the repeats.
+    all_patients : bool
+        Whether to cross-validate over all patients as well, the test set's included.
+    comparators : tuple of {"elastic-net", "random-forest", "gradient-boosting"}
+        Other estimators to run through the same folds (:mod:`.comparators`).
     calibration_folds : int
-        Inner folds from whose out-of-fold scores the calibration of an outer fold is fitted.
+        Inner folds from whose out-of-fold scores the calibration of an outer fold is fitted, where
+        the recipe's own folds do not give such scores (`Recipe.nested`).
     n_bootstrap : int
         Bootstrap samples of patients for intervals.
     seed : int
@@ -99,15 +94,10 @@ class ModelingConfig:
     tasks: tuple[str | Task, ...] = ("sln", "her2")
     views: Views = "mean"
     icc_threshold: float = 0.75
-    t_test_alpha: float = 0.05
-    alpha_min: float = 1e-4
-    alpha_max: float = 1e1
-    n_alphas: int = 50
-    lasso_folds: int = 10
-    lasso_rule: Literal["min", "1se"] = "min"
-    max_iter: int = 100_000
-    tol: float = 1e-4
-    smote: bool = True
+    recipe: str | Recipe = "rigorous"
+    repeats: int = 5
+    all_patients: bool = True
+    comparators: tuple[Comparator, ...] = ()
     calibration_folds: int = 5
     n_bootstrap: int = 1000
     seed: int = 15
@@ -120,23 +110,24 @@ class ModelingConfig:
         for name in names:
             if names.count(name) > 1:
                 raise MammoroiError(f"two tasks are called {name}", "rename one of them")
-        _choice("views", self.views, get_args(Views))
-        _choice("lasso_rule", self.lasso_rule, ("min", "1se"))
-        _require("icc_threshold", self.icc_threshold, -1.0 <= self.icc_threshold < 1.0, "0.75")
-        _require("t_test_alpha", self.t_test_alpha, 0.0 < self.t_test_alpha <= 1.0, "0.05")
-        _require("alpha_min", self.alpha_min, 0.0 < self.alpha_min < self.alpha_max, "0.0001")
-        _require("n_alphas", self.n_alphas, self.n_alphas >= 2, "50")
-        _require("lasso_folds", self.lasso_folds, self.lasso_folds >= 2, "10")
-        _require("max_iter", self.max_iter, self.max_iter >= 1, "100000")
-        _require("tol", self.tol, self.tol > 0.0, "0.0001")
-        _require("calibration_folds", self.calibration_folds, self.calibration_folds >= 2, "5")
-        _require("n_bootstrap", self.n_bootstrap, self.n_bootstrap >= 100, "1000")
-        _require("seed", self.seed, self.seed >= 0, "15")
-        _require("workers", self.workers, self.workers >= 0, "0")
+        choice("views", self.views, get_args(Views))
+        require("icc_threshold", self.icc_threshold, -1.0 <= self.icc_threshold < 1.0, "0.75")
+        self.resolved_recipe()
+        require("repeats", self.repeats, self.repeats >= 1, "5")
+        for name in self.comparators:
+            choice("comparators", name, get_args(Comparator))
+        require("calibration_folds", self.calibration_folds, self.calibration_folds >= 2, "5")
+        require("n_bootstrap", self.n_bootstrap, self.n_bootstrap >= 100, "1000")
+        require("seed", self.seed, self.seed >= 0, "15")
+        require("workers", self.workers, self.workers >= 0, "0")
 
     def resolved_tasks(self) -> list[Task]:
         """Give the tasks with the names of presets replaced by the presets."""
         return [preset_task(task) if isinstance(task, str) else task for task in self.tasks]
+
+    def resolved_recipe(self) -> Recipe:
+        """Give the recipe, looked up where it is the name of one."""
+        return preset_recipe(self.recipe) if isinstance(self.recipe, str) else self.recipe
 
 
 def preset_task(name: str) -> Task:
@@ -155,15 +146,3 @@ def preset_task(name: str) -> Task:
             f"'{name}' is no preset task", f"{advice}; or give name, label and classes"
         )
     return PRESET_TASKS[name]
-
-
-def _choice(name: str, value: str, valid: tuple[str, ...]) -> None:
-    from ..cohort.schema import nearest
-
-    if value not in valid:
-        raise MammoroiError(f"{name} is '{value}'", nearest(value, valid))
-
-
-def _require(name: str, value: float, valid: bool, example: str) -> None:
-    if not valid:
-        raise MammoroiError(f"{name} is {value}", f"choose a value such as {example}")

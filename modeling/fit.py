@@ -11,8 +11,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,11 @@ from rich.progress import track
 from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
+from .comparators import run_comparator
 from .config import ModelingConfig
+from .literal import claim_of
 from .repeats import find_repeats
-from .results import Result, assemble, write_result
+from .results import FINAL, FOLDS, FOLDS_ALL, LITERAL, Result, assemble, write_result
 from .table import (
     ROIS,
     SECOND_READER,
@@ -35,7 +39,7 @@ from .table import (
     missed_images,
 )
 from .targets import Target, labels_of, targets_of
-from .validate import Dataset, check_dataset, run_final, run_fold
+from .validate import Dataset, Division, check_dataset, divide, run_final, run_fold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,8 +127,9 @@ def prepare(
         labels = labels_of(target, patients)
         for roi, X in combined:
             lost = set(missed["patient_id"]) - set(X.index) if roi == "automatic" else set()
-            data = _dataset(target, roi, X, labels, splits, lost)
-            datasets.append(replace(data, repeats=repeats))
+            data = _dataset(target, roi, X, labels, splits, lost, config)
+            other = next((table for name, table in combined if name != roi), None)
+            datasets.append(replace(data, repeats=repeats, other=other))
             cases.append(_cases(data, labels, splits, lost))
     return datasets, cases
 
@@ -132,45 +137,83 @@ def prepare(
 def fit_all(
     datasets: list[Dataset], config: ModelingConfig, failures: list[Failure]
 ) -> list[Result]:
-    """Fit folds and final models in parallel; a data set whose fit fails is added to failures."""
-    jobs = [(data, number) for data in datasets for number in [*range(len(data.folds)), None]]
+    """Do all work of all data sets in parallel; one whose fit fails is added to failures."""
+    jobs = [
+        (number, kind, work)
+        for number, data in enumerate(datasets)
+        for kind, work in jobs_of(data, config)
+    ]
     workers = min(config.workers or os.cpu_count() or 1, max(len(jobs), 1))
     with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
         outcomes = Parallel(return_as="generator")(
-            delayed(_guarded)(data, number, config) for data, number in jobs
+            delayed(_guarded)(work, f"model/{datasets[number].roi}", datasets[number].target.name)
+            for number, _, work in jobs
         )
         progress = track(
             outcomes, "Fitting models", total=len(jobs), disable=not sys.stderr.isatty()
         )
         found = list(progress)
     results = []
-    for data in datasets:
-        parts = [part for (owner, _), part in zip(jobs, found, strict=True) if owner is data]
-        failed = [part for part in parts if isinstance(part, Failure)]
-        failures.extend(failed[:1])
-        if not failed:
-            results.append(assemble(data, parts[-1], parts[:-1]))
+    for number, data in enumerate(datasets):
+        parts: dict[str, list[Any]] = defaultdict(list)
+        for (owner, kind, _), outcome in zip(jobs, found, strict=True):
+            if owner == number:
+                parts["failed" if isinstance(outcome, Failure) else kind].append(outcome)
+        failures.extend(parts["failed"][:1])
+        if not parts["failed"]:
+            results.append(assemble(data, parts))
     return results
 
 
-def _guarded(data: Dataset, number: int | None, config: ModelingConfig) -> Any:
-    """Fit one fold, or the final model (None), on one thread; a failure is returned."""
-    work: Callable[[], Any] = (
-        (lambda: run_final(data, config))
-        if number is None
-        else (lambda: run_fold(data, number, config))
-    )
+def jobs_of(data: Dataset, config: ModelingConfig) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Give all work of a data set by kind; kinds are keys of :func:`.results.assemble`."""
+    yield FINAL, partial(run_final, data, config)
+    yield LITERAL, partial(claim_of, data, config)
+    for kind, divisions in ((FOLDS, data.divisions), (FOLDS_ALL, data.divisions_all)):
+        for division in divisions:
+            for number in range(len(division)):
+                yield kind, partial(run_fold, data, division, number, config)
+    train = data.with_features(data.train)
+    for name in config.comparators:
+        for division in data.divisions:
+            for number, fold in enumerate(division):
+                fitted = data.outside(division, number)
+                yield f"{name}/train", partial(run_comparator, data, name, fitted, fold, config)
+        yield f"{name}/test", partial(run_comparator, data, name, train, data.test, config)
+
+
+def _guarded(work: Callable[[], Any], stage: str, case: str) -> Any:
+    """Do one piece of work; a failure is returned."""
     try:
         return work()
     except Exception as error:  # noqa: BLE001 (one target fails, the others go on)
-        return Failure.of(data.target.name, f"model/{data.roi}", error)
+        return Failure.of(case, stage, error)
 
 
 def _dataset(
-    target: Target, roi: str, X: pd.DataFrame, y: pd.Series, splits: Splits, lost: set[str]
+    target: Target,
+    roi: str,
+    X: pd.DataFrame,
+    y: pd.Series,
+    splits: Splits,
+    lost: set[str],
+    config: ModelingConfig,
 ) -> Dataset:
+    """Put a data set together; patients are divided alike for both sources of masks."""
     usable = set(y.index) & (set(X.index) | lost)
-    folds = [tuple(sorted(set(fold.validation) & usable)) for fold in splits.folds]
+    train, everybody = (
+        sorted(set(patients) & set(y.index))
+        for patients in (splits.train, {*splits.train, *splits.test})
+    )
+    seeds = range(config.seed, config.seed + config.repeats)
+    n_folds = len(splits.folds)
+    divisions: list[Division] = [tuple(fold.validation for fold in splits.folds)]
+    divisions += [divide(train, y, n_folds, seed) for seed in seeds[1:]]
+    divisions_all = [divide(everybody, y, n_folds, seed) for seed in seeds if config.all_patients]
+
+    def of_usable(division: Division) -> Division:
+        return tuple(tuple(sorted(set(fold) & usable)) for fold in division)
+
     return Dataset(
         target=target,
         roi=roi,
@@ -179,7 +222,8 @@ def _dataset(
         repeats=None,
         train=tuple(sorted(set(splits.train) & usable)),
         test=tuple(sorted(set(splits.test) & usable)),
-        folds=tuple(folds),
+        divisions=tuple(map(of_usable, divisions)),
+        divisions_all=tuple(map(of_usable, divisions_all)),
     )
 
 

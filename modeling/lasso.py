@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lars_path, lasso_path
-from sklearn.model_selection import StratifiedKFold
+from sklearn.linear_model import lars_path_gram, lasso_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 RIDGES = (1e-10, 1e-8, 1e-6)
+MAX_SWEEPS = 100_000
+"""Sweeps of coordinate descent, where it is needed."""
+TOLERANCE = 1e-4
+"""Largest duality gap of a solution, relative to the sum of squares of the label."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,14 @@ class LassoCurve:
     ----------
     mse : ndarray, shape (alphas, folds)
         Mean squared error in each fold's validation rows.
+    kept : ndarray of bool, shape (features, alphas, folds)
+        Features with a coefficient, from each fold's training rows.
     n_not_converged : int
         As in :class:`LassoFit`, summed over the folds.
     """
 
     mse: NDArray[np.float64]
+    kept: NDArray[np.bool_]
     n_not_converged: int
 
 
@@ -65,8 +73,8 @@ def fit_path(
     X: NDArray[np.float64],
     y: NDArray[np.float64],
     alphas: NDArray[np.float64],
-    max_iter: int,
-    tol: float,
+    max_sweeps: int = MAX_SWEEPS,
+    tolerance: float = TOLERANCE,
 ) -> LassoFit:
     """Solve the LASSO for each penalty.
 
@@ -78,7 +86,7 @@ def fit_path(
         Label, 0 or 1.
     alphas : ndarray
         Penalties, descending.
-    max_iter, tol : int, float
+    max_sweeps, tolerance : int, float
         Sweeps of coordinate descent, and largest duality gap relative to the sum of squares of y.
     """
     mean = X.mean(axis=0)
@@ -86,9 +94,9 @@ def fit_path(
     for ridge in RIDGES:
         coefficients = _least_angle(centred, target, alphas, ridge)
         gaps = duality_gaps(centred, target, coefficients, alphas)
-        if (gaps <= tol).all():
+        if (gaps <= tolerance).all():
             break
-    todo = gaps > tol
+    todo = gaps > tolerance
     if todo.any():
         first = int(np.argmax(todo))
         with warnings.catch_warnings():
@@ -99,34 +107,63 @@ def fit_path(
                 alphas=alphas[first:],
                 precompute=True,
                 coef_init=coefficients[:, max(first - 1, 0)].copy(),  # it is written to
-                max_iter=max_iter,
-                tol=tol,
+                max_iter=max_sweeps,
+                tol=tolerance,
             )
         coefficients[:, first:] = solved
         gaps = duality_gaps(centred, target, coefficients, alphas)
     return LassoFit(
         coefficients=coefficients,
         intercepts=y.mean() - mean @ coefficients,
-        n_not_converged=int((gaps > tol * (1 + 1e-6)).sum()),
+        n_not_converged=int((gaps > tolerance * (1 + 1e-6)).sum()),
     )
+
+
+def penalties(
+    X: NDArray[np.float64], y: NDArray[np.float64], largest: float | None, ratio: float, n: int
+) -> NDArray[np.float64]:
+    """Space penalties evenly on the logarithmic scale, descending.
+
+    Parameters
+    ----------
+    X, y : ndarray
+        As for :func:`fit_path`.
+    largest : float or None
+        None: the smallest penalty that leaves no feature.
+    ratio : float
+        The smallest penalty, as a share of the largest.
+    n : int
+        How many.
+    """
+    if largest is None:
+        reach = np.abs((y - y.mean()) @ X).max() / len(y)
+        largest = max(float(reach), np.finfo(float).tiny / ratio)
+    return np.geomspace(largest, largest * ratio, n)
 
 
 def cross_validate(
     X: NDArray[np.float64],
     y: NDArray[np.float64],
     alphas: NDArray[np.float64],
-    folds: StratifiedKFold,
-    max_iter: int,
-    tol: float,
+    folds: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> LassoCurve:
-    """Measure the squared error of each penalty over folds; arguments as in :func:`fit_path`."""
-    errors, failed = [], 0
-    for train, validation in folds.split(X, y):
-        fit = fit_path(X[train], y[train], alphas, max_iter, tol)
+    """Measure the squared error of each penalty over folds.
+
+    Parameters
+    ----------
+    X, y, alphas : ndarray
+        As for :func:`fit_path`.
+    folds : sequence of pairs of ndarray
+        Positions of the rows to fit, and of those held out.
+    """
+    errors, kept, failed = [], [], 0
+    for train, validation in folds:
+        fit = fit_path(X[train], y[train], alphas)
         residuals = y[validation, None] - X[validation] @ fit.coefficients - fit.intercepts
         errors.append((residuals**2).mean(axis=0))
+        kept.append(fit.coefficients != 0)
         failed += fit.n_not_converged
-    return LassoCurve(np.stack(errors, axis=1), failed)
+    return LassoCurve(np.stack(errors, axis=1), np.stack(kept, axis=2), failed)
 
 
 def duality_gaps(
@@ -158,11 +195,11 @@ def _least_angle(
     gram.flat[:: features + 1] *= 1 + ridge
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # judged by the duality gap
-        knots, _, path = lars_path(
-            X,
-            y,
-            Xy=X.T @ y,
-            Gram=gram,
+        knots, _, path = lars_path_gram(
+            X.T @ y,
+            gram,
+            n_samples=rows,
+            copy_Gram=False,
             alpha_min=float(alphas.min()),
             max_iter=8 * min(rows, features) + 100,
             method="lasso",

@@ -104,7 +104,7 @@ def save_model(
     with atomic(path) as temporary:
         skops.io.dump(classifier, temporary)
     selected = X[fit.selected()]
-    weights = [] if fit.empty_at else fit.pipeline["lasso"].coef_[fit.pipeline["lasso"].mask_]
+    weights = [] if fit.empty_at else fit.steps["lasso"].coef_[fit.steps["lasso"].mask_]
     features = [
         {
             "name": name,
@@ -121,9 +121,7 @@ def save_model(
             "format": FORMAT,
             **about,
             "features": features,
-            "radscore_intercept": fit.prevalence
-            if fit.empty_at
-            else fit.pipeline["lasso"].intercept_,
+            "radscore_intercept": fit.prevalence if fit.empty_at else fit.steps["lasso"].intercept_,
             "calibration": calibration,
             "prevalence": fit.prevalence,
             "outcome": fit.funnel()["outcome"],
@@ -247,15 +245,15 @@ def _reduced(fit: Fit) -> Pipeline:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    whole = fit.pipeline["scale"]
-    kept = np.flatnonzero(fit.pipeline["t_test"].mask_)[fit.pipeline["lasso"].mask_]
+    whole = fit.steps["scale"]
+    kept = np.flatnonzero(fit.steps["t_test"].mask_)[fit.steps["lasso"].mask_]
     scaler = StandardScaler()
     scaler.mean_, scaler.var_, scaler.scale_ = (
         array[kept] for array in (whole.mean_, whole.var_, whole.scale_)
     )
     scaler.n_features_in_ = len(kept)
     scaler.n_samples_seen_ = whole.n_samples_seen_
-    return Pipeline([("scale", scaler), ("svm", fit.pipeline["svm"])])
+    return Pipeline([("scale", scaler), ("svm", fit.svm)])
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:

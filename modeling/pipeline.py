@@ -1,8 +1,8 @@
-"""The recipe: stable features -> z-score -> t-test -> LASSO -> SMOTE -> SVM, on given rows only.
+"""A recipe, fitted: stable features -> z-score -> t-test -> LASSO -> SVM, on given rows only.
 
-One imbalanced-learn pipeline, fitted anew wherever a model is fitted, so that nothing is learnt
-from patients who are held out: neither selection, nor means, nor synthetic patients. SMOTE acts
-while fitting only; predictions are always for real patients.
+All steps are fitted anew wherever a model is fitted, so that nothing is learnt from patients who
+are held out: neither selection, nor means, nor synthetic patients. SMOTE acts while fitting only;
+predictions are always for real patients. Which steps act, and how: :mod:`.recipes`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from imblearn.over_sampling import SMOTE
-from imblearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from ..errors import MammoroiError
 from .config import ModelingConfig
@@ -24,27 +21,29 @@ from .selection import (
     LassoSelector,
     StableFeatures,
     TTestFilter,
-    alphas_of,
 )
+from .svm import Tuning, fit_svm, smote_neighbours, tune
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+    from sklearn.svm import SVC
 
     from .repeats import Repeats
 
 FILTERS = ("icc", "complete", "t_test", "lasso")
-SMOTE_NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The recipe, fitted to some patients.
+    """A recipe, fitted to some patients.
 
     Attributes
     ----------
-    pipeline : Pipeline
-        The fitted steps, up to the filter that left nothing where ``empty_at`` names one.
+    steps : dict
+        The fitted transformers by name, in order; those behind ``empty_at`` are not fitted.
+    svm : SVC or None
+        None without any feature.
     features : tuple of str
         The features that it was given, in order.
     prevalence : float
@@ -52,33 +51,42 @@ class Fit:
     empty_at : str or None
         The filter that left no feature. The outcome is then stated, not repaired: every patient
         gets the score 0 and the risk ``prevalence``.
+    tuning : Tuning or None
+        How kernel and C were chosen; None where there was nothing to choose and the scores of
+        held-out rows would not be out-of-fold (see :attr:`.recipes.Recipe.nested`).
+    inner_scores : ndarray or None
+        An out-of-fold score of each patient it was fitted to, where the fit comes by one.
+    neighbours : int or None
+        Neighbours for synthetic patients; None without any.
     """
 
-    pipeline: Pipeline
+    steps: dict[str, Any]
+    svm: SVC | None
     features: tuple[str, ...]
     prevalence: float
     empty_at: str | None
+    tuning: Tuning | None
+    inner_scores: NDArray[np.float64] | None
+    neighbours: int | None
 
     def scores(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Give the SVM's decision value of each row of X; 0 for all without any feature."""
-        if self.empty_at:
+        if self.svm is None:
             return np.zeros(len(X))
-        return np.asarray(self.pipeline.decision_function(X))
+        values = self.steps["lasso"].transform(self._before_lasso(X))
+        return np.asarray(self.svm.decision_function(values))
 
     def radscores(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Give the LASSO's linear combination of each row; the prevalence without any feature."""
         if self.empty_at:
             return np.full(len(X), self.prevalence)
-        values: Any = X
-        for name in ("icc", "complete", "scale", "t_test"):
-            values = self.pipeline[name].transform(values)
-        return np.asarray(self.pipeline["lasso"].radscore(values))
+        return np.asarray(self.steps["lasso"].radscore(self._before_lasso(X)))
 
     def indices(self, after: str) -> NDArray[np.int64]:
         """Give the positions of the features that are left after a filter."""
         left = np.arange(len(self.features))
         for name in FILTERS:
-            left = left[self.pipeline[name].mask_]
+            left = left[self.steps[name].mask_]
             if name in (after, self.empty_at):
                 break
         return left
@@ -88,13 +96,13 @@ class Fit:
         return [] if self.empty_at else [self.features[i] for i in self.indices("lasso")]
 
     def funnel(self) -> dict[str, Any]:
-        """Tell how many features each filter left, and on what it rested.
+        """Tell how many features each filter left, on what it rested, and which SVM was chosen.
 
         Filters behind one that left nothing have the value None.
         """
         reached = FILTERS[: FILTERS.index(self.empty_at) + 1 if self.empty_at else None]
         counts = {name: len(self.indices(name)) if name in reached else None for name in FILTERS}
-        stable, lasso, smote = (self.pipeline[name] for name in ("icc", "lasso", "smote"))
+        stable, lasso = self.steps["icc"], self.steps["lasso"]
         solved = "lasso" in reached
         return {
             "extracted": len(self.features),
@@ -108,11 +116,21 @@ class Fit:
             "icc_applied": stable.applied_,
             "icc_source": stable.repeats.source if stable.applied_ else None,
             "icc_patients": stable.n_patients_,
-            "lasso_folds": lasso.folds,
+            "lasso_folds": len(lasso.folds_) if solved else None,
             "lasso_alpha": lasso.alpha_ if solved else None,
             "lasso_not_converged": lasso.n_not_converged_ if solved else None,
-            "smote_neighbours": smote.k_neighbors if isinstance(smote, SMOTE) else None,
+            "smote_neighbours": self.neighbours,
+            "svm_kernel": self.svm.kernel if self.svm else None,
+            "svm_cost": self.svm.C if self.svm else None,
+            "svm_inner_auc": self.tuning.auc if self.tuning else None,
         }
+
+    def _before_lasso(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        values: Any = X
+        for name, step in self.steps.items():
+            if name != "lasso":
+                values = step.transform(values)
+        return np.asarray(values)
 
 
 def fit_recipe(
@@ -127,7 +145,7 @@ def fit_recipe(
     y : Series
         0/1 labels, aligned with X.
     config : ModelingConfig
-        Its parameters.
+        Its recipe and seed.
     repeats : Repeats or None
         Features of other outlines; only those of patients in X are used.
 
@@ -142,34 +160,35 @@ def fit_recipe(
             f"one class has {smaller} of {len(y)} patients to learn from",
             "at least 2 are needed: add patients, join classes, or leave the task out",
         )
-    pipeline = Pipeline(_steps(config, repeats, smaller, balanced=smaller * 2 == len(y)))
-    empty_at = None
+    recipe, labels = config.resolved_recipe(), y.to_numpy()
+    steps: dict[str, Any] = {
+        "icc": StableFeatures(repeats, config.icc_threshold),
+        "complete": CompleteFeatures(),
+        "scale": StandardScaler(),
+        "t_test": TTestFilter(recipe.t_test_alpha),
+        "lasso": LassoSelector(recipe, config.seed),
+    }
+    features, prevalence = tuple(X.columns), float(y.mean())
+    values: Any = X
+    before_lasso: Any = X
     try:
-        pipeline.fit(X, y.to_numpy())
+        for step in steps.values():
+            before_lasso = values
+            values = step.fit(values, labels).transform(values)
     except EmptySelection as outcome:
-        empty_at = str(outcome)
-    return Fit(pipeline, tuple(X.columns), float(y.mean()), empty_at)
-
-
-def _steps(
-    config: ModelingConfig, repeats: Repeats | None, smaller: int, *, balanced: bool
-) -> list[tuple[str, Any]]:
-    lasso = LassoSelector(
-        alphas=alphas_of(config.alpha_min, config.alpha_max, config.n_alphas),
-        folds=min(config.lasso_folds, smaller),
-        rule=config.lasso_rule,
-        max_iter=config.max_iter,
-        tol=config.tol,
-        seed=config.seed,
+        return Fit(steps, None, features, prevalence, str(outcome), None, None, None)
+    tuning = None
+    (kernel, cost), *others = recipe.candidates
+    if others or recipe.nested:
+        tuning = tune(before_lasso, labels, steps["lasso"], recipe, config.seed)
+        kernel, cost = tuning.kernel, tuning.cost
+    return Fit(
+        steps=steps,
+        svm=fit_svm(values, labels, recipe, kernel, cost, config.seed),
+        features=features,
+        prevalence=prevalence,
+        empty_at=None,
+        tuning=tuning,
+        inner_scores=tuning.scores if tuning and recipe.nested else None,
+        neighbours=smote_neighbours(labels, recipe),
     )
-    neighbours = min(SMOTE_NEIGHBOURS, smaller - 1)
-    smote = SMOTE(k_neighbors=neighbours, random_state=config.seed)
-    return [
-        ("icc", StableFeatures(repeats, config.icc_threshold)),
-        ("complete", CompleteFeatures()),
-        ("scale", StandardScaler()),
-        ("t_test", TTestFilter(config.t_test_alpha)),
-        ("lasso", lasso),
-        ("smote", smote if config.smote and not balanced else "passthrough"),
-        ("svm", SVC(kernel="rbf", gamma="scale")),
-    ]

@@ -1,18 +1,27 @@
 """The files of one model, ``models/<target>/<roi>/``; columns are listed with each writer.
 
 ``predictions.csv``: ``patient_id, set (train|test), fold, label, score, risk, radscore, missed``;
-rows of the training set are out-of-fold, those of the test set come from the final model.
-``metrics.json``: ``train_out_of_fold, train_apparent, test`` (see :func:`.metrics.measure`) and
-``threshold``, the risk that maximises Youden's index on the out-of-fold predictions.
+rows of the training set are out-of-fold, means over the repeats (``fold`` is that of
+``splits.json``), those of the test set come from the final model. ``predictions_all.csv``, where
+asked for: the same without ``fold``, out-of-fold over all patients. ``crossed.csv``,
+``crossed_all.csv``, with two sources of masks: the out-of-fold ``risk`` of each ``patient_id`` from
+the other source's features, by the same models (see :mod:`.cross_application`).
+``metrics.json``: ``train_out_of_fold, train_apparent, test, all_out_of_fold`` (see
+:func:`.metrics.measure`; the last where asked for), ``repeats``, and ``threshold``, the risk that
+maximises Youden's index on the training set's out-of-fold predictions.
 ``selection.csv``: ``feature, coefficient, t_p_value, t_q_value, icc, frequency`` (the share of the
-folds whose model selects it too). ``funnel.json``: features left after each filter, of the final
-model and of each fold. ``lasso_path.csv``: ``alpha, mse_mean, mse_sd, n_nonzero, chosen``;
-``lasso_coefficients.csv``: ``alpha, feature, coefficient``; both are without rows when the LASSO
-was not reached. ``curves/``: see :mod:`.metrics`.
+refits, all folds of all repeats, that select it too). ``funnel.json``: features left after each
+filter, and the SVM that was chosen, of the final model and (``folds``) of each fold of each repeat,
+and how alike the refits' selections are (``stability``: :func:`.stability_of_selection.nogueira`).
+``lasso_path.csv``: ``alpha, mse_mean, mse_sd, n_nonzero, chosen``; ``lasso_coefficients.csv``:
+``alpha, feature, coefficient``; both are without rows when the LASSO was not reached. ``curves/``:
+see :mod:`.metrics`. ``literal.json``: see :mod:`.literal`; ``comparators.csv``: see
+:mod:`.comparators`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +30,22 @@ import numpy as np
 
 from ..files import write_csv, write_json
 from .calibration import Calibration
+from .comparators import comparator_row
 from .config import ModelingConfig
 from .discrimination import youden_threshold
+from .literal import Claim
 from .metrics import calibration_table, measure, roc_table
 from .netbenefit import decision_curve
 from .persist import save_model
 from .pipeline import Fit
-from .validate import Dataset, FoldResult, final_calibration, predict
+from .stability_of_selection import SelectionStability, nogueira
+from .validate import Dataset, FoldResult, final_calibration, mean_of_repeats, predict
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FINAL, LITERAL, FOLDS, FOLDS_ALL = "final", "literal", "folds", "folds over all patients"
+"""Kinds of work that every data set needs; those of comparators: ``<name>/train``, ``/test``."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +61,21 @@ class Result:
     calibration : Calibration
         Its sigmoid.
     folds : list of FoldResult
-        The models of the folds.
+        The models of the folds of all repeats.
     predictions : DataFrame
         As in ``predictions.csv``.
+    predictions_all : DataFrame or None
+        As in ``predictions_all.csv``.
+    crossed, crossed_all : DataFrame or None
+        As in ``crossed.csv`` and ``crossed_all.csv``.
     apparent : DataFrame
         The final model's predictions for the patients it was fitted to.
     threshold : float
         Risk from which on a patient is called positive.
+    claim : Claim
+        What the text's order of steps would have claimed.
+    comparators : list of dict
+        Rows of ``comparators.csv``.
     """
 
     data: Dataset
@@ -60,28 +83,64 @@ class Result:
     calibration: Calibration
     folds: list[FoldResult]
     predictions: pd.DataFrame
+    predictions_all: pd.DataFrame | None
+    crossed: pd.DataFrame | None
+    crossed_all: pd.DataFrame | None
     apparent: pd.DataFrame
     threshold: float
+    claim: Claim
+    comparators: list[dict[str, Any]]
 
 
-def assemble(data: Dataset, fit: Fit, folds: list[FoldResult]) -> Result:
-    """Put the folds and the final model together."""
+def assemble(data: Dataset, parts: Mapping[str, list[Any]]) -> Result:
+    """Put everything together that was done for a data set, by kind of work."""
     import pandas as pd
 
+    (fit,), folds = parts[FINAL], parts[FOLDS]
     calibration = final_calibration(folds)
-    train = pd.concat([fold.predicted for fold in folds]).assign(set="train")
+    train = mean_of_repeats([fold.predicted for fold in folds]).assign(set="train")
     test = predict(data, fit, calibration, data.test).assign(set="test", fold=None)
     predictions = pd.concat([train, test.astype({"fold": object})], ignore_index=True)
     columns = ["patient_id", "set", "fold", "label", "score", "risk", "radscore", "missed"]
+    everybody = None
+    if parts[FOLDS_ALL]:
+        everybody = mean_of_repeats([fold.predicted for fold in parts[FOLDS_ALL]])
+        tests = everybody["patient_id"].isin(data.test)
+        everybody["set"] = np.where(tests, "test", "train")
+        everybody = everybody[[name for name in columns if name != "fold"]]
     return Result(
         data=data,
         fit=fit,
         calibration=calibration,
         folds=folds,
         predictions=predictions[columns],
+        predictions_all=everybody,
+        crossed=_crossed(folds),
+        crossed_all=_crossed(parts[FOLDS_ALL]),
         apparent=predict(data, fit, calibration, data.train),
         threshold=youden_threshold(train["label"], train["risk"]),
+        claim=parts[LITERAL][0],
+        comparators=_comparator_rows(parts, train, test),
     )
+
+
+def _crossed(folds: list[FoldResult]) -> pd.DataFrame | None:
+    tables = [fold.crossed for fold in folds if fold.crossed is not None]
+    return mean_of_repeats(tables)[["patient_id", "risk"]] if tables else None
+
+
+def _comparator_rows(
+    parts: Mapping[str, list[Any]], train: pd.DataFrame, test: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Describe the recipe and then each comparator; nothing where there are none."""
+    import pandas as pd
+
+    names = [kind.removesuffix("/test") for kind in parts if kind.endswith("/test")]
+    tables = [("svm", train, test)] if names else []
+    tables += [
+        (name, pd.concat(parts[f"{name}/train"]), parts[f"{name}/test"][0]) for name in names
+    ]
+    return [comparator_row(*table) for table in tables]
 
 
 def metrics_of(result: Result) -> dict[str, Any]:
@@ -93,11 +152,13 @@ def metrics_of(result: Result) -> dict[str, Any]:
         "train_apparent": result.apparent,
         "test": by_set.get("test", empty),
     }
+    if result.predictions_all is not None:
+        tables["all_out_of_fold"] = result.predictions_all
     figures: dict[str, Any] = {
         name: measure(table["label"], table["risk"], result.threshold, table["missed"])
         for name, table in tables.items()
     }
-    return figures | {"threshold": result.threshold}
+    return figures | {"threshold": result.threshold, "repeats": len(result.data.divisions)}
 
 
 def selection_table(result: Result) -> pd.DataFrame:
@@ -111,7 +172,7 @@ def selection_table(result: Result) -> pd.DataFrame:
     selected = fit.selected()
     if not selected:
         return pd.DataFrame(columns=columns)
-    steps = fit.pipeline
+    steps = fit.steps
     chosen = steps["lasso"].mask_
     tested = fit.indices("complete")[steps["t_test"].mask_][chosen]
     p_values = steps["t_test"].p_values_[steps["t_test"].mask_][chosen]
@@ -129,6 +190,17 @@ def selection_table(result: Result) -> pd.DataFrame:
     return table.sort_values("coefficient", key=np.abs, ascending=False, kind="stable")
 
 
+def selection_stability(result: Result) -> SelectionStability:
+    """Measure how alike the selections of all refits are, by Nogueira's index.
+
+    Its interval takes the refits as independent; folds of one study share most of their patients,
+    so that it is narrower than the uncertainty of another sample.
+    """
+    features = result.fit.features
+    selections = [set(fold.selected) for fold in result.folds]
+    return nogueira([[name in chosen for name in features] for chosen in selections])
+
+
 def lasso_tables(fit: Fit) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tabulate the error by penalty, and the selected features' coefficients by penalty."""
     import pandas as pd
@@ -137,7 +209,7 @@ def lasso_tables(fit: Fit) -> tuple[pd.DataFrame, pd.DataFrame]:
     coefficient_columns = ["alpha", "feature", "coefficient"]
     if fit.empty_at not in (None, "lasso"):
         return pd.DataFrame(columns=path_columns), pd.DataFrame(columns=coefficient_columns)
-    lasso = fit.pipeline["lasso"]
+    lasso = fit.steps["lasso"]
     path = pd.DataFrame(
         {
             "alpha": lasso.alphas_,
@@ -161,12 +233,25 @@ def write_result(
 
     path, coefficients = lasso_tables(result.fit)
     write_csv(folder / "predictions.csv", result.predictions)
+    optional = {
+        "predictions_all.csv": result.predictions_all,
+        "crossed.csv": result.crossed,
+        "crossed_all.csv": result.crossed_all,
+        "comparators.csv": pd.DataFrame(result.comparators) if result.comparators else None,
+    }
+    for file, content in optional.items():
+        if content is None:
+            (folder / file).unlink(missing_ok=True)  # of earlier settings
+        else:
+            write_csv(folder / file, content)
     write_json(folder / "metrics.json", metrics_of(result))
     write_csv(folder / "selection.csv", selection_table(result))
     write_csv(folder / "lasso_path.csv", path)
     write_csv(folder / "lasso_coefficients.csv", coefficients)
+    write_json(folder / "literal.json", result.claim)
     folds = [fold.funnel for fold in result.folds]
-    write_json(folder / "funnel.json", result.fit.funnel() | {"folds": folds})
+    refits = {"stability": selection_stability(result), "folds": folds}
+    write_json(folder / "funnel.json", result.fit.funnel() | refits)
     curves: dict[str, list[pd.DataFrame]] = {"roc": [], "calibration": [], "decision": []}
     for name, table in result.predictions.groupby("set", sort=False):
         labels, risks = table["label"].to_numpy(), table["risk"].to_numpy()
@@ -189,6 +274,7 @@ def write_result(
             "threshold": result.threshold,
             "n_train": len(fitted),
             "views": config.views,
+            "recipe": config.resolved_recipe(),
             "settings": config,
         },
     )

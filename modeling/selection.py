@@ -8,7 +8,7 @@ because none was found.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import false_discovery_control, ttest_ind
@@ -17,12 +17,13 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import StratifiedKFold
 
 from .icc import icc
-from .lasso import cross_validate, fit_path
+from .lasso import cross_validate, fit_path, penalties
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from .recipes import LassoRule, Recipe
     from .repeats import Repeats
 
 
@@ -147,14 +148,25 @@ class LassoSelector(_Filter):
 
     The label 0/1 is regressed linearly. Solver and checks: :mod:`.lasso`.
 
+    Parameters
+    ----------
+    recipe : Recipe
+        Its penalties, number of folds and rule.
+    seed : int
+        Seed of the folds.
+
     Attributes
     ----------
+    folds_ : list of pairs of ndarray
+        The stratified folds: positions of the rows to fit, and of those held out.
     alphas_ : ndarray
         Penalties, descending.
     alpha_ : float
         The chosen one.
     mse_ : ndarray, shape (alphas, folds)
         Squared error in each fold.
+    fold_masks_ : ndarray of bool, shape (folds, features)
+        What each fold's training rows select at the chosen penalty.
     path_ : ndarray, shape (features, alphas)
         Coefficients on all rows.
     coef_ : ndarray
@@ -165,34 +177,27 @@ class LassoSelector(_Filter):
         Solutions outside the tolerance, over all folds and penalties.
     """
 
-    def __init__(
-        self,
-        alphas: NDArray[np.float64],
-        folds: int,
-        rule: Literal["min", "1se"],
-        max_iter: int,
-        tol: float,
-        seed: int,
-    ) -> None:
-        self.alphas = alphas
-        self.folds = folds
-        self.rule = rule
-        self.max_iter = max_iter
-        self.tol = tol
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        self.recipe = recipe
         self.seed = seed
 
     def fit(self, X: NDArray[np.float64], y: ArrayLike) -> LassoSelector:
         """Learn from standardised X (rows, features) and 0/1 labels."""
-        label = np.asarray(y, dtype=np.float64)
-        self.alphas_ = np.sort(self.alphas)[::-1]
-        splitter = StratifiedKFold(self.folds, shuffle=True, random_state=self.seed)
-        curve = cross_validate(X, label, self.alphas_, splitter, self.max_iter, self.tol)
-        whole = fit_path(X, label, self.alphas_, self.max_iter, self.tol)
+        label, recipe = np.asarray(y, dtype=np.float64), self.recipe
+        smaller = int(min(label.sum(), len(label) - label.sum()))
+        splitter = StratifiedKFold(
+            min(recipe.lasso_folds, smaller), shuffle=True, random_state=self.seed
+        )
+        self.folds_ = list(splitter.split(X, label))
+        self.alphas_ = penalties(X, label, recipe.alpha_max, recipe.alpha_ratio, recipe.n_alphas)
+        curve = cross_validate(X, label, self.alphas_, self.folds_)
+        whole = fit_path(X, label, self.alphas_)
         self.mse_ = curve.mse
         self.n_not_converged_ = curve.n_not_converged + whole.n_not_converged
         self.path_ = whole.coefficients
-        chosen = self._choose()
+        chosen = choose_penalty(curve.mse, recipe.lasso_rule)
         self.alpha_ = float(self.alphas_[chosen])
+        self.fold_masks_ = curve.kept[:, chosen].T
         self.coef_ = self.path_[:, chosen]
         self.intercept_ = float(whole.intercepts[chosen])
         self._keep(self.coef_ != 0, "lasso")
@@ -202,15 +207,22 @@ class LassoSelector(_Filter):
         """Give the LASSO's linear combination for each row."""
         return np.asarray(X @ self.coef_ + self.intercept_)
 
-    def _choose(self) -> int:
-        means = self.mse_.mean(axis=1)
-        best = int(np.argmin(means))
-        if self.rule == "min":
-            return best
-        error = self.mse_[best].std(ddof=1) / np.sqrt(self.mse_.shape[1])
-        return int(np.argmax(means <= means[best] + error))
 
+def choose_penalty(mse: NDArray[np.float64], rule: LassoRule) -> int:
+    """Give the position of the penalty that a rule chooses.
 
-def alphas_of(smallest: float, largest: float, n: int) -> NDArray[np.float64]:
-    """Space penalties evenly on the logarithmic scale."""
-    return np.logspace(np.log10(smallest), np.log10(largest), n)
+    Parameters
+    ----------
+    mse : ndarray, shape (alphas, folds)
+        Squared error in each fold; penalties descending.
+    rule : {"min", "1se"}
+        The smallest mean error, or the largest penalty whose mean error exceeds that by no more
+        than its standard error over the folds (Breiman et al., Classification and Regression Trees,
+        1984).
+    """
+    means = mse.mean(axis=1)
+    best = int(np.argmin(means))
+    if rule == "min":
+        return best
+    error = mse[best].std(ddof=1) / np.sqrt(mse.shape[1])
+    return int(np.argmax(means <= means[best] + error))

@@ -1,13 +1,17 @@
 """Predictions for patients whom the model has not seen: over the folds, and for the test set.
 
-Each fold of ``splits.json`` refits the whole recipe on its training patients. Its scores become
-risks by a sigmoid that is fitted to inner out-of-fold scores of those same training patients; the
-final model's sigmoid is fitted to the out-of-fold scores of the outer folds. So no calibration
-rests on a score of a patient on whom the scoring model was fitted.
+The patients are divided into folds repeatedly, first as in ``splits.json``, then by label; a
+patient has one row, so that a division never parts a patient's images. Each fold refits the whole
+recipe on its training patients. Its scores become risks by a sigmoid that is fitted to inner
+out-of-fold scores of those same training patients; the final model's sigmoid is fitted to the
+out-of-fold scores of the outer folds. So no calibration rests on a score of a patient on whom the
+scoring model was fitted. A patient's out-of-fold score, risk and radscore are means over the
+repeats; intervals treat the patients, not the repeats, as the sample.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,7 @@ from sklearn.model_selection import StratifiedKFold
 from ..errors import MammoroiError
 from .calibration import Calibration, fit_calibration
 from .config import ModelingConfig
+from .cross_application import exchanged
 from .pipeline import Fit, fit_recipe
 from .repeats import Repeats
 from .targets import Target
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_CLASS = 3
+Division = tuple[tuple[str, ...], ...]
+"""The validation patients of each fold; together they are all patients who were divided."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,12 @@ class Dataset:
         For the stability filter.
     train, test : tuple of str
         Patients with a label, and with features or a missed lesion.
-    folds : tuple of tuples of str
-        The validation patients of each fold; together they are ``train``.
+    divisions : tuple of Division
+        The repeats over ``train``; the first is that of ``splits.json``.
+    divisions_all : tuple of Division
+        The repeats over all patients; empty where that is not asked for.
+    other : DataFrame or None
+        Features from the other source of masks, to which the folds' models are applied as well.
     """
 
     target: Target
@@ -57,27 +68,41 @@ class Dataset:
     repeats: Repeats | None
     train: tuple[str, ...]
     test: tuple[str, ...]
-    folds: tuple[tuple[str, ...], ...]
+    divisions: tuple[Division, ...]
+    divisions_all: tuple[Division, ...] = ()
+    other: pd.DataFrame | None = None
 
     def with_features(self, patients: tuple[str, ...]) -> list[str]:
         """Give those patients who have features, in order."""
         known = set(self.X.index)
         return [patient for patient in patients if patient in known]
 
-    def outside_fold(self, number: int) -> list[str]:
+    def outside(self, division: Division, number: int) -> list[str]:
         """Give the patients with features on whom a fold's model is fitted."""
-        held_out = set(self.folds[number])
-        return [patient for patient in self.with_features(self.train) if patient not in held_out]
+        others = (fold for k, fold in enumerate(division) if k != number)
+        return self.with_features(tuple(sorted(patient for fold in others for patient in fold)))
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One fold: predictions for its validation patients, and what its model selected."""
+    """One fold: predictions for its validation patients, and what its model selected.
+
+    ``crossed`` holds their predictions from the other source's features, where there is one.
+    """
 
     predicted: pd.DataFrame
+    crossed: pd.DataFrame | None
     selected: tuple[str, ...]
     funnel: dict[str, Any]
-    calibration: Calibration
+
+
+def divide(patients: list[str], y: pd.Series, n_folds: int, seed: int) -> Division:
+    """Divide patients into folds with equal shares of the label, in an order set by the seed."""
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # a class smaller than the folds: see check_dataset
+        warnings.simplefilter("ignore", UserWarning)
+        folds = [held_out for _, held_out in splitter.split(patients, y[patients])]
+    return tuple(tuple(patients[row] for row in fold) for fold in folds)
 
 
 def check_dataset(data: Dataset) -> None:
@@ -89,29 +114,34 @@ def check_dataset(data: Dataset) -> None:
         When a fold has fewer than 3 patients of a class to be fitted on.
     """
     names = {1: data.target.positive, 0: " or ".join(data.target.negative)}
-    for number in range(len(data.folds)):
-        labels = data.y[data.outside_fold(number)]
-        for value, name in names.items():
-            count = int((labels == value).sum())
-            if count < MIN_CLASS:
-                raise MammoroiError(
-                    f"target {data.target.name}, {data.roi} ROIs: fold {number} has {count} of "
-                    f"{len(labels)} training patients with {data.target.label} = {name}",
-                    f"at least {MIN_CLASS} are needed: add patients, join classes, "
-                    "or leave the task out",
-                )
+    for division in (*data.divisions, *data.divisions_all):
+        for number in range(len(division)):
+            labels = data.y[data.outside(division, number)]
+            for value, name in names.items():
+                count = int((labels == value).sum())
+                if count < MIN_CLASS:
+                    raise MammoroiError(
+                        f"target {data.target.name}, {data.roi} ROIs: fold {number} has {count} "
+                        f"of {len(labels)} training patients with {data.target.label} = {name}",
+                        f"at least {MIN_CLASS} are needed: add patients, join classes, "
+                        "or leave the task out",
+                    )
 
 
-def run_fold(data: Dataset, number: int, config: ModelingConfig) -> FoldResult:
+def run_fold(data: Dataset, division: Division, number: int, config: ModelingConfig) -> FoldResult:
     """Fit on a fold's training patients, calibrate on inner folds, predict its validation part."""
-    patients = data.outside_fold(number)
+    patients = data.outside(division, number)
     X, y = data.X.loc[patients], data.y[patients]
-    calibration = fit_calibration(inner_scores(X, y, config, data.repeats), y)
     fit = fit_recipe(X, y, config, data.repeats)
-    predicted = predict(data, fit, calibration, data.folds[number])
-    return FoldResult(
-        predicted.assign(fold=number), tuple(fit.selected()), fit.funnel(), calibration
-    )
+    scores = fit.inner_scores
+    if scores is None:
+        scores = inner_scores(X, y, config, data.repeats)
+    calibration, held_out = fit_calibration(scores, y), division[number]
+    crossed = None
+    if data.other is not None:
+        crossed = predict(exchanged(data, data.other, patients), fit, calibration, held_out)
+    predicted = predict(data, fit, calibration, held_out).assign(fold=number)
+    return FoldResult(predicted, crossed, tuple(fit.selected()), fit.funnel())
 
 
 def inner_scores(
@@ -135,8 +165,25 @@ def run_final(data: Dataset, config: ModelingConfig) -> Fit:
     return fit_recipe(data.X.loc[patients], data.y[patients], config, data.repeats)
 
 
+def mean_of_repeats(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Average each patient's predictions over the repeats, in the order of the first.
+
+    Columns as in :func:`predict`; of a column ``fold`` the first repeat's value stays.
+    """
+    import pandas as pd
+
+    every = pd.concat(tables, ignore_index=True)
+    table = every.drop_duplicates("patient_id").set_index("patient_id")
+    means = every.groupby("patient_id")[["score", "risk", "radscore"]].mean()
+    table[means.columns] = means.loc[table.index]
+    return table.reset_index()
+
+
 def final_calibration(folds: list[FoldResult]) -> Calibration:
-    """Fit the final model's sigmoid to the out-of-fold scores of the training patients."""
+    """Fit the final model's sigmoid to the out-of-fold scores of all repeats.
+
+    Not to their means, which scatter less than the scores of the one model it is for.
+    """
     import pandas as pd
 
     found = pd.concat([fold.predicted for fold in folds]).query("not missed")

@@ -17,12 +17,15 @@ from mammoroi.modeling.compare import compare
 from mammoroi.modeling.config import ModelingConfig, Task
 from mammoroi.modeling.fit import model
 from mammoroi.modeling.persist import load_model, predict_risk, types_in
+from mammoroi.modeling.recipes import PRESET_RECIPES, Recipe
 from mammoroi.modeling.table import combine_views, feature_names, load_features
 
+CLEAN = replace(PRESET_RECIPES["paper-clean"], lasso_folds=5, n_alphas=20, alpha_ratio=1e-4)
 CONFIG = ModelingConfig(
-    tasks=("sln",), lasso_folds=5, n_alphas=20, alpha_min=1e-3, calibration_folds=3,
+    tasks=("sln",), recipe=CLEAN, repeats=1, all_patients=False, calibration_folds=3,
     n_bootstrap=200, workers=1,
 )  # fmt: skip
+FAST = replace(PRESET_RECIPES["rigorous"], lasso_folds=5, costs=(0.01, 0.1))
 IDS = {"patient_id": str, "fold": str}
 
 
@@ -43,7 +46,9 @@ def test_signal_is_found_and_files_are_the_contracts(study, fitted):
     for roi in ("manual", "automatic"):
         folder = fitted / "models" / "sln" / roi
         metrics = read_json(folder / "metrics.json")
-        assert set(metrics) == {"train_out_of_fold", "train_apparent", "test", "threshold"}
+        assert set(metrics) == {
+            *("train_out_of_fold", "train_apparent", "test", "threshold", "repeats")
+        }
         assert 0.75 < metrics["test"]["auc"] <= metrics["test"]["auc_upper"]
         assert 0.75 < metrics["train_out_of_fold"]["auc"] < metrics["train_apparent"]["auc"]
         assert metrics["test"]["n"] == 36
@@ -167,9 +172,45 @@ def test_a_changed_model_is_refused(fitted, tmp_path):
         load_model(folder)
 
 
-def test_shuffled_labels_are_chance(study, tmp_path):
+def test_repeats_everybody_and_comparators(study, tmp_path):
+    folder = copy(study, tmp_path)
+    (folder / "features" / "automatic.parquet").unlink()
+    config = replace(
+        CONFIG, recipe=FAST, repeats=2, all_patients=True, comparators=("random-forest",)
+    )
+    model(config, folder)
+    results = folder / "models" / "sln" / "manual"
+    splits = read_json(folder / "splits.json")
+    everybody = read_csv(results / "predictions_all.csv", dtype=IDS)
+    assert sorted(everybody["patient_id"]) == sorted(splits["train"] + splits["test"])
+    assert sorted(everybody.query("set == 'test'")["patient_id"]) == splits["test"]
+    metrics = read_json(results / "metrics.json")
+    assert (metrics["repeats"], metrics["all_out_of_fold"]["n"]) == (2, 120)
+    for name in ("train_out_of_fold", "test", "all_out_of_fold"):
+        assert metrics[name]["auc"] > 0.8
+    assert 0.5 < metrics["all_out_of_fold"]["calibration_slope"] < 2
+    assert len(read_json(results / "funnel.json")["folds"]) == 2 * 3
+    frequency = read_csv(results / "selection.csv")["frequency"]
+    assert set((frequency * 6).round(9)) <= set(range(7))
+    claimed = read_json(results / "literal.json")
+    assert claimed["train"]["auc"] > claimed["test"]["auc"] > 0.8
+    assert read_json(results / "model.json")["recipe"]["lasso_rule"] == "1se"
+    rows = read_csv(results / "comparators.csv").set_index("estimator")
+    assert list(rows.index) == ["svm", "random-forest"]
+    assert rows.loc["svm", "auc"] == pytest.approx(metrics["train_out_of_fold"]["auc"])
+    assert rows.loc["svm", "test_brier"] == pytest.approx(metrics["test"]["brier"])
+    assert rows.loc["random-forest", "auc_lower"] > 0.5
+    before = everybody
+    model(replace(config, comparators=()), folder)
+    assert not (results / "comparators.csv").exists()
+    pd.testing.assert_frame_equal(read_csv(results / "predictions_all.csv", dtype=IDS), before)
+
+
+@pytest.mark.parametrize("recipe", ["paper-clean", "rigorous"])
+def test_shuffled_labels_are_chance(study, tmp_path, recipe):
     aucs, sizes = [], []
-    quick = replace(CONFIG, calibration_folds=2, n_alphas=10)
+    chosen = CLEAN if recipe == "paper-clean" else FAST
+    quick = replace(CONFIG, calibration_folds=2, recipe=chosen)
     folder = copy(study, tmp_path)
     (folder / "features" / "automatic.parquet").unlink()
     for seed in range(8):
@@ -292,14 +333,29 @@ def test_different_folds_are_not_compared(fitted, tmp_path):
         ({"tasks": ()}, "tasks is empty"),
         ({"tasks": ("sln", "sln")}, "two tasks are called sln"),
         ({"views": "means"}, "did you mean 'mean'"),
-        ({"lasso_rule": "1-se"}, "did you mean '1se'"),
-        ({"t_test_alpha": 0.0}, "t_test_alpha is 0.0"),
-        ({"alpha_min": 100.0}, "alpha_min is 100.0"),
+        ({"recipe": "rigourous"}, "no recipe .* did you mean 'rigorous'"),
+        ({"comparators": ("forest",)}, "did you mean 'random-forest'"),
+        ({"repeats": 0}, "repeats is 0"),
     ],
 )
 def test_settings_that_cannot_be_meant(options, message):
     with pytest.raises(MammoroiError, match=message):
         ModelingConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lasso_rule": "1-se"}, "did you mean '1se'"),
+        ({"kernels": ("radial",)}, "kernels is 'radial'"),
+        ({"t_test_alpha": 0.0}, "t_test_alpha is 0.0"),
+        ({"alpha_ratio": 1.0}, "alpha_ratio is 1.0"),
+        ({"costs": ()}, "costs is"),
+    ],
+)
+def test_recipes_that_cannot_be_meant(options, message):
+    with pytest.raises(MammoroiError, match=message):
+        Recipe(**options)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +398,7 @@ def test_other_views_fit_and_apply(study, tmp_path, views):
 
 def test_nothing_selected_is_written_and_applied(study, tmp_path):
     folder = copy(study, tmp_path)
-    model(replace(CONFIG, t_test_alpha=1e-12), folder)
+    model(replace(CONFIG, recipe=replace(CLEAN, t_test_alpha=1e-12)), folder)
     model_folder = folder / "models" / "sln" / "manual"
     funnel = read_json(model_folder / "funnel.json")
     assert (funnel["t_test"], funnel["lasso"]) == (0, None)

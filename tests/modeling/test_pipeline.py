@@ -1,4 +1,4 @@
-"""The recipe: what each step may see, the planted signal, the empty selection."""
+"""A recipe's fit: what each step may see, the planted signal, the empty selection."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_selection import SelectFromModel
+from sklearn.linear_model import Lasso
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
 
 from mammoroi.errors import MammoroiError
-from mammoroi.modeling import pipeline as recipe
+from mammoroi.modeling import pipeline, svm
 from mammoroi.modeling.config import PRESET_TASKS, ModelingConfig
 from mammoroi.modeling.pipeline import fit_recipe
+from mammoroi.modeling.recipes import PRESET_RECIPES
 from mammoroi.modeling.repeats import Repeats, patients_of
 from mammoroi.modeling.selection import CompleteFeatures, StableFeatures, TTestFilter
 from mammoroi.modeling.table import combine_views, load_features
 from mammoroi.modeling.targets import targets_of
 from mammoroi.modeling.validate import Dataset, inner_scores, run_fold
 
-CONFIG = ModelingConfig(lasso_folds=5, n_alphas=20, alpha_min=1e-3, workers=1)
+CLEAN = replace(PRESET_RECIPES["paper-clean"], lasso_folds=5, n_alphas=20, alpha_ratio=1e-4)
+CONFIG = ModelingConfig(recipe=CLEAN, workers=1)
+RIGOROUS = ModelingConfig(recipe=replace(PRESET_RECIPES["rigorous"], lasso_folds=5), workers=1)
+BOTH = pytest.mark.parametrize("config", [CONFIG, RIGOROUS], ids=["paper-clean", "rigorous"])
 
 
 def table(n=60, p=30, shift=1.5, seed=0):
@@ -27,6 +36,10 @@ def table(n=60, p=30, shift=1.5, seed=0):
     X = pd.DataFrame(rng.normal(size=(n, p)), index=y.index, columns=[f"f{i}" for i in range(p)])
     X.iloc[:, :3] += shift * y.to_numpy()[:, None]
     return X, y
+
+
+def with_recipe(recipe, **changes):
+    return ModelingConfig(recipe=replace(recipe, **changes), workers=1)
 
 
 def test_finds_the_planted_features():
@@ -53,13 +66,13 @@ def test_every_step_sees_training_rows_only(monkeypatch):
 
         monkeypatch.setattr(cls, name, wrapped)
 
-    spy(recipe.StableFeatures, "fit")
-    spy(recipe.CompleteFeatures, "fit")
-    spy(recipe.StandardScaler, "fit")
-    spy(recipe.TTestFilter, "fit")
-    spy(recipe.LassoSelector, "fit")
-    spy(recipe.SMOTE, "fit_resample")
-    spy(recipe.SVC, "fit")
+    spy(pipeline.StableFeatures, "fit")
+    spy(pipeline.CompleteFeatures, "fit")
+    spy(pipeline.StandardScaler, "fit")
+    spy(pipeline.TTestFilter, "fit")
+    spy(pipeline.LassoSelector, "fit")
+    spy(svm.SMOTE, "fit_resample")
+    spy(svm.SVC, "fit")
     canary = X.copy()
     canary.iloc[40:] = 1e6
     held_out = canary.iloc[40:]
@@ -68,24 +81,27 @@ def test_every_step_sees_training_rows_only(monkeypatch):
     assert len(seen) >= 7
     assert max(np.abs(rows).max() for rows in seen) < 100
     assert fit.funnel()["icc_patients"] == 40
-    assert fit.pipeline["scale"].n_samples_seen_ == 40
+    assert fit.steps["scale"].n_samples_seen_ == 40
     assert len(seen[-1]) > 40  # the SVM's rows: SMOTE has added synthetic patients
     assert len(fit.scores(held_out)) == 20  # none of which is ever predicted
 
 
-def test_held_out_labels_change_nothing():
-    """A fold's scores and risks stay the same when the labels of its validation part are turned."""
+@BOTH
+def test_what_is_held_out_changes_nothing(config):
+    """A fold's scores and risks stay when labels and features of those held out are changed."""
     X, y = table()
     folds = (tuple(y.index[:20]), tuple(y.index[20:50]))
     target = targets_of(PRESET_TASKS["sln"])[0]
-    data = Dataset(target, "manual", X, y, None, folds[0] + folds[1], tuple(y.index[50:]), folds)
-    turned = y.copy()
+    data = Dataset(target, "manual", X, y, None, folds[0] + folds[1], tuple(y.index[50:]), (folds,))
+    turned, spoilt = y.copy(), X.copy()
     turned[[*folds[0], *data.test]] = 1 - y[[*folds[0], *data.test]]
+    spoilt.loc[[*folds[0][1:], *data.test]] = 1e6
     first, second = (
-        run_fold(replace(data, y=labels), 0, CONFIG).predicted for labels in (y, turned)
+        run_fold(changed, folds, 0, config).predicted
+        for changed in (data, replace(data, y=turned, X=spoilt))
     )
-    assert first["score"].tolist() == second["score"].tolist()
-    assert first["risk"].tolist() == second["risk"].tolist()
+    assert first["score"][0] == second["score"][0]
+    assert first["risk"][0] == second["risk"][0]
     assert (first["label"] != second["label"]).all()
     assert first["patient_id"].tolist() == list(folds[0])
 
@@ -93,7 +109,7 @@ def test_held_out_labels_change_nothing():
 def test_inner_scores_are_of_rows_left_out(monkeypatch):
     X, y = table()
     fitted: list[set[str]] = []
-    original = recipe.fit_recipe
+    original = pipeline.fit_recipe
 
     def spy(X, y, config, repeats):
         fitted.append(set(X.index))
@@ -120,7 +136,7 @@ def test_synthetic_balance_does_not_move_the_risks():
 
 def test_empty_selection_is_the_prevalence_for_everybody():
     X, y = table(shift=0.0)
-    fit = fit_recipe(X, y, ModelingConfig(t_test_alpha=1e-9, workers=1), None)
+    fit = fit_recipe(X, y, with_recipe(CLEAN, t_test_alpha=1e-9), None)
     assert fit.empty_at == "t_test"
     assert fit.selected() == []
     assert (fit.scores(X) == 0).all()
@@ -177,3 +193,51 @@ def test_small_classes_adapt_or_are_refused():
         fit_recipe(X, few, CONFIG, None)
     with pytest.raises(MammoroiError, match="one class has 0 of 60 patients"):
         fit_recipe(X, few * 0, CONFIG, None)
+
+
+@BOTH
+def test_a_seed_repeats_everything(config):
+    X, y = table()
+    once, again = (fit_recipe(X, y, config, None) for _ in range(2))
+    assert once.scores(X).tolist() == again.scores(X).tolist()
+    assert once.funnel() == again.funnel()
+
+
+def test_tuning_is_a_grid_search_over_selection_and_svm():
+    """GridSearchCV over LASSO at the chosen penalty and SVM, on the same folds."""
+    X, y = table(n=90, shift=0.7)
+    fit = fit_recipe(X, y, RIGOROUS, None)
+    lasso = fit.steps["lasso"]
+    search = GridSearchCV(
+        Pipeline(
+            [
+                ("select", SelectFromModel(Lasso(lasso.alpha_, tol=1e-8), threshold=1e-9)),
+                ("svm", SVC(gamma="scale")),
+            ]
+        ),
+        {"svm__kernel": ["linear", "rbf"], "svm__C": [0.001, 0.01, 0.1, 1.0]},
+        scoring="roc_auc",
+        cv=lasso.folds_,
+    )
+    values = fit.steps["scale"].transform(X.to_numpy())
+    search.fit(values, y)
+    chosen = {"svm__kernel": fit.tuning.kernel, "svm__C": fit.tuning.cost}
+    assert fit.tuning.auc == pytest.approx(search.best_score_)
+    index = search.cv_results_["params"].index(chosen)
+    assert search.cv_results_["mean_test_score"][index] == pytest.approx(search.best_score_)
+    expected = cross_val_predict(
+        search.estimator.set_params(**chosen),
+        values,
+        y,
+        cv=lasso.folds_,
+        method="decision_function",
+    )
+    assert fit.inner_scores == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_t_test_before_the_lasso_has_seen_the_folds_labels():
+    """So that its scores of rows held out from the LASSO's folds do not serve the calibration."""
+    X, y = table()
+    fit = fit_recipe(X, y, with_recipe(CLEAN, kernels=("linear", "rbf")), None)
+    assert fit.tuning is not None
+    assert fit.inner_scores is None

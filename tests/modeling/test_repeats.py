@@ -14,13 +14,19 @@ from mammoroi.modeling.compare import compare
 from mammoroi.modeling.config import ModelingConfig
 from mammoroi.modeling.fit import model
 from mammoroi.modeling.icc import icc
+from mammoroi.modeling.recipes import Recipe
 from mammoroi.modeling.repeats import Repeats, find_repeats, load_perturbed
 from mammoroi.modeling.selection import StableFeatures
 from mammoroi.modeling.table import combine_views, feature_names, load_features
 
 NAMES = ("grow-0.5mm", "noise-0.5mm-1", "translate-0.5mm-up")
 CONFIG = ModelingConfig(
-    tasks=("sln",), lasso_folds=4, n_alphas=12, alpha_min=1e-3, n_bootstrap=100, workers=1
+    tasks=("sln",),
+    recipe=Recipe(lasso_folds=4, n_alphas=12),
+    repeats=1,
+    all_patients=False,
+    n_bootstrap=100,
+    workers=1,
 )
 
 

@@ -25,7 +25,12 @@ SMALL = {
     },
     "radiomics": {"preset": str(Path(__file__).parent / "data" / "original-only.yaml")},
     "stability": {"growth_mm": [1.0], "noise_mm": [0.5], "noise_repeats": 1},
-    "modeling": {"tasks": ["sln"], "n_alphas": 8, "n_bootstrap": 100},
+    "modeling": {
+        "tasks": ["sln"],
+        "recipe": {"n_alphas": 8, "lasso_rule": "min", "lasso_folds": 3},
+        "repeats": 2,
+        "n_bootstrap": 100,
+    },
 }
 
 

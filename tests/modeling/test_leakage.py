@@ -1,0 +1,71 @@
+"""Steps out of place: what they claim on noise, and the table that says so."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from mammoroi.files import read_csv
+from mammoroi.modeling.config import ModelingConfig, Task
+from mammoroi.modeling.leakage import COLUMNS, leakage
+from mammoroi.modeling.literal import EVERYTHING, Leaks, claim
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """200 patients, of whom 58 are positive, and 300 features that know nothing."""
+    rng = np.random.default_rng(2)
+    return rng.normal(size=(200, 300)), rng.permutation(np.arange(200) < 58).astype(int)
+
+
+def mean_auc(noise, leaks, what="test"):
+    X, y = noise
+    results = [claim(X, np.random.default_rng(n).permutation(y), leaks, n) for n in range(5)]
+    return np.mean([getattr(result, what)["auc"] for result in results])
+
+
+def test_the_texts_order_claims_much_on_noise(noise):
+    assert mean_auc(noise, EVERYTHING) > 0.8
+    assert mean_auc(noise, EVERYTHING, "test_refit") > 0.95
+
+
+def test_the_honest_order_claims_nothing_on_noise(noise):
+    assert mean_auc(noise, Leaks()) == pytest.approx(0.5, abs=0.13)  # 3 SD of a mean of five
+    assert mean_auc(noise, Leaks(), "train") > 0.9
+    assert mean_auc(noise, Leaks(scaler=True)) == pytest.approx(mean_auc(noise, Leaks()), abs=0.01)
+
+
+def test_test_rows_change_nothing_unless_a_step_leaks(noise):
+    """Turning the labels of the test rows leaves the honest training figures as they are."""
+    from sklearn.model_selection import train_test_split
+
+    X, y = noise
+    _, test = train_test_split(np.arange(200), test_size=0.3, random_state=3, stratify=y)
+    changed = X.copy()
+    changed[test] = 1e3 * np.random.default_rng(1).normal(size=(60, 300))
+    assert claim(X, y, Leaks(), 3).train == claim(changed, y, Leaks(), 3).train
+    assert (
+        claim(X, y, Leaks(t_test=True), 3).train != claim(changed, y, Leaks(t_test=True), 3).train
+    )
+
+
+def test_the_table_of_a_study(study, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    task = Task("zero", "her2", ("other", "zero"))
+    patients = read_csv(folder / "patients.csv")
+    patients["her2"] = patients["her2"].where(patients["her2"] == "zero", "other")
+    patients.to_csv(folder / "patients.csv", index=False)
+    config = ModelingConfig(tasks=(task,), workers=1)
+    table = read_csv(leakage(config, folder, replicates=3))
+    assert tuple(table.columns) == COLUMNS
+    assert table["recipe"].tolist() == [*"ABCDEFG", "by patient", "by image"]
+    auc = table.set_index("recipe")["test_auc"]
+    assert auc["G"] > auc["F"] > auc["D"] > auc["A"]
+    assert auc["by image"] > auc["by patient"]
+    optimism = table.set_index("recipe")["optimism"]
+    assert optimism["E"] == pytest.approx(auc["E"] - auc["A"])
+    assert optimism["by image"] == pytest.approx(auc["by image"] - auc["by patient"])
+    assert (table["n"] == 120).all()

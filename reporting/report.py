@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import write_text
-from . import summary, tables, wording
+from . import summary, tables, tables_paired, wording
 from .config import ReportConfig
 from .figures_classifiers import draw_calibration, draw_decision, draw_roc
 from .figures_compare import draw_auc, draw_icc
@@ -125,6 +125,14 @@ def _pieces(results: Results) -> dict[str, Any]:
                 draw_icc_dice(results),
                 *(plot for target in results.targets for plot in _both_risks(results, target)),
             ),
+            "exchanged": [
+                table(made)
+                for made in (
+                    tables_paired.cross_application(results),
+                    tables_paired.net_reclassification(results),
+                )
+                if made is not None
+            ],
             "stages": table(tables.stages(results)),
         }
 

@@ -192,6 +192,11 @@ _PAIRED: dict[str, tuple[str, ...]] = {
         *("limit_lower", "limit_lower_from", "limit_lower_to"),
         *("limit_upper", "limit_upper_from", "limit_upper_to"),
     ),
+    "cross_application": (
+        *("target", "set", "rule", "trained_on", "applied_to", "n", "n_missed", "auc"),
+        *("difference", "calibration_intercept", "calibration_slope"),
+    ),
+    "net_reclassification": ("target", "set", "rule", "group", "n", "n_up", "n_down", "nri"),
     "decision_difference": ("target", "set", "rule", "threshold", "difference", "lower", "upper"),
 }
 _AUC = (

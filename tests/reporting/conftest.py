@@ -14,6 +14,7 @@ from mammoroi.errors import Failure
 from mammoroi.files import write_csv, write_failures, write_json, write_parquet
 from mammoroi.modeling.compare_features import icc_by_dice
 from mammoroi.modeling.compare_risks import compare_risks
+from mammoroi.modeling.cross_application import cross_rows
 from mammoroi.modeling.pairs import pair_predictions
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.report import report
@@ -529,7 +530,12 @@ def _paired(folder: Path, targets: tuple[str, ...]) -> None:
             for rule in ("complete_case", "intention_to_diagnose"):
                 chosen = rows.iloc[2:] if rule == "complete_case" else rows
                 own = {"manual": 0.48, "automatic": 0.48}
-                for name, table in compare_risks(chosen, 0.05, (), own, 200, 0).items():
+                crossed = chosen.set_index("patient_id")["risk_automatic"]
+                found = compare_risks(chosen, 0.05, (), own, 200, 0)
+                found["cross_application"] = pd.DataFrame(
+                    cross_rows(chosen, {"manual": crossed, "automatic": None})
+                )
+                for name, table in found.items():
                     keys = {"target": target, "set": part, "rule": rule}
                     tables.setdefault(name, []).append(table.assign(**keys))
     for name, parts in tables.items():

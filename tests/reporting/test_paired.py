@@ -14,6 +14,7 @@ from mammoroi.reporting.figures_paired import (
     draw_risk_agreement,
 )
 from mammoroi.reporting.results import read_results
+from mammoroi.reporting.tables_paired import cross_application, net_reclassification
 
 
 def test_figures_hold_the_numbers_of_the_tables(study: Path) -> None:
@@ -43,6 +44,11 @@ def test_the_report_shows_them_and_says_what_was_found(study: Path) -> None:
         "decision_difference_her2-low",
     ):
         assert f'id="{name}"' in page
+    cells = pd.read_csv(study / "comparison/cross_application.csv")
+    cells = cells.query("trained_on != applied_to and rule == 'intention_to_diagnose'")
+    assert page.count("manual → automatic") == len(cells) == 4
+    moved = pd.read_csv(study / "comparison/net_reclassification.csv").iloc[0]
+    assert f"{moved['nri']:.3f} (".replace("-", "−").lstrip("−") in page
     rows = pd.read_csv(study / "comparison/noninferiority.csv")
     rows = rows.query("target == 'sln' and set == 'test'").set_index("rule")
     row = rows.loc["intention_to_diagnose"]
@@ -57,3 +63,5 @@ def test_a_study_compared_by_an_earlier_version_is_still_drawn(study: Path) -> N
     assert draw_icc_dice(results) is None
     assert draw_risk_agreement(results, target) is None
     assert draw_decision_difference(results, target) is None
+    assert cross_application(results) is None
+    assert net_reclassification(results) is None

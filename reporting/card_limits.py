@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from . import wording
-from .facts_results import known
-from .record import ModelFiles, Record
+from .record import ModelFiles, Record, known
 
 FEW_EVENTS = 10
 """Patients of the smaller class per feature below which overfitting is called likely."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from . import wording
-from .facts_results import known
-from .record import SOURCES, Fact, Record, listed
+from .record import SOURCES, Fact, Record, known, listed
 
 
 def paired_comparison(record: Record) -> Fact | None:

@@ -93,6 +93,7 @@ def classifier(record: Record) -> Fact | None:
                 f"{key} {given[key]:g}" if isinstance(given[key], float) else f"{key} {given[key]}"
                 for key in _PARAMETERS
                 if given.get(key) is not None
+                and not (key == "gamma" and given.get("kernel") == "linear")
             ]
             text = f"{_ESTIMATORS.get(name, name)} ({', '.join(settings)})"
             shown.setdefault(text, []).append(model.name)

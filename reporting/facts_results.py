@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, TypeGuard
-
 from . import wording
-from .record import Fact, ModelFiles, Record, listed
+from .record import Fact, ModelFiles, Record, known, listed
 
 _MEASURES = {
     "auc": "area under the ROC curve (AUC)", "sensitivity": "sensitivity",
@@ -23,11 +20,6 @@ SETS = {
     "train_out_of_fold": "out of fold in the training patients",
     "all_out_of_fold": "out of fold in all patients",
 }
-
-
-def known(value: Any) -> TypeGuard[float]:
-    """Whether a number is there."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _measured(record: Record, measure: str) -> list[ModelFiles]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .record import Fact, ModelFiles, Record, listed, span
+from . import wording
+from .record import Fact, ModelFiles, Record, known, listed, span
 
 _SOURCE = {
     "reader2": "ICC(2,1) between the two readers",
@@ -80,15 +81,15 @@ def tuning(record: Record) -> Fact | None:
     if not models or not _left(models, "lasso") or any(name not in recipe for name in wanted):
         return None
     rule = {
-        "min": "the penalty with the smallest squared error",
-        "1se": "the largest penalty with a squared error within one standard error of the smallest",
+        "min": "the one with the smallest squared error",
+        "1se": "the largest one with a squared error within one standard error of the smallest",
     }.get(recipe["lasso_rule"], f"the rule {recipe['lasso_rule']}")
     top = recipe.get("alpha_max")
     start = f"{top:g}" if top else "the smallest one that leaves no feature"
     text = [
-        f"The LASSO selected from these, with {rule} out of {recipe['n_alphas']} from {start} down "
-        f"to {recipe['alpha_ratio']:g} times that, in stratified cross-validation with at most "
-        f"{recipe['lasso_folds']} folds of the patients being fitted."
+        f"The LASSO selected from these: of {recipe['n_alphas']} penalties from {start} down to "
+        f"{recipe['alpha_ratio']:g} times that, it took {rule}, in stratified cross-validation "
+        f"with at most {recipe['lasso_folds']} folds of the patients being fitted."
     ]
     kernels, costs = recipe.get("kernels", ()), recipe.get("costs", ())
     if len(kernels) * len(costs) > 1:
@@ -177,6 +178,27 @@ def selected_features(record: Record) -> Fact | None:
     return Fact(f"Selected features (weight): {'; '.join(parts)}.", tuple(files)) if parts else None
 
 
+def selection_stability(record: Record) -> Fact | None:
+    """How alike the refits selected, by Nogueira's index."""
+    models = [
+        model
+        for model in fitted(record)
+        if known((model.funnel.get("stability") or {}).get("value"))
+    ]
+    if not models:
+        return None
+    parts = [
+        f"{wording.interval(one['value'], one.get('lower'), one.get('upper'))} for {model.name}"
+        for model in models
+        for one in (model.funnel["stability"],)
+    ]
+    return Fact(
+        "The stability of the selection over the refits (Nogueira's index; 1 is always the same "
+        f"features, 0 is chance) was {listed(parts)}.",
+        tuple(model.file("funnel.json") for model in models),
+    )
+
+
 def multiplicity(record: Record) -> Fact | None:
     """Whether the features' P values come with a false discovery rate."""
     files = [
@@ -197,5 +219,6 @@ def multiplicity(record: Record) -> Fact | None:
 
 FACTS = (
     stability_filter, incomplete_features, t_test, tuning, lasso, funnel, events,
-    selected_features, multiplicity,
+    selected_features, selection_stability,
+    multiplicity,
 )  # fmt: skip

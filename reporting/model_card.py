@@ -18,8 +18,8 @@ from . import wording
 from .card_limits import classifier_limits, common_limits
 from .facts import FACTS
 from .facts_masks import fold_models
-from .facts_results import SETS, known
-from .record import ModelFiles, Record, listed
+from .facts_results import SETS
+from .record import ModelFiles, Record, known, listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,10 @@ be read stops them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..files import read_csv, read_json
 
@@ -210,3 +211,8 @@ def span(values: list[float], digits: int = 0) -> str:
     """``7`` or ``7 to 12``: the range of some numbers."""
     low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
     return low if low == high else f"{low} to {high}"
+
+
+def known(value: Any) -> TypeGuard[float]:
+    """Whether a number is there."""
+    return isinstance(value, (int, float)) and math.isfinite(value)

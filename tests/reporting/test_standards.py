@@ -101,6 +101,7 @@ def complete(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 1, 0, 1]
     svm = SVC(kernel="linear", C=0.25)
     fitted = Pipeline([("scale", StandardScaler()), ("svm", svm)]).fit(X, y)
+    stability = {"value": 0.43, "lower": 0.21, "upper": 0.65}
     for path in folder.glob("models/*/*/metrics.json"):
         skops.io.dump(fitted, path.parent / "model.skops")
         about = {
@@ -111,7 +112,9 @@ def complete(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         }  # fmt: skip
         write_json(path.parent / "model.json", about)
         funnel = json.loads((path.parent / "funnel.json").read_text())
-        _change(path.parent / "funnel.json", folds=[funnel] * 3, smote_neighbours=5)
+        _change(
+            path.parent / "funnel.json", folds=[funnel] * 3, smote_neighbours=5, stability=stability
+        )
     write_json(
         folder / "comparison/summary.json",
         {"n_bootstrap": 777, "rules": {"complete_case": "Found."}, "icc": {"reader": "ICC(2,1)"}},
@@ -339,12 +342,13 @@ def test_the_methods_have_the_numbers_of_the_files(complete: Path) -> None:
         "ICC(2,1) between the two readers exceeded 0.75, computed from the 30 training patients",
         "911 of 1311 were left",
         "gave P < 0.04; 160 were left",
-        "the largest penalty with a squared error within one standard error",
-        "out of 47 from 10 down to 1e-05 times that",
+        "of 47 penalties from 10 down to 1e-05 times that",
+        "the largest one with a squared error within one standard error",
         "at most 9 folds",
         "18 for sln with manual masks",
-        "support vector machine (kernel linear, C 0.25, gamma scale)",
+        "support vector machine (kernel linear, C 0.25)",
         "SMOTE, 5 neighbours",
+        "0.43 (0.21 to 0.65) for sln with manual masks",
         f"sln: {metrics['train_out_of_fold']['n_positive']} of 40 training patients",
         f"{metrics['threshold']:.3f} for sln with manual masks",
         "fitted anew in each of the 3 folds",
@@ -384,7 +388,7 @@ def _neighbours_none(folder: Path) -> None:
     [
         (_no_second_reader, ["second reader outlined", "second reader's", "ICC(2,1) between"]),
         (_recipe(t_test_alpha=1.0), ["t-test between the classes"]),
-        (_recipe(drop=("lasso_rule",)), ["penalty"]),
+        (_recipe(drop=("lasso_rule",)), ["The LASSO selected from"]),
         (_recipe(drop=("smote",)), ["SMOTE", "Classes were left"]),
         (_neighbours_none, ["SMOTE", "fitted anew in each"]),
         (_without("models/*/*/model.skops"), ["support vector machine (", "z-scored"]),
@@ -415,7 +419,7 @@ def test_a_recipe_given_by_name_is_looked_up(copied: Path) -> None:
         about["settings"]["recipe"] = "rigorous"
         write_json(path, about)
     text = methods(copied)
-    assert f"out of {PRESET_RECIPES['rigorous'].n_alphas} from the smallest one" in text
+    assert f"of {PRESET_RECIPES['rigorous'].n_alphas} penalties from the smallest one" in text
     assert "gave P <" not in text
 
 

@@ -307,7 +307,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "model": Command("stage 7: classifiers", CONFIG_USAGE, _stage("model")),
     "compare": Command("stage 8: manual against automatic masks", CONFIG_USAGE, _stage("compare")),
-    "report": Command("stage 9: report.html", CONFIG_USAGE, _stage("report")),
+    "tables": Command("stage 9: clinical tables, regressions", CONFIG_USAGE, _stage("tables")),
+    "report": Command("stage 10: report.html", CONFIG_USAGE, _stage("report")),
     "merge": Command("join tables of features", "FOLDER FOLDER ... -o OUT", merge),
     "features": Command("what every feature of a preset is", "[PRESET] [-o FILE]", features),
     "leakage": Command(

@@ -14,7 +14,7 @@ import importlib
 import logging
 import platform
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from .cohort.config import CohortConfig
 from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .files import read_csv, read_json, sha256_file, sha256_of, write_json
+from .modeling.clinical_config import ClinicalConfig
 from .modeling.config import ModelingConfig
 from .radiomics.config import RadiomicsConfig
 from .radiomics.perturbation_config import PerturbConfig, StabilityConfig
@@ -53,6 +54,8 @@ class StudyConfig:
         Perturbations of the manual masks; none unless they are named.
     modeling : ModelingConfig
         The classifiers, their tasks and the comparison.
+    clinical : ClinicalConfig
+        The clinical variables and their tables.
     reporting : ReportConfig
         The report.
     allow_failures : int
@@ -66,6 +69,7 @@ class StudyConfig:
     radiomics: RadiomicsConfig = field(default_factory=RadiomicsConfig)
     stability: StabilityConfig = field(default_factory=StabilityConfig)
     modeling: ModelingConfig = field(default_factory=ModelingConfig)
+    clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
     reporting: ReportConfig = field(default_factory=ReportConfig)
     allow_failures: int = 0
 
@@ -162,10 +166,17 @@ STAGES: tuple[Stage, ...] = (
         ("comparison/*",),
     ),
     Stage(
+        "tables",
+        "modeling.clinical_tables",
+        lambda study: replace(study.clinical, tasks=study.clinical.tasks or study.modeling.tasks),
+        ("accept",),
+        ("tables/table[0-9]*_*.csv",),
+    ),
+    Stage(
         "report",
         "reporting.report",
         lambda study: study.reporting,
-        ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare"),
+        ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare", "tables"),
         ("report.html", "figures/*", "tables/*"),
     ),
 )

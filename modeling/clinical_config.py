@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import MammoroiError
-from .config import Task, preset_task
+from .config import PRESET_TASKS, Task, preset_task
 
 Source = Literal["patient", "imaging", "biopsy", "specimen"]
 Test = Literal["welch", "student", "mann-whitney"]
@@ -143,7 +143,8 @@ class ClinicalConfig:
         cohort has.
     tasks : tuple of Task or str
         What the regressions explain: two classes by logistic regression, three or more, in their
-        order, by proportional odds.
+        order, by proportional odds. Empty: in a study the tasks of `modeling`, else `sln` and
+        `her2`.
     patients : {"all", "train"}
         Whose data the regressions use. They describe a cohort: no classifier learns from them.
     cut_numbers : bool
@@ -163,7 +164,7 @@ class ClinicalConfig:
     """
 
     variables: tuple[str | ClinicalVariable, ...] = ()
-    tasks: tuple[str | Task, ...] = ("sln", "her2")
+    tasks: tuple[str | Task, ...] = ()
     patients: Literal["all", "train"] = "all"
     cut_numbers: bool = False
     entry: Literal["all", "univariable"] = "all"
@@ -205,7 +206,8 @@ class ClinicalConfig:
 
     def resolved_tasks(self) -> list[Task]:
         """Give the tasks with the names of presets replaced by the presets."""
-        return [preset_task(task) if isinstance(task, str) else task for task in self.tasks]
+        tasks = self.tasks or tuple(PRESET_TASKS)
+        return [preset_task(task) if isinstance(task, str) else task for task in tasks]
 
 
 def _preset(name: str) -> ClinicalVariable:

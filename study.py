@@ -24,6 +24,7 @@ from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .files import read_csv, read_json, sha256_file, sha256_of, write_json
 from .modeling.clinical_config import ClinicalConfig
+from .modeling.compare_config import CompareConfig, CompareStage
 from .modeling.config import ModelingConfig
 from .radiomics.config import RadiomicsConfig
 from .radiomics.perturbation_config import PerturbConfig, StabilityConfig
@@ -53,7 +54,9 @@ class StudyConfig:
     stability : StabilityConfig
         Perturbations of the manual masks; none unless they are named.
     modeling : ModelingConfig
-        The classifiers, their tasks and the comparison.
+        The classifiers and their tasks.
+    comparison : CompareConfig
+        What was declared about manual against automatic masks.
     clinical : ClinicalConfig
         The clinical variables and their tables.
     reporting : ReportConfig
@@ -69,6 +72,7 @@ class StudyConfig:
     radiomics: RadiomicsConfig = field(default_factory=RadiomicsConfig)
     stability: StabilityConfig = field(default_factory=StabilityConfig)
     modeling: ModelingConfig = field(default_factory=ModelingConfig)
+    comparison: CompareConfig = field(default_factory=CompareConfig)
     clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
     reporting: ReportConfig = field(default_factory=ReportConfig)
     allow_failures: int = 0
@@ -161,8 +165,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "compare",
         "modeling.compare",
-        lambda study: study.modeling,
-        ("accept", "extract", "perturb", "model"),
+        lambda study: CompareStage(study.modeling, study.comparison),
+        ("accept", "agree", "extract", "perturb", "model"),
         ("comparison/*",),
     ),
     Stage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import wording
-from .record import SOURCES, Fact, Record, known, listed
+from .record import SOURCES, Fact, Record, known, listed, span
 
 
 def paired_comparison(record: Record) -> Fact | None:
@@ -117,6 +117,38 @@ def simple_comparison(record: Record) -> Fact | None:
     )
 
 
+def regressions(record: Record) -> Fact | None:
+    """Which regressions of the labels on clinical variables were made."""
+    words = {
+        "univariable": "one variable at a time",
+        "multivariable": "all variables together",
+        "multivariable_preoperative": "those known before surgery together",
+    }
+    parts, files, methods = [], [], set()
+    for name in record.names("tables/table[0-9]*_*.csv"):
+        table = record.table(name)
+        if table is None or not {"analysis", "odds_ratio", "method", "n"} <= set(table):
+            continue
+        table = table[table["odds_ratio"].notna()]
+        kinds = [kind for kind in words if (table["analysis"] == kind).any()]
+        if not kinds:
+            continue
+        shown = [
+            f"{words[kind]} (n = {span(table.loc[table['analysis'] == kind, 'n'].tolist())})"
+            for kind in kinds
+        ]
+        parts.append(f"{name.removesuffix('.csv').split('_', 1)[1]}, with {listed(shown)}")
+        methods |= set(table["method"].dropna())
+        files.append(name)
+    if not parts:
+        return None
+    text = (
+        f"Odds ratios of clinical variables were estimated for {'; '.join(parts)}; by "
+        f"{listed(sorted(methods))}."
+    )
+    return Fact(text, tuple(files))
+
+
 def feature_agreement(record: Record) -> Fact | None:
     """How stable features are against the source of the mask."""
     table = record.table("comparison/icc_summary.csv")
@@ -155,6 +187,6 @@ def icc_method(record: Record) -> Fact | None:
 
 
 FACTS = (
-    paired_comparison, comparison_results, noninferiority, clinical_comparison, comparators,
-    simple_comparison, feature_agreement, icc_method,
+    regressions, paired_comparison, comparison_results, noninferiority, clinical_comparison,
+    comparators, simple_comparison, feature_agreement, icc_method,
 )  # fmt: skip

@@ -72,9 +72,11 @@ def baseline(record: Record) -> Fact | None:
     for name in ("tables/table1_baseline.csv", "tables/baseline.csv"):
         table = record.table(name)
         if table is not None and len(table):
+            tests = sorted(table["method"].dropna().unique()) if "method" in table else []
+            how = f" ({listed(tests)})" if tests else ""
             return Fact(
                 f"{table['variable'].nunique()} characteristics of the patients are tabulated for "
-                "all, training and test patients, with a test of each between the two sets.",
+                f"all, training and test patients, with a test of each between the two sets{how}.",
                 (name,),
             )
     return None

@@ -37,8 +37,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "final_model", "left_out", "comparators",
     ),
     "Statistical analysis": (
-        "measures", "uncertainty", "decision_curves", "selection_stability", "multiplicity",
-        "events",
+        "baseline", "regressions", "measures", "uncertainty", "decision_curves",
+        "selection_stability", "multiplicity", "events",
     ),
     "Manual against automatic masks": ("paired_comparison", "noninferiority", "icc_method"),
     "Software": ("software",),

@@ -120,6 +120,9 @@ def complete(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"n_bootstrap": 777, "rules": {"complete_case": "Found."}, "icc": {"reader": "ICC(2,1)"}},
     )
     write_json(folder / "models/cases.json", [])
+    rows = [("univariable", 59, 2.0), ("univariable", 60, 1.5), ("multivariable", 58, None)]
+    odds = pd.DataFrame(rows, columns=["analysis", "n", "odds_ratio"])
+    write_csv(folder / "tables/table2_sln.csv", odds.assign(method="maximum likelihood"))
     return folder
 
 
@@ -352,6 +355,7 @@ def test_the_methods_have_the_numbers_of_the_files(complete: Path) -> None:
         f"sln: {metrics['train_out_of_fold']['n_positive']} of 40 training patients",
         f"{metrics['threshold']:.3f} for sln with manual masks",
         "fitted anew in each of the 3 folds",
+        "estimated for sln, with one variable at a time (n = 59 to 60); by maximum likelihood",
         "paired bootstrap of 777 samples",
         "mammoroi 0.1.0 (Python 3.11.2, numpy 2.4.6, torch 2.9.0); seeds: cohort 15",
         "| Discretisation | Grey levels were binned",
@@ -359,6 +363,7 @@ def test_the_methods_have_the_numbers_of_the_files(complete: Path) -> None:
     ):
         assert expected in text, expected
     assert "left out for want" not in text
+    assert "all variables together" not in text  # no such model could be estimated
 
 
 def _no_second_reader(folder: Path) -> None:

@@ -94,6 +94,8 @@ class Stage:
         Stages whose files it reads.
     writes : tuple of str
         Patterns, relative to the study folder, of what it writes.
+    reads : tuple of str
+        Files of the study folder that people write and it reads; none of them has to be there.
     asked : callable
         Whether the study's settings ask for it. If not, it is no stage of the study: no other
         needs it, and what it wrote for earlier settings is removed.
@@ -105,6 +107,7 @@ class Stage:
     needs: tuple[str, ...]
     writes: tuple[str, ...]
     asked: Callable[[StudyConfig], bool] = lambda _: True
+    reads: tuple[str, ...] = ()
 
 
 STAGES: tuple[Stage, ...] = (
@@ -181,7 +184,8 @@ STAGES: tuple[Stage, ...] = (
         "reporting.report",
         lambda study: study.reporting,
         ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare", "tables"),
-        ("report.html", "figures/*", "tables/*"),
+        ("report.html", "figures/*", "tables/*", "standards/*", "methods.md", "cards/*"),
+        reads=("standards_answers.csv",),
     ),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
@@ -278,6 +282,7 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
             f"run `mammoroi {missing[0]} CONFIG` first, or `mammoroi study CONFIG` for all",
         )
     inputs: list[Any] = [done[need.name]["wrote"] for need in needs]
+    inputs += [sha256_file(out / name) for name in stage.reads if (out / name).is_file()]
     if stage.name == "accept":
         inputs.append(_cohort_files(config.cohort.folder))
     return sha256_of(stage.name, __version__, stage.config(config), inputs)

@@ -137,10 +137,12 @@ def run_fold(data: Dataset, division: Division, number: int, config: ModelingCon
     if scores is None:
         scores = inner_scores(X, y, config, data.repeats)
     calibration, held_out = fit_calibration(scores, y), division[number]
+    prevalence = float(data.y[[patient for fold in division for patient in fold]].mean())
     crossed = None
     if data.other is not None:
-        crossed = predict(exchanged(data, data.other, patients), fit, calibration, held_out)
-    predicted = predict(data, fit, calibration, held_out).assign(fold=number)
+        other = exchanged(data, data.other, patients)
+        crossed = predict(other, fit, calibration, held_out, prevalence)
+    predicted = predict(data, fit, calibration, held_out, prevalence).assign(fold=number)
     return FoldResult(predicted, crossed, tuple(fit.selected()), fit.funnel())
 
 
@@ -191,13 +193,19 @@ def final_calibration(folds: list[FoldResult]) -> Calibration:
 
 
 def predict(
-    data: Dataset, fit: Fit, calibration: Calibration, patients: tuple[str, ...]
+    data: Dataset,
+    fit: Fit,
+    calibration: Calibration,
+    patients: tuple[str, ...],
+    prevalence: float | None = None,
 ) -> pd.DataFrame:
     """Predict patients: ``patient_id, label, score, risk, radscore, missed``.
 
     A patient whose lesion was missed has no score and no radscore; her risk is the prevalence
     among the patients the model was fitted to, since nothing was measured. The same risk goes to
-    everybody when no feature was selected.
+    everybody when no feature was selected. Over folds it is the ``prevalence`` among all of them,
+    which ranks nobody: that among a fold's own training patients is the lower, the more positive
+    patients the fold holds out, and would turn chance into less than chance.
     """
     import pandas as pd
 
@@ -206,7 +214,7 @@ def predict(
     table = pd.DataFrame({"patient_id": list(patients)}).set_index("patient_id")
     table["label"] = data.y[list(patients)]
     table["score"] = np.nan
-    table["risk"] = fit.prevalence
+    table["risk"] = fit.prevalence if prevalence is None else prevalence
     table["radscore"] = np.nan
     table["missed"] = ~table.index.isin(found)
     if found:

@@ -407,3 +407,5 @@ def test_nothing_selected_is_written_and_applied(study, tmp_path):
     assert risks.to_numpy() == pytest.approx(about["prevalence"])
     assert read_json(model_folder / "metrics.json")["test"]["auc"] == 0.5
     assert len(read_csv(model_folder / "selection.csv")) == 0
+    out_of_fold = read_json(model_folder / "metrics.json")["train_out_of_fold"]
+    assert out_of_fold["auc"] == 0.5  # though the folds' own prevalences differ

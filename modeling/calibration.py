@@ -3,7 +3,7 @@
 Sigmoid calibration: Platt, Adv Large Margin Classifiers 1999, with his smoothed targets.
 Intercept and slope: Van Calster et al., BMC Med 2019;17:230. Ratio of observed to expected events:
 Debray et al., BMJ 2017;356:i6460. Test of calibration: Spiegelhalter, Stat Med 1986;5:421-433. How
-often the intervals hold the truth: ``benchmarks/coverage.py``.
+often the intervals hold the truth: ``benchmarks/interval_coverage.py``.
 The errors of single risks (Brier score, calibration index): see :mod:`.risk_errors`.
 """
 

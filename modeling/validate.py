@@ -12,7 +12,7 @@ repeats; intervals treat the patients, not the repeats, as the sample.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from .calibration import Calibration, fit_calibration
 from .config import ModelingConfig
 from .cross_application import exchanged
 from .pipeline import Fit, fit_recipe
+from .predictors import Clinical, fit_predictors, predict_predictors
 from .repeats import Repeats
 from .targets import Target
 
@@ -59,6 +60,8 @@ class Dataset:
         The repeats over all patients; empty where that is not asked for.
     other : DataFrame or None
         Features from the other source of masks, to which the folds' models are applied as well.
+    clinical : Clinical or None
+        Clinical variables, to predict by as well.
     """
 
     target: Target
@@ -71,6 +74,7 @@ class Dataset:
     divisions: tuple[Division, ...]
     divisions_all: tuple[Division, ...] = ()
     other: pd.DataFrame | None = None
+    clinical: Clinical | None = None
 
     def with_features(self, patients: tuple[str, ...]) -> list[str]:
         """Give those patients who have features, in order."""
@@ -87,13 +91,20 @@ class Dataset:
 class FoldResult:
     """One fold: predictions for its validation patients, and what its model selected.
 
-    ``crossed`` holds their predictions from the other source's features, where there is one.
+    ``crossed`` holds their predictions from the other source's features, where there is one;
+    ``predictors`` their risks by the other sets of predictors, where there are clinical variables.
     """
 
     predicted: pd.DataFrame
     crossed: pd.DataFrame | None
     selected: tuple[str, ...]
     funnel: dict[str, Any]
+    predictors: pd.DataFrame | None
+
+    def known_scores(self) -> pd.Series:
+        """Give the scores by ``patient_id``; missing for all where no feature was selected."""
+        scores: pd.Series = self.predicted.set_index("patient_id")["score"]
+        return scores if self.selected else scores * np.nan
 
 
 def divide(patients: list[str], y: pd.Series, n_folds: int, seed: int) -> Division:
@@ -130,10 +141,12 @@ def check_dataset(data: Dataset) -> None:
 
 def run_fold(data: Dataset, division: Division, number: int, config: ModelingConfig) -> FoldResult:
     """Fit on a fold's training patients, calibrate on inner folds, predict its validation part."""
+    import pandas as pd
+
     patients = data.outside(division, number)
     X, y = data.X.loc[patients], data.y[patients]
     fit = fit_recipe(X, y, config, data.repeats)
-    scores = fit.inner_scores
+    scores = fit.scores(X) if fit.empty_at else fit.inner_scores  # empty: no score to calibrate
     if scores is None:
         scores = inner_scores(X, y, config, data.repeats)
     calibration, held_out = fit_calibration(scores, y), division[number]
@@ -143,7 +156,12 @@ def run_fold(data: Dataset, division: Division, number: int, config: ModelingCon
         other = exchanged(data, data.other, patients)
         crossed = predict(other, fit, calibration, held_out, prevalence)
     predicted = predict(data, fit, calibration, held_out, prevalence).assign(fold=number)
-    return FoldResult(predicted, crossed, tuple(fit.selected()), fit.funnel())
+    result = FoldResult(predicted, crossed, tuple(fit.selected()), fit.funnel(), None)
+    if data.clinical is None:
+        return result
+    models = fit_predictors(data.clinical, pd.Series(scores, index=y.index), y, config.seed)
+    risks = predict_predictors(models, data.clinical, result.known_scores())
+    return replace(result, predictors=risks)
 
 
 def inner_scores(

@@ -80,6 +80,9 @@ class ModelingConfig:
         Whether to cross-validate over all patients as well, the test set's included.
     comparators : tuple of {"elastic-net", "random-forest", "gradient-boosting"}
         Other estimators to run through the same folds (:mod:`.comparators`).
+    predictors : bool
+        Whether to compare with clinical variables, where the cohort has some, and to combine both
+        (:mod:`.predictors`).
     calibration_folds : int
         Inner folds from whose out-of-fold scores the calibration of an outer fold is fitted, where
         the recipe's own folds do not give such scores (`Recipe.nested`).
@@ -98,6 +101,7 @@ class ModelingConfig:
     repeats: int = 5
     all_patients: bool = True
     comparators: tuple[Comparator, ...] = ()
+    predictors: bool = True
     calibration_folds: int = 5
     n_bootstrap: int = 1000
     seed: int = 15

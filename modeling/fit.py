@@ -24,9 +24,13 @@ from rich.progress import track
 from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
+from .clinical_config import ClinicalConfig
 from .comparators import run_comparator
 from .config import ModelingConfig
 from .literal import claim_of
+from .predictors import clinical_of
+from .predictors_config import ModelStage
+from .predictors_files import NO_VARIABLES
 from .repeats import find_repeats
 from .results import FINAL, FOLDS, FOLDS_ALL, LITERAL, Result, assemble, write_result
 from .table import (
@@ -47,13 +51,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def model(config: ModelingConfig, study: Path) -> Path:
+def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
     """Fit every target on every source of masks.
 
     Parameters
     ----------
-    config : ModelingConfig
-        Tasks and parameters.
+    config : ModelStage or ModelingConfig
+        Tasks and parameters, and the clinical variables; the standard ones where only the former
+        are given.
     study : Path
         The study folder.
 
@@ -70,9 +75,10 @@ def model(config: ModelingConfig, study: Path) -> Path:
         is missing, or no target at all can be fitted.
     """
     started = time.perf_counter()
-    folder = study / "models"
+    stage = config if isinstance(config, ModelStage) else ModelStage(config)
+    config, folder = stage.modeling, study / "models"
     targets = [target for task in config.resolved_tasks() for target in targets_of(task)]
-    datasets, cases = prepare(study, targets, config)
+    datasets, cases = prepare(study, targets, config, stage.clinical)
     failures: list[Failure] = []
     ready = []
     for data in datasets:
@@ -98,7 +104,10 @@ def model(config: ModelingConfig, study: Path) -> Path:
 
 
 def prepare(
-    study: Path, targets: list[Target], config: ModelingConfig
+    study: Path,
+    targets: list[Target],
+    config: ModelingConfig,
+    variables: ClinicalConfig | None = None,
 ) -> tuple[list[Dataset], list[dict[str, Any]]]:
     """Read what the study holds and make a data set for each target and source of masks.
 
@@ -125,11 +134,16 @@ def prepare(
     datasets, cases = [], []
     for target in targets:
         labels = labels_of(target, patients)
+        clinical = None
+        if config.predictors:
+            clinical = clinical_of(patients, target.label, variables or ClinicalConfig())
+            if clinical is None:
+                log.warning("%s: no clinical predictors: %s", target.name, NO_VARIABLES)
         for roi, X in combined:
             lost = set(missed["patient_id"]) - set(X.index) if roi == "automatic" else set()
             data = _dataset(target, roi, X, labels, splits, lost, config)
             other = next((table for name, table in combined if name != roi), None)
-            datasets.append(replace(data, repeats=repeats, other=other))
+            datasets.append(replace(data, repeats=repeats, other=other, clinical=clinical))
             cases.append(_cases(data, labels, splits, lost))
     return datasets, cases
 
@@ -161,7 +175,7 @@ def fit_all(
                 parts["failed" if isinstance(outcome, Failure) else kind].append(outcome)
         failures.extend(parts["failed"][:1])
         if not parts["failed"]:
-            results.append(assemble(data, parts))
+            results.append(assemble(data, parts, config.seed))
     return results
 
 

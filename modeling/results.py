@@ -16,7 +16,7 @@ and how alike the refits' selections are (``stability``: :func:`.stability_of_se
 ``lasso_path.csv``: ``alpha, mse_mean, mse_sd, n_nonzero, chosen``; ``lasso_coefficients.csv``:
 ``alpha, feature, coefficient``; both are without rows when the LASSO was not reached. ``curves/``:
 see :mod:`.metrics`. ``literal.json``: see :mod:`.literal`; ``comparators.csv``: see
-:mod:`.comparators`.
+:mod:`.comparators`; ``predictors*``, ``nomogram.csv``: see :mod:`.predictors_files`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from .metrics import calibration_table, measure, roc_table
 from .netbenefit import decision_curve
 from .persist import save_model
 from .pipeline import Fit
+from .predictors_files import Predicted, put_together, write_predictors
 from .stability_of_selection import SelectionStability, nogueira
 from .validate import Dataset, FoldResult, final_calibration, mean_of_repeats, predict
 
@@ -76,6 +77,8 @@ class Result:
         What the text's order of steps would have claimed.
     comparators : list of dict
         Rows of ``comparators.csv``.
+    predicted : Predicted or None
+        By clinical variables, and by both, where there are any.
     """
 
     data: Dataset
@@ -90,9 +93,10 @@ class Result:
     threshold: float
     claim: Claim
     comparators: list[dict[str, Any]]
+    predicted: Predicted | None
 
 
-def assemble(data: Dataset, parts: Mapping[str, list[Any]]) -> Result:
+def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result:
     """Put everything together that was done for a data set, by kind of work."""
     import pandas as pd
 
@@ -102,12 +106,13 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]]) -> Result:
     test = predict(data, fit, calibration, data.test).assign(set="test", fold=None)
     predictions = pd.concat([train, test.astype({"fold": object})], ignore_index=True)
     columns = ["patient_id", "set", "fold", "label", "score", "risk", "radscore", "missed"]
-    everybody = None
+    everybody, tables = None, {"train": train, "test": test}
     if parts[FOLDS_ALL]:
         everybody = mean_of_repeats([fold.predicted for fold in parts[FOLDS_ALL]])
         tests = everybody["patient_id"].isin(data.test)
         everybody["set"] = np.where(tests, "test", "train")
         everybody = everybody[[name for name in columns if name != "fold"]]
+        tables["all"] = everybody
     return Result(
         data=data,
         fit=fit,
@@ -121,6 +126,7 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]]) -> Result:
         threshold=youden_threshold(train["label"], train["risk"]),
         claim=parts[LITERAL][0],
         comparators=_comparator_rows(parts, train, test),
+        predicted=put_together(data, fit, folds, parts[FOLDS_ALL], tables, seed),
     )
 
 
@@ -249,6 +255,14 @@ def write_result(
     write_csv(folder / "lasso_path.csv", path)
     write_csv(folder / "lasso_coefficients.csv", coefficients)
     write_json(folder / "literal.json", result.claim)
+    write_predictors(
+        folder,
+        result.predicted,
+        result.calibration,
+        config.predictors,
+        config.n_bootstrap,
+        config.seed,
+    )
     folds = [fold.funnel for fold in result.folds]
     refits = {"stability": selection_stability(result), "folds": folds}
     write_json(folder / "funnel.json", result.fit.funnel() | refits)

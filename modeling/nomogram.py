@@ -68,7 +68,7 @@ def nomogram(
         for value, points in zip(shown, (part - part.min()) / (unit or 1.0), strict=True)
     ]
     most = sum(float(np.ptp(part)) for _, part in axes.values()) / (unit or 1.0)
-    totals = ticks(0.0, most, 8)
+    totals = ticks(0.0, most)
     rows += [(TOTAL, total, total, float(expit(lowest + unit * total))) for total in totals]
     if unit > 0:
         at_risk = (logit(RISKS) - lowest) / unit
@@ -80,7 +80,7 @@ def nomogram(
     return pd.DataFrame(rows, columns=["variable", "value", "points", "risk"])
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
+def ticks(low: float, high: float, most: int = 8) -> list[float]:
     """Give round numbers in steps of 1, 2 or 5 that span a range, ``most`` steps at the most."""
     if not high > low:
         return [low]
@@ -114,8 +114,10 @@ def _linear(
     model: PredictorModel, base: pd.DataFrame, name: str, cells: list[Any]
 ) -> NDArray[np.float64]:
     """Give the linear predictor of the base patient with other values of one variable."""
+    import pandas as pd
+
     rows = base.loc[base.index.repeat(len(cells))].copy()
-    rows[name] = np.array(cells, dtype=rows[name].dtype)
+    rows[name] = pd.Series(cells, dtype=base[name].dtype).to_numpy()
     return model.linear(rows)
 
 

@@ -21,12 +21,14 @@ from .figures_classifiers import draw_calibration, draw_decision, draw_roc
 from .figures_compare import draw_auc, draw_icc
 from .figures_features import draw_funnel, draw_lasso, draw_selected
 from .figures_masks import draw_dice, draw_dice_groups, draw_history
+from .figures_nomogram import draw_nomogram
 from .figures_noninferiority import draw_noninferiority
 from .figures_paired import draw_decision_difference, draw_icc_dice, draw_risk_agreement
 from .figures_risks import draw_risks
 from .flow import draw_flow, flow_table
 from .methods import sections, to_add, write_methods
 from .model_card import write_cards
+from .predictors import draw_predictors, predictors_table, skipped
 from .results import Results, Target, read_results
 from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
@@ -170,20 +172,29 @@ def _by_task(targets: Iterable[Target]) -> list[list[Target]]:
 
 def _task(
     targets: list[Target],
-    table: Callable[[Table], Shown | None],
+    table: Callable[[Table | None], Shown | None],
     plots: Callable[..., list[Shown]],
 ) -> dict[str, Any]:
-    draw = (draw_roc, draw_calibration, draw_decision, draw_lasso, draw_selected)
+    draw = (
+        *(draw_roc, draw_calibration, draw_decision, draw_lasso, draw_selected),
+        draw_predictors,
+    )
+    added = predictors_table(targets)
     return {
         "name": targets[0].task,
         "title": targets[0].title,
         "performance": table(tables.performance(targets)),
+        "predictors": table(added),
+        "no_predictors": skipped(targets),
         "targets": [
             {
                 "name": target.name,
                 "heading": target.heading,
                 "warning": summary.small_numbers(target),
-                "plots": plots(*(one(target) for one in draw)),
+                "plots": plots(
+                    *(one(target) for one in draw),
+                    *(draw_nomogram(target, roi) for roi in target.results),
+                ),
             }
             for target in targets
         ],

@@ -34,6 +34,8 @@ class RoiResult:
     ``funnel`` the number of features left after each step of the selection, in order;
     ``icc_source`` what the first step rests on (``reader2``, ``perturbation`` or, when it was left
     out, nothing), and ``icc_patients`` on how many training patients.
+    ``predictors``, ``nomogram`` and ``about_predictors`` come back empty from a study without
+    clinical predictors; the last says why there are none, where that was written.
     """
 
     roi: str
@@ -48,6 +50,9 @@ class RoiResult:
     roc: pd.DataFrame
     calibration: pd.DataFrame
     decision: pd.DataFrame
+    predictors: pd.DataFrame
+    nomogram: pd.DataFrame
+    about_predictors: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,13 @@ _PAIRED: dict[str, tuple[str, ...]] = {
     "net_reclassification": ("target", "set", "rule", "group", "n", "n_up", "n_down", "nri"),
     "decision_difference": ("target", "set", "rule", "threshold", "difference", "lower", "upper"),
 }
+_PREDICTORS = (
+    *("set", "predictor", "n", "n_positive", "auc", "auc_lower", "auc_upper", "brier"),
+    *("over_radiomics", "over_radiomics_lower", "over_radiomics_upper", "over_radiomics_p"),
+    *("over_clinical", "over_clinical_lower", "over_clinical_upper", "over_clinical_p"),
+    *("calibration_slope", "calibration_slope_lower", "calibration_slope_upper"),
+)
+_NOMOGRAM = ("variable", "value", "points", "risk")
 _AUC = (
     *("target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic"),
     *("difference", "lower", "upper", "p_delong", "bootstrap_lower", "bootstrap_upper"),
@@ -314,6 +326,11 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
         roc=table("curves/roc.csv", "set", "false_positive_rate", "true_positive_rate"),
         calibration=table("curves/calibration.csv", "set", "predicted", "observed", "n"),
         decision=table("curves/decision.csv", "set", "threshold", "net_benefit", "treat_all"),
+        predictors=_optional(folder, f"{base}/predictors.csv", _PREDICTORS),
+        nomogram=_optional(folder, f"{base}/nomogram.csv", _NOMOGRAM),
+        about_predictors=_json(folder, f"{base}/predictors.json", "model", ("skipped",))
+        if (folder / f"{base}/predictors.json").exists()
+        else {},
     )
 
 

@@ -174,7 +174,7 @@ def test_points_add_up_to_the_linear_predictor():
 
 def test_ticks_are_round_and_span_the_range():
     assert ticks(23, 78) == [20, 30, 40, 50, 60, 70, 80]
-    assert ticks(0.2, 1.1) == [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
+    assert ticks(0.3, 1.5) == [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6]
     assert ticks(3, 3) == [3]
 
 

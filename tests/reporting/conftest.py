@@ -12,10 +12,14 @@ from PIL import Image, ImageDraw
 
 from mammoroi.errors import Failure
 from mammoroi.files import write_csv, write_failures, write_json, write_parquet
+from mammoroi.modeling.calibration import fit_calibration
+from mammoroi.modeling.clinical_config import ClinicalConfig
 from mammoroi.modeling.compare_features import icc_by_dice
 from mammoroi.modeling.compare_risks import compare_risks
 from mammoroi.modeling.cross_application import cross_rows
 from mammoroi.modeling.pairs import pair_predictions
+from mammoroi.modeling.predictors import clinical_of, fit_predictors, predict_predictors
+from mammoroi.modeling.predictors_files import Predicted, write_predictors
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.report import report
 
@@ -345,6 +349,7 @@ def _model(
             "missed": False,
         }
     )
+    _predictors(folder, patients, predictions, entry[2])
     write_csv(folder / "predictions.csv", predictions)
     metrics: dict[str, object] = {"threshold": 0.48}
     roc, calibration, decision = [], [], []
@@ -467,6 +472,22 @@ def _model(
             columns=["alpha", "feature", "coefficient"],
         ),
     )
+
+
+def _predictors(folder: Path, patients: pd.DataFrame, table: pd.DataFrame, label: str) -> None:
+    ids = pd.Index(patients["patient_id"])
+    y, scores = (pd.Series(table[name].to_numpy(), index=ids) for name in ("label", "score"))
+    test = (table["set"] == "test").to_numpy()
+    clinical = clinical_of(patients, label, ClinicalConfig())
+    assert clinical is not None
+    models = fit_predictors(clinical, scores[~test], y, 15)
+    calibration = fit_calibration(scores[~test], y[~test])
+    wide = predict_predictors(models, clinical, scores)
+    wide["radiomics"] = calibration.risk(scores)
+    wide = wide.assign(label=y.to_numpy(), set=table["set"].to_numpy())
+    risks = wide.melt(["patient_id", "set", "label"], var_name="predictor", value_name="risk")
+    predicted = Predicted(clinical, models, scores[~test], risks)
+    write_predictors(folder, predicted, calibration, True, 100, 15)
 
 
 def _comparison(folder: Path, rng: np.random.Generator, targets: tuple[str, ...]) -> None:

@@ -1,0 +1,119 @@
+"""The nomogram: the model of clinical variables and radiomics as scales of points."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..cohort.schema import PATIENT_COLUMNS
+from . import wording
+from .baseline import title_of
+from .results import Target
+from .style import COLOUR, INK, NAME, Plot, panels
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+POINTS, TOTAL, RISK, RADIOMICS = "points", "total points", "risk", "radiomics risk"
+TITLES = {
+    POINTS: "Points",
+    TOTAL: "Total points",
+    RISK: "Risk",
+    RADIOMICS: "Risk by radiomics alone",
+}
+WIDE = 1.15  # points that a letter takes
+SHORT = 25.0
+
+
+def draw_nomogram(target: Target, roi: str) -> Plot | None:
+    """Scales of points of each variable, their total, and the risk."""
+    result = target.results[roi]
+    table = result.nomogram
+    own = [str(name) for name in dict.fromkeys(table["variable"]) if name not in (TOTAL, RISK)]
+    if not own:
+        return None
+    figure, ((ax,),) = panels(1, 1, 0.9 + 0.5 * (len(own) + 3))
+    names = [POINTS, *own, TOTAL, RISK]
+    totals = table[table["variable"] == TOTAL]["points"].astype(float)
+    stretch = 100 / max(float(totals.max()), 1e-9)
+    _scale(ax, 0, [(at, f"{at}") for at in range(0, 101, 10)], COLOUR[roi])
+    for height, name in enumerate(names[1:], start=1):
+        rows = table[table["variable"] == name]
+        factor = stretch if name in (TOTAL, RISK) else 1.0
+        at = [
+            (factor * float(point), _text(value, name))
+            for point, value in zip(rows["points"], rows["value"], strict=True)
+        ]
+        _scale(ax, height, at, INK)
+    ax.set_yticks(range(len(names)), [_title(name) for name in names])
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_xlim(-2, 102)
+    ax.set_xticks([])
+    ax.grid(visible=False)
+    for x in range(0, 101, 10):
+        ax.plot([x, x], [0, len(own) + 0.3], color="#ececec", lw=0.8, zorder=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return Plot(
+        f"nomogram_{target.name}_{roi}",
+        f"Nomogram, {NAME[roi]}",
+        "For each line find the patient's value and read the points above it on the first line; "
+        "add them up, find the sum on the line of total points, and read the risk below. It is "
+        "the fitted model in another form, and no more certain than its figures on the test "
+        "patients; it was not tested on patients from elsewhere.",
+        _finding(table, own),
+        figure,
+        table,
+    )
+
+
+def _title(name: str) -> str:
+    units = {column.name: column.unit for column in PATIENT_COLUMNS}
+    unit = f", {units[name]}" if units.get(name) else ""
+    return TITLES.get(name) or f"{title_of(name)}{unit}"
+
+
+def _finding(table: pd.DataFrame, own: list[str]) -> str:
+    reach = {
+        name: float(table.loc[table["variable"] == name, "points"].astype(float).max())
+        for name in own
+    }
+    ordered = sorted(reach, key=lambda name: -reach[name])
+    parts = [
+        f"{_title(name)} (up to {wording.number(reach[name], 0)} points)" for name in ordered[:3]
+    ]
+    return f"Most weight: {', '.join(parts)}."
+
+
+def _scale(ax: Axes, height: int, ticks: list[tuple[float, str]], colour: str) -> None:
+    """A line with ticks, labelled above and below; beside it where it is too short for that."""
+    ordered = sorted(ticks)
+    ax.hlines(height, ordered[0][0], ordered[-1][0], color=colour, lw=1.2)
+    placed, reached = [], {-1: float("-inf"), 1: float("-inf")}
+    for at, text in ordered:
+        half = max(0.5 * WIDE * len(text), 0.8)
+        side = next((side for side in reached if at - half >= reached[side]), 0)
+        placed.append((at, text, side))
+        if side:
+            reached[side] = at + half
+        ax.plot([at, at], [height, height + 0.1 * (side or -1)], color=colour, lw=1)
+    style = {"fontsize": 7.5, "color": colour}
+    if ordered[-1][0] - ordered[0][0] < SHORT and any(side == 0 for _, _, side in placed):
+        words = ", ".join(f"{text} {at:.1f}" for at, text in ordered)
+        ax.annotate(words, (ordered[-1][0] + 1, height), ha="left", va="center", **style)
+        return
+    for at, text, side in placed:
+        if side:  # no room for the others: their points stand in the CSV
+            vertical = "bottom" if side < 0 else "top"
+            ax.annotate(text, (at, height + 0.13 * side), ha="center", va=vertical, **style)
+
+
+def _text(value: Any, name: str) -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        return str(value).replace("_", " ")
+    if name in (RISK, RADIOMICS):
+        return f"{100 * number:.3g}%"
+    return f"{number:g}"

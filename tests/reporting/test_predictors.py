@@ -1,0 +1,93 @@
+"""Radiomics beside clinical variables in the report."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammoroi.files import read_csv, write_json
+from mammoroi.reporting import wording
+from mammoroi.reporting.figures_nomogram import draw_nomogram
+from mammoroi.reporting.predictors import (
+    PREDICTORS,
+    draw_predictors,
+    increments,
+    predictors_table,
+    skipped,
+)
+from mammoroi.reporting.results import read_results
+from mammoroi.reporting.style import drawing
+
+
+def test_table_figure_and_sentence_hold_the_files_numbers(study: Path) -> None:
+    target = read_results(study).targets[0]
+    made = predictors_table([target])
+    assert made is not None
+    own = read_csv(study / "models/sln/automatic/predictors.csv").set_index(["set", "predictor"])
+    row = own.loc[("test", "radiomics+preoperative")]
+    auc = wording.interval(row["auc"], row["auc_lower"], row["auc_upper"])
+    over = [row[f"over_clinical{end}"] for end in ("", "_lower", "_upper")]
+    cell = next(
+        cells
+        for cells in made.cells
+        if cells[1:4] == ["test", "automatic", "radiomics + preoperative"]
+    )
+    assert cell[5] == auc
+    assert cell[7] == wording.interval(*over, 3)
+    assert "grade 0 and 1" in made.note
+    assert "Preoperative: age, size_cm, menopause, breast_density." in made.note
+    sentence = next(one for one in increments(target) if "Automatic" in one and "preop" in one)
+    assert wording.interval(*over, 3) in sentence
+    shows = {True: "radiomics adds to them", False: "no increment is shown"}
+    assert shows[over[1] > 0] in sentence
+    drawn = draw_predictors(target)
+    assert drawn is not None
+    labels = [text.get_text() for text in drawn.figure.axes[0].get_yticklabels()]
+    assert labels == list(PREDICTORS.values())
+
+
+def test_nomogram_puts_each_label_at_its_points(study: Path) -> None:
+    target = read_results(study).targets[0]
+    rows = [
+        *[("menopause", "no", 0.0, np.nan), ("menopause", "yes", 40.0, np.nan)],
+        *[("radiomics risk", 0.1, 0.0, np.nan), ("radiomics risk", 0.9, 100.0, np.nan)],
+        *[("total points", 0.0, 0.0, 0.1), ("total points", 200.0, 200.0, 0.9)],
+        *[("risk", 0.2, 50.0, 0.2), ("risk", 0.75, 150.0, 0.75)],
+    ]
+    table = pd.DataFrame(rows, columns=["variable", "value", "points", "risk"])
+    own = replace(target.results["manual"], nomogram=table)
+    with drawing():
+        made = draw_nomogram(replace(target, results={"manual": own}), "manual")
+    assert made is not None
+    at = {text.get_text(): text.xy for text in made.figure.axes[0].texts}  # type: ignore[attr-defined]
+    assert at["yes"][0] == 40
+    assert at["20%"][0] == 25  # the axis of totals is drawn as long as that of points
+    assert at["75%"][0] == 75
+    assert at["200"][0] == 100
+    assert [round(at[label][1]) for label in ("yes", "90%", "200", "75%")] == [1, 2, 3, 4]
+    assert made.finding.startswith("Most weight: Risk by radiomics alone (up to 100 points)")
+
+
+def test_both_are_on_the_page(study: Path) -> None:
+    page = (study / "report.html").read_text("utf-8")
+    for name in ("predictor_auc_sln", "nomogram_sln_manual", "nomogram_sln_automatic"):
+        assert f'id="{name}"' in page
+
+
+def test_a_study_without_clinical_variables_says_so(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    for roi in ("manual", "automatic"):
+        place = folder / "models/sln" / roi
+        (place / "predictors.csv").unlink()
+        (place / "nomogram.csv").unlink()
+        write_json(place / "predictors.json", {"skipped": "patients.csv has none"})
+    target = read_results(folder).targets[0]
+    assert predictors_table([target]) is None
+    assert draw_predictors(target) is None
+    assert draw_nomogram(target, "manual") is None
+    assert skipped([target]).endswith("is not shown: patients.csv has none.")

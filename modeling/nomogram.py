@@ -96,7 +96,8 @@ def _base(values: pd.DataFrame, variables: tuple[ClinicalVariable, ...]) -> pd.D
     for one in variables:
         cells = values[one.name]
         row[one.name] = [cells.median() if one.kind == "number" else cells.mode().iloc[0]]
-    row[SCORE] = values[SCORE].median()
+    known = values[SCORE].dropna()
+    row[SCORE] = known.median() if len(known) else np.nan
     return row
 
 

@@ -98,7 +98,7 @@ def _scale(ax: Axes, height: int, ticks: list[tuple[float, str]], colour: str) -
         if side:
             reached[side] = at + half
         ax.plot([at, at], [height, height + 0.1 * (side or -1)], color=colour, lw=1)
-    style = {"fontsize": 7.5, "color": colour}
+    style: dict[str, Any] = {"fontsize": 7.5, "color": colour}
     if ordered[-1][0] - ordered[0][0] < SHORT and any(side == 0 for _, _, side in placed):
         words = ", ".join(f"{text} {at:.1f}" for at, text in ordered)
         ax.annotate(words, (ordered[-1][0] + 1, height), ha="left", va="center", **style)

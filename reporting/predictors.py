@@ -157,14 +157,13 @@ def increments(target: Target) -> list[str]:
 
 
 def _increments(roi: str, result: RoiResult) -> list[str]:
-    table = result.predictors.set_index(["set", "predictor"])
+    rows = {(row["set"], row["predictor"]): row for _, row in result.predictors.iterrows()}
     words = []
     for together, against in AGAINST.items():
-        if ("test", together) not in table.index:
+        if ("test", together) not in rows:
             continue
-        row = table.loc[("test", together)]
+        row, out_of_fold = rows["test", together], rows["train", together]
         delta = Estimate(*(float(row[f"over_clinical{end}"]) for end in ("", "_lower", "_upper")))
-        out_of_fold = table.loc[("train", together)]
         words.append(
             f"{NAME[roi].capitalize()}: the increment of radiomics over the {against} is "
             f"{_interval(row, 'over_clinical', 3)} in AUC on the test patients: {_verdict(delta)}; "

@@ -20,6 +20,7 @@ from .config import ReportConfig
 from .figures_classifiers import draw_calibration, draw_decision, draw_roc
 from .figures_compare import draw_auc, draw_icc
 from .figures_features import draw_funnel, draw_lasso, draw_selected
+from .figures_increment import draw_increment
 from .figures_masks import draw_dice, draw_dice_groups, draw_history
 from .figures_nomogram import draw_nomogram
 from .figures_noninferiority import draw_noninferiority
@@ -177,7 +178,7 @@ def _task(
 ) -> dict[str, Any]:
     draw = (
         *(draw_roc, draw_calibration, draw_decision, draw_lasso, draw_selected),
-        draw_predictors,
+        *(draw_predictors, draw_increment),
     )
     added = predictors_table(targets)
     return {

@@ -34,8 +34,9 @@ class RoiResult:
     ``funnel`` the number of features left after each step of the selection, in order;
     ``icc_source`` what the first step rests on (``reader2``, ``perturbation`` or, when it was left
     out, nothing), and ``icc_patients`` on how many training patients.
-    ``predictors``, ``nomogram`` and ``about_predictors`` come back empty from a study without
-    clinical predictors; the last says why there are none, where that was written.
+    ``predictors``, ``predictors_decision``, ``nomogram`` and ``about_predictors`` come back empty
+    from a study without clinical predictors; the last says why there are none, where that was
+    written.
     """
 
     roi: str
@@ -51,6 +52,7 @@ class RoiResult:
     calibration: pd.DataFrame
     decision: pd.DataFrame
     predictors: pd.DataFrame
+    predictors_decision: pd.DataFrame
     nomogram: pd.DataFrame
     about_predictors: dict[str, Any]
 
@@ -210,6 +212,7 @@ _PREDICTORS = (
     *("over_clinical", "over_clinical_lower", "over_clinical_upper", "over_clinical_p"),
     *("calibration_slope", "calibration_slope_lower", "calibration_slope_upper"),
 )
+_INCREMENT = ("set", "predictor", "threshold", "difference", "lower", "upper")
 _NOMOGRAM = ("variable", "value", "points", "risk")
 _AUC = (
     *("target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic"),
@@ -327,6 +330,7 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
         calibration=table("curves/calibration.csv", "set", "predicted", "observed", "n"),
         decision=table("curves/decision.csv", "set", "threshold", "net_benefit", "treat_all"),
         predictors=_optional(folder, f"{base}/predictors.csv", _PREDICTORS),
+        predictors_decision=_optional(folder, f"{base}/predictors_decision.csv", _INCREMENT),
         nomogram=_optional(folder, f"{base}/nomogram.csv", _NOMOGRAM),
         about_predictors=_json(folder, f"{base}/predictors.json", "model", ("skipped",))
         if (folder / f"{base}/predictors.json").exists()

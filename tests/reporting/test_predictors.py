@@ -11,6 +11,7 @@ import pandas as pd
 
 from mammoroi.files import read_csv, write_json
 from mammoroi.reporting import wording
+from mammoroi.reporting.figures_increment import draw_increment
 from mammoroi.reporting.figures_nomogram import draw_nomogram
 from mammoroi.reporting.predictors import (
     PREDICTORS,
@@ -74,7 +75,12 @@ def test_nomogram_puts_each_label_at_its_points(study: Path) -> None:
 
 def test_both_are_on_the_page(study: Path) -> None:
     page = (study / "report.html").read_text("utf-8")
-    for name in ("predictor_auc_sln", "nomogram_sln_manual", "nomogram_sln_automatic"):
+    for name in (
+        "predictor_auc_sln",
+        "increment_decision_sln",
+        "nomogram_sln_manual",
+        "nomogram_sln_automatic",
+    ):
         assert f'id="{name}"' in page
 
 
@@ -84,10 +90,12 @@ def test_a_study_without_clinical_variables_says_so(study: Path, tmp_path: Path)
     for roi in ("manual", "automatic"):
         place = folder / "models/sln" / roi
         (place / "predictors.csv").unlink()
+        (place / "predictors_decision.csv").unlink()
         (place / "nomogram.csv").unlink()
         write_json(place / "predictors.json", {"skipped": "patients.csv has none"})
     target = read_results(folder).targets[0]
     assert predictors_table([target]) is None
     assert draw_predictors(target) is None
+    assert draw_increment(target) is None
     assert draw_nomogram(target, "manual") is None
     assert skipped([target]).endswith("is not shown: patients.csv has none.")

@@ -199,16 +199,14 @@ def _maximal_correlations(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """MCC of (directions, n, n): the second largest correlation of functions of the two levels.
 
     pyradiomics takes the root of the second eigenvalue of Q = Dx^-1 P Dy^-1 P' with the marginals
-    D: that is the second largest singular value of Dx^-1/2 P Dy^-1/2.
+    D: that is the second largest singular value of Dx^-1/2 P Dy^-1/2. It also adds the machine
+    epsilon to each product of two marginals, which is felt where levels are as rare as one pixel in
+    tens of thousands; under the root here, it does the same to first order.
     """
     if matrices.shape[1] < 2:
         return np.ones(len(matrices))
-    scaled = matrices.copy()
-    for axis in (1, 2):
-        root = np.sqrt(matrices.sum(axis=3 - axis))
-        inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
-        scaled *= np.expand_dims(inverse, 3 - axis)
-    if np.array_equal(matrices, matrices.transpose(0, 2, 1)):
-        singular = np.sort(np.abs(np.linalg.eigvalsh(scaled)), axis=1)
-        return np.asarray(singular[:, -2])
-    return np.asarray(np.linalg.svd(scaled, compute_uv=False)[:, 1])
+    products = matrices.sum(axis=2)[:, :, None] * matrices.sum(axis=1)[:, None, :]
+    scaled = matrices / np.sqrt(products + EPS)
+    if not np.array_equal(matrices, matrices.transpose(0, 2, 1)):
+        return np.asarray(np.linalg.svd(scaled, compute_uv=False)[:, 1])
+    return np.asarray(np.sort(np.abs(np.linalg.eigvalsh(scaled)), axis=1)[:, -2])

@@ -206,6 +206,22 @@ def test_other_settings_equal_pyradiomics(phantom, name: str, image_types: dict[
     )
 
 
+def test_levels_as_rare_as_one_pixel_in_tens_of_thousands(phantom) -> None:
+    """Two pixels apart, of a level of their own: there pyradiomics' epsilon moves its MCC."""
+    mammogram, _ = phantom("plain")
+    noise = np.random.default_rng(0).normal(size=(320, 320)).astype(np.float32)
+    pixels = 1000 + 120 * noise
+    mask = np.ones(pixels.shape, dtype=bool)
+    mask[:2, :3] = False
+    mask[0, :2], pixels[0, :2] = True, 4000
+    large = replace(mammogram, pixels=pixels)
+    preset = replace(load_preset(), image_types={"Original": {}}, features=None)
+    assert_equal(
+        features_of(large, mask, preset).by_name,
+        reference_features(large, mask, preset),
+    )
+
+
 def test_filters_do_not_look_at_the_whole_image(phantom) -> None:
     mammogram, mask = phantom("plain")
     far = mammogram.pixels.copy()

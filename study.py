@@ -26,6 +26,7 @@ from .files import read_csv, read_json, sha256_file, sha256_of, write_json
 from .modeling.clinical_config import ClinicalConfig
 from .modeling.compare_config import CompareConfig, CompareStage
 from .modeling.config import ModelingConfig
+from .modeling.predictors_config import ModelStage
 from .radiomics.config import RadiomicsConfig
 from .radiomics.perturbation_config import PerturbConfig, StabilityConfig
 from .reporting.config import ReportConfig
@@ -161,7 +162,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "model",
         "modeling.fit",
-        lambda study: study.modeling,
+        lambda study: ModelStage(study.modeling, study.clinical),
         ("accept", "extract", "perturb"),
         ("models/targets.json", "models/failures.csv", "models/*/*/*", "models/*/*/curves/*"),
     ),

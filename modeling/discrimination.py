@@ -3,7 +3,7 @@
 DeLong et al., Biometrics 1988;44:837-845, by midranks: Sun & Xu, IEEE Signal Process Lett
 2014;21:1389-1393. The interval of one AUC is normal on the logit scale (Pepe, The Statistical
 Evaluation of Medical Tests, 2003, section 5.2.4), since the plain normal one is too short where the
-AUC is high and patients are few (measured: ``benchmarks/interval_coverage.py``). The plain one, cut off at 0
+AUC is high and patients are few (``benchmarks/interval_coverage.py``). The plain one, cut off at 0
 and 1, is that of pROC. A difference of two AUCs has the plain one.
 """
 

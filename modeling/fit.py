@@ -24,6 +24,7 @@ from rich.progress import track
 from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
+from ..radiomics.merge import require_same
 from .clinical_config import ClinicalConfig
 from .comparators import run_comparator
 from .config import ModelingConfig
@@ -125,7 +126,9 @@ def prepare(
         load_features(study, roi) for roi in ROIS if roi == ROIS[0] or has_features(study, roi)
     ]
     second = load_features(study, SECOND_READER) if has_features(study, SECOND_READER) else None
-    check_same_settings([*tables, *([second] if second else [])])
+    joined = [*tables, *([second] if second else [])]
+    check_same_settings(joined)
+    require_same([study / "features" / f"{table.roi}.json" for table in joined])
     repeats = find_repeats(study, tables[0], second, config.views)
     if repeats is None:
         log.warning("no second reader, no perturbed masks: the ICC filter is skipped")

@@ -158,7 +158,7 @@ def run(study: Path, preset: str, workers: int) -> tuple[float, pd.DataFrame]:
     while process.poll() is None:
         memory = [rss(child) for child in (tree, *tree.children(recursive=True))]
         samples.append((time.perf_counter() - started, sum(memory), max(memory)))
-        time.sleep(1)
+        time.sleep(0.2)
     if process.returncode:
         raise SystemExit(f"the extraction ended with {process.returncode}")
     columns = ["seconds", "all_mb", "largest_process_mb"]
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--bases", type=int, default=40, help="patients that are drawn")
     parser.add_argument("--preset", default="mammography-1311")
     parser.add_argument("--seconds", type=float, default=3600, help="for the whole study")
-    parser.add_argument("--sample", type=int, default=60, help="images for one against two")
+    parser.add_argument("--sample", type=int, default=200, help="images for one against two")
     arguments = parser.parse_args()
     arguments.scratch.mkdir(parents=True, exist_ok=True)
     bases = draw_bases(arguments.scratch, arguments.bases)

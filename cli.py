@@ -99,7 +99,8 @@ def check(arguments: Sequence[str]) -> int:
 def study(name: str, arguments: Sequence[str]) -> int:
     """Run the stages of a study, or the one stage that has this name."""
     from .configuration import configured, find_config
-    from .study import STAGE_NAMES, StudyConfig, run_study
+    from .stages import STAGE_NAMES, StudyConfig
+    from .study import run_study
 
     program = f"mammoroi {name} CONFIG"
     if "--help" in arguments or "-h" in arguments:
@@ -220,7 +221,7 @@ def leakage(arguments: Sequence[str]) -> int:
     from .configuration import configured, find_config
     from .modeling.leakage import leakage as audit
     from .modeling.leakage import lines
-    from .study import StudyConfig
+    from .stages import StudyConfig
 
     parser = parser_for("leakage", "What steps out of place would have bought on this study.")
     parser.add_argument("config", help="the study's configuration; its features are there already")
@@ -359,9 +360,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MammoroiError as error:
         print(f"mammoroi {words[0]}: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except BrokenPipeError:  # whoever reads what is printed has seen enough, as `head` does
+    except BrokenPipeError:  # whoever reads what is printed, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        return 141  # as of SIGPIPE: what was left to say may have been of failed cases
     except KeyboardInterrupt:
         print("stopped; run the same command to go on", file=sys.stderr)
         return 130

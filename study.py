@@ -13,183 +13,18 @@ from __future__ import annotations
 import importlib
 import logging
 import platform
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .cohort.config import CohortConfig
 from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .files import read_csv, read_json, sha256_file, sha256_of, write_json
-from .modeling.clinical_config import ClinicalConfig
-from .modeling.compare_config import CompareConfig, CompareStage
-from .modeling.config import ModelingConfig
-from .modeling.predictors_config import ModelStage
-from .radiomics.config import RadiomicsConfig
-from .radiomics.perturbation_config import PerturbConfig, StabilityConfig
-from .reporting.config import ReportConfig
 from .resources import measured
-from .segmentation.config import SegmentationConfig
+from .stages import STAGES, Stage, StudyConfig
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """Everything that a study can be told.
-
-    Attributes
-    ----------
-    out : Path
-        The study folder: every result is written here.
-    cohort : CohortConfig
-        Which patients, and how they are split.
-    synthetic : SyntheticConfig or None
-        When given, this synthetic cohort is made first, in the folder that ``cohort`` names.
-    segmentation : SegmentationConfig
-        The U-Net: preparation, network, training.
-    radiomics : RadiomicsConfig
-        The features.
-    stability : StabilityConfig
-        Perturbations of the manual masks; none unless they are named.
-    modeling : ModelingConfig
-        The classifiers and their tasks.
-    comparison : CompareConfig
-        What was declared about manual against automatic masks.
-    clinical : ClinicalConfig
-        The clinical variables and their tables.
-    reporting : ReportConfig
-        The report.
-    allow_failures : int
-        As many failed or excluded cases as this still end with exit code 0.
-    """
-
-    out: Path
-    cohort: CohortConfig
-    synthetic: SyntheticConfig | None = None
-    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
-    radiomics: RadiomicsConfig = field(default_factory=RadiomicsConfig)
-    stability: StabilityConfig = field(default_factory=StabilityConfig)
-    modeling: ModelingConfig = field(default_factory=ModelingConfig)
-    comparison: CompareConfig = field(default_factory=CompareConfig)
-    clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
-    reporting: ReportConfig = field(default_factory=ReportConfig)
-    allow_failures: int = 0
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: where its function is, what it depends on, what it writes.
-
-    Attributes
-    ----------
-    name : str
-        The subcommand and the function have this name.
-    module : str
-        Module inside the package; imported only when the stage runs.
-    config : callable
-        Picks the stage's settings from the study's.
-    needs : tuple of str
-        Stages whose files it reads.
-    writes : tuple of str
-        Patterns, relative to the study folder, of what it writes.
-    reads : tuple of str
-        Files of the study folder that people write and it reads; none of them has to be there.
-    asked : callable
-        Whether the study's settings ask for it. If not, it is no stage of the study: no other
-        needs it, and what it wrote for earlier settings is removed.
-    """
-
-    name: str
-    module: str
-    config: Callable[[StudyConfig], Any]
-    needs: tuple[str, ...]
-    writes: tuple[str, ...]
-    asked: Callable[[StudyConfig], bool] = lambda _: True
-    reads: tuple[str, ...] = ()
-
-
-STAGES: tuple[Stage, ...] = (
-    Stage(
-        "accept",
-        "cohort.accept",
-        lambda study: study.cohort,
-        (),
-        ("cohort.csv", "patients.csv", "cohort.json", "splits.json", "excluded.csv"),
-    ),
-    Stage(
-        "train",
-        "segmentation.train",
-        lambda study: study.segmentation,
-        ("accept",),
-        (
-            "segmentation/folds.csv",
-            "segmentation/fold-*/model.safetensors",
-            "segmentation/fold-*/model.json",
-        ),
-    ),
-    Stage(
-        "segment",
-        "segmentation.predict",
-        lambda study: study.segmentation,
-        ("accept", "train"),
-        ("masks/automatic/*.png", "masks/predictions.csv", "masks/failures.csv"),
-    ),
-    Stage(
-        "agree",
-        "segmentation.agreement",
-        lambda study: study.segmentation,
-        ("accept", "segment"),
-        ("agreement.csv", "agreement_summary.csv", "agreement_failures.csv", "overlays/*"),
-    ),
-    Stage(
-        "extract",
-        "radiomics.extract",
-        lambda study: study.radiomics,
-        ("accept", "segment"),
-        ("features/[!.]*.parquet", "features/[!.]*.json", "features/[!.]*.csv"),
-    ),
-    Stage(
-        "perturb",
-        "radiomics.stability",
-        lambda study: PerturbConfig(study.radiomics, study.stability),
-        ("accept",),
-        ("stability/*", "masks/perturbed/*/*.png"),
-        lambda study: bool(study.stability.perturbations()),
-    ),
-    Stage(
-        "model",
-        "modeling.fit",
-        lambda study: ModelStage(study.modeling, study.clinical),
-        ("accept", "extract", "perturb"),
-        ("models/targets.json", "models/failures.csv", "models/*/*/*", "models/*/*/curves/*"),
-    ),
-    Stage(
-        "compare",
-        "modeling.compare",
-        lambda study: CompareStage(study.modeling, study.comparison),
-        ("accept", "agree", "extract", "perturb", "model"),
-        ("comparison/*",),
-    ),
-    Stage(
-        "tables",
-        "modeling.clinical_tables",
-        lambda study: replace(study.clinical, tasks=study.clinical.tasks or study.modeling.tasks),
-        ("accept",),
-        ("tables/table[0-9]*_*.csv",),
-    ),
-    Stage(
-        "report",
-        "reporting.report",
-        lambda study: study.reporting,
-        ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare", "tables"),
-        ("report.html", "figures/*", "tables/*", "standards/*", "methods.md", "cards/*"),
-        reads=("standards_answers.csv",),
-    ),
-)
-STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 
 def run_study(config: StudyConfig, only: str | None = None) -> int:

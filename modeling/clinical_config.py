@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from ..errors import MammoroiError
 from .config import PRESET_TASKS, Task, preset_task
+from .recipes import look_up
 
 Source = Literal["patient", "imaging", "biopsy", "specimen"]
 Test = Literal["welch", "student", "mann-whitney"]
@@ -211,12 +212,5 @@ class ClinicalConfig:
 
 
 def _preset(name: str) -> ClinicalVariable:
-    from ..cohort.schema import nearest
-
-    if name not in PRESET_VARIABLES:
-        advice = nearest(name, list(PRESET_VARIABLES), "standard ones")
-        raise MammoroiError(
-            f"'{name}' is no standard clinical variable",
-            f"{advice}; or give name, kind and source",
-        )
-    return PRESET_VARIABLES[name]
+    own = "or give name, kind and source"
+    return look_up(name, PRESET_VARIABLES, "standard clinical variable", "standard ones", own)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import MammoroiError
-from .recipes import Recipe, choice, preset_recipe, require
+from .recipes import Recipe, choice, look_up, preset_recipe, require
 
 Comparator = Literal["elastic-net", "random-forest", "gradient-boosting"]
 Views = Literal["mean", "maximum", "minimum", "largest", "concat"]
@@ -142,11 +142,5 @@ def preset_task(name: str) -> Task:
     MammoroiError
         When there is none of that name; it says which is nearest.
     """
-    from ..cohort.schema import nearest
-
-    if name not in PRESET_TASKS:
-        advice = nearest(name, list(PRESET_TASKS), "presets")
-        raise MammoroiError(
-            f"'{name}' is no preset task", f"{advice}; or give name, label and classes"
-        )
-    return PRESET_TASKS[name]
+    own = "or give name, label and classes"
+    return look_up(name, PRESET_TASKS, "preset task", "presets", own)

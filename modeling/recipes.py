@@ -9,13 +9,15 @@ What that paper's order of steps would have claimed: see :mod:`.literal`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from ..errors import MammoroiError
 
 Kernel = Literal["linear", "rbf"]
 LassoRule = Literal["min", "1se"]
+Preset = TypeVar("Preset")
 
 
 def choice(name: str, value: str, valid: tuple[str, ...]) -> None:
@@ -24,6 +26,23 @@ def choice(name: str, value: str, valid: tuple[str, ...]) -> None:
 
     if value not in valid:
         raise MammoroiError(f"{name} is '{value}'", nearest(value, valid))
+
+
+def look_up(name: str, presets: Mapping[str, Preset], what: str, kinds: str, own: str) -> Preset:
+    """Give a preset by its name.
+
+    Raises
+    ------
+    MammoroiError
+        When there is none of that name; it says which is nearest, and what can be given instead.
+    """
+    from ..cohort.schema import nearest
+
+    if name not in presets:
+        raise MammoroiError(
+            f"'{name}' is no {what}", f"{nearest(name, list(presets), kinds)}; {own}"
+        )
+    return presets[name]
 
 
 def require(name: str, value: object, valid: bool, example: str) -> None:
@@ -128,9 +147,4 @@ def preset_recipe(name: str) -> Recipe:
     MammoroiError
         When there is none of that name; it says which is nearest.
     """
-    from ..cohort.schema import nearest
-
-    if name not in PRESET_RECIPES:
-        advice = nearest(name, list(PRESET_RECIPES), "recipes")
-        raise MammoroiError(f"'{name}' is no recipe", f"{advice}; or give settings of your own")
-    return PRESET_RECIPES[name]
+    return look_up(name, PRESET_RECIPES, "recipe", "recipes", "or give settings of your own")

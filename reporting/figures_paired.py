@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import wording
-from .figures_risks import paired_risks
+from .figures_risks import paired_risks, scatter_patients
 from .results import SETS, Results, Target
 from .style import COLOUR, GREY, INK, PALE, SET_NAME, Plot, legend_below, panels
 
@@ -99,19 +99,7 @@ def draw_risk_agreement(results: Results, target: Target) -> Plot | None:
     for ax, part in zip(axes, SETS, strict=True):
         rows = table[table["set"] == part]
         ax.axhline(0, color=GREY, lw=1, ls=(0, (1, 2)))
-        for label, fill, name in ((0, "white", target.negative), (1, INK, target.positive)):
-            those = rows[rows["label"] == label]
-            ax.plot(
-                those["mean"],
-                those["difference"],
-                "o",
-                ms=4.5,
-                mfc=fill,
-                mec=INK,
-                mew=0.8,
-                alpha=0.75,
-                label=name,
-            )
+        scatter_patients(ax, rows, "mean", "difference", target)
         figures = _one(found, target, part)
         if figures is not None:
             _draw_limits(ax, figures)

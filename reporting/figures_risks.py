@@ -10,6 +10,7 @@ from .style import COLOUR, GREY, INK, SET_NAME, Plot, legend_below, panels
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 def paired_risks(target: Target) -> pd.DataFrame | None:
@@ -41,19 +42,7 @@ def draw_risks(target: Target) -> Plot | None:
     for ax, part in zip(axes, SETS, strict=True):
         rows = table[table["set"] == part]
         ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (1, 2)))
-        for label, fill, name in ((0, "white", target.negative), (1, INK, target.positive)):
-            those = rows[rows["label"] == label]
-            ax.plot(
-                those["risk_manual"],
-                those["risk_automatic"],
-                "o",
-                ms=4.5,
-                mfc=fill,
-                mec=INK,
-                mew=0.8,
-                alpha=0.75,
-                label=name,
-            )
+        scatter_patients(ax, rows, "risk_manual", "risk_automatic", target)
         ax.axvline(target.results["manual"].metrics["threshold"], color=COLOUR["manual"], lw=1)
         ax.axhline(
             target.results["automatic"].metrics["threshold"], color=COLOUR["automatic"], lw=1
@@ -83,3 +72,10 @@ def draw_risks(target: Target) -> Plot | None:
         figure,
         table,
     )
+
+
+def scatter_patients(ax: Axes, rows: pd.DataFrame, x: str, y: str, target: Target) -> None:
+    """Draw a circle for each patient: filled where the label is positive."""
+    for label, fill, name in ((0, "white", target.negative), (1, INK, target.positive)):
+        those = rows[rows["label"] == label]
+        ax.plot(those[x], those[y], "o", ms=4.5, mfc=fill, mec=INK, mew=0.8, alpha=0.75, label=name)

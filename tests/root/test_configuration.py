@@ -6,7 +6,7 @@ import pytest
 
 from mammoroi.configuration import configured, field_names, find_config
 from mammoroi.errors import MammoroiError
-from mammoroi.study import StudyConfig
+from mammoroi.stages import StudyConfig
 
 GOOD = "out: results\ncohort: {folder: mine, seed: 4}\nsegmentation: {epochs: 3}\n"
 

@@ -14,7 +14,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.files import read_csv, read_json, sha256_file
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
-from mammoroi.study import STAGE_NAMES
+from mammoroi.stages import STAGE_NAMES
 
 IDS = {"image_id": str, "patient_id": str, "fold": str}
 

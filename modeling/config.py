@@ -75,7 +75,7 @@ class ModelingConfig:
         Settings of your own, or the name of a recipe: `rigorous`, `paper-clean` (:mod:`.recipes`).
     repeats : int
         How often the patients are divided into folds: once as in `splits.json`, then anew, by
-        label. A patient's out-of-fold risk is the mean over the repeats.
+        the task's classes. A patient's out-of-fold risk is the mean over the repeats.
     all_patients : bool
         Whether to cross-validate over all patients as well, the test set's included.
     comparators : tuple of {"elastic-net", "random-forest", "gradient-boosting"}

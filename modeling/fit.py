@@ -43,7 +43,7 @@ from .table import (
     load_features,
     missed_images,
 )
-from .targets import Target, labels_of, targets_of
+from .targets import Target, classes_of, labels_of, targets_of
 from .validate import Dataset, Division, check_dataset, divide, run_final, run_fold
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def prepare(
     combined = [(table.roi, combine_views(table.images, config.views)) for table in tables]
     datasets, cases = [], []
     for target in targets:
-        labels = labels_of(target, patients)
+        classes = classes_of(target, patients)
         clinical = None
         if config.predictors:
             clinical = clinical_of(patients, target.label, variables or ClinicalConfig())
@@ -144,10 +144,10 @@ def prepare(
                 log.warning("%s: no clinical predictors: %s", target.name, NO_VARIABLES)
         for roi, X in combined:
             lost = set(missed["patient_id"]) - set(X.index) if roi == "automatic" else set()
-            data = _dataset(target, roi, X, labels, splits, lost, config)
+            data = _dataset(target, roi, X, classes, splits, lost, config)
             other = next((table for name, table in combined if name != roi), None)
             datasets.append(replace(data, repeats=repeats, other=other, clinical=clinical))
-            cases.append(_cases(data, labels, splits, lost))
+            cases.append(_cases(data, splits, lost))
     return datasets, cases
 
 
@@ -211,12 +211,17 @@ def _dataset(
     target: Target,
     roi: str,
     X: pd.DataFrame,
-    y: pd.Series,
+    classes: pd.Series,
     splits: Splits,
     lost: set[str],
     config: ModelingConfig,
 ) -> Dataset:
-    """Put a data set together; patients are divided alike for both sources of masks."""
+    """Put a data set together.
+
+    Patients are divided alike for both sources of masks and, by their class, for all targets of a
+    task.
+    """
+    y = labels_of(target, classes)
     usable = set(y.index) & (set(X.index) | lost)
     train, everybody = (
         sorted(set(patients) & set(y.index))
@@ -225,8 +230,10 @@ def _dataset(
     seeds = range(config.seed, config.seed + config.repeats)
     n_folds = len(splits.folds)
     divisions: list[Division] = [tuple(fold.validation for fold in splits.folds)]
-    divisions += [divide(train, y, n_folds, seed) for seed in seeds[1:]]
-    divisions_all = [divide(everybody, y, n_folds, seed) for seed in seeds if config.all_patients]
+    divisions += [divide(train, classes, n_folds, seed) for seed in seeds[1:]]
+    divisions_all = [
+        divide(everybody, classes, n_folds, seed) for seed in seeds if config.all_patients
+    ]
 
     def of_usable(division: Division) -> Division:
         return tuple(tuple(sorted(set(fold) & usable)) for fold in division)
@@ -244,9 +251,9 @@ def _dataset(
     )
 
 
-def _cases(data: Dataset, y: pd.Series, splits: Splits, lost: set[str]) -> dict[str, Any]:
+def _cases(data: Dataset, splits: Splits, lost: set[str]) -> dict[str, Any]:
     everybody = set(splits.train) | set(splits.test)
-    unlabelled = everybody - set(y.index)
+    unlabelled = everybody - set(data.y.index)
     used = {*data.train, *data.test}
     return {
         "target": data.target.name,

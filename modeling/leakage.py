@@ -29,7 +29,7 @@ from .config import ModelingConfig
 from .literal import EVERYTHING, Leaks, claim
 from .selection import CompleteFeatures
 from .table import CONCAT_VIEWS, ROIS, combine_views, feature_names, load_features
-from .targets import labels_of, targets_of
+from .targets import classes_of, labels_of, targets_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,7 @@ def read_rows(config: ModelingConfig, study: Path) -> list[Rows]:
     sets = []
     for task in config.resolved_tasks():
         for target in targets_of(task):
-            labels = labels_of(target, patients)
+            labels = labels_of(target, classes_of(target, patients))
             X = combined[combined.index.isin(everybody & set(labels.index))]
             known = images[images["patient_id"].isin(X.index)]
             both = set(CONCAT_VIEWS) <= set(known["view"])

@@ -64,8 +64,8 @@ def targets_of(task: Task) -> list[Target]:
     ]
 
 
-def labels_of(target: Target, patients: pd.DataFrame) -> pd.Series:
-    """Read a target's labels from the patient table.
+def classes_of(target: Target, patients: pd.DataFrame) -> pd.Series:
+    """Read from the patient table which of its task's classes each patient is of.
 
     Parameters
     ----------
@@ -77,7 +77,8 @@ def labels_of(target: Target, patients: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series
-        0 or 1, indexed by ``patient_id``; patients whose cell is empty are left out.
+        Names of classes, indexed by ``patient_id``; patients whose cell is empty are left out.
+        The same for all targets of a task.
 
     Raises
     ------
@@ -98,4 +99,9 @@ def labels_of(target: Target, patients: pd.DataFrame) -> pd.Series:
                 f"patient {patient} has '{value}' in column '{target.label}' (task {target.task})",
                 f"correct it, empty the cell, or add it to the classes; {nearest(value, classes)}",
             )
-    return (values == target.positive).astype(int)
+    return values
+
+
+def labels_of(target: Target, classes: pd.Series) -> pd.Series:
+    """Give a target's labels: 1 for its class, 0 for the others."""
+    return (classes == target.positive).astype(int)

@@ -1,12 +1,13 @@
 """Predictions for patients whom the model has not seen: over the folds, and for the test set.
 
-The patients are divided into folds repeatedly, first as in ``splits.json``, then by label; a
-patient has one row, so that a division never parts a patient's images. Each fold refits the whole
-recipe on its training patients. Its scores become risks by a sigmoid that is fitted to inner
-out-of-fold scores of those same training patients; the final model's sigmoid is fitted to the
-out-of-fold scores of the outer folds. So no calibration rests on a score of a patient on whom the
-scoring model was fitted. A patient's out-of-fold score, risk and radscore are means over the
-repeats; intervals treat the patients, not the repeats, as the sample.
+The patients are divided into folds repeatedly, first as in ``splits.json``, then by the classes of
+the task, so that all targets of a task have the same folds; a patient has one row, so that a
+division never parts a patient's images. Each fold refits the whole recipe on its training patients.
+Its scores become risks by a sigmoid that is fitted to inner out-of-fold scores of those same
+training patients; the final model's sigmoid is fitted to the out-of-fold scores of the outer folds.
+So no calibration rests on a score of a patient on whom the scoring model was fitted. A patient's
+out-of-fold score, risk and radscore are means over the repeats; intervals treat the patients, not
+the repeats, as the sample.
 """
 
 from __future__ import annotations
@@ -107,12 +108,12 @@ class FoldResult:
         return scores if self.selected else scores * np.nan
 
 
-def divide(patients: list[str], y: pd.Series, n_folds: int, seed: int) -> Division:
-    """Divide patients into folds with equal shares of the label, in an order set by the seed."""
+def divide(patients: list[str], classes: pd.Series, n_folds: int, seed: int) -> Division:
+    """Divide patients into folds with equal shares of each class, in an order set by the seed."""
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a class smaller than the folds: see check_dataset
         warnings.simplefilter("ignore", UserWarning)
-        folds = [held_out for _, held_out in splitter.split(patients, y[patients])]
+        folds = [held_out for _, held_out in splitter.split(patients, classes[patients])]
     return tuple(tuple(patients[row] for row in fold) for fold in folds)
 
 

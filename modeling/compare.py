@@ -7,7 +7,8 @@ are out-of-fold, and so are those of all patients, where the classifiers were va
 ``comparison/summary.json`` holds the rules in words, what was declared, counts, and what was left
 out. The other tables: see :mod:`.agreement` (stability of the features), :mod:`.compare_features`
 (ICC by Dice, bias), :mod:`.compare_risks` (non-inferiority, agreement, reclassification, decision
-curves, calibration) and :mod:`.cross_application`.
+curves, calibration), :mod:`.cross_application` and :mod:`.subgroups_files`
+(Dice by group).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .noninferiority import ONE_SIDED_LEVEL, POWER
 from .pairs import dice_of, pair_predictions
 from .reclassification import CAVEAT
 from .repeats import load_perturbed, patients_of
+from .subgroups_files import dice_by_group
 from .table import (
     ROIS,
     SECOND_READER,
@@ -118,6 +120,9 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
             parts.setdefault(table, []).append(part)
     written |= {table: pd.concat(found, ignore_index=True) for table, found in parts.items()}
     written.setdefault("auc", pd.DataFrame(columns=AUC_COLUMNS))
+    written["subgroups_dice"] = dice_by_group(
+        study, stage.modeling.n_bootstrap, stage.modeling.seed
+    )
     for table, frame in written.items():
         write_csv(folder / f"{table}.csv", frame)
     write_json(

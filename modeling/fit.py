@@ -1,8 +1,9 @@
 """The stage `model`: features and labels -> classifiers and their predictions, in ``models/``.
 
-Reads ``splits.json``, ``patients.csv`` and the feature tables; writes ``models/targets.json``,
-``models/<target>/<roi>/`` (see :mod:`.results`), ``models/cases.json`` (patients in, used and left
-out, and why, by target and source) and ``models/failures.csv``.
+Reads ``splits.json``, ``patients.csv``, ``cohort.csv`` (groups of patients) and the feature tables;
+writes ``models/targets.json``, ``models/<target>/<roi>/`` (see :mod:`.results` and
+:mod:`.subgroups_files`), ``models/cases.json`` (patients in, used and left out, and why, by target
+and source) and ``models/failures.csv``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from .predictors_config import ModelStage
 from .predictors_files import NO_VARIABLES
 from .repeats import find_repeats
 from .results import FINAL, FOLDS, FOLDS_ALL, LITERAL, Result, assemble, write_result
+from .subgroups_files import read_groups, write_subgroups
 from .table import (
     ROIS,
     SECOND_READER,
@@ -89,9 +91,11 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
         except MammoroiError as error:
             failures.append(Failure.of(data.target.name, f"model/{data.roi}", error))
     results = fit_all(ready, config, failures)
+    groups, _ = read_groups(study)
     for result in results:
-        about = _about(study, result)
-        write_result(folder / result.data.target.name / result.data.roi, result, config, about)
+        own = folder / result.data.target.name / result.data.roi
+        write_result(own, result, config, _about(study, result))
+        write_subgroups(own, result.predictions, result.predictions_all, groups)
     write_failures(folder / "failures.csv", failures)
     write_json(folder / "cases.json", cases)
     fitted = [(result.data.target, result.data.roi) for result in results]

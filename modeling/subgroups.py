@@ -174,8 +174,9 @@ def subgroup_agreement(
     groups : DataFrame
         See :func:`patient_groups`.
     images : DataFrame, optional
-        ``image_id, view, device``: for these two, an image is in its own group, not in that of her
-        patient.
+        ``image_id, view, device``: for these two, an image is in its own group, not in that of its
+        patient, so that they are there where all patients have the same views. Without this table
+        neither is looked at.
     n_bootstrap, seed : int
         Bootstrap samples of patients, each with all her images.
 
@@ -188,10 +189,10 @@ def subgroup_agreement(
     import pandas as pd
 
     known = agreement.dropna(subset="dice")
+    own = _vary(images)
     rows = []
-    for grouping in groups:
-        own = images is not None and grouping in IMAGE_GROUPINGS and grouping in images
-        if images is not None and own:
+    for grouping in [*(name for name in groups if name not in IMAGE_GROUPINGS), *own]:
+        if images is not None and grouping in own:
             value = images.set_index("image_id")[grouping].reindex(known["image_id"])
             value = _ordered(str(grouping), value)
         else:
@@ -226,6 +227,15 @@ def _figures(part: pd.DataFrame) -> dict[str, Any]:
             value, lower, upper = figure(label, risk)
             row |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
     return row
+
+
+def _vary(images: pd.DataFrame | None) -> list[str]:
+    """Name the groupings of images in which not all are alike."""
+    if images is None:
+        return []
+    known = images.fillna(NOT_KNOWN)
+    names = [name for name in IMAGE_GROUPINGS if name in known]
+    return [name for name in names if (known[name] != known[name].iloc[0]).any()]
 
 
 def _ordered(name: str, values: pd.Series) -> pd.Series:

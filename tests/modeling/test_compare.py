@@ -84,7 +84,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_csv(models / "predictions.csv", predicted)
     write_csv(folder / "features" / "missed.csv", keys[keys["image_id"].isin(MISSED)].assign(
         roi="automatic"))  # fmt: skip
-    agreement = keys[["image_id"]].assign(comparison="automatic-manual", dice=np.arange(N) / N)
+    patients = keys[["patient_id"]].assign(age=np.where(np.arange(N) < N // 2, 45, 60))
+    write_csv(folder / "patients.csv", patients)
+    agreement = keys[["image_id", "patient_id"]].assign(comparison="automatic-manual")
+    agreement["dice"] = np.arange(N) / N
     write_csv(folder / "agreement.csv", agreement)
     write_json(
         folder / "models" / "targets.json", [{"target": "sln", "rois": ["manual", "automatic"]}]
@@ -176,3 +179,12 @@ def test_features_exchanged_for_those_of_the_other_masks() -> None:
     found = exchanged(Held(own), other, ["P1", "P2"]).X  # type: ignore[type-var]
     assert found.to_dict("list") == {"a": [1.5, 3.0], "b": [7.0, 4.5]}
     assert found.index.tolist() == ["P1", "P3"]
+
+
+def test_dice_by_group(folder: Path) -> None:
+    found = table(folder, "subgroups_dice").set_index("group")
+    assert list(found.index) == ["under 50", "50 to 69"]
+    assert (found["comparison"] == "automatic-manual").all()
+    assert (found["n_images"] == N // 2).all()
+    assert found.loc["under 50", "dice"] == pytest.approx((N / 2 - 1) / (2 * N))
+    assert found.loc["50 to 69", "dice_lower"] > found.loc["under 50", "dice_upper"]

@@ -93,6 +93,32 @@ def test_predictions_follow_the_splits(fitted):
     assert missed["score"].isna().all()
 
 
+def test_a_group_without_signal_stands_in_the_files(study, tmp_path):
+    """In one centre every patient has the features of another one: nothing is left to be found."""
+    folder = copy(study, tmp_path)
+    patients = read_csv(folder / "patients.csv", dtype=str)
+    ids = patients["patient_id"]
+    destroyed = np.arange(len(ids)) % 2 == 1
+    patients["centre"] = np.where(destroyed, "south", "north")
+    write_csv(folder / "patients.csv", patients)
+    shuffled = np.random.default_rng(3).permutation(ids[destroyed])
+    moved = dict(zip(ids[destroyed], shuffled, strict=True))
+    path = folder / "features" / "manual.parquet"
+    table = pd.read_parquet(path)
+    table["patient_id"] = table["patient_id"].replace(moved)
+    write_parquet(path, table)
+    for roi in ("automatic", "reader2"):
+        (folder / "features" / f"{roi}.parquet").unlink()
+    model(replace(CONFIG, all_patients=True), folder)
+    own = folder / "models" / "sln" / "manual"
+    table = read_csv(own / "subgroups.csv").set_index(["set", "group"])
+    assert table["n"].groupby("set").sum().to_dict() == {"train": 84, "test": 36, "all": 120}
+    north, south = table.loc["all", "north"], table.loc["all", "south"]
+    assert north["auc_lower"] > 0.7
+    assert south["auc_lower"] < 0.5 < south["auc_upper"] < 0.75
+    assert read_csv(own / "heterogeneity.csv").set_index("set").loc["all", "p_holm"] < 0.01
+
+
 def test_missed_lesions_under_both_rules(fitted):
     table = read_csv(fitted / "comparison" / "auc.csv").set_index(["set", "rule"])
     n = {key: int(table.loc[key, "n"]) for key in table.index}

@@ -75,8 +75,11 @@ def synthesize_command(arguments: Sequence[str]) -> int:
     from .cohort.synthetic_config import SyntheticConfig
     from .configuration import configured
 
+    program = "mammoroi synthesize OUT"
+    if "--help" in arguments or "-h" in arguments:
+        configured(SyntheticConfig, program, None, ["--help"])
     out, rest = _first(arguments, "OUT", "the folder to write the cohort to")
-    config = configured(SyntheticConfig, "mammoroi synthesize OUT", None, rest)
+    config = configured(SyntheticConfig, program, None, rest)
     print(f"Synthetic cohort: {synthesize(config, Path(out))}")
     return EXIT_OK
 
@@ -86,13 +89,15 @@ def check(arguments: Sequence[str]) -> int:
     parser = parser_for("check", "List every problem of a cohort at once.")
     parser.add_argument("cohort", type=Path, help="folder with cohort.csv and patients.csv")
     cohort: Path = parser.parse_args(arguments).cohort
+    from .cohort.accept import usable_lines
     from .cohort.check import check as find_problems
+    from .cohort.check import problem_lines
 
     problems = find_problems(cohort)
-    for problem in problems:
-        print(f"{problem.severity:<8}{problem.case}: {problem.found} -> {problem.action}")
+    print("".join(f"{line}\n" for line in problem_lines(problems)), end="")
     errors = sum(problem.severity == "error" for problem in problems)
-    print(f"{errors} errors, {len(problems) - errors} warnings in {cohort}")
+    print(f"In {cohort}: errors {errors}, warnings {len(problems) - errors}")
+    print("\n".join(usable_lines(cohort, problems)))
     return EXIT_CASES_FAILED if errors else EXIT_OK
 
 

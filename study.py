@@ -22,6 +22,7 @@ from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .files import read_csv, read_json, sha256_file, sha256_of, write_json
 from .resources import measured
+from .spreadsheet import read_spreadsheet
 from .stages import STAGES, Stage, StudyConfig
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def _cohort_files(folder: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of every file below a cohort folder or named by its table."""
     files = [folder / name for name in ("cohort.csv", "patients.csv", "cohort.json")]
     if files[0].is_file():  # a missing table is for the stage itself to describe
-        images = read_csv(files[0], dtype=str)
+        images = read_spreadsheet(files[0])
         for column in ("image", "mask", "mask_reader2"):
             if column in images:
                 files += [folder / value for value in images[column].dropna()]

@@ -56,33 +56,12 @@ def accept(config: CohortConfig, study: Path) -> Path:
     """
     folder, study = Path(config.folder), Path(study)
     problems = check(folder)
-    whole = [p for p in problems if p.severity == "error" and p.row is None]
-    if whole:
-        raise MammoroiError(
-            "; ".join(p.found for p in whole), "; ".join(dict.fromkeys(p.action for p in whole))
-        )
     warnings = [p for p in problems if p.severity == "warning"]
     for problem in warnings:
         log.info("%s", problem)
     if warnings:
-        log.warning("%d warnings on %s; 'mammoroi check' lists them", len(warnings), folder)
-    images = read_cells(folder / IMAGES, IMAGE_COLUMNS)
-    patients = read_cells(folder / PATIENTS, PATIENT_COLUMNS)
-    bad_images, bad_patients = _errors(problems, IMAGES), _errors(problems, PATIENTS)
-    sound = set(patients["patient_id"][~_lines(patients).isin(bad_patients)])
-    for line, patient in zip(_lines(images), images["patient_id"], strict=True):
-        if patient not in sound and line not in bad_images:
-            bad_images[line] = [(f"its patient '{patient}' is excluded", "see the patient")]
-    kept_images = images[~_lines(images).isin(bad_images)]
-    imaged = set(kept_images["patient_id"])
-    for line, patient in zip(_lines(patients), patients["patient_id"], strict=True):
-        if patient not in imaged and line not in bad_patients:
-            bad_patients[line] = [("the patient has no accepted image", "see the images")]
-    kept_patients = patients[~_lines(patients).isin(bad_patients)]
-    excluded = [
-        *_failures(images["image_id"], bad_images, "cohort/image"),
-        *_failures(patients["patient_id"], bad_patients, "cohort/patient"),
-    ]
+        log.warning("warnings on %s: %d; 'mammoroi check' lists them", folder, len(warnings))
+    images, patients, kept_images, kept_patients, excluded = _selected(folder, problems)
     write_failures(study / "excluded.csv", excluded)
     if kept_images.empty:
         raise MammoroiError(
@@ -100,6 +79,57 @@ def accept(config: CohortConfig, study: Path) -> Path:
     }
     write_json(study / "cohort.json", {**load_about(folder), **counts})
     return write_csv(study / IMAGES, _with_paths(kept_images, folder, study))
+
+
+def usable_lines(folder: Path, problems: list[Problem]) -> list[str]:
+    """Say what :func:`accept` would keep of a cohort with these problems, as lines of text."""
+    try:
+        images, patients, kept_images, kept_patients, _ = _selected(folder, problems)
+    except MammoroiError:  # among the problems already
+        return ["Nothing can be used before the tables are mended."]
+    lines = [
+        f"A study would use {len(kept_images)} of {len(images)} images and {len(kept_patients)} "
+        f"of {len(patients)} patients."
+    ]
+    if "mask_reader2" in kept_images:
+        lines.append(f"Outlined by a second reader: {kept_images['mask_reader2'].count()} images.")
+    kept_patients = derive_her2(kept_patients)
+    for label in ("sln", "her2"):
+        if label in kept_patients:
+            counts = kept_patients[label].value_counts().sort_index()
+            counted = [f"{n} {value}" for value, n in counts.items()]
+            empty = int(kept_patients[label].isna().sum())
+            lines.append(f"{label}: {', '.join([*counted, f'{empty} not known'])}.")
+    return lines
+
+
+def _selected(
+    folder: Path, problems: list[Problem]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, list[Failure]]:
+    """All images and patients, those that can be used, and what is excluded, with the reasons."""
+    whole = [p for p in problems if p.severity == "error" and p.row is None]
+    if whole:
+        raise MammoroiError(
+            "; ".join(p.found for p in whole), "; ".join(dict.fromkeys(p.action for p in whole))
+        )
+    images = read_cells(folder / IMAGES, IMAGE_COLUMNS)
+    patients = read_cells(folder / PATIENTS, PATIENT_COLUMNS)
+    bad_images, bad_patients = _errors(problems, IMAGES), _errors(problems, PATIENTS)
+    sound = set(patients["patient_id"][~_lines(patients).isin(bad_patients)])
+    for line, patient in zip(_lines(images), images["patient_id"], strict=True):
+        if patient not in sound and line not in bad_images:
+            bad_images[line] = [(f"its patient '{patient}' is excluded", "see the patient")]
+    kept_images = images[~_lines(images).isin(bad_images)]
+    imaged = set(kept_images["patient_id"])
+    for line, patient in zip(_lines(patients), patients["patient_id"], strict=True):
+        if patient not in imaged and line not in bad_patients:
+            bad_patients[line] = [("the patient has no accepted image", "see the images")]
+    kept_patients = patients[~_lines(patients).isin(bad_patients)]
+    excluded = [
+        *_failures(images["image_id"], bad_images, "cohort/image"),
+        *_failures(patients["patient_id"], bad_patients, "cohort/patient"),
+    ]
+    return images, patients, kept_images, kept_patients, excluded
 
 
 def _lines(table: pd.DataFrame) -> pd.Series:

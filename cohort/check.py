@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MammoroiError
-from .cohort import load_about, missing_columns, read_cells, records
+from .cohort import load_about, missing_columns, mistaken_columns, read_cells, records
 from .inspection import Finding, Inspection, Severity, inspect_image
 from .labels import contradiction
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
@@ -88,6 +88,23 @@ def check(folder: Path) -> list[Problem]:
     return sorted(problems, key=lambda p: (order.get(p.table, 2), p.row or 0))
 
 
+def problem_lines(problems: list[Problem]) -> list[str]:
+    """Problems as lines of text; one that more than three lines of a table share is said once."""
+    alike: dict[tuple[str, str, str, str], list[Problem]] = {}
+    for problem in problems:
+        key = (problem.table, problem.severity, problem.found, problem.action)
+        alike.setdefault(key, []).append(problem)
+    lines: list[str] = []
+    for (table, severity, found, action), group in alike.items():
+        rows = [str(problem.row) for problem in group]
+        if len(group) <= 3:
+            lines += map(str, group)
+        else:
+            shown = ", ".join(rows[:6]) + (", ..." if len(rows) > 6 else "")
+            lines.append(f"{severity}: {table}, {len(rows)} lines ({shown}): {found} -> {action}")
+    return lines
+
+
 def _open(path: Path, columns: tuple[Column, ...], problems: list[Problem]) -> dict[int, Row]:
     """Read a table; what is wrong with the whole of it is added to ``problems``."""
     try:
@@ -97,6 +114,8 @@ def _open(path: Path, columns: tuple[Column, ...], problems: list[Problem]) -> d
         return {}
     for found, action in missing_columns(table, columns):
         problems.append(Problem(path.name, None, "", "error", f"{path.name} {found}", action))
+    for found, action in mistaken_columns(table, columns):
+        problems.append(Problem(path.name, None, "", "warning", f"{path.name} {found}", action))
     lines = [int(number) + 2 for number in table.index]
     return dict(zip(lines, records(table), strict=True))
 

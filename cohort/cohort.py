@@ -7,12 +7,15 @@ described by :mod:`.schema`, and may hold ``cohort.json`` (``name``, ``synthetic
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import read_csv, read_json
+from ..files import read_json
+from ..spreadsheet import read_spreadsheet
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, Column, nearest, required
 
 if TYPE_CHECKING:
@@ -90,8 +93,7 @@ def read_table(path: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
     Raises
     ------
     MammoroiError
-        When the file is missing, empty, not UTF-8, no table, or lacks a required column, or a
-        number is none.
+        When the file is missing, empty, no table, or lacks a required column, or a number is none.
     """
     table = read_cells(path, columns).reset_index(drop=True)
     for found, action in missing_columns(table, columns):
@@ -105,23 +107,23 @@ def read_table(path: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
 def read_cells(path: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
     """Read a table without judging its columns; every cell stays the text that it is.
 
-    The index is the row's number, counted from 0 without the heading; rows that are wholly empty
-    are left out, and their numbers with them.
+    What the spreadsheet program chose (separator, encoding, decimal comma) is read as
+    :mod:`mammoroi.spreadsheet` says. The index is the row's number, counted from 0 without the
+    heading; rows that are wholly empty are left out, and their numbers with them.
 
     Raises
     ------
     MammoroiError
-        When the file is missing, empty, not UTF-8, no table, or has a heading twice.
+        When the file is missing, empty, in another encoding, no table, or has a heading twice.
     """
     if not path.is_file():
         headings = ", ".join(required(columns))
         raise MammoroiError(f"{path} does not exist", f"make it, with the columns {headings}")
-    table = read_csv(
-        path, dtype=str, encoding="utf-8-sig", index_col=False, skip_blank_lines=False
-    ).dropna(how="all")
-    for name in [column.name for column in columns]:
-        if f"{name}.1" in table:
-            raise MammoroiError(f"{path} has two columns '{name}'", "remove or rename one of them")
+    table = read_spreadsheet(
+        path,
+        numbers=[column.name for column in columns if column.numeric],
+        texts=[column.name for column in columns if not column.numeric],
+    )
     if table.empty:
         raise MammoroiError(f"{path} has no rows", "add a row for each image or patient")
     return table
@@ -141,6 +143,28 @@ def missing_columns(table: pd.DataFrame, columns: tuple[Column, ...]) -> list[tu
         for name in required(columns)
         if name not in present
     ]
+
+
+def mistaken_columns(table: pd.DataFrame, columns: tuple[Column, ...]) -> list[tuple[str, str]]:
+    """List headings that are nearly, but not, those of an optional column that is absent.
+
+    Columns of one's own are allowed and not used unless a setting names them, so that a mistyped
+    one would go without a word.
+    """
+    absent = [column.name for column in columns if column.name not in table and not column.required]
+    known = {column.name for column in columns}
+    found = []
+    for heading in (str(name) for name in table.columns if name not in known):
+        folded = re.sub(r"[^a-z0-9]+", "_", heading.casefold())
+        near = get_close_matches(folded, absent, n=1, cutoff=0.85)
+        if near:
+            found.append(
+                (
+                    f"has a column '{heading}', which is not used",
+                    f"if it is '{near[0]}', rename it; if it is your own, let it be",
+                )
+            )
+    return found
 
 
 def _numbers(path: Path, cells: pd.Series) -> pd.Series:

@@ -15,7 +15,8 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import Failure, MammoroiError
-from ..files import atomic, read_csv, sha256_file, write_csv, write_failures, write_json
+from ..files import atomic, sha256_file, write_csv, write_failures, write_json
+from ..spreadsheet import read_spreadsheet
 from .cohort import records
 from .expressions import columns_of, evaluate
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
@@ -64,7 +65,7 @@ def import_images(
     masks : Path
         The folder of the masks.
     table : Path
-        CSV file in UTF-8 with a row per image.
+        CSV file with a row per image, as a spreadsheet program exports it.
     out : Path
         The cohort folder to write; one that holds a cohort already is refused.
     name : str
@@ -197,7 +198,7 @@ def import_images(
 
 def _read(path: Path, names: list[str], missing: tuple[str, ...]) -> pd.DataFrame:
     """Read the table as text and see that it has the columns that were named."""
-    table = read_csv(path, dtype=str, encoding="utf-8-sig")
+    table = read_spreadsheet(path)
     for name in names:
         if name not in table:
             present = [str(column) for column in table.columns]

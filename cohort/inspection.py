@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -111,12 +112,26 @@ def _attempt(
     try:
         path = folder / value
         if not path.is_file():
-            raise MammoroiError(f"{column} '{value}' does not exist", "correct the path")
+            raise MammoroiError(f"{column} '{value}' does not exist", _where_it_may_be(path, value))
         return read(path)
     except Exception as error:  # noqa: BLE001 - one bad file must not hide the other problems
         failure = Failure.of(str(value), "check", error)
         findings.append(Finding("error", failure.error, failure.action))
         return None
+
+
+def _where_it_may_be(path: Path, value: str) -> str:
+    """Advise on a path that leads nowhere: the nearest name that is there."""
+    if "\\" in value and Path(str(path).replace("\\", "/")).is_file():
+        return "write the path with / instead of \\"
+    if not path.parent.is_dir():
+        return f"correct the path; there is no folder {path.parent}"
+    names = sorted(entry.name for entry in path.parent.iterdir())
+    folded = {name.casefold(): name for name in names}
+    near = get_close_matches(path.name.casefold(), folded, n=1, cutoff=0.6)
+    if not near:
+        return "correct the path; nothing in its folder has a name like it"
+    return f"correct the path; the nearest name in its folder is '{folded[near[0]]}'"
 
 
 def _against_row(mammogram: Mammogram, row: dict[str, Any]) -> list[Finding]:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MammoroiError
 from ..files import read_csv, write_csv
+from ..spreadsheet import read_spreadsheet
 from .facts import FACTS
 from .record import Record, listed
 from .tables import Table
@@ -261,7 +262,7 @@ def _answers(study: Path) -> dict[tuple[str, str], str]:
     path = study / ANSWERS
     if not path.exists():
         return {}
-    table = read_csv(path, dtype=str)
+    table = read_spreadsheet(path, texts=("standard", "item", "answer"))
     lacking = [name for name in ("standard", "item", "answer") if name not in table]
     if lacking:
         raise MammoroiError(

@@ -283,7 +283,8 @@ def test_all_problems_at_once_in_order(cohort: Any) -> None:
         ("patients.csv", 2),
     ]
     assert str(problems[0]) == (
-        "error: cohort.csv line 2 (I0-CC): image 'no.png' does not exist -> correct the path"
+        "error: cohort.csv line 2 (I0-CC): image 'no.png' does not exist -> correct the path; "
+        "nothing in its folder has a name like it"
     )
 
 

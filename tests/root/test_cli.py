@@ -50,6 +50,16 @@ def test_bad_input_is_one_line_and_exit_code_1(words, message, capsys, tmp_path,
     assert " -> " in printed
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command(name, capsys):
+    """`--help` is answered with the usage and exit code 0, whatever else a command asks for."""
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert f"usage: mammoroi {name}" in printed
+
+
 def test_one_stage_asks_for_the_ones_before_it(capsys, tmp_path):
     words = ["extract", "demo", "--out", str(tmp_path / "s"), "--cohort.folder", str(tmp_path)]
     assert main(words) == 1

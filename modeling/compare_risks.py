@@ -11,7 +11,7 @@ scale of risks; columns as in ``feature_bias.csv`` (:mod:`.compare_features`).
 ``comparison/net_reclassification.csv``: ``group (events|non-events), n, n_up, n_down, nri,
 nri_lower, nri_upper``: from the categories by manual to those by automatic ROIs; see the caveats in
 :mod:`.reclassification`. ``comparison/decision_difference.csv``: ``threshold, net_benefit_manual,
-net_benefit_automatic, difference, lower, upper`` (95 % percentiles over resampled patients).
+net_benefit_automatic, difference, lower, upper`` (95 % score interval).
 ``comparison/calibration.csv``: ``roi, n``, and with ``_lower`` and ``_upper``, their 95 % interval:
 ``calibration_intercept, calibration_slope, observed_expected, brier``.
 """
@@ -75,7 +75,7 @@ def compare_risks(
     found = non_inferiority(label, automatic, manual, margin, n_bootstrap, seed)
     above = {"manual_above_chance": auc_interval(label, manual)[1] > 0.5}
     moved = _moves(label, manual, automatic, thresholds, own_thresholds)
-    decision = net_benefit_difference(label, automatic, manual, n_bootstrap, seed)
+    decision = net_benefit_difference(label, automatic, manual)
     names = {"first": "net_benefit_automatic", "second": "net_benefit_manual"}
     columns = ["threshold", "net_benefit_manual", "net_benefit_automatic", "difference"]
     calibrated = [

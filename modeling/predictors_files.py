@@ -169,7 +169,7 @@ def performance(risks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def decision_table(risks: pd.DataFrame, n_bootstrap: int, seed: int) -> pd.DataFrame:
+def decision_table(risks: pd.DataFrame) -> pd.DataFrame:
     """Tabulate ``predictors_decision.csv`` from ``predictors_predictions.csv``."""
     import pandas as pd
 
@@ -179,9 +179,7 @@ def decision_table(risks: pd.DataFrame, n_bootstrap: int, seed: int) -> pd.DataF
         labels = of_part.drop_duplicates("patient_id").set_index("patient_id")["label"]
         for together, alone in COMBINED.items():
             if together in wide:
-                table = net_benefit_difference(
-                    labels[wide.index], wide[together], wide[alone], n_bootstrap, seed
-                )
+                table = net_benefit_difference(labels[wide.index], wide[together], wide[alone])
                 table.insert(0, "predictor", together)
                 table.insert(0, "set", part)
                 tables.append(table)
@@ -231,8 +229,6 @@ def write_predictors(
     predicted: Predicted | None,
     calibration: Calibration,
     asked: bool,
-    n_bootstrap: int,
-    seed: int,
 ) -> None:
     """Write the files, or why there are none; nothing when they were not asked for."""
     for name in FILES:
@@ -243,8 +239,7 @@ def write_predictors(
         return
     write_csv(folder / "predictors.csv", performance(predicted.risks))
     write_csv(folder / "predictors_predictions.csv", predicted.risks)
-    decisions = decision_table(predicted.risks, n_bootstrap, seed)
-    write_csv(folder / "predictors_decision.csv", decisions)
+    write_csv(folder / "predictors_decision.csv", decision_table(predicted.risks))
     sets = predicted.clinical.sets()
     chosen = PREOPERATIVE if PREOPERATIVE in sets else next(iter(sets))
     model = predicted.models[f"{RADIOMICS}+{chosen}"]

@@ -255,14 +255,7 @@ def write_result(
     write_csv(folder / "lasso_path.csv", path)
     write_csv(folder / "lasso_coefficients.csv", coefficients)
     write_json(folder / "literal.json", result.claim)
-    write_predictors(
-        folder,
-        result.predicted,
-        result.calibration,
-        config.predictors,
-        config.n_bootstrap,
-        config.seed,
-    )
+    write_predictors(folder, result.predicted, result.calibration, config.predictors)
     folds = [fold.funnel for fold in result.folds]
     refits = {"stability": selection_stability(result), "folds": folds}
     write_json(folder / "funnel.json", result.fit.funnel() | refits)
@@ -271,7 +264,7 @@ def write_result(
         labels, risks = table["label"].to_numpy(), table["risk"].to_numpy()
         curves["roc"].append(roc_table(labels, risks).assign(set=name))
         curves["calibration"].append(calibration_table(labels, risks).assign(set=name))
-        decision = decision_curve(labels, risks, config.n_bootstrap, config.seed)
+        decision = decision_curve(labels, risks)
         curves["decision"].append(decision.assign(set=name))
     for curve, parts in curves.items():
         joined = pd.concat(parts, ignore_index=True)

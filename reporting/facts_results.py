@@ -111,9 +111,11 @@ def decision_curves(record: Record) -> Fact | None:
     ]
     if not files:
         return None
+    table = record.table(files[0])
+    given = table is not None and "net_benefit_lower" in table
     return Fact(
-        "Clinical utility was judged by decision curves: net benefit against treating everybody "
-        "and nobody.",
+        "Clinical utility was judged by decision curves: net benefit"
+        f"{', with 95% score intervals,' if given else ''} against treating everybody and nobody.",
         tuple(files),
     )
 

@@ -16,7 +16,7 @@ from mammoroi.modeling.calibration import observed_expected, spiegelhalter
 from mammoroi.modeling.discrimination import auc_difference, auc_interval, delong
 from mammoroi.modeling.metrics import at_threshold
 from mammoroi.modeling.multiplicity import adjusted
-from mammoroi.modeling.netbenefit import net_benefit_difference, net_benefit_interval
+from mammoroi.modeling.netbenefit import decision_curve, net_benefit_difference
 from mammoroi.modeling.risk_errors import brier_scores, calibration_curve, calibration_errors
 from mammoroi.modeling.sample_size import (
     events_per_parameter,
@@ -24,6 +24,7 @@ from mammoroi.modeling.sample_size import (
     needed_patients,
     r2_from_auc,
 )
+from mammoroi.modeling.score_interval import score_interval
 from mammoroi.modeling.stability_of_selection import nogueira, subsamples
 
 # DeLong et al., Biometrics 1988;44:837-845, as printed there and in the manual of SAS PROC
@@ -223,16 +224,81 @@ def test_difference_of_net_benefits_is_dcurves(predicted):
         modelnames=["one", "two"],
         thresholds=thresholds,
     ).pivot_table(index="threshold", columns="model", values="net_benefit")
-    found = net_benefit_difference(labels, risks, other, 4000, 1, thresholds)
+    found = net_benefit_difference(labels, risks, other, thresholds)
     expected = (table["one"] - table["two"])[thresholds]
     assert found["difference"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-9)
-    everybody = net_benefit_difference(labels, risks, np.ones(150), 100, 1, thresholds)
+    everybody = net_benefit_difference(labels, risks, np.ones(150), thresholds)
     assert everybody["second"].to_numpy() == pytest.approx(table["all"][thresholds], abs=1e-9)
-    value, lower, upper = net_benefit_interval(labels, risks, thresholds)
-    against_none = net_benefit_difference(labels, risks, np.zeros(150), 4000, 1, thresholds)
-    assert value == pytest.approx(against_none["difference"])
-    assert lower == pytest.approx(against_none["lower"], abs=0.01)
-    assert upper == pytest.approx(against_none["upper"], abs=0.01)
+    assert everybody["difference"].to_numpy() == pytest.approx(
+        (table["one"] - table["all"])[thresholds].to_numpy(), abs=1e-9
+    )
+    # Where many patients count, the bootstrap's interval is the same.
+    counts = resample_counts(150, 4000, seed=1) / 150
+    for model, against in ((risks, other), (risks, np.zeros(150))):
+        gains = [
+            np.where(labels == 1, 1, -1) * ((model >= 0.5) * 1.0 - (against >= 0.5))
+        ] @ counts.T
+        row = net_benefit_difference(labels, model, against, np.array([0.5])).iloc[0]
+        assert percentile_interval(gains[0]) == pytest.approx((row.lower, row.upper), abs=0.01)
+    curve = decision_curve(labels, risks).set_index("threshold").loc[thresholds]
+    assert curve["over_all_lower"].to_numpy() == pytest.approx(everybody["lower"].to_numpy())
+    same = net_benefit_difference(labels, risks, risks)
+    assert (same[["difference", "lower", "upper"]] == 0).all(axis=None)
+
+
+def test_score_interval_is_wilsons_and_tangos():
+    from statsmodels.stats.proportion import proportion_confint
+
+    for seen, n in ((0, 10), (3, 17), (50, 50)):
+        found = score_interval([[0.0, 1.0]], [[n - seen, seen]])
+        assert (found[1][0], found[2][0]) == pytest.approx(
+            proportion_confint(seen, n, method="wilson"), abs=1e-9
+        )
+    # PropCIs::scoreci.mp(25, 28, 618, 0.90) of R.
+    _, lower, upper = score_interval([[-1, 0, 1]], [[25, 565, 28]], level=0.90)
+    assert (lower[0], upper[0]) == pytest.approx((-0.0148, 0.0247), abs=5e-5)
+    # Airways before and after a transplantation; Fagerland et al., Stat Med 2014;33:2850-2875.
+    _, lower, upper = score_interval([[-1, 0, 1]], [[7, 13, 1]])
+    assert (lower[0], upper[0]) == pytest.approx((-0.517, -0.026), abs=5e-4)
+
+
+def test_score_interval_holds_what_a_search_over_all_shares_holds():
+    """Values of a net benefit; the likeliest shares of a mean by scipy, not by the formula."""
+    from scipy.optimize import minimize
+
+    values, counts = np.array([-1.0, -0.25, 0.0, 0.25, 1.0]), np.array([0, 3, 30, 9, 2])
+
+    def excess(mean):
+        shares = minimize(
+            lambda p: -counts @ np.log(np.maximum(p, 1e-300)),
+            (counts + 1) / (counts.sum() + 5),
+            bounds=[(1e-12, 1)] * 5,
+            constraints=[
+                {"type": "eq", "fun": lambda p: p.sum() - 1},
+                {"type": "eq", "fun": lambda p: p @ values - mean},
+            ],
+            options={"ftol": 1e-13, "maxiter": 500},
+        ).x
+        variance = shares @ values**2 - mean**2
+        return abs(counts @ values / 44 - mean) / np.sqrt(variance / 44)
+
+    _, lower, upper = score_interval([values], [counts])
+    assert (excess(lower[0]), excess(upper[0])) == pytest.approx((1.959964, 1.959964), abs=1e-3)
+
+
+def test_against_treating_everybody_the_interval_holds_the_truth_where_few_are_below():
+    """13 of 125 patients below 10 %; 95 % of 1000 cohorts lie between 93.6 and 96.4 %."""
+    distance, odds = np.sqrt(2) * stats.norm.ppf(0.84), 1 / 9
+    cut = (logit(0.1) + distance**2 / 2) / distance
+    missed, spared = 0.5 * stats.norm.cdf(cut - distance), 0.5 * stats.norm.cdf(cut)
+    rng = np.random.default_rng(3)
+    counts = rng.multinomial(125, [missed, 1 - missed - spared, spared], size=1000)
+    _, lower, upper = score_interval(np.tile([-1, 0, odds], (1000, 1)), counts)
+    truth = odds * spared - missed
+    assert 930 < np.sum((lower <= truth) & (truth <= upper)) < 980
+    drawn = [rng.multinomial(125, row / 125, size=400) @ [-1, 0, odds] / 125 for row in counts]
+    held = [low <= truth <= high for low, high in map(percentile_interval, drawn)]
+    assert np.sum(held) < 850
 
 
 def test_adjusted_p_values_by_hand_and_with_a_missing_one():

@@ -154,7 +154,7 @@ def test_net_benefit_is_dcurves():
     expected = table[table["model"] == "risk"].set_index("threshold")["net_benefit"]
     assert net_benefit(labels, risks) == pytest.approx(expected[THRESHOLDS].to_numpy(), abs=1e-9)
     everybody = table[table["model"] == "all"].set_index("threshold")["net_benefit"]
-    curve = decision_curve(labels, risks, n_bootstrap=300, seed=1)
+    curve = decision_curve(labels, risks)
     assert curve["treat_all"].to_numpy() == pytest.approx(everybody[THRESHOLDS].to_numpy())
     inside = curve["net_benefit"].between(curve["net_benefit_lower"], curve["net_benefit_upper"])
     assert inside.all()

@@ -487,7 +487,7 @@ def _predictors(folder: Path, patients: pd.DataFrame, table: pd.DataFrame, label
     wide = wide.assign(label=y.to_numpy(), set=table["set"].to_numpy())
     risks = wide.melt(["patient_id", "set", "label"], var_name="predictor", value_name="risk")
     predicted = Predicted(clinical, models, scores[~test], risks)
-    write_predictors(folder, predicted, calibration, True, 100, 15)
+    write_predictors(folder, predicted, calibration, True)
 
 
 def _comparison(folder: Path, rng: np.random.Generator, targets: tuple[str, ...]) -> None:

@@ -79,7 +79,8 @@ class Stage:
     writes : tuple of str
         Patterns, relative to the study folder, of what it writes.
     reads : tuple of str
-        Files of the study folder that people write and it reads; none of them has to be there.
+        Files of the study folder that no stage writes and it reads (people's answers, the leakage
+        audit); none of them has to be there.
     asked : callable
         Whether the study's settings ask for it. If not, it is no stage of the study: no other
         needs it, and what it wrote for earlier settings is removed.
@@ -169,7 +170,7 @@ STAGES: tuple[Stage, ...] = (
         lambda study: study.reporting,
         ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare", "tables"),
         ("report.html", "figures/*", "tables/*", "standards/*", "methods.md", "cards/*"),
-        reads=("standards_answers.csv",),
+        reads=("standards_answers.csv", "leakage/leakage.csv"),
     ),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)

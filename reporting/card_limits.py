@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from . import wording
+from .facts_predictors import compared
+from .facts_size import CRITERIA, sizes
 from .record import ModelFiles, Record, known
 
+UNSTABLE = 0.4
+"""Nogueira's index of a selection below which it is called poor (J Mach Learn Res 2018;18(174))."""
 FEW_EVENTS = 10
 """Patients of the smaller class per feature below which overfitting is called likely."""
 
@@ -28,6 +32,13 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
                 f"{smaller} training patients of the smaller class for {kept} features: "
                 "overfitting is likely."
             )
+    found += _needs(record, model)
+    stability = (model.funnel.get("stability") or {}).get("value")
+    if known(stability) and stability < UNSTABLE:
+        found.append(
+            f"Refits select other features (Nogueira's index {wording.number(stability)}, 1 is "
+            "always the same): read nothing into single ones."
+        )
     if "icc_source" in model.funnel and model.funnel["icc_source"] is None:
         found.append("No filter for stability: features may depend on how the lesion is outlined.")
     for part in (test, train):
@@ -41,7 +52,24 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
         found.append(
             f"{wording.plural(n, 'patient')} without an outlined lesion got the prevalence."
         )
+    for against, _, both in compared(record, model):
+        if known(both["over_clinical_lower"]) and both["over_clinical_lower"] <= 0:
+            delta = (both[f"over_clinical{end}"] for end in ("", "_lower", "_upper"))
+            found.append(
+                f"It is not shown to add anything to {against}: the AUC changes by "
+                f"{wording.interval(*delta, 3)} in the test set."
+            )
     return [sentence for sentence in found if sentence]
+
+
+def _needs(record: Record, model: ModelFiles) -> list[str]:
+    """That more patients would have been needed."""
+    return [
+        f"{CRITERIA[0].upper()}{CRITERIA[1:]} ask for {size.needed:,} patients for "
+        f"{size.candidates:,} candidate features; it had {size.n}."
+        for size in sizes(record)
+        if size.model == model and size.needed is not None and size.needed > size.n
+    ]
 
 
 def common_limits(record: Record) -> list[str]:

@@ -8,10 +8,13 @@ from . import (
     facts_comparison,
     facts_data,
     facts_features,
+    facts_leakage,
     facts_masks,
     facts_models,
+    facts_predictors,
     facts_results,
     facts_selection,
+    facts_size,
 )
 from .record import Fact, Record
 
@@ -22,9 +25,12 @@ FACTS: dict[str, Callable[[Record], Fact | None]] = {
         facts_masks,
         facts_features,
         facts_selection,
+        facts_size,
         facts_models,
+        facts_predictors,
         facts_results,
         facts_comparison,
+        facts_leakage,
     )
     for function in module.FACTS
 }

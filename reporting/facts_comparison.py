@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import wording
-from .record import SOURCES, Fact, Record, known, listed, span
+from .record import Fact, Record, listed, span
 
 
 def paired_comparison(record: Record) -> Fact | None:
@@ -13,21 +13,29 @@ def paired_comparison(record: Record) -> Fact | None:
         return None
     about = record.json("comparison/summary.json") or {}
     text = (
-        "Classifiers from manual and automatic masks were compared on the same patients: the "
-        "difference in AUC with interval and P by DeLong's paired test"
+        "Classifiers from manual and automatic masks were compared on the same patients, by "
+        "DeLong's paired test"
     )
     files = ["comparison/auc.csv"]
     if "n_bootstrap" in about:
-        text += f", and the interval of a paired bootstrap of {about['n_bootstrap']} samples"
+        text += f" and a paired bootstrap of {about['n_bootstrap']} samples"
         files.append("comparison/summary.json")
-    text += ". P values were not corrected for the number of comparisons."
+    text += ", without correction for the number of comparisons"
     rules = about.get("rules")
     if rules:
-        text += (
-            f" Missed lesions were counted by {wording.plural(len(rules), 'rule')}: "
-            + " ".join(f"({name.replace('_', ' ')}) {words}" for name, words in rules.items())
-        )
-    return Fact(text, tuple(files))
+        names = [name.replace("_", " ") for name in rules]
+        text += f"; missed lesions were counted by {wording.plural(len(rules), 'rule')} "
+        text += f"({listed(names)})"
+    return Fact(f"{text}.", tuple(files))
+
+
+def missed_rules(record: Record) -> Fact | None:
+    """How patients whose lesion was missed are counted."""
+    rules = (record.json("comparison/summary.json") or {}).get("rules")
+    if not rules:
+        return None
+    texts = [f"({name.replace('_', ' ')}) {words}" for name, words in rules.items()]
+    return Fact(f"Missed lesions: {' '.join(texts)}", ("comparison/summary.json",))
 
 
 def comparison_results(record: Record) -> Fact | None:
@@ -61,23 +69,6 @@ def noninferiority(record: Record) -> Fact | None:
     )
 
 
-def clinical_comparison(record: Record) -> Fact | None:
-    """Which models without radiomics, or with more than it, stand beside the radiomic ones."""
-    others = [model for model in record.all_models() if model.roi not in SOURCES]
-    parts = []
-    for model in others:
-        one = model.metrics.get("test", {})
-        if known(one.get("auc")):
-            auc = wording.interval(one["auc"], one.get("auc_lower"), one.get("auc_upper"))
-            parts.append(f"{model.target}, {model.roi}: {auc}")
-    if not parts:
-        return None
-    return Fact(
-        f"Models that do not rest on radiomics alone, AUC in the test set: {'; '.join(parts)}.",
-        tuple(model.file("metrics.json") for model in others),
-    )
-
-
 def comparators(record: Record) -> Fact | None:
     """Which other estimators there are."""
     found = simple_comparison(record)
@@ -87,7 +78,7 @@ def comparators(record: Record) -> Fact | None:
     for file in found.files:
         table = record.table(file)
         assert table is not None
-        names |= dict.fromkeys(table["estimator"].astype(str)[1:])
+        names |= dict.fromkeys(table["estimator"].astype(str).str.replace("-", " ")[1:])
     return Fact(
         f"For comparison, {listed(list(names))} went through the same folds, with all stable "
         "features.",
@@ -187,6 +178,6 @@ def icc_method(record: Record) -> Fact | None:
 
 
 FACTS = (
-    regressions, paired_comparison, comparison_results, noninferiority, clinical_comparison,
-    comparators, simple_comparison, feature_agreement, icc_method,
+    regressions, paired_comparison, missed_rules, comparison_results, noninferiority, comparators,
+    simple_comparison, feature_agreement, icc_method,
 )  # fmt: skip

@@ -44,7 +44,7 @@ def exclusions(record: Record) -> Fact | None:
     images_in, images, patients_in, patients = (about[name] for name in names)
     files: tuple[str, ...] = ("cohort.json",)
     if images_in == images and patients_in == patients:
-        text = f"All {images} mammograms of {patients} patients that were offered could be used."
+        text = "All that were offered could be used."
     else:
         text = (
             f"Of {images_in} mammograms of {patients_in} patients that were offered, {images} of "
@@ -73,10 +73,10 @@ def baseline(record: Record) -> Fact | None:
         table = record.table(name)
         if table is not None and len(table):
             tests = sorted(table["method"].dropna().unique()) if "method" in table else []
-            how = f" ({listed(tests)})" if tests else ""
+            how = f" ({listed(tests)} tests)" if tests else ""
             return Fact(
-                f"{table['variable'].nunique()} characteristics of the patients are tabulated for "
-                f"all, training and test patients, with a test of each between the two sets{how}.",
+                f"{table['variable'].nunique()} characteristics of training and test patients were "
+                f"tabulated and compared{how}.",
                 (name,),
             )
     return None
@@ -123,7 +123,7 @@ def outcomes(record: Record) -> Fact | None:
         counts = patients[label].value_counts().sort_index()
         n = int(counts.sum())
         parts = [f"{name} in {k} ({wording.percent(k, n)})" for name, k in counts.items()]
-        sentences.append(f"{title} was known for {wording.plural(n, 'patient')}: {listed(parts)}.")
+        sentences.append(f"{title} was {listed(parts)} of {wording.plural(n, 'patient')}.")
     files = ("patients.csv", "models/targets.json")
     return Fact(" ".join(sentences), files) if sentences else None
 
@@ -133,8 +133,13 @@ def questions(record: Record) -> Fact | None:
     entries = record.json("models/targets.json")
     if not entries:
         return None
-    parts = [f"{entry['target']} ({heading(entry)})" for entry in entries]
-    return Fact(f"Questions put to the features: {listed(parts)}.", ("models/targets.json",))
+    parts = [
+        f"{entry['target']} ({entry['positive']} against {entry['negative']})"
+        if {"positive", "negative"} <= set(entry)
+        else f"{entry['target']} ({heading(entry)})"
+        for entry in entries
+    ]
+    return Fact(f"The questions to the features were {listed(parts)}.", ("models/targets.json",))
 
 
 def missing_values(record: Record) -> Fact | None:
@@ -190,8 +195,8 @@ def split(record: Record) -> Fact | None:
     if by:
         text += f", stratified by {listed(by)}"
     text += (
-        f", and the training patients into {len(splits['folds'])} folds; all mammograms of a "
-        "patient went the same way. Segmentation and classifiers share this division."
+        f", and the training patients into {len(splits['folds'])} folds, all mammograms of a "
+        "patient on one side; segmentation and classifiers share this division."
     )
     return Fact(text, ("splits.json",))
 

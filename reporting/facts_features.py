@@ -14,6 +14,12 @@ _NAMES = {
     "glszm": "grey level size zone matrix", "gldm": "grey level dependence matrix",
     "ngtdm": "neighbouring grey tone difference matrix",
 }  # fmt: skip
+_SHORT = {"glcm": "GLCM", "glrlm": "GLRLM", "glszm": "GLSZM", "gldm": "GLDM", "ngtdm": "NGTDM"}
+_FILTERS = {
+    "Wavelet": "wavelet", "LoG": "Laplacian of Gaussian", "Square": "square",
+    "SquareRoot": "square root", "Logarithm": "logarithm", "Exponential": "exponential",
+    "Gradient": "gradient", "LBP2D": "local binary pattern",
+}  # fmt: skip
 _TABLES = (*SOURCES, "reader2")
 
 
@@ -26,16 +32,15 @@ def extraction(record: Record) -> Fact | None:
     hashes = {(roi, found.get("settings_sha256")) for roi, found in made.items() if found}
     library = about.get("versions", {}).get("pyradiomics-bhklab")
     text = (
-        f"Features were computed in two dimensions with the preset {about['preset']}, "
-        f"engine {about['engine']} {about['engine_version']}"
-        + (f", by the definitions of pyradiomics {library}" if library else "")
-        + "."
+        "Features were computed in two dimensions"
+        + (f" by the definitions of pyradiomics {library}" if library else "")
+        + f" (preset {about['preset']}, engine {about['engine']} {about['engine_version']})"
     )
     if len(hashes) > 1 and len({one for _, one in hashes}) == 1:
         words = {"manual": "manual", "automatic": "automatic", "reader2": "the second reader's"}
         rois = [words[roi] for roi in _TABLES if made[roi]]
-        text += f" The settings were the same for {listed(rois)} masks."
-    return Fact(text, tuple(f"features/{roi}.json" for roi in _TABLES if made[roi]))
+        text += f", with the same settings for {listed(rois)} masks"
+    return Fact(f"{text}.", tuple(f"features/{roi}.json" for roi in _TABLES if made[roi]))
 
 
 def preprocessing(record: Record) -> Fact | None:
@@ -82,12 +87,12 @@ def resampling(record: Record) -> Fact | None:
         spacing = listed([f"{mm:g}" for mm in settings["resampledPixelSpacing"]])
         text = f"Images were resampled to {spacing} mm within pyradiomics."
     else:
-        text = "Images were not resampled: features were computed at the original pixel spacing."
+        text = "Images were not resampled: features rest on the original pixels."
     return Fact(text, (file,))
 
 
 def discretisation(record: Record) -> Fact | None:
-    """How grey levels were binned, and how many levels came of it."""
+    """How grey levels were binned."""
     about, file = record.features()
     settings = about.get("settings", {})
     if settings.get("binCount"):
@@ -102,14 +107,20 @@ def discretisation(record: Record) -> Fact | None:
         for key in ("binWidth", "binCount")
         if (given or {}).get(key) is not None
     ]
-    text += f" ({listed(own)})." if own else "."
+    return Fact(f"{text} ({listed(own)})." if own else f"{text}.", (file,))
+
+
+def grey_levels(record: Record) -> Fact | None:
+    """How many grey levels came of the discretisation."""
+    about, file = record.features()
     bins = about.get("bins", {}).get("original")
-    if bins:
-        text += (
-            f" In the original images this gave {bins['least']} to {bins['greatest']} grey levels "
-            f"in the lesion (median {bins['median']:g})."
-        )
-    return Fact(text, (file,))
+    if not bins:
+        return None
+    return Fact(
+        f"In the original images there were {bins['least']} to {bins['greatest']} grey levels in "
+        f"the lesion (median {bins['median']:g}).",
+        (file,),
+    )
 
 
 def image_types(record: Record) -> Fact | None:
@@ -150,6 +161,25 @@ def feature_classes(record: Record) -> Fact | None:
     ]
     files = (file,) if dictionary is None else (file, "features/dictionary.csv")
     return Fact(f"Feature classes: {listed(parts)}.", files)
+
+
+def feature_kinds(record: Record) -> Fact | None:
+    """How many features of how many classes and images, in one sentence."""
+    about, file = record.features()
+    types, classes = about.get("image_types"), about.get("feature_classes")
+    if not types or not classes or "n_features" not in about:
+        return None
+    filtered = [_FILTERS.get(name, name) for name in types if name != "Original"]
+    text = (
+        f"Each mask gave {about['n_features']:,} features ("
+        f"{listed([_SHORT.get(name, _NAMES.get(name, name)) for name in classes])})"
+    )
+    if "Original" in types:
+        text += " of the original image"
+    if filtered:
+        kinds = wording.plural(len(filtered), "filter")
+        text += f"{' and' if 'Original' in types else ' of'} after {kinds} ({listed(filtered)})"
+    return Fact(f"{text}.", (file,))
 
 
 def feature_count(record: Record) -> Fact | None:
@@ -194,14 +224,26 @@ def ibsi(record: Record) -> Fact | None:
     counts = table["ibsi"].value_counts()
     same, differs, none = (int(counts.get(name, 0)) for name in ("same", "differs", "none"))
     text = (
-        f"Of the {len(table):,} features {same:,} are computed by IBSI's formula, {differs:,} by "
-        f"one that differs from it in a documented way, and {none:,} are not defined by IBSI."
+        f"Of {len(table):,} features, {same:,} follow IBSI's formula, {differs:,} differ from it "
+        f"in a documented way, and {none:,} are not defined by IBSI"
     )
     if "image_ibsi" in table:
         plain = table["image_type"] == "Original"
         outside = int((~plain & (table["image_ibsi"] == "none")).sum())
-        text += f" {outside:,} rest on filtered images that IBSI 2 does not define."
-    return Fact(text, ("features/dictionary.csv",))
+        text += f"; {outside:,} rest on filters that IBSI 2 does not define"
+    return Fact(f"{text}.", ("features/dictionary.csv",))
+
+
+def ibsi_method(record: Record) -> Fact | None:
+    """How many features follow IBSI, and where the others are marked."""
+    table = record.table("features/dictionary.csv")
+    if table is None or "ibsi" not in table:
+        return None
+    same = int((table["ibsi"] == "same").sum())
+    return Fact(
+        f"{same:,} of {len(table):,} features follow the formulas of IBSI.",
+        ("features/dictionary.csv",),
+    )
 
 
 def views(record: Record) -> Fact | None:
@@ -228,6 +270,7 @@ def feature_files(record: Record) -> Fact | None:
 
 
 FACTS = (
-    extraction, preprocessing, resampling, discretisation, image_types, feature_classes,
-    feature_count, defaults, ibsi, views, feature_files,
+    extraction, preprocessing, resampling, discretisation, grey_levels, image_types,
+    feature_classes, feature_kinds, feature_count, defaults, ibsi, ibsi_method, views,
+    feature_files,
 )  # fmt: skip

@@ -30,8 +30,7 @@ def network(record: Record) -> Fact | None:
         return None
     spec, settings = cards[0]["network"], cards[0]["settings"]
     shape = (
-        f"a U-Net (MONAI BasicUNet, {', '.join(map(str, spec['channels']))} and again "
-        f"{spec['channels'][0]} channels)"
+        f"a U-Net (MONAI BasicUNet, {spec['channels'][0]} to {spec['channels'][-1]} channels)"
         if spec["architecture"] == "unet"
         else f"a U-Net with the encoder {spec['encoder']}"
     )
@@ -42,7 +41,7 @@ def network(record: Record) -> Fact | None:
         if len(cards) > 1
         else f"one network, {shape}"
     )
-    text = [f"Lesions were segmented automatically by {many}."]
+    text = [f"Lesions were segmented by {many}."]
     if "working_spacing_mm" in settings:
         patch = settings.get("patch")
         seen = f"crops of {patch[0]} by {patch[1]} pixels" if patch else "the whole breast"
@@ -55,8 +54,8 @@ def network(record: Record) -> Fact | None:
         rate, batch, epochs, loss, augmentation = (settings[name] for name in wanted)
         text.append(
             f"Training minimised {_LOSS.get(loss, loss)} with AdamW (peak learning rate {rate:g}, "
-            f"batches of {batch}) for at most {epochs} epochs, with augmentation by "
-            f"{_AUGMENTATION.get(augmentation, augmentation)}."
+            f"batches of {batch}, at most {epochs} epochs), with "
+            f"{_AUGMENTATION.get(augmentation, augmentation)} as augmentation."
         )
     if all("n_tuning_patients" in card for card in cards):
         fitted, tuned = (
@@ -64,7 +63,7 @@ def network(record: Record) -> Fact | None:
         )
         text.append(
             f"Each was fitted to {fitted} patients; the epoch with the best Dice on {tuned} others "
-            "held back from its own training patients was kept."
+            "of its fold's training patients was kept."
         )
     return Fact(" ".join(text), tuple(files))
 
@@ -101,9 +100,8 @@ def cross_fitted(record: Record) -> Fact | None:
         text = f"Masks of {wording.plural(n, 'patient')} come from another network than planned."
         return Fact(text, files, shown=False)
     return Fact(
-        "The automatic masks of a training patient were drawn by the network of the fold that "
-        "left her out, those of a test patient by the mean of all networks: no mask comes from a "
-        "network that had seen the patient.",
+        "Training patients were segmented by the network of the fold that left them out, test "
+        "patients by the mean of all networks: no network had seen the patient.",
         files,
     )
 

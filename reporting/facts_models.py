@@ -78,38 +78,51 @@ def scaling(record: Record) -> Fact | None:
 
 
 def classifier(record: Record) -> Fact | None:
-    """Which classifiers the files hold, with their parameters."""
-    shown: dict[str, list[str]] = {}
-    files, without = [], []
+    """Which classifiers the files hold, with the range of their parameters."""
+    numbers: dict[str, dict[str, list[float]]] = {}
+    files: dict[str, list[str]] = {}
+    empty = []
     for model in record.models():
         held = estimators(record, model)
+        file = model.file("model.skops")
         if any(module.startswith("sklearn.dummy") for module, _, _ in held):
-            without.append(model.name)
-            files.append(model.file("model.skops"))
+            empty.append(file)
         for module, name, given in held:
             if module.startswith(_NO_ESTIMATORS):
                 continue
-            settings = [
-                f"{key} {given[key]:g}" if isinstance(given[key], float) else f"{key} {given[key]}"
-                for key in _PARAMETERS
-                if given.get(key) is not None
-                and not (key == "gamma" and given.get("kernel") == "linear")
+            words = [
+                f"{key} {given[key]}" for key in _PARAMETERS if isinstance(given.get(key), str)
             ]
-            text = f"{_ESTIMATORS.get(name, name)} ({', '.join(settings)})"
-            shown.setdefault(text, []).append(model.name)
-            files.append(model.file("model.skops"))
-    if not shown:
+            if given.get("kernel") == "linear":  # has no gamma
+                words = [word for word in words if not word.startswith("gamma")]
+            kind = ", ".join([_ESTIMATORS.get(name, name), *words])
+            files.setdefault(kind, []).append(file)
+            for key in _PARAMETERS:
+                if isinstance(given.get(key), (int, float)):
+                    numbers.setdefault(kind, {}).setdefault(key, []).append(given[key])
+    if not files:
         return None
+    shown = []
+    for kind, of_kind in files.items():
+        name, *words = kind.split(", ")
+        words += [
+            f"{key} {'' if len(values) == 1 else f'{min(values):g} to '}{max(values):g}"
+            for key, given_ in numbers.get(kind, {}).items()
+            if (values := sorted(set(given_)))
+        ]
+        shown.append((f"{name} ({', '.join(words)})", len(of_kind)))
+    n = sum(count for _, count in shown) + len(empty)
     if len(shown) == 1:
-        text = f"The classifier of the final models is a {next(iter(shown))}."
+        text = f"The classifier of the final models is a {shown[0][0]}."
     else:
-        parts = [f"a {one} for {listed(models)}" for one, models in shown.items()]
-        text = f"The classifiers of the final models are: {'; '.join(parts)}."
-    if without:
+        parts = [f"a {one} in {count}" for one, count in shown]
+        text = f"The classifier of the final models is {listed(parts)} of {n} models."
+    if empty:
         text += (
-            f" No feature was left for {listed(without)}: every patient has the prevalence as risk."
+            f" In {len(empty)} of {n} no feature was left: every patient has the prevalence as "
+            "risk."
         )
-    return Fact(text, tuple(files))
+    return Fact(text, (*(file for of_kind in files.values() for file in of_kind), *empty))
 
 
 def class_balance(record: Record) -> Fact | None:
@@ -160,8 +173,8 @@ def risk_calibration(record: Record) -> Fact | None:
     if not models:
         return None
     return Fact(
-        "Scores became risks by a sigmoid (Platt) fitted to out-of-fold scores of training "
-        "patients, never to scores of patients on whom the scoring model was fitted.",
+        "Scores became risks by a sigmoid (Platt) fitted to scores of patients on whom the scoring "
+        "model had not been fitted.",
         tuple(model.file("model.json") for model in models),
     )
 
@@ -171,10 +184,10 @@ def threshold(record: Record) -> Fact | None:
     models = [model for model in record.models() if model.metrics.get("threshold") is not None]
     if not models:
         return None
-    parts = [f"{model.metrics['threshold']:.3f} for {model.name}" for model in models]
+    cuts = span([model.metrics["threshold"] for model in models], 3)
     return Fact(
         "The output is a risk. A patient was called positive from the risk that maximises Youden's "
-        f"index on the training patients' out-of-fold risks: {listed(parts)}.",
+        f"index on the training patients' out-of-fold risks ({cuts}).",
         tuple(model.file("metrics.json") for model in models),
     )
 
@@ -198,7 +211,7 @@ def inside_folds(record: Record) -> Fact | None:
         f"{mean}."
     )
     if all(model.metrics.get("all_out_of_fold") for model in models):
-        text += " The same was done over all patients, those of the test set included."
+        text += " The same was done once more over all patients."
     return Fact(
         text,
         ("splits.json", *(model.file("funnel.json") for model in models)),
@@ -212,8 +225,8 @@ def final_model(record: Record) -> Fact | None:
         return None
     n = span([model.about["n_train"] for model in models])
     return Fact(
-        f"The final model of each question was fitted to all {n} training patients who had a label "
-        "and features, with the steps that the folds had used; test patients had no part in it.",
+        f"The final models were fitted, by the same steps, to all {n} training patients with a "
+        "label and features; test patients had no part in them.",
         tuple(model.file("model.json") for model in models),
     )
 
@@ -228,14 +241,13 @@ def left_out(record: Record) -> Fact | None:
         "without_features": "left out for want of features",
         "missed": "given the prevalence as risk, since no lesion was outlined",
     }
-    alike: dict[str, list[str]] = {}
-    for row in rows:
-        lost = [f"{row[key]} {words}" for key, words in reasons.items() if row[key]]
-        if lost:
-            alike.setdefault(listed(lost), []).append(f"{row['target']} with {row['roi']} masks")
-    parts = [f"{lost} ({listed(models)})" for lost, models in alike.items()]
-    text = f"Of {rows[0]['patients']} patients: {'; '.join(parts)}."
-    return Fact(text if parts else "No patient was left out of a model.", ("models/cases.json",))
+    lost = []
+    for key, words in reasons.items():
+        counts = [row[key] for row in rows]
+        if any(counts):
+            lost.append(f"{span(counts)} {words}")
+    text = f"Of {rows[0]['patients']} patients, over the models: {listed(lost)}."
+    return Fact(text if lost else "No patient was left out of a model.", ("models/cases.json",))
 
 
 def predictions(record: Record) -> Fact | None:

@@ -44,14 +44,12 @@ def measures(record: Record) -> Fact | None:
     if not found:
         return None
     text = f"Performance was measured by {listed(found)}."
-    curves = {
-        "roc": "ROC curves", "calibration": "calibration curves", "decision": "decision curves",
-    }  # fmt: skip
+    curves = {"roc": "ROC", "calibration": "calibration", "decision": "decision"}
     there = [
         words for name, words in curves.items() if record.names(f"models/*/*/curves/{name}.csv")
     ]
     if there:
-        text += f" {listed(there)[0].upper()}{listed(there)[1:]} were drawn."
+        text += f" {listed(there)[0].upper()}{listed(there)[1:]} curves were drawn."
     return Fact(text, _files(record, "metrics.json"))
 
 

@@ -89,7 +89,7 @@ def tuning(record: Record) -> Fact | None:
     text = [
         f"The LASSO selected from these: of {recipe['n_alphas']} penalties from {start} down to "
         f"{recipe['alpha_ratio']:g} times that, it took {rule}, in stratified cross-validation "
-        f"with at most {recipe['lasso_folds']} folds of the patients being fitted."
+        f"within the patients being fitted (at most {recipe['lasso_folds']} folds)."
     ]
     kernels, costs = recipe.get("kernels", ()), recipe.get("costs", ())
     if len(kernels) * len(costs) > 1:
@@ -106,9 +106,8 @@ def lasso(record: Record) -> Fact | None:
     models = [model for model in fitted(record) if model.funnel.get("lasso") is not None]
     if not models:
         return None
-    parts = [f"{model.funnel['lasso']} for {model.name}" for model in models]
     return Fact(
-        f"Features left by the LASSO in the final models: {listed(parts)}.",
+        f"The LASSO left {_left(models, 'lasso')} features in the final models.",
         tuple(model.file("funnel.json") for model in models),
     )
 
@@ -199,6 +198,14 @@ def selection_stability(record: Record) -> Fact | None:
     )
 
 
+def stability_measure(record: Record) -> Fact | None:
+    """That the stability of the selection was measured, without the figures."""
+    found = selection_stability(record)
+    if found is None:
+        return None
+    return Fact("Stability of the selection is Nogueira's index over the refits.", found.files)
+
+
 def multiplicity(record: Record) -> Fact | None:
     """Whether the features' P values come with a false discovery rate."""
     files = [
@@ -219,6 +226,5 @@ def multiplicity(record: Record) -> Fact | None:
 
 FACTS = (
     stability_filter, incomplete_features, t_test, tuning, lasso, funnel, events,
-    selected_features, selection_stability,
-    multiplicity,
+    selected_features, selection_stability, stability_measure, multiplicity,
 )  # fmt: skip

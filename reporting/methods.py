@@ -1,13 +1,14 @@
 """The methods section of a paper about a run, written by the run: ``methods.md``.
 
 Every sentence is a fact read from the run's files (:mod:`.facts`) and is left out where its file or
-key is missing, so that nothing is claimed that was not done. What only people know is listed at
-the end for them to add.
+key is missing, so that nothing is claimed that was not done. Figures of single models are given
+as ranges: they belong into the tables of results. What only people know is listed at the end for
+them to add.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MammoroiError
@@ -16,6 +17,7 @@ from .facts import FACTS
 from .facts_data import spacing_range
 from .facts_features import parameters, plain
 from .record import Record
+from .references import cite
 from .standards import FOLDER
 
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -23,24 +25,25 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "cohort", "source", "exclusions", "centres", "outcomes", "questions", "missing_values",
         "split",
     ),
-    "Mammograms and manual masks": ("imaging", "readers", "second_reader"),
-    "Automatic segmentation": ("network", "postprocessing", "cross_fitted", "agreement_measures"),
+    "Images and manual masks": ("imaging", "readers", "second_reader"),
+    "Automatic segmentation": ("network", "postprocessing", "cross_fitted"),
     "Radiomic features": (
-        "extraction", "preprocessing", "resampling", "discretisation", "image_types",
-        "feature_classes", "feature_count", "defaults", "ibsi", "views",
+        "extraction", "feature_kinds", "preprocessing", "resampling", "discretisation",
+        "ibsi_method", "views",
     ),
     "Selection of features": (
         "stability_filter", "incomplete_features", "scaling", "t_test", "tuning", "lasso",
     ),
-    "Classifiers and their validation": (
-        "classifier", "imbalance", "class_balance", "risk_calibration", "threshold", "inside_folds",
-        "final_model", "left_out", "comparators",
+    "Classifiers": (
+        "classifier", "imbalance", "risk_calibration", "threshold", "comparators",
+        "clinical_method", "imputation",
     ),
+    "Validation": ("inside_folds", "final_model", "left_out"),
     "Statistical analysis": (
         "baseline", "regressions", "measures", "uncertainty", "decision_curves",
-        "selection_stability", "multiplicity", "events",
+        "paired_comparison", "noninferiority", "agreement_measures", "icc_method",
+        "stability_measure", "multiplicity", "size_method", "leakage_method",
     ),
-    "Manual against automatic masks": ("paired_comparison", "noninferiority", "icc_method"),
     "Software": ("software",),
 }  # fmt: skip
 TABLE_OF = "Radiomic features"
@@ -60,15 +63,18 @@ class Section:
         The sentences for which there is evidence.
     rows : list of tuple
         A table of names and values; mostly empty.
+    works : list of str
+        Of the references alone: the works, the first one is cited as ``[1]``.
     """
 
     heading: str
     text: str
-    rows: list[tuple[str, str]]
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    works: list[str] = field(default_factory=list)
 
 
 def sections(study: Path) -> list[Section]:
-    """The parts for which a study holds evidence.
+    """The parts for which a study holds evidence, and the references that they cite.
 
     Raises
     ------
@@ -79,13 +85,17 @@ def sections(study: Path) -> list[Section]:
     if not study.is_dir():
         raise MammoroiError(f"there is no folder {study}", "give the folder of a study")
     record = Record(study)
-    found = []
-    for heading, names in SECTIONS.items():
-        facts = [fact for name in names if (fact := FACTS[name](record)) is not None]
-        rows = image_processing(record) if heading == TABLE_OF and facts else []
-        if facts:
-            found.append(Section(heading, " ".join(fact.text for fact in facts), rows))
-    return found
+    texts = {
+        heading: " ".join(fact.text for name in names if (fact := FACTS[name](record)) is not None)
+        for heading, names in SECTIONS.items()
+    }
+    headings = [heading for heading, text in texts.items() if text]
+    marked, works = cite([texts[heading] for heading in headings])
+    found = [
+        Section(heading, text, image_processing(record) if heading == TABLE_OF else [])
+        for heading, text in zip(headings, marked, strict=True)
+    ]
+    return [*found, Section("References", "", works=works)] if works else found
 
 
 def image_processing(record: Record) -> list[tuple[str, str]]:
@@ -99,6 +109,7 @@ def image_processing(record: Record) -> list[tuple[str, str]]:
         ("Resampling and interpolation", "resampling"),
         ("Grey levels and regions", "preprocessing"),
         ("Discretisation", "discretisation"),
+        ("Grey levels in the lesion", "grey_levels"),
     ):
         found = FACTS[key](record)
         if found:
@@ -117,6 +128,9 @@ def image_processing(record: Record) -> list[tuple[str, str]]:
     classes = FACTS["feature_classes"](record)
     if classes:
         rows.append(("Features", classes.text.removeprefix("Feature classes: ")))
+    ibsi = FACTS["ibsi"](record)
+    if ibsi:
+        rows.append(("Agreement with IBSI", ibsi.text))
     if "engine_version" in about:
         rows.append(("Software", f"engine {about['engine']} {about['engine_version']}"))
     return rows
@@ -132,9 +146,13 @@ def methods(study: Path) -> str:
     """The methods section as Markdown."""
     parts = ["# Methods", ""]
     for section in sections(study):
-        parts += [f"## {section.heading}", "", section.text, ""]
+        parts += [f"## {section.heading}", ""]
+        if section.text:
+            parts += [section.text, ""]
+        if section.works:
+            parts += [*(f"{at}. {work}." for at, work in enumerate(section.works, 1)), ""]
         if section.rows:
-            parts += ["| Image processing | |", "|---|---|"]
+            parts += ["| Parameter of the image processing | Value |", "|---|---|"]
             parts += [f"| {name} | {value.replace('|', '/')} |" for name, value in section.rows]
             parts.append("")
     parts += ["## To be added by the authors", ""]

@@ -18,6 +18,7 @@ from . import wording
 from .card_limits import classifier_limits, common_limits
 from .facts import FACTS
 from .facts_masks import fold_models
+from .facts_predictors import increment_of
 from .facts_results import SETS
 from .record import ModelFiles, Record, known, listed
 
@@ -178,7 +179,7 @@ def _classifier(record: Record, model: ModelFiles) -> dict[str, Any]:
                    "stability filter": model.funnel.get("icc_source"),
                    "features left": model.funnel.get("lasso")},
         "features": _features(record, model),
-        "performance": list(_performance(model)),
+        "performance": [*_performance(model), *_beside_clinical(record, model)],
         "limits": classifier_limits(record, model),
         "versions": about.get("versions", {}),
         "hashes": hashes,
@@ -256,6 +257,16 @@ def _performance(model: ModelFiles) -> Iterator[str]:
         yield f"{where[0].upper()}{where[1:]} ({counts}): {', '.join(shown)}."
     if known(model.metrics.get("threshold")):
         yield f"Called positive from a risk of {model.metrics['threshold']:.3f}."
+
+
+def _beside_clinical(record: Record, model: ModelFiles) -> Iterator[str]:
+    """What clinical variables achieve without and with the model, and their missing values."""
+    text = increment_of(record, model)
+    if text:
+        yield f"Clinical variables without and with it, AUC in the test set: {text}."
+        imputed = FACTS["imputation"](record)
+        if imputed is not None:
+            yield imputed.text
 
 
 def _markdown(card: dict[str, Any]) -> str:

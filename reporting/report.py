@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..files import write_text
 from . import summary, tables, tables_paired, wording
 from .config import ReportConfig
+from .facts_leakage import AUDIT
 from .figures_classifiers import draw_calibration, draw_decision, draw_roc
 from .figures_compare import draw_auc, draw_icc
 from .figures_features import draw_funnel, draw_lasso, draw_selected
@@ -30,10 +31,12 @@ from .flow import draw_flow, flow_table
 from .methods import sections, to_add, write_methods
 from .model_card import write_cards
 from .predictors import draw_predictors, predictors_table, skipped
+from .record import Record
 from .results import Results, Target, read_results
 from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
 from .tables import Table
+from .trust import NO_AUDIT, claim_table, leakage_table, size_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -110,7 +113,7 @@ def _pieces(results: Results) -> dict[str, Any]:
     def plots(*made: Plot | None) -> list[Shown]:
         return [_show_plot(plot, folder) for plot in made if plot is not None]
 
-    flow = flow_table(results)
+    flow, record = flow_table(results), Record(folder)
     with drawing():
         return {
             "flow": plots(draw_flow(flow)),
@@ -136,6 +139,12 @@ def _pieces(results: Results) -> dict[str, Any]:
                 )
                 if made is not None
             ],
+            "trust": [
+                shown
+                for made in (size_table, leakage_table, claim_table)
+                if (shown := table(made(record))) is not None
+            ],
+            "no_audit": "" if record.has(AUDIT) else NO_AUDIT,
             "stages": table(tables.stages(results)),
         }
 

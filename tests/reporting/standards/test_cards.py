@@ -1,0 +1,60 @@
+"""Model cards: figures, limits and patients are the files'."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammoroi.cli import main
+from mammoroi.errors import MammoroiError
+from mammoroi.reporting.methods import methods
+from mammoroi.reporting.model_card import card_of, model_card, segmentation_card
+
+
+def test_a_card_has_the_figures_of_its_model(complete: Path) -> None:
+    metrics = json.loads((complete / "models/her2-low/automatic/metrics.json").read_text())
+    test, train = metrics["test"], metrics["train_out_of_fold"]
+    text = model_card(complete, "her2-low", "automatic")
+    auc, low, high = (test[f"auc{end}"] for end in ("", "_lower", "_upper"))
+    assert f"AUC {auc:.2f} ({low:.2f} to {high:.2f})" in text
+    assert f"n = {test['n']}, {test['n_positive']} positive" in text
+    assert f"{train['n_positive']} of {train['n']} patients" in text
+    assert "calibration slope 0.70" in text
+    assert "off scale (calibration slope 0.70)" in text
+    assert "knows nothing of patients" in text
+    assert "no medical device" in text
+    assert f"model.skops: {'cd' * 32}" in text
+    card = card_of(complete, "her2-low", "automatic")
+    selection = pd.read_csv(complete / "models/her2-low/automatic/selection.csv")
+    assert [one["name"] for one in card["features"]] == selection["feature"].tolist()
+    patients = pd.read_csv(complete / "patients.csv").set_index("patient_id")
+    ages = patients.loc[json.loads((complete / "splits.json").read_text())["train"], "age"]
+    assert card["trained_on"]["age"].startswith(f"median {ages.median():g}, {ages.min():g} to")
+    menopause = patients.loc[ages.index, "menopause"].value_counts()
+    assert card["trained_on"]["menopause"] == f"no {menopause['no']}, yes {menopause['yes']}"
+    with pytest.raises(MammoroiError, match=r"no model models/x/manual .* it has sln/manual"):
+        model_card(complete, "x", "manual")
+
+
+def test_real_patients_are_not_called_phantoms(
+    make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path / "study", synthetic=False, targets=("sln",))
+    assert "phantom" not in methods(folder) + model_card(folder, "sln", "manual")
+    assert "City hospital, 2016 to 2024" in methods(folder)
+
+
+def test_the_command_writes_everything(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["standards", str(copied)]) == 0
+    printed = capsys.readouterr().out
+    assert "METRICS between" in printed
+    assert sorted(path.name for path in (copied / "cards").glob("*.md")) == [
+        "her2-low-automatic.md", "her2-low-manual.md", "segmentation.md",
+        "sln-automatic.md", "sln-manual.md",
+    ]  # fmt: skip
+    assert (copied / "methods.md").read_text("utf-8") == methods(copied)
+    saved = json.loads((copied / "cards/segmentation.json").read_text("utf-8"))
+    assert saved["trained_on"]["fold 2"].startswith("24 patients")
+    assert saved == json.loads(json.dumps(segmentation_card(copied)))

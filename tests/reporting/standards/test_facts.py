@@ -1,0 +1,144 @@
+"""Single facts against the files, the functions and the tables that they speak of."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammoroi.files import write_csv, write_json
+from mammoroi.modeling.leakage import COLUMNS
+from mammoroi.modeling.sample_size import expected_shrinkage, needed_patients
+from mammoroi.reporting import wording
+from mammoroi.reporting.facts import FACTS
+from mammoroi.reporting.methods import sections
+from mammoroi.reporting.record import Record
+from mammoroi.reporting.references import WORKS, cite
+from mammoroi.reporting.trust import claim_table, leakage_table, size_table
+
+
+def _said(folder: Path, name: str) -> str:
+    fact = FACTS[name](Record(folder))
+    assert fact is not None
+    assert all((folder / file).is_file() for file in fact.files)
+    return fact.text
+
+
+def _change_auc(folder: Path, model: str, auc: float) -> None:
+    path = folder / f"models/{model}/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["train_out_of_fold"]["auc"] = auc
+    write_json(path, metrics)
+
+
+def test_the_sample_size_is_riley_s_for_all_candidates(copied: Path) -> None:
+    models = ("sln/manual", "sln/automatic", "her2-low/manual", "her2-low/automatic")
+    for model, auc in zip(models, (0.75, 0.8, 0.9, 0.45), strict=True):
+        _change_auc(copied, model, auc)
+    made = size_table(Record(copied))
+    assert made is not None
+    needed = []
+    for model, row in zip(models, made.cells, strict=True):
+        train = json.loads((copied / f"models/{model}/metrics.json").read_text())[
+            "train_out_of_fold"
+        ]
+        n, positive, auc = train["n"], train["n_positive"], train["auc"]
+        assert row[:4] == [*model.split("/"), "1,311", f"{n} ({positive})"]
+        assert row[6] == f"{min(positive, n - positive) / 1311:.3f}"
+        if auc < 0.5:
+            assert row[5] == row[7] == wording.DASH
+            continue
+        asked = needed_patients(1311, positive / n, auc)
+        needed.append(asked.needed)
+        assert row[5] == f"{asked.needed:,}"
+        assert row[7] == f"{expected_shrinkage(n, 1311, asked.r2_cox_snell):.2f}"
+    text = _said(copied, "sample_size")
+    assert f"{min(needed):,} to {max(needed):,} would be needed" in text
+    assert "For 1 of 4 models the AUC was not above 0.5" in text
+    assert f"{min(needed):,} to {max(needed):,} patients" in _said(copied, "size_method")
+
+
+def test_without_a_class_there_is_no_sample_size(copied: Path) -> None:
+    for path in copied.glob("models/*/*/metrics.json"):
+        metrics = json.loads(path.read_text())
+        metrics["train_out_of_fold"]["n_positive"] = 0
+        write_json(path, metrics)
+    assert size_table(Record(copied)) is None
+    assert FACTS["sample_size"](Record(copied)) is None
+
+
+def test_radiomics_is_compared_with_clinical_variables_by_the_files(complete: Path) -> None:
+    table = pd.read_csv(complete / "models/sln/automatic/predictors.csv")
+    rows = table[table["set"] == "test"].set_index("predictor")
+    both = rows.loc["radiomics+preoperative"]
+    over = [both[f"over_clinical{end}"] for end in ("", "_lower", "_upper")]
+    text = _said(complete, "clinical_comparison")
+    assert f"preoperative clinical variables {rows.loc['preoperative', 'auc']:.2f} (" in text
+    assert wording.interval(*over, 3) in text
+    assert wording.p_value(both["over_clinical_p"]) in text
+    patients = pd.read_csv(complete / "patients.csv")
+    imputed = _said(complete, "imputation")
+    assert f"(grade in {patients['grade'].isna().sum()} of {len(patients)} patients)" in imputed
+    assert "HER2 status, grade and sentinel node status" in _said(complete, "clinical_models")
+
+
+def test_no_missing_value_is_said_to_be_none(copied: Path) -> None:
+    for path in copied.glob("models/*/*/predictors.json"):
+        about = json.loads(path.read_text())
+        for one in about["variables"]:
+            one |= {"missing_train": 0, "missing_test": 0}
+        write_json(path, about)
+    assert _said(copied, "imputation") == "No clinical predictor had a missing value."
+
+
+def test_leakage_is_told_as_it_was_audited(copied: Path) -> None:
+    assert FACTS["leakage_audit"](Record(copied)) is None
+    assert leakage_table(Record(copied)) is None
+    rows = [
+        *[("sln", "A", "clean", 20, 60, 0.5, 5.0, 0.9, 0.48, 0.08, 0.0)],
+        *[("sln", "E", "SMOTE first", 20, 60, 0.5, 5.0, 0.9, 0.60, 0.08, 0.12)],
+        *[("her2-low", "A", "clean", 20, 60, 0.3, 5.0, 0.9, 0.51, 0.08, 0.0)],
+        *[("her2-low", "E", "SMOTE first", 20, 60, 0.3, 5.0, 0.9, 0.86, 0.08, 0.35)],
+        *[("her2-low", "by patient", "by patient", 20, 60, 0.3, 5.0, 0.9, 0.5, 0.08, 0.0)],
+        *[("her2-low", "by image", "by image", 20, 60, 0.3, 5.0, 0.9, 0.49, 0.08, -0.01)],
+    ]
+    write_csv(copied / "leakage/leakage.csv", pd.DataFrame(rows, columns=list(COLUMNS)))
+    text = _said(copied, "leakage_audit")
+    assert "shuffled 20 times" in text
+    assert "its mean was 0.48 to 0.51" in text
+    assert text.endswith("SMOTE first: +0.12 to +0.35; by image: −0.01.")
+    made = leakage_table(Record(copied))
+    assert made is not None
+    assert made.cells[3] == ["her2-low", "E", "SMOTE first", "5", "0.90", "0.86 (0.08)", "0.35"]
+    assert "shuffled labels" in " ".join(one.text for one in sections(copied))
+
+
+def test_another_order_of_steps_is_told_beside_the_study_s_own(copied: Path) -> None:
+    assert claim_table(Record(copied)) is None
+    figures = {"test": {"auc": 0.874}, "test_refit": {"auc": 0.964}}
+    write_json(copied / "models/sln/manual/literal.json", figures)
+    own = json.loads((copied / "models/sln/manual/metrics.json").read_text())["test"]["auc"]
+    text = _said(copied, "literal_claim")
+    assert f"sln with manual masks 0.87 and 0.96 (here {own:.2f})" in text
+    made = claim_table(Record(copied))
+    assert made is not None
+    assert made.cells == [["sln", "manual", f"{own:.2f}", "0.87", "0.96"]]
+
+
+def test_works_are_numbered_as_they_are_first_named(complete: Path) -> None:
+    texts = ["DeLong's test of a LASSO.", "Another LASSO; by SMOTE of pyradiomics-bhklab."]
+    marked, works = cite(texts)
+    assert marked[0] == "DeLong's [1] test of a LASSO [2]."
+    assert marked[1] == "Another LASSO; by SMOTE [3] of pyradiomics-bhklab."
+    assert works == [WORKS["DeLong"], WORKS["LASSO"], WORKS["SMOTE"]]
+    written = sections(complete)
+    assert written[-1].heading == "References"
+    text = " ".join(one.text for one in written)
+    assert all(text.count(f"[{n}]") == 1 for n in range(1, len(written[-1].works) + 1))
+
+
+@pytest.mark.parametrize("name", ["clinical_comparison", "imputation", "sample_size"])
+def test_without_models_there_is_no_fact(copied: Path, name: str) -> None:
+    shutil.rmtree(copied / "models")
+    assert FACTS[name](Record(copied)) is None

@@ -54,10 +54,10 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
         )
     for against, _, both in compared(record, model):
         if known(both["over_clinical_lower"]) and both["over_clinical_lower"] <= 0:
-            delta = (both[f"over_clinical{end}"] for end in ("", "_lower", "_upper"))
+            delta, low, high = (both[f"over_clinical{end}"] for end in ("", "_lower", "_upper"))
             found.append(
                 f"It is not shown to add anything to {against}: the AUC changes by "
-                f"{wording.interval(*delta, 3)} in the test set."
+                f"{wording.interval(delta, low, high, 3)} in the test set."
             )
     return [sentence for sentence in found if sentence]
 

@@ -181,7 +181,7 @@ def test_anchors_lead_somewhere_and_pictures_have_words(page: Page) -> None:
 
 def test_synthetic_data_are_named_in_every_section(page: Page) -> None:
     assert page.text.index(BANNER) < page.text.index("Summary")
-    assert len(page.sections) == 10
+    assert len(page.sections) == 11
     for name, text in page.sections.items():
         assert BANNER in text, name
     assert "Not a medical device" in page.text

@@ -105,7 +105,7 @@ def study(name: str, arguments: Sequence[str]) -> int:
     """Run the stages of a study, or the one stage that has this name."""
     from .configuration import configured, find_config
     from .stages import STAGE_NAMES, StudyConfig
-    from .study import run_study
+    from .study import fallen_out_lines, run_study
 
     program = f"mammoroi {name} CONFIG"
     if "--help" in arguments or "-h" in arguments:
@@ -116,11 +116,11 @@ def study(name: str, arguments: Sequence[str]) -> int:
     if name in ("study", "report"):
         print(f"Report: {config.out / 'report.html'}")
     if fallen_out > config.allow_failures:
+        print(f"Cases excluded or failed: {fallen_out}", file=sys.stderr)
         print(
-            f"{fallen_out} cases were excluded or failed: see excluded.csv and the files "
-            f"*failures.csv below {config.out} (--allow_failures {fallen_out} accepts them)",
-            file=sys.stderr,
+            "".join(f"{line}\n" for line in fallen_out_lines(config.out)), end="", file=sys.stderr
         )
+        print(f"Mend them, or accept them: --allow_failures {fallen_out}", file=sys.stderr)
         return EXIT_CASES_FAILED
     return EXIT_OK
 

@@ -206,6 +206,39 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     }
 
 
+FAILURES = (
+    "excluded.csv",
+    "masks/failures.csv",
+    "agreement_failures.csv",
+    "features/failures.csv",
+    "stability/failures.csv",
+    "models/failures.csv",
+)
+"""The files of a study that list the cases that fell out, in the order of the stages."""
+
+
+def fallen_out_lines(out: Path, most: int = 3) -> list[str]:
+    """Say what fell out of a study, file by file: how many rows, and the first of them.
+
+    Parameters
+    ----------
+    out : Path
+        The study folder.
+    most : int
+        How many rows of each file are told in full.
+    """
+    lines = []
+    for name in FAILURES:
+        path = out / name
+        rows = read_csv(path, dtype=str).to_dict("records") if path.exists() else []
+        if rows:
+            lines.append(f"{path}: {len(rows)}")
+            lines += [f"  {row['case']}: {row['error']} -> {row['action']}" for row in rows[:most]]
+        if len(rows) > most:
+            lines.append(f"  and {len(rows) - most} more")
+    return lines
+
+
 class Run:
     """The record of one run, written to ``run.json`` after every stage."""
 

@@ -94,12 +94,12 @@ def usable_lines(folder: Path, problems: list[Problem]) -> list[str]:
     if "mask_reader2" in kept_images:
         lines.append(f"Outlined by a second reader: {kept_images['mask_reader2'].count()} images.")
     kept_patients = derive_her2(kept_patients)
-    for label in ("sln", "her2"):
-        if label in kept_patients:
-            counts = kept_patients[label].value_counts().sort_index()
-            counted = [f"{n} {value}" for value, n in counts.items()]
-            empty = int(kept_patients[label].isna().sum())
-            lines.append(f"{label}: {', '.join([*counted, f'{empty} not known'])}.")
+    for label in (column for column in PATIENT_COLUMNS if column.name in ("sln", "her2")):
+        if label.name in kept_patients:
+            cells = kept_patients[label.name]
+            counted = [f"{(cells == value).sum()} {value}" for value in label.values]  # noqa: PD011
+            counted.append(f"{cells.isna().sum()} not known")
+            lines.append(f"{label.name}: {', '.join(counted)}.")
     return lines
 
 

@@ -86,6 +86,10 @@ def load_splits(study: Path) -> Splits:
         When the file is missing, incomplete, or divides the patients wrongly.
     """
     path = Path(study) / "splits.json"
+    if not path.is_file():
+        raise MammoroiError(
+            f"{path} does not exist", "name the folder of a study, after `mammoroi study CONFIG`"
+        )
     content = read_json(path)
     try:
         folds = tuple(

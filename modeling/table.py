@@ -75,7 +75,7 @@ def load_features(study: Path, roi: str) -> FeatureTable:
 
     path = study / "features" / f"{roi}.parquet"
     if not path.exists():
-        raise MammoroiError(f"{path} does not exist", "run the stage 'extract'")
+        raise MammoroiError(f"{path} does not exist", "run `mammoroi extract CONFIG`")
     images = pd.read_parquet(path)
     check_features(images, str(path))
     about = read_json(path.with_suffix(".json"))

@@ -58,14 +58,14 @@ class Documented:
 
 @pytest.fixture(scope="session")
 def documented(tmp_path_factory) -> Documented:
-    """Type docs/train.md, docs/compare.md and docs/infer.md, with small settings added."""
+    """Type the pages that lead through a study, with small settings added."""
     folder = tmp_path_factory.mktemp("user")
     codes: dict[str, int] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for page in ("train", "compare", "infer"):
+        for page in ("train", "compare", "study", "infer"):
             for block in documents.blocks(documents.ROOT / "docs" / f"{page}.md"):
-                if block.title:
+                if block.language == "yaml" and block.title:
                     config = yaml.safe_load(block.text)
                     for room, settings in SMALL.items():
                         config[room] = {**config.get(room, {}), **settings}
@@ -76,5 +76,6 @@ def documented(tmp_path_factory) -> Documented:
                         new.mkdir(exist_ok=True)
                         for image in sorted((folder / "my-cohort").rglob("*.dcm"))[:4]:
                             shutil.copy(image, new)
-                    codes[" ".join(words)] = main(words[1:])
+                    fewer = ["--replicates", "2"] if words[1] == "leakage" else []
+                    codes[" ".join(words)] = main([*words[1:], *fewer])
     return Documented(folder, folder / "my-study", folder / "my-study.yaml", codes)

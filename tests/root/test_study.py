@@ -1,6 +1,7 @@
 """The whole way: nothing is lost, nothing is redone in vain, nobody is on two sides."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -126,6 +127,9 @@ def test_bad_cases_are_named_and_the_rest_goes_on(copied, capsys):
     for row in (truncated, emptied, removed):
         assert row["image_id"] in listed
     assert main(["study", "my-study.yaml"]) == 3
+    said = capsys.readouterr().err
+    assert f"{Path('my-study/excluded.csv')}: 3" in said
+    assert f"{removed['image_id']}: image '{removed['image']}' does not exist -> " in said
     excluded = read_csv(copied / "my-study" / "excluded.csv", dtype=str)
     assert set(excluded["case"]) == {row["image_id"] for row in (truncated, emptied, removed)}
     used = read_csv(copied / "my-study" / "cohort.csv", dtype=str)

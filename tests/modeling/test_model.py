@@ -331,7 +331,7 @@ def repeated_image(folder: Path) -> None:
         (lambda folder: (folder / "splits.json").unlink(), "splits.json does not exist"),
         (
             lambda folder: (folder / "features" / "manual.parquet").unlink(),
-            "run the stage 'extract'",
+            "run `mammoroi extract CONFIG`",
         ),
     ],
 )

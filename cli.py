@@ -157,10 +157,13 @@ def infer(arguments: Sequence[str]) -> int:
     parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
+    parser.add_argument("--batch", help="centre or device, where the study's models need it")
     given = parser.parse_args(arguments)
     from .clinic.infer import infer as infer_images
 
-    failures = infer_images(given.study, given.images, given.out, spacing_mm=given.spacing_mm)
+    failures = infer_images(
+        given.study, given.images, given.out, spacing_mm=given.spacing_mm, batch=given.batch
+    )
     for failure in failures:
         print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)
     print(f"Results: {given.out}")
@@ -324,7 +327,7 @@ COMMANDS: dict[str, Command] = {
     "consistency": Command("are printed results possible", "[TABLE ...] [-o FILE]", consistency),
     "infer": Command(
         "masks and risks for new mammograms",
-        "STUDY IMAGE ... --out FOLDER [--spacing_mm MM]",
+        "STUDY IMAGE ... --out FOLDER [--spacing_mm MM] [--batch NAME]",
         infer,
     ),
 }

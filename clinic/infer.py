@@ -72,7 +72,12 @@ class New:
 
 
 def infer(
-    study: Path, images: Sequence[Path], out: Path, *, spacing_mm: float | None = None
+    study: Path,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    spacing_mm: float | None = None,
+    batch: str | None = None,
 ) -> list[Failure]:
     """Predict masks, features and risks for new mammograms; write them to ``out``.
 
@@ -87,6 +92,9 @@ def infer(
         Folder for the results.
     spacing_mm : float, optional
         Millimetres per pixel, for files that do not tell.
+    batch : str, optional
+        The centre or device of all these images: needed where the study's classifiers take
+        features harmonised by it, and nowhere else.
 
     Returns
     -------
@@ -96,7 +104,8 @@ def infer(
     Raises
     ------
     MammoroiError
-        When the study has no trained network, or there is no image.
+        When the study has no trained network, there is no image, or ``batch`` is none that its
+        classifiers know.
     """
     import pandas as pd
 
@@ -111,6 +120,7 @@ def infer(
         raise MammoroiError(
             f"spacing_mm is {spacing_mm:g}", f"give millimetres per pixel, {low:g} to {high:g}"
         )
+    _check_batch(study, batch)
     files = expand(images)
     masks = out / "masks"
     failures = segment_images(study / "segmentation", files, masks, spacing_mm=spacing_mm)
@@ -133,7 +143,7 @@ def infer(
     write_csv(out / "predictions.csv", about.merge(measured, on="image_id"))
     table = pd.DataFrame(rows, columns=None if rows else list(KEYS))
     write_csv(out / "features.csv", table)
-    write_csv(out / "risks.csv", risks(study, table, [case.patient_id for case in new]))
+    write_csv(out / "risks.csv", risks(study, table, [case.patient_id for case in new], batch))
     write_failures(out / "failures.csv", failures)
     return failures
 
@@ -206,13 +216,37 @@ def _measure(
         return case, Failure.of(image_id, "infer/radiomics", error)
 
 
-def risks(study: Path, features: pd.DataFrame, patients: Sequence[str]) -> pd.DataFrame:
+def _check_batch(study: Path, batch: str | None) -> None:
+    """Refuse a centre or device that the study's classifiers need and do not know."""
+    from ..modeling.persist import known_batches
+
+    files = sorted((study / "models").glob(f"*/{SOURCE}/model.json"))
+    by = str(read_json(study / "config.json")["modeling"].get("harmonise_by", "centre"))
+    known = sorted({name for file in files for name in known_batches(read_json(file))})
+    if known and batch not in known:
+        found = "none was given" if batch is None else f"'{batch}' is none that they know"
+        raise MammoroiError(
+            f"the classifiers of {study} take features harmonised by {by}, and {found}",
+            f"give --batch with one of: {', '.join(known)}; for any other {by}, fit the study "
+            "again with patients of it, or with harmonise: none",
+        )
+    if batch is not None and not known:
+        raise MammoroiError(
+            f"batch is '{batch}', but the classifiers of {study} take features as they are",
+            "leave it out",
+        )
+
+
+def risks(
+    study: Path, features: pd.DataFrame, patients: Sequence[str], batch: str | None = None
+) -> pd.DataFrame:
     """Apply the study's classifiers for automatic masks; one row per patient and target."""
     import pandas as pd
 
     from ..modeling.persist import predict_risk
 
     everyone = pd.DataFrame({"patient_id": pd.Series(list(dict.fromkeys(patients)), dtype=str)})
+    batches = pd.Series(batch, index=list(everyone["patient_id"]), dtype=object)
     parts = []
     targets = study / "models" / "targets.json"
     for target in read_json(targets) if targets.exists() else []:
@@ -220,7 +254,7 @@ def risks(study: Path, features: pd.DataFrame, patients: Sequence[str]) -> pd.Da
         if SOURCE not in target["rois"]:
             continue
         if len(features):
-            predicted = predict_risk(folder, features).rename(
+            predicted = predict_risk(folder, features, batches).rename(
                 columns={"positive": "above_threshold"}
             )
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def _check_patients(
 ) -> Iterator[tuple[int, Finding]]:
     yield from _check_cells(patients, PATIENT_COLUMNS)
     yield from _check_unique(patients, "patient_id")
+    yield from _check_spelling(patients, "centre")
     with_images = {row.get("patient_id") for row in images.values()}
     split_given = any(row.get("split") for row in patients.values())
     for line, row in patients.items():
@@ -212,6 +214,24 @@ def _check_unique(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Finding
             if len(splits) > 1:
                 found = f"patient '{value}' is both train and test (also on line {others})"
             yield line, Finding("error", found, "keep one line")
+
+
+def _check_spelling(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Finding]]:
+    """Find names that differ only in case or spaces: most likely one, which would count as two."""
+    folded = _lines_by(rows, lambda _, row: _folded(row.get(key)))
+    for lines in folded.values():
+        names = Counter(str(rows[line][key]) for line in lines)
+        usual = names.most_common(1)[0][0]
+        for line in lines:
+            name = str(rows[line][key])
+            if name != usual:
+                found = f"{key} is '{name}' here and '{usual}' on line "
+                found += str(next(other for other in lines if rows[other][key] == usual))
+                yield line, Finding("warning", found, "write one name alike in all rows")
+
+
+def _folded(name: str | None) -> str | None:
+    return None if name is None else "".join(name.split()).casefold()
 
 
 def _check_copies(

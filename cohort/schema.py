@@ -140,6 +140,7 @@ IMAGE_COLUMNS = (
 
 PATIENT_COLUMNS = (
     Column("patient_id", "id", "unique name of the patient", required=True),
+    Column("centre", "text", "the hospital or practice where the mammogram was taken"),
     Column("age", "number", "age at the mammogram", unit="years", minimum=15, maximum=110),
     Column("ethnicity", "choice", "ethnic group", values=("han", "minority")),
     Column(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from .combat import harmonised
 from .config import Comparator, ModelingConfig
 from .discrimination import auc_interval
 from .selection import CompleteFeatures, EmptySelection, StableFeatures
@@ -78,14 +79,17 @@ def run_comparator(
     from sklearn.exceptions import ConvergenceWarning
 
     X, y = data.X.loc[list(fitted)], data.y[list(fitted)]
+    moved, X, repeats = harmonised(data.batches, X, data.repeats)
     found = data.with_features(tuple(predicted))
     risks = pd.Series(float(y.mean()), index=list(predicted))
     steps: tuple[Any, ...] = (
-        StableFeatures(data.repeats, config.icc_threshold),
+        StableFeatures(repeats, config.icc_threshold),
         CompleteFeatures(),
         StandardScaler(),
     )
     values, others = X, data.X.loc[found]
+    for combat in moved.values():
+        others = combat.transform(others)
     try:
         for step in steps:
             values = step.fit(values).transform(values)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import read_json, write_csv, write_json
+from ..files import read_csv, read_json, write_csv, write_json
 from .agreement import SOURCES, UNITS, feature_agreement, stability_table, summarise
+from .combat import batches_of
 from .compare_config import CompareStage
 from .compare_features import FEW_IMAGES, feature_bias, icc_by_dice, summarise_bias
 from .compare_risks import compare_risks
@@ -106,6 +107,8 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
     n_dice = int(written["icc_dice_summary"].query("group == 'all'")["n_images"].sum())
 
     missed = missed_images(study)
+    patients = read_csv(study / "patients.csv", dtype=str)
+    batches = batches_of(patients, study, stage.modeling)
     left_out: dict[str, list[str]] = {}
     parts: dict[str, list[pd.DataFrame]] = {}
     for target in read_json(study / "models" / "targets.json"):
@@ -114,7 +117,7 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
         name = target["target"]
         pairs, left_out[name] = pair_predictions(study / "models" / name)
         for table, part in compare_target(
-            study / "models" / name, pairs, set(missed["patient_id"]), images, stage
+            study / "models" / name, pairs, set(missed["patient_id"]), images, stage, batches
         ):
             part.insert(0, "target", name)
             parts.setdefault(table, []).append(part)
@@ -196,6 +199,7 @@ def compare_target(
     with_missed_image: set[str],
     images: dict[str, pd.DataFrame],
     stage: CompareStage,
+    batches: pd.Series | None,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Compare the risks of one target, by set and rule.
 
@@ -211,6 +215,8 @@ def compare_target(
         Feature tables by source, a row for each image.
     stage : CompareStage
         The settings.
+    batches : Series or None
+        Each patient's centre or device, where features are harmonised.
 
     Yields
     ------
@@ -224,7 +230,7 @@ def compare_target(
     complete = ~pairs["missed"] & ~pairs["patient_id"].isin(with_missed_image)
     for name, part in pairs.groupby("set", sort=False):
         crossed = {
-            roi: crossed_risks(folder, roi, str(name), images[other], part["patient_id"])
+            roi: crossed_risks(folder, roi, str(name), images[other], part["patient_id"], batches)
             for roi, other in zip(ROIS, reversed(ROIS), strict=True)
         }
         for rule in RULES:

@@ -11,6 +11,8 @@ from .recipes import Recipe, choice, look_up, preset_recipe, require
 
 Comparator = Literal["elastic-net", "random-forest", "gradient-boosting"]
 Views = Literal["mean", "maximum", "minimum", "largest", "concat"]
+Harmonise = Literal["none", "combat"]
+Batch = Literal["centre", "device"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,14 @@ class ModelingConfig:
     predictors : bool
         Whether to compare with clinical variables, where the cohort has some, and to combine both
         (:mod:`.predictors`).
+    leave_one_centre_out : bool
+        Whether to hold out each centre in turn, where ``patients.csv`` has at least two that are
+        large enough (:mod:`.centres`).
+    harmonise : {"none", "combat"}
+        Whether features of different batches are brought together, fitted in each fold
+        (:mod:`.combat`).
+    harmonise_by : {"centre", "device"}
+        What a batch is: a patient's ``centre``, or the ``device`` of her images.
     calibration_folds : int
         Inner folds from whose out-of-fold scores the calibration of an outer fold is fitted, where
         the recipe's own folds do not give such scores (`Recipe.nested`).
@@ -102,6 +112,9 @@ class ModelingConfig:
     all_patients: bool = True
     comparators: tuple[Comparator, ...] = ()
     predictors: bool = True
+    leave_one_centre_out: bool = True
+    harmonise: Harmonise = "none"
+    harmonise_by: Batch = "centre"
     calibration_folds: int = 5
     n_bootstrap: int = 1000
     seed: int = 15
@@ -120,6 +133,8 @@ class ModelingConfig:
         require("repeats", self.repeats, self.repeats >= 1, "5")
         for name in self.comparators:
             choice("comparators", name, get_args(Comparator))
+        choice("harmonise", self.harmonise, get_args(Harmonise))
+        choice("harmonise_by", self.harmonise_by, get_args(Batch))
         require("calibration_folds", self.calibration_folds, self.calibration_folds >= 2, "5")
         require("n_bootstrap", self.n_bootstrap, self.n_bootstrap >= 100, "1000")
         require("seed", self.seed, self.seed >= 0, "15")

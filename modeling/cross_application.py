@@ -61,7 +61,12 @@ def exchanged(data: Dataset, other: pd.DataFrame, fitted: Sequence[str]) -> Data
 
 
 def crossed_risks(
-    folder: Path, trained_on: str, part: str, images: pd.DataFrame, patients: pd.Series
+    folder: Path,
+    trained_on: str,
+    part: str,
+    images: pd.DataFrame,
+    patients: pd.Series,
+    batches: pd.Series | None,
 ) -> pd.Series | None:
     """Give the risks by a classifier on the masks that it was not trained on.
 
@@ -77,6 +82,8 @@ def crossed_risks(
         The features of the other source, a row for each image.
     patients : Series
         Whose risks to give.
+    batches : Series or None
+        Each patient's centre or device, where features are harmonised.
 
     Returns
     -------
@@ -103,7 +110,7 @@ def crossed_risks(
     risks = pd.Series(prevalence, index=pd.Index(patients), dtype=float)
     theirs = images[images["patient_id"].isin(patients)]
     if len(theirs):
-        found = predict_risk(folder / trained_on, theirs).set_index("patient_id")["risk"]
+        found = predict_risk(folder / trained_on, theirs, batches).set_index("patient_id")["risk"]
         risks[found.index] = found
     return risks
 

@@ -26,7 +26,9 @@ from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
 from ..radiomics.merge import require_same
+from .centres import announce, centres_of, held_out_centres, run_centre
 from .clinical_config import ClinicalConfig
+from .combat import batches_of
 from .comparators import run_comparator
 from .config import ModelingConfig
 from .literal import claim_of
@@ -34,7 +36,7 @@ from .predictors import clinical_of
 from .predictors_config import ModelStage
 from .predictors_files import NO_VARIABLES
 from .repeats import find_repeats
-from .results import FINAL, FOLDS, FOLDS_ALL, LITERAL, Result, assemble, write_result
+from .results import CENTRES, FINAL, FOLDS, FOLDS_ALL, LITERAL, Result, assemble, write_result
 from .subgroups_files import read_groups, write_subgroups
 from .table import (
     ROIS,
@@ -90,6 +92,7 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
             ready.append(data)
         except MammoroiError as error:
             failures.append(Failure.of(data.target.name, f"model/{data.roi}", error))
+    announce(ready, config)
     results = fit_all(ready, config, failures)
     groups, _ = read_groups(study)
     for result in results:
@@ -137,6 +140,7 @@ def prepare(
     if repeats is None:
         log.warning("no second reader, no perturbed masks: the ICC filter is skipped")
     missed = missed_images(study)
+    batches = batches_of(patients, study, config)
     combined = [(table.roi, combine_views(table.images, config.views)) for table in tables]
     datasets, cases = [], []
     for target in targets:
@@ -150,6 +154,7 @@ def prepare(
             lost = set(missed["patient_id"]) - set(X.index) if roi == "automatic" else set()
             data = _dataset(target, roi, X, classes, splits, lost, config)
             other = next((table for name, table in combined if name != roi), None)
+            data = replace(data, centres=centres_of(patients), batches=batches)
             datasets.append(replace(data, repeats=repeats, other=other, clinical=clinical))
             cases.append(_cases(data, splits, lost))
     return datasets, cases
@@ -194,6 +199,8 @@ def jobs_of(data: Dataset, config: ModelingConfig) -> Iterator[tuple[str, Callab
         for division in divisions:
             for number in range(len(division)):
                 yield kind, partial(run_fold, data, division, number, config)
+    for centre in held_out_centres(data, config):
+        yield CENTRES, partial(run_centre, data, centre, config)
     train = data.with_features(data.train)
     for name in config.comparators:
         for division in data.divisions:

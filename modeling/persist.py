@@ -1,10 +1,11 @@
 """A fitted model on disk, and its use on new patients.
 
 ``model.skops`` holds z-score and SVM, reduced to the selected features; ``model.json`` everything
-else: ``features`` (name, training median, minimum and maximum, radscore coefficient), the sigmoid,
-threshold, prevalence, how views are combined, the feature preset and its hash, versions, and the
-SHA-256 of ``model.skops``. Loading accepts the few types listed in :data:`ALLOWED_TYPES` and no
-other, so that a file can hold numbers, never code.
+else: ``features`` (name, training median, minimum and maximum, radscore coefficient), what ComBat
+does to each of them by batch (``harmonisation``: :meth:`.combat.Combat.lines`; null without
+ComBat), the sigmoid, threshold, prevalence, how views are combined, the feature preset and its
+hash, versions, and the SHA-256 of ``model.skops``. Loading accepts the few types listed in
+:data:`ALLOWED_TYPES` and no other, so that a file can hold numbers, never code.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .table import check_features, combine_views, feature_names
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
 
 FORMAT = 1
@@ -103,7 +105,9 @@ def save_model(
         classifier = _reduced(fit)
     with atomic(path) as temporary:
         skops.io.dump(classifier, temporary)
-    selected = X[fit.selected()]
+    selected = fit.harmonised(X)[fit.selected()]
+    combat = fit.steps.get("combat")
+    columns = [] if fit.empty_at else fit.indices("lasso").tolist()
     weights = [] if fit.empty_at else fit.steps["lasso"].coef_[fit.steps["lasso"].mask_]
     features = [
         {
@@ -121,6 +125,7 @@ def save_model(
             "format": FORMAT,
             **about,
             "features": features,
+            "harmonisation": combat.lines(columns) if combat else None,
             "radscore_intercept": fit.prevalence if fit.empty_at else fit.steps["lasso"].intercept_,
             "calibration": calibration,
             "prevalence": fit.prevalence,
@@ -175,7 +180,9 @@ def types_in(path: Path) -> set[str]:
     return {f"{node['__module__']}.{node['__class__']}" for node in _nodes(schema)}
 
 
-def predict_risk(model_folder: Path, features: pd.DataFrame) -> pd.DataFrame:
+def predict_risk(
+    model_folder: Path, features: pd.DataFrame, batches: pd.Series | None = None
+) -> pd.DataFrame:
     """Apply a model to new patients.
 
     Parameters
@@ -185,6 +192,9 @@ def predict_risk(model_folder: Path, features: pd.DataFrame) -> pd.DataFrame:
     features : DataFrame
         A row for each image: ``image_id, patient_id, view, laterality``, then features made with
         the preset that ``model.json`` names (its hash is for the caller to compare).
+    batches : Series, optional
+        Each patient's centre or device, by ``patient_id``: needed by a model with ComBat. Features
+        of patients of none that it knows (:func:`known_batches`) stay as they are.
 
     Returns
     -------
@@ -196,7 +206,7 @@ def predict_risk(model_folder: Path, features: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     MammoroiError
-        When the table is no feature table or lacks a feature.
+        When the table is no feature table or lacks a feature, or batches are needed and not given.
     """
     import pandas as pd
 
@@ -211,7 +221,7 @@ def predict_risk(model_folder: Path, features: pd.DataFrame) -> pd.DataFrame:
             f"extract features with the preset {about.get('preset')}",
         )
     patients = combine_views(features, about["views"])
-    values = patients[names].to_numpy(dtype=np.float64)
+    values = _moved(patients[names], about, batches)
     median, minimum, maximum, weight = (
         np.array([feature[key] for feature in about["features"]], dtype=np.float64)
         for key in ("median", "minimum", "maximum", "coefficient")
@@ -238,6 +248,38 @@ def predict_risk(model_folder: Path, features: pd.DataFrame) -> pd.DataFrame:
             "n_outside": ((filled < minimum) | (filled > maximum)).sum(axis=1),
         }
     )
+
+
+def known_batches(about: dict[str, Any]) -> list[str]:
+    """Name the centres or devices that a model's ComBat knows; none without ComBat.
+
+    Parameters
+    ----------
+    about : dict
+        ``model.json``.
+    """
+    return list(about.get("harmonisation") or {})
+
+
+def _moved(
+    X: pd.DataFrame, about: dict[str, Any], batches: pd.Series | None
+) -> NDArray[np.float64]:
+    """Give the features as the model takes them, moved by ComBat where it was fitted so."""
+    values = X.to_numpy(dtype=np.float64, copy=True)
+    known = about.get("harmonisation")
+    if not known:
+        return values
+    if batches is None:
+        by = about["settings"]["harmonise_by"]
+        raise MammoroiError(
+            f"this model was fitted to features harmonised by {by}, and no {by} was given",
+            f"give the {by} of each patient, one of: {', '.join(known)}",
+        )
+    batch = batches.reindex(X.index)
+    for name, line in known.items():
+        rows = (batch == name).to_numpy()
+        values[rows] = values[rows] * np.array(line["slope"]) + np.array(line["offset"])
+    return values
 
 
 def _reduced(fit: Fit) -> Pipeline:

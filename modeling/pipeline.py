@@ -1,5 +1,6 @@
 """A recipe, fitted: stable features -> z-score -> t-test -> LASSO -> SVM, on given rows only.
 
+Before these comes ComBat, where features are harmonised (:mod:`.combat`).
 All steps are fitted anew wherever a model is fitted, so that nothing is learnt from patients who
 are held out: neither selection, nor means, nor synthetic patients. SMOTE acts while fitting only;
 predictions are always for real patients. Which steps act, and how: :mod:`.recipes`.
@@ -14,6 +15,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from ..errors import MammoroiError
+from .combat import harmonised
 from .config import ModelingConfig
 from .selection import (
     CompleteFeatures,
@@ -82,6 +84,10 @@ class Fit:
             return np.full(len(X), self.prevalence)
         return np.asarray(self.steps["lasso"].radscore(self._before_lasso(X)))
 
+    def harmonised(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Give X as the filters see it: moved by ComBat where that was asked for."""
+        return self.steps["combat"].transform(X) if "combat" in self.steps else X
+
     def indices(self, after: str) -> NDArray[np.int64]:
         """Give the positions of the features that are left after a filter."""
         left = np.arange(len(self.features))
@@ -98,12 +104,14 @@ class Fit:
     def funnel(self) -> dict[str, Any]:
         """Tell how many features each filter left, on what it rested, and which SVM was chosen.
 
-        Filters behind one that left nothing have the value None.
+        Filters behind one that left nothing have the value None; so have, without ComBat,
+        ``harmonised`` (training patients by batch) and ``not_harmonised`` (patients of no batch
+        that could be estimated).
         """
         reached = FILTERS[: FILTERS.index(self.empty_at) + 1 if self.empty_at else None]
         counts = {name: len(self.indices(name)) if name in reached else None for name in FILTERS}
         stable, lasso = self.steps["icc"], self.steps["lasso"]
-        solved = "lasso" in reached
+        solved, combat = "lasso" in reached, self.steps.get("combat")
         return {
             "extracted": len(self.features),
             "stable": counts["icc"],
@@ -113,6 +121,8 @@ class Fit:
             "outcome": f"no feature left after {self.empty_at}: every risk is the prevalence"
             if self.empty_at
             else "fitted",
+            "harmonised": combat.counts_ if combat else None,
+            "not_harmonised": combat.n_as_they_are_ if combat else None,
             "icc_applied": stable.applied_,
             "icc_source": stable.repeats.source if stable.applied_ else None,
             "icc_patients": stable.n_patients_,
@@ -134,7 +144,11 @@ class Fit:
 
 
 def fit_recipe(
-    X: pd.DataFrame, y: pd.Series, config: ModelingConfig, repeats: Repeats | None
+    X: pd.DataFrame,
+    y: pd.Series,
+    config: ModelingConfig,
+    repeats: Repeats | None,
+    batches: pd.Series | None = None,
 ) -> Fit:
     """Fit the recipe to the rows of X.
 
@@ -148,6 +162,8 @@ def fit_recipe(
         Its recipe and seed.
     repeats : Repeats or None
         Features of other outlines; only those of patients in X are used.
+    batches : Series, optional
+        Each patient's centre or device, to be harmonised by (:mod:`.combat`).
 
     Raises
     ------
@@ -161,18 +177,20 @@ def fit_recipe(
             "at least 2 are needed: add patients, join classes, or leave the task out",
         )
     recipe, labels = config.resolved_recipe(), y.to_numpy()
-    steps: dict[str, Any] = {
+    values: Any
+    combat, values, repeats = harmonised(batches, X, repeats)
+    filters: dict[str, Any] = {
         "icc": StableFeatures(repeats, config.icc_threshold),
         "complete": CompleteFeatures(),
         "scale": StandardScaler(),
         "t_test": TTestFilter(recipe.t_test_alpha),
         "lasso": LassoSelector(recipe, config.seed),
     }
+    steps: dict[str, Any] = {**combat, **filters}
     features, prevalence = tuple(X.columns), float(y.mean())
-    values: Any = X
-    before_lasso: Any = X
+    before_lasso: Any = values
     try:
-        for step in steps.values():
+        for step in filters.values():
             before_lasso = values
             values = step.fit(values, labels).transform(values)
     except EmptySelection as outcome:

@@ -8,8 +8,8 @@ for one where there is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -49,6 +49,10 @@ class Repeats:
     def kind(self) -> IccKind:
         """Which ICC judges them."""
         return KIND[self.source]
+
+    def moved(self, transform: Callable[[pd.DataFrame], pd.DataFrame]) -> Repeats:
+        """Give the same after a transformation of every table."""
+        return replace(self, tables=tuple(map(transform, self.tables)))
 
     def ratings(self, patients: pd.Index, features: pd.Index) -> NDArray[np.float64]:
         """Give an array (patients, outlines, features) of those patients who are in the tables."""

@@ -16,7 +16,8 @@ and how alike the refits' selections are (``stability``: :func:`.stability_of_se
 ``lasso_path.csv``: ``alpha, mse_mean, mse_sd, n_nonzero, chosen``; ``lasso_coefficients.csv``:
 ``alpha, feature, coefficient``; both are without rows when the LASSO was not reached. ``curves/``:
 see :mod:`.metrics`. ``literal.json``: see :mod:`.literal`; ``comparators.csv``: see
-:mod:`.comparators`; ``predictors*``, ``nomogram.csv``: see :mod:`.predictors_files`.
+:mod:`.comparators`; ``predictors*``, ``nomogram.csv``: see :mod:`.predictors_files`;
+``centres*.csv``, ``predictions_centres.csv``: see :mod:`.centres`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import numpy as np
 
 from ..files import write_csv, write_json
 from .calibration import Calibration
+from .centres import HeldOut, write_centres
 from .comparators import comparator_row
 from .config import ModelingConfig
 from .discrimination import youden_threshold
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FINAL, LITERAL, FOLDS, FOLDS_ALL = "final", "literal", "folds", "folds over all patients"
+CENTRES = "centres"
 """Kinds of work that every data set needs; those of comparators: ``<name>/train``, ``/test``."""
 
 
@@ -79,6 +82,8 @@ class Result:
         Rows of ``comparators.csv``.
     predicted : Predicted or None
         By clinical variables, and by both, where there are any.
+    centres : list of HeldOut
+        Each centre, predicted from the others; none where that is not asked for or possible.
     """
 
     data: Dataset
@@ -94,6 +99,7 @@ class Result:
     claim: Claim
     comparators: list[dict[str, Any]]
     predicted: Predicted | None
+    centres: list[HeldOut]
 
 
 def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result:
@@ -127,6 +133,7 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
         claim=parts[LITERAL][0],
         comparators=_comparator_rows(parts, train, test),
         predicted=put_together(data, fit, folds, parts[FOLDS_ALL], tables, seed),
+        centres=parts[CENTRES],
     )
 
 
@@ -255,6 +262,7 @@ def write_result(
     write_csv(folder / "lasso_path.csv", path)
     write_csv(folder / "lasso_coefficients.csv", coefficients)
     write_json(folder / "literal.json", result.claim)
+    write_centres(folder, result.data, result.centres)
     write_predictors(folder, result.predicted, result.calibration, config.predictors)
     folds = [fold.funnel for fold in result.folds]
     refits = {"stability": selection_stability(result), "folds": folds}

@@ -63,6 +63,10 @@ class Dataset:
         Features from the other source of masks, to which the folds' models are applied as well.
     clinical : Clinical or None
         Clinical variables, to predict by as well.
+    centres : Series or None
+        Each patient's centre by ``patient_id``, missing where it is not known.
+    batches : Series or None
+        Alike, what features are harmonised by; None where they are not.
     """
 
     target: Target
@@ -76,6 +80,8 @@ class Dataset:
     divisions_all: tuple[Division, ...] = ()
     other: pd.DataFrame | None = None
     clinical: Clinical | None = None
+    centres: pd.Series | None = None
+    batches: pd.Series | None = None
 
     def with_features(self, patients: tuple[str, ...]) -> list[str]:
         """Give those patients who have features, in order."""
@@ -146,10 +152,10 @@ def run_fold(data: Dataset, division: Division, number: int, config: ModelingCon
 
     patients = data.outside(division, number)
     X, y = data.X.loc[patients], data.y[patients]
-    fit = fit_recipe(X, y, config, data.repeats)
+    fit = fit_recipe(X, y, config, data.repeats, data.batches)
     scores = fit.scores(X) if fit.empty_at else fit.inner_scores  # empty: no score to calibrate
     if scores is None:
-        scores = inner_scores(X, y, config, data.repeats)
+        scores = inner_scores(X, y, config, data.repeats, data.batches)
     calibration, held_out = fit_calibration(scores, y), division[number]
     prevalence = float(data.y[[patient for fold in division for patient in fold]].mean())
     crossed = None
@@ -166,7 +172,11 @@ def run_fold(data: Dataset, division: Division, number: int, config: ModelingCon
 
 
 def inner_scores(
-    X: pd.DataFrame, y: pd.Series, config: ModelingConfig, repeats: Repeats | None
+    X: pd.DataFrame,
+    y: pd.Series,
+    config: ModelingConfig,
+    repeats: Repeats | None,
+    batches: pd.Series | None = None,
 ) -> NDArray[np.float64]:
     """Score each row by the recipe fitted without it, in stratified shuffled folds."""
     smaller = int(min(y.sum(), len(y) - y.sum()))
@@ -175,7 +185,7 @@ def inner_scores(
     )
     scores = np.empty(len(y))
     for fitted, held_out in splitter.split(X, y):
-        fit = fit_recipe(X.iloc[fitted], y.iloc[fitted], config, repeats)
+        fit = fit_recipe(X.iloc[fitted], y.iloc[fitted], config, repeats, batches)
         scores[held_out] = fit.scores(X.iloc[held_out])
     return scores
 
@@ -183,7 +193,8 @@ def inner_scores(
 def run_final(data: Dataset, config: ModelingConfig) -> Fit:
     """Fit the recipe to all training patients."""
     patients = data.with_features(data.train)
-    return fit_recipe(data.X.loc[patients], data.y[patients], config, data.repeats)
+    X, y = data.X.loc[patients], data.y[patients]
+    return fit_recipe(X, y, config, data.repeats, data.batches)
 
 
 def mean_of_repeats(tables: list[pd.DataFrame]) -> pd.DataFrame:

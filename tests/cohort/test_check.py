@@ -236,6 +236,17 @@ BAD = [
         table="patients.csv",
     ),
     Bad(
+        "centre spelt in two ways",
+        both(
+            lambda cohort: cohort.patients.insert(1, "centre", "City Hospital"),
+            cell("patients", 0, "centre", "city  hospital"),
+        ),
+        "centre is 'city  hospital' here and 'City Hospital' on line 3",
+        "write one name",
+        table="patients.csv",
+        severity="warning",
+    ),
+    Bad(
         "no image",
         lambda cohort: cohort.images.drop(index=[0, 1], inplace=True),
         "the patient has no image",

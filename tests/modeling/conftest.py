@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pandas as pd
 import pytest
 
 from mammoroi.files import write_csv, write_json, write_parquet
+from mammoroi.modeling.config import PRESET_TASKS
+from mammoroi.modeling.targets import targets_of
+from mammoroi.modeling.validate import Dataset, divide
 
 IMAGE_TYPES = ("original", "wavelet-LH", "wavelet-HL", "log-sigma-1-mm-3D", "square", "lbp-2D")
 FAMILIES = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
@@ -118,3 +122,26 @@ def simulate(
 def study(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
     """A study on which nothing has been fitted; tests that change it copy it first."""
     return simulate(tmp_path_factory.mktemp("study"))
+
+
+def _centres_data(shift: float, seed: int = 0, n: int = 240, n_centres: int = 4) -> Dataset:
+    """Eight of 40 features carry a signal; each centre moves and scales every feature."""
+    rng = np.random.default_rng(seed)
+    ids = [f"P{i:03d}" for i in range(n)]
+    y = pd.Series(np.arange(n) % 2, ids)
+    number = np.arange(n) // 2 % n_centres
+    values = rng.normal(size=(n, 40))
+    values[:, :8] += 0.6 * y.to_numpy()[:, None]
+    values *= np.exp(0.2 * shift * rng.normal(size=(n_centres, 40)))[number]
+    values += (shift * rng.normal(size=(n_centres, 40)))[number]
+    X = pd.DataFrame(values, ids, [f"f{i}" for i in range(40)])
+    centres = pd.Series(np.array(list("ABCDEFGH"))[number], ids)
+    division = divide(ids, y, 4, 1)
+    target = targets_of(PRESET_TASKS["sln"])[0]
+    return Dataset(target, "manual", X, y, None, tuple(ids), (), (division,), centres=centres)
+
+
+@pytest.fixture(scope="session")
+def centres_data() -> Callable[..., Dataset]:
+    """Make patients of several centres: shift of the centres, seed, patients, centres."""
+    return _centres_data

@@ -111,9 +111,9 @@ def test_inner_scores_are_of_rows_left_out(monkeypatch):
     fitted: list[set[str]] = []
     original = pipeline.fit_recipe
 
-    def spy(X, y, config, repeats):
+    def spy(X, *given):
         fitted.append(set(X.index))
-        return original(X, y, config, repeats)
+        return original(X, *given)
 
     monkeypatch.setattr("mammoroi.modeling.validate.fit_recipe", spy)
     scores = inner_scores(X, y, CONFIG, None)

@@ -35,7 +35,7 @@ from .subgroups_files import dice_by_group
 from .table import (
     ROIS,
     SECOND_READER,
-    check_same_settings,
+    check_made_alike,
     feature_names,
     has_features,
     load_features,
@@ -92,7 +92,7 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
     tables = {roi: load_features(study, roi) for roi in ROIS}
     if has_features(study, SECOND_READER):
         tables[SECOND_READER] = load_features(study, SECOND_READER)
-    check_same_settings(list(tables.values()))
+    check_made_alike(list(tables.values()))
     images = {roi: table.images for roi, table in tables.items()}
     manual, automatic, second = images[ROIS[0]], images[ROIS[1]], images.get(SECOND_READER)
     perturbed = load_perturbed(study, tables[ROIS[0]])

@@ -25,7 +25,6 @@ from rich.progress import track
 from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
-from ..radiomics.merge import require_same
 from .centres import announce, centres_of, held_out_centres, run_centre
 from .clinical_config import ClinicalConfig
 from .combat import batches_of
@@ -41,7 +40,7 @@ from .subgroups_files import read_groups, write_subgroups
 from .table import (
     ROIS,
     SECOND_READER,
-    check_same_settings,
+    check_made_alike,
     combine_views,
     has_features,
     load_features,
@@ -133,9 +132,7 @@ def prepare(
         load_features(study, roi) for roi in ROIS if roi == ROIS[0] or has_features(study, roi)
     ]
     second = load_features(study, SECOND_READER) if has_features(study, SECOND_READER) else None
-    joined = [*tables, *([second] if second else [])]
-    check_same_settings(joined)
-    require_same([study / "features" / f"{table.roi}.json" for table in joined])
+    check_made_alike([*tables, *([second] if second else [])])
     repeats = find_repeats(study, tables[0], second, config.views)
     if repeats is None:
         log.warning("no second reader, no perturbed masks: the ICC filter is skipped")

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import MammoroiError
-from ..files import read_json
 from .config import Views
-from .table import FeatureTable, combine_views, feature_names, largest_images
+from .table import FeatureTable, check_made_alike, combine_views, largest_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +92,7 @@ def load_perturbed(study: Path, manual: FeatureTable) -> dict[str, pd.DataFrame]
     Raises
     ------
     MammoroiError
-        When they were made with other settings than those of the manual masks, or none is left.
+        When they were not made as those of the manual masks were, or none is left.
     """
     import pandas as pd
 
@@ -101,14 +100,7 @@ def load_perturbed(study: Path, manual: FeatureTable) -> dict[str, pd.DataFrame]
     if not path.exists():
         return {}
     table = pd.read_parquet(path)
-    same = read_json(path.with_suffix(".json"))["settings_sha256"] == manual.settings_sha256
-    if not same or feature_names(table.drop(columns="perturbation")) != feature_names(
-        manual.images
-    ):
-        raise MammoroiError(
-            f"{path} and features/manual.parquet were made with different settings",
-            "run 'extract' and 'perturb' with the same preset",
-        )
+    check_made_alike([manual, FeatureTable("perturbed", table.drop(columns="perturbation"), path)])
     parts = {
         str(name): part.drop(columns="perturbation")
         for name, part in table.groupby("perturbation", sort=False)

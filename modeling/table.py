@@ -1,7 +1,7 @@
 """Feature tables of the radiomics stage, brought to one row for each patient.
 
 Reads ``features/<roi>.parquet`` (``image_id, patient_id, view, laterality``, then features), its
-``.json`` (``settings_sha256``) and ``features/missed.csv`` (``image_id, patient_id, roi``). Tables
+``.json`` (how it was made) and ``features/missed.csv`` (``image_id, patient_id, roi``). Tables
 that were made with different settings are never put together.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import MammoroiError
-from ..files import read_csv, read_json
+from ..files import read_csv
 from .config import Views
 
 if TYPE_CHECKING:
@@ -46,16 +46,13 @@ class FeatureTable:
         ``manual``, ``reader2`` or ``automatic``.
     images : DataFrame
         A row for each image: the keys, then the features.
-    preset : str
-        Name of the feature preset.
-    settings_sha256 : str
-        Hash of the extraction's settings.
+    path : Path
+        Where it was read; how it was made is told by the ``.json`` beside it.
     """
 
     roi: str
     images: pd.DataFrame
-    preset: str
-    settings_sha256: str
+    path: Path
 
 
 def has_features(study: Path, roi: str) -> bool:
@@ -78,13 +75,7 @@ def load_features(study: Path, roi: str) -> FeatureTable:
         raise MammoroiError(f"{path} does not exist", "run `mammoroi extract CONFIG`")
     images = pd.read_parquet(path)
     check_features(images, str(path))
-    about = read_json(path.with_suffix(".json"))
-    for key in ("preset", "settings_sha256"):
-        if key not in about:
-            raise MammoroiError(
-                f"{path.with_suffix('.json')} has no '{key}'", "run 'extract' again"
-            )
-    return FeatureTable(roi, images, str(about["preset"]), str(about["settings_sha256"]))
+    return FeatureTable(roi, images, path)
 
 
 def check_features(images: pd.DataFrame, name: str) -> None:
@@ -115,24 +106,24 @@ def feature_names(images: pd.DataFrame) -> list[str]:
     return [str(name) for name in images.columns if name not in KEYS]
 
 
-def check_same_settings(tables: Sequence[FeatureTable]) -> None:
-    """Refuse to put tables together that were made with different settings.
+def check_made_alike(tables: Sequence[FeatureTable]) -> None:
+    """Refuse to put tables together that were not made alike.
 
     Raises
     ------
     MammoroiError
-        When two tables differ in the hash of their settings, or in their features.
+        When two tables differ in a setting, the engine or its version (see
+        :func:`.merge.require_same`), or in their columns.
     """
+    from ..radiomics.merge import require_same
+
+    require_same([table.path.with_suffix(".json") for table in tables])
     first = tables[0]
     for other in tables[1:]:
-        pair = f"features/{first.roi}.parquet and features/{other.roi}.parquet"
-        if first.settings_sha256 != other.settings_sha256:
-            raise MammoroiError(
-                f"{pair} were made with different settings ({first.preset} and {other.preset})",
-                "run 'extract' for both with the same preset",
-            )
         if feature_names(first.images) != feature_names(other.images):
-            raise MammoroiError(f"{pair} hold different features", "run 'extract' for both again")
+            raise MammoroiError(
+                f"{first.path} and {other.path} hold different features", "make both again"
+            )
 
 
 def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:

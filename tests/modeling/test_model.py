@@ -295,8 +295,8 @@ def test_a_class_too_small_fails_alone(study, tmp_path):
 
 
 def break_settings(folder: Path) -> None:
-    made = {"preset": "other", "settings_sha256": "1" * 64}
-    write_json(folder / "features" / "automatic.json", made)
+    path = folder / "features" / "automatic.json"
+    write_json(path, {**read_json(path), "preset": "other", "settings_sha256": "1" * 64})
 
 
 def drop_label(folder: Path) -> None:
@@ -323,7 +323,7 @@ def repeated_image(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (break_settings, "different settings .* run 'extract' for both"),
+        (break_settings, "were not made alike: settings_sha256 is 0+ and 1+ .* with one preset"),
         (drop_label, "no column 'sln', which task sln needs"),
         (wrong_label, "P0003 has 'Positiv' .* did you mean 'positive'"),
         (text_feature, "column 'note' holds no numbers"),

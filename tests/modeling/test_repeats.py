@@ -104,12 +104,31 @@ def test_no_perturbations_no_repeats(study):
     assert find_repeats(study.folder, manual, None, "mean") is None
 
 
-def test_perturbations_of_other_settings_are_refused(single):
+@pytest.mark.parametrize(
+    ("key", "value"), [("settings_sha256", "1" * 64), ("engine", "pyradiomics"), (None, None)]
+)
+@pytest.mark.parametrize("table", ["features/automatic", "features/reader2", "stability/perturbed"])
+def test_tables_that_were_not_made_alike_are_refused(study, single, table, key, value):
+    """By `model` and by `compare`, and so is a table whose columns are others."""
+    for kind in ("parquet", "json"):
+        name = f"features/reader2.{kind}"
+        if table == "features/reader2":
+            shutil.copy(study.folder / name, single / name)
+    if key is None:
+        frame = pd.read_parquet(single / f"{table}.parquet")
+        write_parquet(single / f"{table}.parquet", frame.drop(columns=frame.columns[-1]))
+        message = "hold different features"
+    else:
+        made = read_json(single / f"{table}.json")
+        write_json(single / f"{table}.json", {**made, key: value})
+        message = f"{table}.json were not made alike: {key} is"
+    for stage in (model, compare):
+        with pytest.raises(MammoroiError, match=message):
+            stage(CONFIG, single)
+
+
+def test_images_without_all_perturbations_are_no_table(single):
     manual = load_features(single, "manual")
-    write_json(single / "stability" / "perturbed.json", {"settings_sha256": "1" * 64})
-    with pytest.raises(MammoroiError, match="different settings"):
-        load_perturbed(single, manual)
-    write_json(single / "stability" / "perturbed.json", {"settings_sha256": "0" * 64})
     table = pd.read_parquet(single / "stability" / "perturbed.parquet")
     write_parquet(single / "stability" / "perturbed.parquet", table.iloc[:0])
     with pytest.raises(MammoroiError, match="no image with all"):

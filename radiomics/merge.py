@@ -1,9 +1,9 @@
 """Tables of features that may be used together: checked, and joined.
 
 Values of different settings, engines or engine versions must not meet in one analysis;
-:func:`require_same` refuses them by name, here and where they are analysed. :func:`merge` joins the ``features`` folders of parts of
-a cohort that were computed apart, or of several cohorts, into one folder of the same form (see
-:mod:`.extract`), without cache.
+:func:`require_same` refuses them by name, here and where they are analysed. :func:`merge` joins the
+``features`` folders of parts of a cohort that were computed apart, or of several cohorts, into one
+folder of the same form (see :mod:`.extract`), without cache.
 """
 
 from __future__ import annotations

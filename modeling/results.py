@@ -13,9 +13,10 @@ maximises Youden's index on the training set's out-of-fold predictions.
 refits, all folds of all repeats, that select it too). ``funnel.json``: features left after each
 filter, and the SVM that was chosen, of the final model and (``folds``) of each fold of each repeat,
 and how alike the refits' selections are (``stability``: :func:`.stability_of_selection.nogueira`).
-``lasso_path.csv``: ``alpha, mse_mean, mse_sd, n_nonzero, chosen``; ``lasso_coefficients.csv``:
-``alpha, feature, coefficient``; both are without rows when the LASSO was not reached. ``curves/``:
-see :mod:`.metrics`. ``literal.json``: see :mod:`.literal`; ``comparators.csv``: see
+``lasso_path.csv``: ``alpha, mse_mean``, its standard deviation over the folds ``mse_sd`` and
+standard error ``mse_se``, ``n_nonzero, chosen``; ``lasso_coefficients.csv``: ``alpha, feature,
+coefficient``; both are without rows when the LASSO was not reached. ``curves/``: see
+:mod:`.metrics`. ``literal.json``: see :mod:`.literal`; ``comparators.csv``: see
 :mod:`.comparators`; ``predictors*``, ``nomogram.csv``: see :mod:`.predictors_files`;
 ``centres*.csv``, ``predictions_centres.csv``: see :mod:`.centres`.
 """
@@ -156,7 +157,7 @@ def _comparator_rows(
     return [comparator_row(*table) for table in tables]
 
 
-def metrics_of(result: Result) -> dict[str, Any]:
+def metrics_of(result: Result, n_bootstrap: int, seed: int) -> dict[str, Any]:
     """Describe the predictions out-of-fold, on the fitted patients, and on the test patients."""
     by_set = dict(list(result.predictions.groupby("set")))
     empty = result.predictions.iloc[:0]
@@ -168,7 +169,9 @@ def metrics_of(result: Result) -> dict[str, Any]:
     if result.predictions_all is not None:
         tables["all_out_of_fold"] = result.predictions_all
     figures: dict[str, Any] = {
-        name: measure(table["label"], table["risk"], result.threshold, table["missed"])
+        name: measure(
+            table["label"], table["risk"], result.threshold, table["missed"], n_bootstrap, seed
+        )
         for name, table in tables.items()
     }
     return figures | {"threshold": result.threshold, "repeats": len(result.data.divisions)}
@@ -218,7 +221,7 @@ def lasso_tables(fit: Fit) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tabulate the error by penalty, and the selected features' coefficients by penalty."""
     import pandas as pd
 
-    path_columns = ["alpha", "mse_mean", "mse_sd", "n_nonzero", "chosen"]
+    path_columns = ["alpha", "mse_mean", "mse_sd", "mse_se", "n_nonzero", "chosen"]
     coefficient_columns = ["alpha", "feature", "coefficient"]
     if fit.empty_at not in (None, "lasso"):
         return pd.DataFrame(columns=path_columns), pd.DataFrame(columns=coefficient_columns)
@@ -228,6 +231,7 @@ def lasso_tables(fit: Fit) -> tuple[pd.DataFrame, pd.DataFrame]:
             "alpha": lasso.alphas_,
             "mse_mean": lasso.mse_.mean(axis=1),
             "mse_sd": lasso.mse_.std(axis=1, ddof=1),
+            "mse_se": lasso.mse_.std(axis=1, ddof=1) / np.sqrt(lasso.mse_.shape[1]),
             "n_nonzero": (lasso.path_ != 0).sum(axis=0),
             "chosen": lasso.alphas_ == lasso.alpha_,
         }
@@ -257,7 +261,7 @@ def write_result(
             (folder / file).unlink(missing_ok=True)  # of earlier settings
         else:
             write_csv(folder / file, content)
-    write_json(folder / "metrics.json", metrics_of(result))
+    write_json(folder / "metrics.json", metrics_of(result, config.n_bootstrap, config.seed))
     write_csv(folder / "selection.csv", selection_table(result))
     write_csv(folder / "lasso_path.csv", path)
     write_csv(folder / "lasso_coefficients.csv", coefficients)

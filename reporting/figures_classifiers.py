@@ -1,4 +1,4 @@
-"""Figures about how well a classifier does: ROC, calibration and decision curves of one target."""
+"""Figures about how well a classifier does: ROC and calibration curves of one target."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import wording
 from .results import SETS, Target
-from .style import COLOUR, GREY, INK, LINE, MARKER, NAME, SET_NAME, Plot, legend_below, panels
+from .style import COLOUR, GREY, LINE, MARKER, NAME, SET_NAME, Plot, legend_below, panels
 from .wording import Estimate
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _stacked(target: Target, name: str) -> pd.DataFrame:
+def stacked(target: Target, name: str) -> pd.DataFrame:
     """One curve table of all sources of masks, with a leading column ``roi``."""
     import pandas as pd
 
@@ -36,12 +36,14 @@ def _stacked(target: Target, name: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _each(table: pd.DataFrame, part: str) -> list[tuple[str, pd.DataFrame]]:
+def each(table: pd.DataFrame, part: str) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of one set of patients, by source of masks."""
     rows = table[table["set"] == part]
     return [(str(roi), group) for roi, group in rows.groupby("roi", sort=False) if len(group)]
 
 
-def _titled(axes: list[Axes]) -> list[tuple[Axes, str]]:
+def titled(axes: list[Axes]) -> list[tuple[Axes, str]]:
+    """Give each panel the title of its set of patients."""
     for ax, part in zip(axes, SETS, strict=True):
         ax.set_title(SET_NAME[part])
     return list(zip(axes, SETS, strict=True))
@@ -49,11 +51,11 @@ def _titled(axes: list[Axes]) -> list[tuple[Axes, str]]:
 
 def draw_roc(target: Target) -> Plot:
     """ROC curves, manual and automatic overlaid, out of fold and test."""
-    table = _stacked(target, "roc")
+    table = stacked(target, "roc")
     figure, (axes,) = panels(1, 2, 4.6)
-    for ax, part in _titled(axes):
+    for ax, part in titled(axes):
         ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (1, 2)))
-        for roi, rows in _each(table, part):
+        for roi, rows in each(table, part):
             auc = metric(target, roi, part, "auc")
             ax.plot(
                 rows["false_positive_rate"],
@@ -87,13 +89,23 @@ def draw_roc(target: Target) -> Plot:
     )
 
 
+WRITTEN = {
+    "calibration_intercept": ("intercept", 2),
+    "calibration_slope": ("slope", 2),
+    "ici": ("ICI", 3),
+    "brier": ("Brier score", 3),
+}
+
+
 def draw_calibration(target: Target) -> Plot:
-    """Observed share against predicted risk, with intervals."""
-    table = _stacked(target, "calibration")
-    figure, (axes,) = panels(1, 2, 4.6)
-    for ax, part in _titled(axes):
+    """Observed share against predicted risk, with intervals and the figures of calibration."""
+    table = stacked(target, "calibration")
+    figure, (axes, below) = panels(
+        2, 2, 5.0 + 0.62 * len(target.results), heights=[4.3, 0.62 * len(target.results)]
+    )
+    for (ax, part), text in zip(titled(axes), below, strict=True):
         ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (1, 2)))
-        for roi, rows in _each(table, part):
+        for roi, rows in each(table, part):
             if "observed_lower" in rows:
                 ax.vlines(
                     rows["predicted"],
@@ -117,6 +129,7 @@ def draw_calibration(target: Target) -> Plot:
         ax.set_xlim(-0.02, 1.02)
         ax.set_ylim(-0.02, 1.02)
         ax.set_xlabel("predicted risk")
+        _write(text, target, part)
     axes[0].set_ylabel(f"observed share of “{target.positive}”")
     legend_below(figure, axes[0])
     findings = []
@@ -130,74 +143,32 @@ def draw_calibration(target: Target) -> Plot:
         f"calibration_{target.name}",
         "Calibration",
         "Patients are grouped by predicted risk; on the dotted diagonal, as many are positive as "
-        "was predicted. Below it risks are too high, above it too low; vertical lines are 95% "
-        "confidence intervals.",
+        "was predicted. Below it risks are too high, above it too low; vertical lines and brackets "
+        "are 95% confidence intervals. Intercept: 0 is right; slope: 1 is right; ICI (mean "
+        "distance of the risks from the observed share) and Brier score: smaller is better.",
         "\n".join(findings),
         figure,
         table,
     )
 
 
-def useful_ranges(rows: pd.DataFrame) -> list[tuple[float, float]]:
-    """Runs of thresholds at which the net benefit is above treating all and treating none."""
-    rows = rows.sort_values("threshold")
-    above = rows["net_benefit"] > rows["treat_all"].clip(lower=0)
-    runs = (above != above.shift()).cumsum()[above]
-    return [
-        (float(part["threshold"].iloc[0]), float(part["threshold"].iloc[-1]))
-        for _, part in rows[above].groupby(runs)
-    ]
-
-
-def draw_decision(target: Target) -> Plot:
-    """Net benefit over threshold probabilities, beside treating all and treating none."""
-    table = _stacked(target, "decision")
-    figure, (axes,) = panels(1, 2, 4.2, sharey=True)
-    for ax, part in _titled(axes):
-        for roi, rows in _each(table, part):
-            rows = rows.sort_values("threshold")
-            if "net_benefit_lower" in rows:
-                ax.fill_between(
-                    rows["threshold"],
-                    rows["net_benefit_lower"],
-                    rows["net_benefit_upper"],
-                    color=COLOUR[roi],
-                    alpha=0.13,
-                    lw=0,
-                )
-            ax.plot(
-                rows["threshold"],
-                rows["net_benefit"],
+def _write(ax: Axes, target: Target, part: str) -> None:
+    """The figures of calibration as text, two a line, for each source of masks."""
+    ax.axis("off")
+    for at, roi in enumerate(target.results):
+        for column, names in enumerate((list(WRITTEN)[:2], list(WRITTEN)[2:])):
+            lines = [
+                f"{label} {wording.interval(value.value, value.lower, value.upper, digits)}"
+                for name in names
+                for label, digits in [WRITTEN[name]]
+                for value in [metric(target, roi, part, name)]
+            ]
+            ax.text(
+                -0.06 + 0.56 * column,
+                1 - at / len(target.results),
+                "\n".join(lines),
                 color=COLOUR[roi],
-                ls=LINE[roi],
-                label=NAME[roi],
+                fontsize=8,
+                va="top",
+                transform=ax.transAxes,
             )
-        everyone = table[table["set"] == part].drop_duplicates("threshold").sort_values("threshold")
-        ax.plot(
-            everyone["threshold"],
-            everyone["treat_all"],
-            color=GREY,
-            lw=1.3,
-            ls="-.",
-            label="treat all",
-        )
-        ax.axhline(0, color=INK, lw=1.1, label="treat none")
-        ax.set_xlabel("threshold probability")
-    top = float(table[["net_benefit", "treat_all"]].max().max()) if len(table) else 1.0
-    axes[0].set_ylim(-0.25 * top, 1.15 * top)
-    axes[0].set_ylabel("net benefit per patient")
-    legend_below(figure, axes[0])
-    findings = [
-        f"Test patients, {NAME[roi]}: {wording.usefulness(useful_ranges(rows))}."
-        for roi, rows in _each(table, "test")
-    ]
-    return Plot(
-        f"decision_{target.name}",
-        "Decision curves",
-        "The threshold is the risk from which one would act. A model is worth using where its "
-        "curve lies above both simple rules, acting on everyone and acting on no one; shaded "
-        "bands are 95% confidence intervals.",
-        "\n".join(findings),
-        figure,
-        table,
-    )

@@ -1,16 +1,16 @@
-"""Figures about features: the funnel of the selection, the LASSO, the features that it keeps."""
+"""Figures about features: the funnel of the selection, and the features that it keeps."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from . import wording
+from .figures_lasso import nothing
 from .results import Results, Target
-from .style import COLOUR, GREY, INK, MARKER, NAME, PALE, Plot, bare, panels
+from .style import COLOUR, GREY, MARKER, NAME, PALE, Plot, bare, panels
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 SHOWN_FEATURES = 15
 STEPS = {
@@ -59,8 +59,9 @@ def draw_funnel(results: Results) -> Plot:
         "feature_funnel",
         "From all features to the selected ones",
         "Each step keeps fewer features: those that other outlines of the same lesion give alike "
-        "(ICC), that have a value in every patient, that differ between the classes (t-test), and "
-        "that the LASSO needs.",
+        "(ICC), that have a value in every patient, "
+        + ("that differ between the classes (t-test), " if "t_test" in steps else "")
+        + "and that the LASSO needs.",
         f"{_icc_words(results)}\n{_funnel_words(table)}",
         figure,
         table,
@@ -99,91 +100,6 @@ def _funnel_words(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def draw_lasso(target: Target) -> Plot:
-    """Cross-validated error over the penalty, and the coefficients of the selected features."""
-    import pandas as pd
-
-    paths, coefficients = [], []
-    figure, grid = panels(len(target.results), 2, 0.3 + 2.7 * len(target.results))
-    findings = []
-    for axes, (roi, result) in zip(grid, target.results.items(), strict=True):
-        path = result.lasso_path.sort_values("alpha")
-        paths.append(path.assign(roi=roi))
-        coefficients.append(result.lasso_coefficients.assign(roi=roi))
-        chosen = path[path["chosen"].astype(bool)]
-        _error_path(axes[0], path, roi)
-        _coefficient_paths(axes[1], result.lasso_coefficients, roi)
-        for ax in axes:
-            ax.set_xlabel("penalty α (log scale)")
-            for alpha in chosen["alpha"]:
-                ax.axvline(alpha, color=INK, lw=1, ls="--")
-        for _, row in chosen.iterrows():
-            findings.append(
-                f"{NAME[roi]}: α = {row['alpha']:.3g} keeps {int(row['n_nonzero'])} features"
-            )
-    columns = [
-        "roi",
-        "alpha",
-        "mse_mean",
-        "mse_sd",
-        "n_nonzero",
-        "chosen",
-        "feature",
-        "coefficient",
-    ]
-    tables = [part for part in (*paths, *coefficients) if len(part)]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-    return Plot(
-        f"lasso_{target.name}",
-        "LASSO",
-        "To the right the penalty grows and features drop out. Left, the cross-validated error "
-        "with its standard deviation; right, the coefficients of the selected features; the "
-        "dashed line is the penalty that was chosen.",
-        f"Here, {'; '.join(findings)}." if findings else "No feature reached the LASSO.",
-        figure,
-        table.reindex(columns=columns),
-    )
-
-
-def _error_path(ax: Axes, path: pd.DataFrame, roi: str) -> None:
-    ax.set_title(f"{NAME[roi]}: error")
-    ax.set_ylabel("mean squared error")
-    if path.empty:
-        _nothing(ax)
-        return
-    ax.fill_between(
-        path["alpha"],
-        path["mse_mean"] - path["mse_sd"],
-        path["mse_mean"] + path["mse_sd"],
-        color=COLOUR[roi],
-        alpha=0.15,
-        lw=0,
-    )
-    ax.plot(path["alpha"], path["mse_mean"], color=COLOUR[roi])
-    ax.set_xscale("log")
-    ax.minorticks_off()
-
-
-def _coefficient_paths(ax: Axes, table: pd.DataFrame, roi: str) -> None:
-    ax.set_title(f"{NAME[roi]}: coefficients")
-    ax.set_ylabel("coefficient")
-    if table.empty:
-        _nothing(ax)
-        return
-    ax.axhline(0, color=GREY, lw=0.8)
-    for _, rows in table.sort_values("alpha").groupby("feature"):
-        ax.plot(rows["alpha"], rows["coefficient"], color=COLOUR[roi], lw=1.1, alpha=0.75)
-    ax.set_xscale("log")
-    ax.minorticks_off()
-
-
-def _nothing(ax: Axes) -> None:
-    ax.text(0.5, 0.5, "no feature", ha="center", va="center", color=GREY, transform=ax.transAxes)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.grid(visible=False)
-
-
 def draw_selected(target: Target) -> Plot:
     """Coefficients of the selected features, and in how many folds each is selected again."""
     import pandas as pd
@@ -206,8 +122,8 @@ def draw_selected(target: Target) -> Plot:
         right.set_title("selected again")
         shown = rows.head(SHOWN_FEATURES)
         if shown.empty:
-            _nothing(left)
-            _nothing(right)
+            nothing(left)
+            nothing(right)
             findings.append(f"{NAME[roi]}: no feature was selected")
             continue
         at = range(len(shown))

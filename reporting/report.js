@@ -27,7 +27,26 @@ if (dialog) {
   });
   dialog.addEventListener("close", () => buttons[at].focus());
 }
-// Folded parts are opened for printing.
-window.addEventListener("beforeprint", () => {
+// What a link leads to is unfolded, and so is everything for printing.
+function unfold() {
+  let part = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = part;
+  for (; part; part = part.parentElement) {
+    if (part.tagName === "DETAILS") part.open = true;
+    else if (part === target) part.querySelector(":scope > details.part")?.setAttribute("open", "");
+  }
+  target?.scrollIntoView();
+}
+addEventListener("hashchange", unfold);
+if (location.hash) unfold();
+document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", () => {
+  if (link.hash === location.hash) unfold();
+}));
+document.querySelectorAll("[data-fold]").forEach((button) => button.addEventListener("click", () => {
+  document.querySelectorAll("main details").forEach((part) => {
+    part.open = button.dataset.fold === "open";
+  });
+}));
+addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((part) => { part.open = true; });
 });

@@ -10,18 +10,24 @@ import base64
 import hashlib
 import io
 import logging
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from ..files import write_text
-from . import summary, tables, tables_paired, wording
+from . import summary, tables, tables_features, tables_paired, wording
+from .claims import claim_sentences, claims_table, draw_claims
+from .clinical_tables import clinical_tables
 from .config import ReportConfig
 from .facts_leakage import AUDIT
-from .figures_classifiers import draw_calibration, draw_decision, draw_roc
+from .figures_classifiers import draw_calibration, draw_roc
 from .figures_compare import draw_auc, draw_icc
-from .figures_features import draw_funnel, draw_lasso, draw_selected
+from .figures_decision import draw_decision
+from .figures_features import draw_funnel, draw_selected
 from .figures_increment import draw_increment
+from .figures_lasso import draw_lasso
 from .figures_masks import draw_dice, draw_dice_groups, draw_history
 from .figures_nomogram import draw_nomogram
 from .figures_noninferiority import draw_noninferiority
@@ -30,16 +36,19 @@ from .figures_risks import draw_risks
 from .flow import draw_flow, flow_table
 from .methods import sections, to_add, write_methods
 from .model_card import write_cards
+from .performance import calibration, performance
 from .predictors import draw_predictors, predictors_table, skipped
 from .record import Record
 from .results import Results, Target, read_results
 from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
 from .tables import Table
-from .trust import NO_AUDIT, claim_table, leakage_table, size_table
+from .trust import NO_AUDIT, leakage_table, size_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from markupsafe import Markup
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +56,11 @@ MOST_BYTES = 8_000_000
 SMALL_CSV_BYTES = 48_000
 NOT_A_DEVICE = "Not a medical device: for research, not for decisions about patients."
 _HERE = Path(__file__).parent
+_SAFE = " /:=;,+!*'()$@?<>[]{}^|`"
+"""What a data URI in double quotes may hold as it is; neither & nor \" nor # nor %."""
+_BETWEEN = re.compile(r">\s+<")
+_RANGE = re.compile(r"\((\S+) to (\S+)\)")
+"""An interval, which no line may break."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +128,20 @@ def _pieces(results: Results) -> dict[str, Any]:
         return [_show_plot(plot, folder) for plot in made if plot is not None]
 
     flow, record = flow_table(results), Record(folder)
+    tasks = _by_task(results.targets)
+    baseline, clinical = _clinical(results, tasks)
     with drawing():
         return {
             "flow": plots(draw_flow(flow)),
             "cases": table(tables.cases(results)),
-            "baseline": table(tables.baseline(results)),
+            "baseline": baseline or table(tables.baseline(results)),
+            "clinical": clinical,
+            "claims": plots(draw_claims(results.targets)),
+            "claim_tables": [table(made) for task in tasks if (made := claims_table(task))],
             "masks": plots(draw_dice(results), draw_dice_groups(results), draw_history(results)),
             "agreement": table(tables.agreement(results)),
             "features": plots(draw_funnel(results)),
-            "tasks": [_task(task, table, plots) for task in _by_task(results.targets)],
+            "tasks": [_task(at, tasks, table, plots) for at in range(len(tasks))],
             "comparison": table(tables.comparison(results)),
             "compared": plots(
                 draw_auc(results),
@@ -141,12 +160,23 @@ def _pieces(results: Results) -> dict[str, Any]:
             ],
             "trust": [
                 shown
-                for made in (size_table, leakage_table, claim_table)
+                for made in (size_table, leakage_table)
                 if (shown := table(made(record))) is not None
             ],
             "no_audit": "" if record.has(AUDIT) else NO_AUDIT,
             "stages": table(tables.stages(results)),
         }
+
+
+def _clinical(results: Results, tasks: list[list[Target]]) -> tuple[Shown | None, list[Shown]]:
+    """The table of characteristics and the regressions, where the stage `tables` has run."""
+    titles = {targets[0].task: targets[0].title for targets in tasks}
+    shown = [
+        _show_table(table, csv, results.folder)
+        for table, csv in clinical_tables(results.folder, titles)
+    ]
+    first = next((item for item in shown if item.name == "table1_baseline"), None)
+    return first, [item for item in shown if item is not first]
 
 
 def _both_risks(results: Results, target: Target) -> list[Plot | None]:
@@ -181,19 +211,31 @@ def _by_task(targets: Iterable[Target]) -> list[list[Target]]:
 
 
 def _task(
-    targets: list[Target],
+    at: int,
+    tasks: list[list[Target]],
     table: Callable[[Table | None], Shown | None],
     plots: Callable[..., list[Shown]],
 ) -> dict[str, Any]:
+    targets = tasks[at]
+    # Numbers as in such papers: characteristics, a regression for each task, then for each task its
+    # features and its performance; two figures for each task, of the LASSO and of the performance.
+    features, performances = (len(tasks) + 2 + 2 * at, len(tasks) + 3 + 2 * at)
+    first, second = 2 * at + 1, 2 * at + 2
     draw = (
-        *(draw_roc, draw_calibration, draw_decision, draw_lasso, draw_selected),
-        *(draw_predictors, draw_increment),
+        (draw_lasso, f"Figure {first}. "),
+        (draw_selected, ""),
+        (draw_roc, f"Figure {second}, A and B. "),
+        (draw_calibration, f"Figure {second}, C. "),
+        (draw_decision, f"Figure {second}, D. "),
+        (draw_predictors, ""),
+        (draw_increment, ""),
     )
     added = predictors_table(targets)
     return {
         "name": targets[0].task,
         "title": targets[0].title,
-        "performance": table(tables.performance(targets)),
+        "performance": table(_numbered(performance(targets), f"Table {performances}. ")),
+        "risks": table(_numbered(calibration(targets), f"Table {performances}, continued. ")),
         "predictors": table(added),
         "no_predictors": skipped(targets),
         "targets": [
@@ -201,8 +243,12 @@ def _task(
                 "name": target.name,
                 "heading": target.heading,
                 "warning": summary.small_numbers(target),
+                "glance": summary.target_glance(target),
+                "features": table(
+                    _numbered(tables_features.selected(target), f"Table {features}. ")
+                ),
                 "plots": plots(
-                    *(one(target) for one in draw),
+                    *(_numbered(one(target), number) for one, number in draw),
                     *(draw_nomogram(target, roi) for roi in target.results),
                 ),
             }
@@ -211,9 +257,17 @@ def _task(
     }
 
 
+Titled = TypeVar("Titled", Plot, Table, Plot | None)
+
+
+def _numbered(item: Titled, number: str) -> Titled:
+    """The figure or table with its number before its title; nothing stays nothing."""
+    return item and replace(item, title=number + item.title)
+
+
 def _show_plot(plot: Plot, folder: Path) -> Shown:
     svg, csv = save(plot, folder / "figures")
-    image = _data_uri("image/svg+xml", svg.read_bytes())
+    image = _svg_uri(svg.read_text("utf-8"))
     link, data = _csv(csv, folder)
     return Shown(
         plot.name, plot.title, plot.reading, plot.finding.splitlines(), image, link, data, [], []
@@ -222,7 +276,8 @@ def _show_plot(plot: Plot, folder: Path) -> Shown:
 
 def _show_table(table: Table, csv: Path, folder: Path) -> Shown:
     link, data = _csv(csv, folder)
-    return Shown(table.name, table.title, table.note, [], "", link, data, table.head, table.cells)
+    cells = [[_RANGE.sub("(\\1\u00a0to\u00a0\\2)", cell) for cell in row] for row in table.cells]
+    return Shown(table.name, table.title, table.note, [], "", link, data, table.head, cells)
 
 
 def _csv(path: Path, folder: Path) -> tuple[str, str]:
@@ -234,6 +289,16 @@ def _csv(path: Path, folder: Path) -> tuple[str, str]:
 
 def _data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _svg_uri(svg: str) -> Markup:
+    """A drawing as a data URI, percent-encoded: two thirds of the length of base64."""
+    from markupsafe import Markup
+
+    plain = _BETWEEN.sub("><", re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL))
+    if "'" not in plain:
+        plain = plain.replace('"', "'")
+    return Markup("data:image/svg+xml," + quote(plain, safe=_SAFE))  # noqa: S704 (no quote left)
 
 
 def _overlays(results: Results, pixels: int) -> list[Overlay]:
@@ -285,6 +350,7 @@ def _page(
         script_hash=_hash(script),
         estimated=wording.share(n_estimated, len(results.images), "images") if n_estimated else "",
         glances=summary.glances(results),
+        claim_sentences=claim_sentences(results.targets),
         mask_sentences=summary.mask_sentences(results),
         target_sentences={
             target.heading: summary.target_sentences(results, target) for target in results.targets

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ROIS = ("manual", "automatic", "reader2")
 FUNNEL = ("extracted", "stable", "complete", "t_test", "lasso")
 SETS = {"train": "train_out_of_fold", "test": "test"}
+METRIC_SETS = {**SETS, "all": "all_out_of_fold"}
+"""The last only where the study predicted all patients out of fold."""
 FAILURE_COLUMNS = ("case", "stage", "error", "action")
 
 _TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str}
@@ -36,7 +38,9 @@ class RoiResult:
     out, nothing), and ``icc_patients`` on how many training patients.
     ``predictors``, ``predictors_decision``, ``nomogram`` and ``about_predictors`` come back empty
     from a study without clinical predictors; the last says why there are none, where that was
-    written.
+    written. ``recipe``, ``claim`` (:mod:`..modeling.literal`), ``stability`` (Nogueira's index over
+    the refits) come back empty, and ``n_refits`` is 0, where a study of an earlier version lacks
+    them.
     """
 
     roi: str
@@ -55,6 +59,10 @@ class RoiResult:
     predictors_decision: pd.DataFrame
     nomogram: pd.DataFrame
     about_predictors: dict[str, Any]
+    recipe: dict[str, Any]
+    claim: dict[str, Any]
+    stability: dict[str, Any]
+    n_refits: int
 
 
 @dataclass(frozen=True)
@@ -245,6 +253,11 @@ def _optional(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame
     return pd.DataFrame(columns=list(columns))
 
 
+def _optional_json(folder: Path, name: str, keys: Iterable[str] = ()) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    return _json(folder, name, "model", keys) if (folder / name).exists() else found
+
+
 def _json(folder: Path, name: str, command: str, keys: Iterable[str] = ()) -> Any:
     path = folder / name
     if not path.exists():
@@ -316,12 +329,15 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
         )
 
     funnel = _json(folder, f"{base}/funnel.json", "model", ("icc_source", "icc_patients"))
+    recipe = _optional_json(folder, f"{base}/model.json").get("recipe", {})
+    filtered = recipe.get("t_test_alpha", 0.0) < 1  # a filter at 1 is off, and removes nothing
+    steps = [step for step in FUNNEL if step != "t_test" or filtered]
     return RoiResult(
         roi=roi,
         predictions=table("predictions.csv", "patient_id", "set", "label", "risk"),
         metrics=_json(folder, f"{base}/metrics.json", "model", (*SETS.values(), "threshold")),
         selection=table("selection.csv", "feature", "coefficient", "frequency"),
-        funnel={step: n for step in FUNNEL if (n := funnel.get(step)) is not None},
+        funnel={step: n for step in steps if (n := funnel.get(step)) is not None},
         icc_source=funnel["icc_source"],
         icc_patients=funnel["icc_patients"],
         lasso_path=table("lasso_path.csv", "alpha", "mse_mean", "mse_sd", "n_nonzero", "chosen"),
@@ -332,9 +348,11 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
         predictors=_optional(folder, f"{base}/predictors.csv", _PREDICTORS),
         predictors_decision=_optional(folder, f"{base}/predictors_decision.csv", _INCREMENT),
         nomogram=_optional(folder, f"{base}/nomogram.csv", _NOMOGRAM),
-        about_predictors=_json(folder, f"{base}/predictors.json", "model", ("skipped",))
-        if (folder / f"{base}/predictors.json").exists()
-        else {},
+        about_predictors=_optional_json(folder, f"{base}/predictors.json", ("skipped",)),
+        recipe=recipe,
+        claim=_optional_json(folder, f"{base}/literal.json", ("n_features", "test", "test_refit")),
+        stability=funnel.get("stability") or {},
+        n_refits=len(funnel.get("folds") or []),
     )
 
 

@@ -6,10 +6,11 @@ The colours are Okabe and Ito's, which people with any common colour blindness t
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..files import atomic, write_csv
 
@@ -34,6 +35,9 @@ COMPARISON = {
 }
 SET_NAME = {"train": "training patients, out of fold", "test": "test patients"}
 INK, GREY, PALE = "#222222", "#767676", "#d9d9d9"
+_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_PLACES = re.compile(r' d="[^"]*"|translate\([^)]*\)|<use [^>]*>')
+_DECIMALS = re.compile(r"-?\d+\.\d{3,}(?!e)")
 WIDTH = 9.0  # inches; 648 points, shown at about 860 pixels
 
 _RC: dict[Any, Any] = {
@@ -90,7 +94,7 @@ def panels(
     columns: int,
     height: float,
     *,
-    sharey: bool = False,
+    sharey: bool | Literal["row"] = False,
     widths: list[float] | None = None,
     heights: list[float] | None = None,
 ) -> tuple[Figure, list[list[Axes]]]:
@@ -111,7 +115,17 @@ def save(plot: Plot, folder: Path) -> tuple[Path, Path]:
     svg, data = folder / f"{plot.name}.svg", folder / f"{plot.name}.csv"
     with atomic(svg) as temporary:
         plot.figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+        temporary.write_text(smaller(temporary.read_text("utf-8")), "utf-8")
     return svg, write_csv(data, plot.table)
+
+
+def smaller(svg: str) -> str:
+    """A drawing without its metadata, with coordinates of a hundredth of a point."""
+
+    def rounded(places: re.Match[str]) -> str:
+        return _DECIMALS.sub(lambda one: f"{float(one[0]):.2f}".rstrip("0").rstrip("."), places[0])
+
+    return _PLACES.sub(rounded, _METADATA.sub("", svg))
 
 
 def bare(axes: Axes, axis: str = "x") -> None:

@@ -55,6 +55,12 @@ def glances(results: Results) -> list[Glance]:
     return found
 
 
+def target_glance(target: Target) -> str:
+    """The test AUC of each source of masks on one line."""
+    told = [f"{NAME[roi]} {metric(target, roi, 'test', 'auc')}" for roi in target.results]
+    return f"AUC on the test patients: {', '.join(told)}"
+
+
 def mask_sentences(results: Results) -> list[str]:
     """What the comparison of the masks came to."""
     automatic = mean_dice(results, "automatic-manual")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..files import write_csv
 from ..modeling.baseline import baseline_table
 from . import wording
 from .baseline import baseline_cells
 from .figures_compare import RULES
-from .results import SETS, Results, Target
-from .style import COMPARISON, NAME
+from .results import Results
+from .style import COMPARISON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,6 @@ METRICS = {
     "area_ratio": "Area, compared ÷ manual",
 }
 SHORT_SET = {"train": "train, out of fold", "test": "test"}
-PERFORMANCE = ("auc", "sensitivity", "specificity", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -65,65 +64,6 @@ def baseline(results: Results) -> Table:
             "P",
         ],
         baseline_cells(frame),
-    )
-
-
-def performance(targets: list[Target]) -> Table:
-    """AUC, sensitivity, specificity and accuracy of the targets of one task."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    cells = []
-    for target in targets:
-        for part, key in SETS.items():
-            for roi, result in target.results.items():
-                values = result.metrics[key]
-                row: dict[str, Any] = {"target": target.name, "set": part, "roi": roi}
-                row |= {name: values.get(name) for name in ("n", "n_positive")}
-                for name in PERFORMANCE:
-                    for suffix in ("", "_lower", "_upper"):
-                        row[name + suffix] = values.get(name + suffix)
-                extra = ("brier", "calibration_intercept", "calibration_slope")
-                row |= {name: values.get(name) for name in extra}
-                rows.append(row | {"threshold": result.metrics["threshold"]})
-                cells.append(
-                    [
-                        target.name,
-                        SHORT_SET[part],
-                        roi,
-                        f"{row['n']} ({row['n_positive']})",
-                        *(
-                            wording.interval(row[m], row[f"{m}_lower"], row[f"{m}_upper"])
-                            for m in PERFORMANCE
-                        ),
-                        wording.number(row["brier"], 3),
-                    ]
-                )
-    task = targets[0].task
-    cuts = "; ".join(
-        f"{target.name}, {NAME[roi]} {wording.number(result.metrics['threshold'], 3)}"
-        for target in targets
-        for roi, result in target.results.items()
-    )
-    return Table(
-        f"performance_{task}",
-        f"Performance, {targets[0].title}",
-        "Estimate (95% confidence interval). Training patients are predicted by models that were "
-        "fitted without them. Sensitivity, specificity and accuracy at a threshold fixed on the "
-        f"training patients ({cuts}).",
-        pd.DataFrame(rows),
-        [
-            "Target",
-            "Patients",
-            "Masks",
-            "n (positive)",
-            "AUC",
-            "Sensitivity",
-            "Specificity",
-            "Accuracy",
-            "Brier score",
-        ],
-        cells,
     )
 
 

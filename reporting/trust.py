@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import wording
-from .facts_leakage import AUDIT, claims
+from .facts_leakage import AUDIT
 from .facts_size import CRITERIA, sizes
 from .record import Record
 from .tables import Table
@@ -101,37 +101,5 @@ def leakage_table(record: Record) -> Table | None:
         "less that of the division by patient.",
         frame,
         ["Target", "", "Order of steps", "Features", "Training AUC", "Test AUC", "Optimism"],
-        cells,
-    )
-
-
-def claim_table(record: Record) -> Table | None:
-    """What the published order of steps would have claimed with the true labels."""
-    import pandas as pd
-
-    found = claims(record)
-    if not found:
-        return None
-    frame = pd.DataFrame(
-        [
-            (model.target, model.roi, honest, first, refitted)
-            for model, first, refitted, honest in found
-        ],
-        columns=["target", "roi", "test_auc", "claimed_auc", "claimed_auc_refit"],
-    )
-    cells = [
-        [model.target, model.roi, *map(wording.number, (honest, first, refitted))]
-        for model, first, refitted, honest in found
-    ]
-    return Table(
-        "literal_claim",
-        "What another order of steps would have claimed on these patients",
-        "The order of steps in Zhao et al., Front Oncol 2025;15:1578458, on the same patients with "
-        "their own labels: SMOTE, z-score, t-test and LASSO before a division 7:3, then a support "
-        "vector machine, tested before and after it was refitted to 99% of the rows. Patients who "
-        "are tested have shaped the model, so that these are no estimates; nothing else on this "
-        "page uses them.",
-        frame,
-        ["Target", "Masks", "Test AUC of this study", "Claimed", "Claimed after the refit"],
         cells,
     )

@@ -196,8 +196,8 @@ def calibration(slope: float | None, intercept: float | None) -> str:
         else "on the whole at the right level"
     )
     return (
-        f"Slope {number(slope)}, intercept {number(intercept)}: {spread}, and {level}. These two "
-        "numbers have no interval here; with few patients they are uncertain."
+        f"Slope {number(slope)}, intercept {number(intercept)}: {spread}, and {level}. With few "
+        "patients both are uncertain: see their intervals."
     )
 
 

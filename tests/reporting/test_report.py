@@ -17,7 +17,8 @@ from PIL import Image
 from mammoroi.errors import Failure, MammoroiError
 from mammoroi.files import write_csv, write_failures, write_json
 from mammoroi.reporting.config import ReportConfig
-from mammoroi.reporting.figures_classifiers import useful_ranges
+from mammoroi.reporting.figures_decision import useful_ranges
+from mammoroi.reporting.figures_lasso import marked
 from mammoroi.reporting.flow import draw_flow, flow_table
 from mammoroi.reporting.report import report
 from mammoroi.reporting.results import read_results
@@ -86,25 +87,84 @@ def page(html: str) -> Page:
 def copied(study: Path, tmp_path: Path) -> Path:
     """The study to be spoiled, without its report."""
     folder = tmp_path / "study"
-    shutil.copytree(study, folder, ignore=shutil.ignore_patterns("figures", "tables", "*.html"))
+    shutil.copytree(study, folder, ignore=shutil.ignore_patterns("figures", "*.html"))
     return folder
 
 
 def test_performance_on_the_page_is_that_of_the_metrics(study: Path, page: Page) -> None:
-    rows = {tuple(row[:3]): row for row in page.tables["performance_sln"][1:]}
-    saved = pd.read_csv(study / "tables/performance_sln.csv").set_index(["set", "roi"])
-    for roi in ("manual", "automatic"):
-        metrics = json.loads((study / f"models/sln/{roi}/metrics.json").read_text())
-        for part, key, name in (
-            ("train", "train_out_of_fold", "train, out of fold"),
-            ("test", "test", "test"),
-        ):
-            row = rows["sln", name, roi]
-            for at, metric in enumerate(("auc", "sensitivity", "specificity", "accuracy")):
-                value, low, high = (metrics[key][metric + end] for end in ("", "_lower", "_upper"))
-                assert row[4 + at] == f"{value:.2f} ({low:.2f} to {high:.2f})"
-                assert saved.loc[(part, roi), metric] == pytest.approx(value, rel=1e-12)
-            assert row[3] == f"{metrics[key]['n']} ({metrics[key]['n_positive']})"
+    calls = ("auc", "sensitivity", "specificity", "accuracy", "ppv", "npv", "f1")
+    risks = ("observed_expected", "calibration_intercept", "calibration_slope", "ici", "brier")
+    digits = {"ici": 3, "brier": 3}
+    for table, names in (("performance_sln", calls), ("performance_risks_sln", risks)):
+        rows = iter(page.tables[table][1:])
+        saved = pd.read_csv(study / f"tables/{table}.csv").set_index(["set", "roi"])
+        for part in ("train", "test", "all"):
+            for roi in ("manual", "automatic"):
+                metrics = json.loads((study / f"models/sln/{roi}/metrics.json").read_text())
+                values = metrics[part if part == "test" else f"{part}_out_of_fold"]
+                row = next(rows)
+                assert row[2:4] == [roi, f"{values['n']} ({values['n_positive']})"]
+                for at, name in enumerate(names):
+                    ends = [values[name + end] for end in ("", "_lower", "_upper")]
+                    told = [
+                        f"{one:.{digits.get(name, 2)}f}".replace("-0.00", "0.00") for one in ends
+                    ]
+                    assert row[4 + at].replace("−", "-") == f"{told[0]} ({told[1]} to {told[2]})"
+                    assert saved.loc[(part, roi), name] == pytest.approx(ends[0], rel=1e-12)
+        assert next(rows, None) is None
+
+
+def test_claim_and_truth_are_those_of_the_files(study: Path, page: Page) -> None:
+    rows = page.tables["claims_sln"][1:]
+    saved = pd.read_csv(study / "tables/claims_sln.csv")
+    assert len(rows) == len(saved) == 8
+    for (_, one), row in zip(saved.iterrows(), rows, strict=True):
+        folder = study / f"models/sln/{one['roi']}"
+        claim = json.loads((folder / "literal.json").read_text())
+        metrics = json.loads((folder / "metrics.json").read_text())
+        name = one["measure"]
+        true = metrics["all_out_of_fold"][name]
+        assert one["optimism"] == pytest.approx(claim["test"][name] - true)
+        assert row[3:5] == [f"{claim['test'][name]:.2f}", f"{claim['test_refit'][name]:.2f}"]
+        assert row[5].split()[0] == f"{true:.2f}"
+        assert row[6].replace("−", "-") == f"{one['optimism']:.2f}"
+        assert row[7].split()[0] == f"{metrics['test'][name]:.2f}"
+    assert "the same data would have claimed a test AUC of 0.93" in page.sections["summary"]
+
+
+def test_selected_features_and_clinical_tables_are_those_of_the_files(
+    study: Path, page: Page
+) -> None:
+    rows = page.tables["selection_her2-low"][1:]
+    saved = pd.read_csv(study / "models/her2-low/manual/selection.csv")
+    saved = saved.sort_values("coefficient", key=abs, ascending=False)
+    for row, (_, one) in zip(rows, saved.iterrows(), strict=False):
+        told = [one["feature"], ".010", ".100", "0.90", f"{one['coefficient']:.4f}"]
+        assert [*row[1:5], row[5].replace("−", "-")] == told
+        assert row[6] == f"{one['frequency']:.0%}"
+    assert len(rows) == 2 * len(saved)
+    assert "manual masks 0.41 (0.32 to 0.50), middling" in page.text
+    assert "Table 6. Selected features, HER2: low" in page.text
+    first = pd.read_csv(study / "tables/table1_baseline.csv")
+    assert len(page.tables["table1_baseline"]) == len(first) + 1
+    assert {"table2_sln", "table3_her2", "table3_proportionality"} <= set(page.tables)
+    assert "t-test" not in set(pd.read_csv(study / "figures/feature_funnel.csv")["step"])
+
+
+def test_the_rule_of_the_penalty_is_marked() -> None:
+    path = pd.DataFrame(
+        {
+            "alpha": [1.0, 0.1, 0.01, 0.001],
+            "mse_mean": [0.30, 0.24, 0.22, 0.23],
+            "mse_se": 0.03,
+            "chosen": [False, True, False, False],
+        }
+    )
+    found = marked(path)
+    assert found.loc[found["chosen"], "alpha"].tolist() == [0.1]
+    assert found.loc[found["smallest"], "alpha"].tolist() == [0.01]
+    assert found.loc[found["within_one_se"], "alpha"].max() == 0.1
+    assert marked(path.drop(columns="mse_se"))["within_one_se"].sum() == 1
 
 
 def test_comparison_and_agreement_on_the_page_are_those_of_the_files(
@@ -138,7 +198,7 @@ def test_every_figure_is_sound_has_its_numbers_and_is_on_the_page(study: Path, p
     ids = {attributes.get("id") for tag, attributes in page.tags if tag == "figure"}
     svgs = sorted((study / "figures").glob("*.svg"))
     assert {path.stem for path in svgs} == ids
-    assert len(svgs) == 4 + 1 + 4 + 12 * 2
+    assert len(svgs) == 4 + 1 + 4 + 1 + 12 * 2
     for path in svgs:
         ET.parse(path)
         assert "<dc:date>" not in path.read_text()
@@ -181,7 +241,7 @@ def test_anchors_lead_somewhere_and_pictures_have_words(page: Page) -> None:
 
 def test_synthetic_data_are_named_in_every_section(page: Page) -> None:
     assert page.text.index(BANNER) < page.text.index("Summary")
-    assert len(page.sections) == 11
+    assert len(page.sections) == 13
     for name, text in page.sections.items():
         assert BANNER in text, name
     assert "Not a medical device" in page.text

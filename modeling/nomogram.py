@@ -71,13 +71,17 @@ def nomogram(
     totals = ticks(0.0, most)
     rows += [(TOTAL, total, total, float(expit(lowest + unit * total))) for total in totals]
     if unit > 0:
-        at_risk = (logit(RISKS) - lowest) / unit
-        inside = (at_risk >= 0) & (at_risk <= most)
         rows += [
-            (RISK, risk, points, risk)
-            for risk, points in zip(RISKS[inside], at_risk[inside], strict=True)
+            (RISK, risk, float((logit(risk) - lowest) / unit), risk)
+            for risk in _reached(*expit([lowest, lowest + unit * most]))
         ]
     return pd.DataFrame(rows, columns=["variable", "value", "points", "risk"])
+
+
+def _reached(low: float, high: float) -> list[float]:
+    """Give the usual risks in a range; finer ones where it holds fewer than two of them."""
+    usual = [float(risk) for risk in RISKS if low <= risk <= high]
+    return usual if len(usual) > 1 else [risk for risk in ticks(low, high) if low <= risk <= high]
 
 
 def ticks(low: float, high: float, most: int = 8) -> list[float]:

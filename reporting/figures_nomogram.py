@@ -33,7 +33,8 @@ def draw_nomogram(target: Target, roi: str) -> Plot | None:
     if not own:
         return None
     figure, ((ax,),) = panels(1, 1, 0.9 + 0.5 * (len(own) + 3))
-    names = [POINTS, *own, TOTAL, RISK]
+    drawn = set(table["variable"])  # a model that gives everybody one risk has no line for it
+    names = [POINTS, *own, *(name for name in (TOTAL, RISK) if name in drawn)]
     totals = table[table["variable"] == TOTAL]["points"].astype(float)
     stretch = 100 / max(float(totals.max()), 1e-9)
     _scale(ax, 0, [(at, f"{at}") for at in range(0, 101, 10)], COLOUR[roi])

@@ -15,7 +15,7 @@ from mammoroi.modeling.calibration import fit_calibration
 from mammoroi.modeling.clinical_config import ClinicalConfig, ClinicalVariable
 from mammoroi.modeling.config import ModelingConfig
 from mammoroi.modeling.fit import model
-from mammoroi.modeling.nomogram import nomogram, ticks
+from mammoroi.modeling.nomogram import _reached, nomogram, ticks
 from mammoroi.modeling.predictor_model import SCORE
 from mammoroi.modeling.predictors import (
     clinical_of,
@@ -170,6 +170,14 @@ def test_points_add_up_to_the_linear_predictor():
     np.testing.assert_allclose(
         np.polyval(line, at_risk["points"]), logit(at_risk["value"]), atol=1e-6
     )
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.311, 0.352), (0.2, 0.21), (0.001, 0.004)])
+def test_the_line_of_risks_has_marks_however_narrow_it_is(low, high):
+    marks = _reached(low, high)
+    assert len(marks) > 1
+    assert all(low <= mark <= high for mark in marks)
+    assert _reached(0.03, 0.45) == [0.05, 0.1, 0.2, 0.3, 0.4]
 
 
 def test_ticks_are_round_and_span_the_range():

@@ -71,6 +71,9 @@ def test_nomogram_puts_each_label_at_its_points(study: Path) -> None:
     assert at["200"][0] == 100
     assert [round(at[label][1]) for label in ("yes", "90%", "200", "75%")] == [1, 2, 3, 4]
     assert made.finding.startswith("Most weight: Risk by radiomics alone (up to 100 points)")
+    constant = replace(own, nomogram=table[table["variable"] != "risk"])
+    with drawing():
+        assert draw_nomogram(replace(target, results={"manual": constant}), "manual") is not None
 
 
 def test_both_are_on_the_page(study: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .cohort.config import CohortConfig
 from .cohort.synthetic_config import SyntheticConfig
-from .modeling.clinical_config import ClinicalConfig
+from .modeling.clinical_config import ClinicalConfig, resolved_clinical
 from .modeling.compare_config import CompareConfig, CompareStage
 from .modeling.config import ModelingConfig
 from .modeling.predictors_config import ModelStage
@@ -41,8 +41,9 @@ class StudyConfig:
         The classifiers and their tasks.
     comparison : CompareConfig
         What was declared about manual against automatic masks.
-    clinical : ClinicalConfig
-        The clinical variables and their tables.
+    clinical : ClinicalConfig or str
+        The clinical variables and their tables; `paper-literal` makes the tables as the published
+        study did.
     reporting : ReportConfig
         The report.
     allow_failures : int
@@ -57,9 +58,12 @@ class StudyConfig:
     stability: StabilityConfig = field(default_factory=StabilityConfig)
     modeling: ModelingConfig = field(default_factory=ModelingConfig)
     comparison: CompareConfig = field(default_factory=CompareConfig)
-    clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
+    clinical: ClinicalConfig | str = field(default_factory=ClinicalConfig)
     reporting: ReportConfig = field(default_factory=ReportConfig)
     allow_failures: int = 0
+
+    def __post_init__(self) -> None:
+        resolved_clinical(self.clinical)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,10 @@ class Stage:
     writes: tuple[str, ...]
     asked: Callable[[StudyConfig], bool] = lambda _: True
     reads: tuple[str, ...] = ()
+
+
+def _tables_config(clinical: ClinicalConfig, modeling: ModelingConfig) -> ClinicalConfig:
+    return replace(clinical, tasks=clinical.tasks or modeling.tasks)
 
 
 STAGES: tuple[Stage, ...] = (
@@ -146,7 +154,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "model",
         "modeling.fit",
-        lambda study: ModelStage(study.modeling, study.clinical),
+        lambda study: ModelStage(study.modeling, resolved_clinical(study.clinical)),
         ("accept", "extract", "perturb"),
         ("models/targets.json", "models/failures.csv", "models/*/*/*", "models/*/*/curves/*"),
     ),
@@ -160,7 +168,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "tables",
         "modeling.clinical_tables",
-        lambda study: replace(study.clinical, tasks=study.clinical.tasks or study.modeling.tasks),
+        lambda study: _tables_config(resolved_clinical(study.clinical), study.modeling),
         ("accept",),
         ("tables/table[0-9]*_*.csv",),
     ),

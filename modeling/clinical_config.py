@@ -214,3 +214,24 @@ class ClinicalConfig:
 def _preset(name: str) -> ClinicalVariable:
     own = "or give name, kind and source"
     return look_up(name, PRESET_VARIABLES, "standard clinical variable", "standard ones", own)
+
+
+PRESET_CLINICAL = {
+    "paper-literal": ClinicalConfig(cut_numbers=True, entry="univariable", circular=True),
+}
+"""Settings by name. `paper-literal` is the way of the paper whose variables these are: numbers cut,
+the multivariable model of what was significant alone, the stage as a predictor of the node."""
+
+
+def resolved_clinical(clinical: ClinicalConfig | str) -> ClinicalConfig:
+    """Give the settings of the clinical tables, looked up where they are named.
+
+    Raises
+    ------
+    MammoroiError
+        When there are none of that name; it says which is nearest.
+    """
+    if isinstance(clinical, ClinicalConfig):
+        return clinical
+    own = "or give settings of your own"
+    return look_up(clinical, PRESET_CLINICAL, "way of making the clinical tables", "ways", own)

@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import mannwhitneyu, ttest_ind
 
 from mammoroi.modeling.baseline import baseline_table, chi_square
-from mammoroi.modeling.clinical_config import ClinicalConfig, ClinicalVariable
+from mammoroi.modeling.clinical_config import PRESET_CLINICAL, ClinicalConfig, ClinicalVariable
 
 # Zhao et al., Front Oncol 2025;15:1578458, Table 1: counts, and P where a variable begins.
 PRINTED = pd.read_csv(Path(__file__).parent / "data" / "paper_table1.csv")
 NUMBERS = {"age": 40, "size_cm": 2, "er_percent": 10, "pr_percent": 20, "ki67_percent": 20}
-CUT = ClinicalConfig(cut_numbers=True)
+CUT = PRESET_CLINICAL["paper-literal"]
 
 
 def cohort() -> tuple[pd.DataFrame, list[str], list[str]]:

@@ -7,10 +7,13 @@ import pytest
 from mammoroi.cohort.clinical import draw_patient, read_template
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.split import make_splits, write_splits
+from mammoroi.configuration import configured
+from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, write_csv
 from mammoroi.modeling.clinical_config import ClinicalConfig
 from mammoroi.modeling.clinical_tables import tables
 from mammoroi.modeling.config import Task
+from mammoroi.stages import STAGES, StudyConfig
 
 
 @pytest.fixture
@@ -51,6 +54,32 @@ def test_the_four_files_of_the_standard_tasks(folder):
         "multivariable_preoperative",
     }
     assert (tests["variable"] == "all variables").sum() == 2
+
+
+def test_the_papers_way_is_one_setting_of_a_study(folder, tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text("out: study\ncohort: {folder: cohort}\nclinical: paper-literal\n")
+    config = configured(StudyConfig, "mammoroi study", file, [])
+    stage = next(stage for stage in STAGES if stage.name == "tables")
+    written = {}
+    for name, settings in (("paper", stage.config(config)), ("own", ClinicalConfig())):
+        made = tables(settings, folder)
+        baseline = read_csv(made / "table1_baseline.csv", dtype=str)
+        node = read_csv(made / "table2_sln.csv").query("analysis == 'multivariable'")
+        written[name] = baseline, node.dropna(subset=["beta"])
+    baseline, node = written["paper"]
+    sizes = baseline[baseline["variable"] == "size_cm"]
+    assert sizes["level"].tolist() == ["<=2", ">2"]
+    # The twelve variables of the published model, the stage, which the node is part of, among them.
+    assert node["variable"].nunique() == 12
+    assert set(node.loc[node["variable"] == "stage", "level"]) == {"II", "III", "IV"}
+    assert node.loc[node["variable"] == "size_cm", "level"].tolist() == [">2"]
+    baseline, node = written["own"]
+    assert "<=2" not in set(baseline["level"])
+    assert "stage" not in set(node["variable"])
+    assert node.loc[node["variable"] == "size_cm", "level"].tolist() == ["per 1"]
+    with pytest.raises(MammoroiError, match=r"'paper-literl' is no way .* 'paper-literal'"):
+        configured(StudyConfig, "mammoroi study", file, ["--clinical", "paper-literl"])
 
 
 def test_other_tasks_leave_no_file_of_earlier_ones(folder):

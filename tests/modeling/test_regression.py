@@ -9,6 +9,7 @@ import pytest
 from mammoroi.cohort.clinical import draw_patient, read_template
 from mammoroi.errors import MammoroiError
 from mammoroi.modeling.clinical_config import (
+    PRESET_CLINICAL,
     PRESET_VARIABLES,
     ClinicalConfig,
     ClinicalVariable,
@@ -21,7 +22,7 @@ from mammoroi.modeling.regression import PENALISED, fit, fit_models
 # Zhao et al., Front Oncol 2025;15:1578458, Tables 2 (node) and 3 (HER2), with the contrasts to
 # which their unlabelled rows of several levels belong.
 PRINTED = pd.read_csv(Path(__file__).parent / "data" / "paper_regressions.csv")
-AS_PRINTED = ClinicalConfig(cut_numbers=True, entry="univariable", circular=True)
+AS_PRINTED = PRESET_CLINICAL["paper-literal"]
 SEVERAL_LEVELS = ("grade", "stage", "breast_density", "her2")
 
 

@@ -48,6 +48,22 @@ def test_limits_by_hand() -> None:
     assert np.isnan(limits_of_agreement([1.0, 2], [1.0, 2]).bias[0])
 
 
+def test_limits_of_the_published_example() -> None:
+    """Peak flow by two meters, Bland & Altman, Lancet 1986;1:307-310, to the digits printed there.
+
+    They take 2 standard deviations where 1.96 stand here, and 3 / n for the limits' variance.
+    """
+    wright = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]
+    mini = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451]
+    found = limits_of_agreement(wright, mini)
+    assert (found.bias[0], found.sd[0]) == pytest.approx((-2.1, 38.8), abs=0.05)
+    assert (found.bias_lower[0], found.bias_upper[0]) == pytest.approx((-22.0, 17.8), abs=0.06)
+    assert found.bias[0] - 2 / 1.959964 * (found.bias[0] - found.limit_lower[0]) == pytest.approx(
+        -79.7, abs=0.06
+    )
+    assert found.limit_error[0] / 2.12 == pytest.approx(16.3, abs=0.2)
+
+
 def test_bias_of_features_in_standard_deviations() -> None:
     rng = np.random.default_rng(1)
     names = ["original_glcm_Contrast", "wavelet-LH_glrlm_RunVariance", "original_firstorder_Flat"]

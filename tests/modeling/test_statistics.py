@@ -88,9 +88,17 @@ def test_auc_of_degenerate_sets():
     assert np.isnan(auc_difference([1, 1], [1, 2], [2, 1]).p_value)
 
 
-def test_wilson_is_statsmodels():
+def test_wilson_is_newcombes_and_statsmodels():
     from statsmodels.stats.proportion import proportion_confint
 
+    # Newcombe, Stat Med 1998;17:857-872, Table I, the score interval without correction.
+    for successes, n, *printed in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
+        assert wilson(successes, n)[1:] == pytest.approx(tuple(printed), abs=5e-5)
     for successes, n in ((0, 10), (3, 17), (50, 50)):
         assert wilson(successes, n)[1:] == pytest.approx(
             proportion_confint(successes, n, method="wilson"), abs=1e-9

@@ -18,14 +18,13 @@ def paired_comparison(record: Record) -> Fact | None:
     )
     files = ["comparison/auc.csv"]
     if "n_bootstrap" in about:
-        text += f" and a paired bootstrap of {about['n_bootstrap']} samples"
+        text += f" and {about['n_bootstrap']} paired bootstrap samples"
         files.append("comparison/summary.json")
-    text += ", without correction for the number of comparisons"
+    text += ", not corrected for multiple comparisons"
     rules = about.get("rules")
     if rules:
         names = [name.replace("_", " ") for name in rules]
-        text += f"; missed lesions were counted by {wording.plural(len(rules), 'rule')} "
-        text += f"({listed(names)})"
+        text += f", under {wording.plural(len(rules), 'rule')} for missed lesions ({listed(names)})"
     return Fact(f"{text}.", tuple(files))
 
 
@@ -124,17 +123,16 @@ def regressions(record: Record) -> Fact | None:
         kinds = [kind for kind in words if (table["analysis"] == kind).any()]
         if not kinds:
             continue
-        shown = [
-            f"{words[kind]} (n = {span(table.loc[table['analysis'] == kind, 'n'].tolist())})"
-            for kind in kinds
-        ]
-        parts.append(f"{name.removesuffix('.csv').split('_', 1)[1]}, with {listed(shown)}")
+        shown = [words[kind] for kind in kinds]
+        label = name.removesuffix(".csv").split("_", 1)[1]
+        n = span(table["n"].tolist())
+        parts.append(f"{label} with {listed(shown)} (n = {n})")
         methods |= set(table["method"].dropna())
         files.append(name)
     if not parts:
         return None
     text = (
-        f"Odds ratios of clinical variables were estimated for {'; '.join(parts)}; by "
+        f"Odds ratios of clinical variables were estimated for {' and for '.join(parts)}, by "
         f"{listed(sorted(methods))}."
     )
     return Fact(text, tuple(files))
@@ -171,8 +169,9 @@ def icc_method(record: Record) -> Fact | None:
     about = record.json("comparison/summary.json") or {}
     if not about.get("icc"):
         return None
+    kinds = [str(words).split(", over")[0] for words in about["icc"].values()]
     return Fact(
-        f"Features were compared between masks by the {'; '.join(about['icc'].values())}.",
+        f"Features were compared between masks by the {' and the '.join(kinds)}.",
         ("comparison/summary.json",),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import wording
 from .record import Fact, Record, heading, listed, span
@@ -23,10 +23,9 @@ def cohort(record: Record) -> Fact | None:
     )
     if len(views):
         text += f" ({', '.join(f'{count} {view}' for view, count in views.items())})"
-    text += "."
     if about.get("synthetic"):
-        text += " The mammograms are computed phantoms; they show no patients."
-    return Fact(text, ("cohort.csv", *(("cohort.json",) if about else ())))
+        text += "; the mammograms are computed phantoms and show no patients"
+    return Fact(f"{text}.", ("cohort.csv", *(("cohort.json",) if about else ())))
 
 
 def source(record: Record) -> Fact | None:
@@ -76,7 +75,7 @@ def baseline(record: Record) -> Fact | None:
             how = f" ({listed(tests)} tests)" if tests else ""
             return Fact(
                 f"{table['variable'].nunique()} characteristics of training and test patients were "
-                f"tabulated and compared{how}.",
+                f"compared{how}.",
                 (name,),
             )
     return None
@@ -133,13 +132,20 @@ def questions(record: Record) -> Fact | None:
     entries = record.json("models/targets.json")
     if not entries:
         return None
-    parts = [
-        f"{entry['target']} ({entry['positive']} against {entry['negative']})"
-        if {"positive", "negative"} <= set(entry)
-        else f"{entry['target']} ({heading(entry)})"
-        for entry in entries
-    ]
-    return Fact(f"The questions to the features were {listed(parts)}.", ("models/targets.json",))
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        tasks.setdefault(str(entry.get("label", entry["target"])), []).append(entry)
+    parts = []
+    for of_task in tasks.values():
+        names = listed([str(entry["target"]) for entry in of_task])
+        one = of_task[0]
+        if len(of_task) > 1:
+            parts.append(f"{names} (each class against the others)")
+        elif {"positive", "negative"} <= set(one):
+            parts.append(f"{names} ({one['positive']} against {one['negative']})")
+        else:
+            parts.append(f"{names} ({heading(one)})")
+    return Fact(f"The questions were {'; '.join(parts)}.", ("models/targets.json",))
 
 
 def missing_values(record: Record) -> Fact | None:
@@ -242,6 +248,21 @@ def readers(record: Record) -> Fact | None:
     return Fact(f"A manual mask of the lesion exists for {n} mammograms.", ("cohort.csv",))
 
 
+def masks(record: Record) -> Fact | None:
+    """Both readers in one sentence."""
+    first, second = readers(record), second_reader(record)
+    if first is None or second is None:
+        return first
+    images = record.table("cohort.csv")
+    assert images is not None
+    n, both = (int(images[name].notna().sum()) for name in ("mask", "mask_reader2"))
+    return Fact(
+        f"A reader outlined the lesion in {n} mammograms, a second reader in {both} "
+        f"({wording.percent(both, len(images))}).",
+        ("cohort.csv",),
+    )
+
+
 def second_reader(record: Record) -> Fact | None:
     """How much a second reader outlined; None where nobody did."""
     images = record.table("cohort.csv")
@@ -254,5 +275,5 @@ def second_reader(record: Record) -> Fact | None:
 
 FACTS = (
     cohort, source, exclusions, flow, baseline, clinical_variables, outcomes, questions,
-    missing_values, centres, split, imaging, readers, second_reader,
+    missing_values, centres, split, imaging, readers, second_reader, masks,
 )  # fmt: skip

@@ -15,11 +15,6 @@ _NAMES = {
     "ngtdm": "neighbouring grey tone difference matrix",
 }  # fmt: skip
 _SHORT = {"glcm": "GLCM", "glrlm": "GLRLM", "glszm": "GLSZM", "gldm": "GLDM", "ngtdm": "NGTDM"}
-_FILTERS = {
-    "Wavelet": "wavelet", "LoG": "Laplacian of Gaussian", "Square": "square",
-    "SquareRoot": "square root", "Logarithm": "logarithm", "Exponential": "exponential",
-    "Gradient": "gradient", "LBP2D": "local binary pattern",
-}  # fmt: skip
 _TABLES = (*SOURCES, "reader2")
 
 
@@ -37,9 +32,7 @@ def extraction(record: Record) -> Fact | None:
         + f" (preset {about['preset']}, engine {about['engine']} {about['engine_version']})"
     )
     if len(hashes) > 1 and len({one for _, one in hashes}) == 1:
-        words = {"manual": "manual", "automatic": "automatic", "reader2": "the second reader's"}
-        rois = [words[roi] for roi in _TABLES if made[roi]]
-        text += f", with the same settings for {listed(rois)} masks"
+        text += ", with the same settings for all masks"
     return Fact(f"{text}.", tuple(f"features/{roi}.json" for roi in _TABLES if made[roi]))
 
 
@@ -169,7 +162,7 @@ def feature_kinds(record: Record) -> Fact | None:
     types, classes = about.get("image_types"), about.get("feature_classes")
     if not types or not classes or "n_features" not in about:
         return None
-    filtered = [_FILTERS.get(name, name) for name in types if name != "Original"]
+    filtered = [name for name in types if name != "Original"]
     text = (
         f"Each mask gave {about['n_features']:,} features ("
         f"{listed([_SHORT.get(name, _NAMES.get(name, name)) for name in classes])})"
@@ -178,7 +171,7 @@ def feature_kinds(record: Record) -> Fact | None:
         text += " of the original image"
     if filtered:
         kinds = wording.plural(len(filtered), "filter")
-        text += f"{' and' if 'Original' in types else ' of'} after {kinds} ({listed(filtered)})"
+        text += f"{' and' if 'Original' in types else ' of'} after {kinds} (see the table)"
     return Fact(f"{text}.", (file,))
 
 

@@ -36,34 +36,30 @@ def network(record: Record) -> Fact | None:
     )
     if spec["architecture"] != "unet" and settings.get("encoder_weights"):
         shape += f", pretrained on {settings['encoder_weights']}"
-    many = (
-        f"{len(cards)} networks, one for each fold, each {shape}"
-        if len(cards) > 1
-        else f"one network, {shape}"
-    )
+    many = f"{shape} for each of the {len(cards)} folds" if len(cards) > 1 else shape
     text = [f"Lesions were segmented by {many}."]
     if "working_spacing_mm" in settings:
         patch = settings.get("patch")
         seen = f"crops of {patch[0]} by {patch[1]} pixels" if patch else "the whole breast"
-        text.append(
-            f"Mammograms were brought to {settings['working_spacing_mm']:g} mm per pixel; "
-            f"training saw {seen}."
+        text[0] = (
+            f"{text[0].removesuffix('.')}, at {settings['working_spacing_mm']:g} mm per pixel and "
+            f"trained on {seen}."
         )
     wanted = ("learning_rate", "batch_size", "epochs", "loss", "augmentation")
     if all(name in settings for name in wanted):
         rate, batch, epochs, loss, augmentation = (settings[name] for name in wanted)
         text.append(
-            f"Training minimised {_LOSS.get(loss, loss)} with AdamW (peak learning rate {rate:g}, "
+            f"Training minimised {_LOSS.get(loss, loss)} by AdamW (peak learning rate {rate:g}, "
             f"batches of {batch}, at most {epochs} epochs), with "
-            f"{_AUGMENTATION.get(augmentation, augmentation)} as augmentation."
+            f"{_AUGMENTATION.get(augmentation, augmentation)}."
         )
     if all("n_tuning_patients" in card for card in cards):
         fitted, tuned = (
             span([card[f"n_{part}_patients"] for card in cards]) for part in ("training", "tuning")
         )
         text.append(
-            f"Each was fitted to {fitted} patients; the epoch with the best Dice on {tuned} others "
-            "of its fold's training patients was kept."
+            f"Each was fitted to {fitted} patients; the epoch with the best Dice on {tuned} "
+            "further training patients was kept."
         )
     return Fact(" ".join(text), tuple(files))
 
@@ -76,7 +72,7 @@ def postprocessing(record: Record) -> Fact | None:
         return None
     text = f"A pixel was lesion at a probability of {how['threshold']:g} or more"
     if how.get("test_time_augmentation"):
-        text += ", averaged with that of the image turned upside down"
+        text += " (mean with that of the image turned upside down)"
     if how.get("max_components"):
         n = how["max_components"]
         kept = "most probable region was" if n == 1 else f"{n} most probable regions were"
@@ -101,7 +97,7 @@ def cross_fitted(record: Record) -> Fact | None:
         return Fact(text, files, shown=False)
     return Fact(
         "Training patients were segmented by the network of the fold that left them out, test "
-        "patients by the mean of all networks: no network had seen the patient.",
+        "patients by the mean probability of all networks: no network had seen the patient.",
         files,
     )
 
@@ -182,7 +178,7 @@ def agreement_measures(record: Record) -> Fact | None:
     if not found:
         return None
     return Fact(
-        f"Masks were compared by {listed(found)}, with 95% intervals over resampled patients.",
+        f"Masks were compared by {listed(found)}, with 95% bootstrap intervals by patient.",
         ("agreement_summary.csv",),
     )
 

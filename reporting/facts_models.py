@@ -16,6 +16,7 @@ _ESTIMATORS = {
     "RandomForestClassifier": "random forest",
 }  # fmt: skip
 _PARAMETERS = ("kernel", "C", "gamma", "class_weight", "penalty", "l1_ratio", "n_estimators")
+_PERIPHERAL = ("lightning", "segmentation-models-pytorch", "SimpleITK", "pydicom", "pandas")
 _NO_ESTIMATORS = ("sklearn.pipeline", "sklearn.preprocessing", "sklearn.dummy")
 
 
@@ -71,58 +72,50 @@ def scaling(record: Record) -> Fact | None:
     if not models:
         return None
     return Fact(
-        "Features were z-scored with the mean and standard deviation of the patients on whom a "
-        "model was fitted.",
+        "Features were z-scored by the patients on whom a model was fitted.",
         tuple(model.file("model.skops") for model in models),
     )
 
 
 def classifier(record: Record) -> Fact | None:
     """Which classifiers the files hold, with the range of their parameters."""
-    numbers: dict[str, dict[str, list[float]]] = {}
-    files: dict[str, list[str]] = {}
-    empty = []
+    given: dict[str, dict[str, list[Any]]] = {}
+    files, empty = [], 0
     for model in record.models():
         held = estimators(record, model)
-        file = model.file("model.skops")
-        if any(module.startswith("sklearn.dummy") for module, _, _ in held):
-            empty.append(file)
-        for module, name, given in held:
+        for module, name, values in held:
+            if module.startswith("sklearn.dummy"):
+                empty += 1
+                files.append(model.file("model.skops"))
             if module.startswith(_NO_ESTIMATORS):
                 continue
-            words = [
-                f"{key} {given[key]}" for key in _PARAMETERS if isinstance(given.get(key), str)
-            ]
-            if given.get("kernel") == "linear":  # has no gamma
-                words = [word for word in words if not word.startswith("gamma")]
-            kind = ", ".join([_ESTIMATORS.get(name, name), *words])
-            files.setdefault(kind, []).append(file)
+            files.append(model.file("model.skops"))
+            of_kind = given.setdefault(_ESTIMATORS.get(name, name), {})
             for key in _PARAMETERS:
-                if isinstance(given.get(key), (int, float)):
-                    numbers.setdefault(kind, {}).setdefault(key, []).append(given[key])
-    if not files:
+                unused = key == "gamma" and values.get("kernel") == "linear"
+                if values.get(key) is not None and not unused:
+                    of_kind.setdefault(key, []).append(values[key])
+    if not given:
         return None
-    shown = []
-    for kind, of_kind in files.items():
-        name, *words = kind.split(", ")
-        words += [
-            f"{key} {'' if len(values) == 1 else f'{min(values):g} to '}{max(values):g}"
-            for key, given_ in numbers.get(kind, {}).items()
-            if (values := sorted(set(given_)))
-        ]
-        shown.append((f"{name} ({', '.join(words)})", len(of_kind)))
-    n = sum(count for _, count in shown) + len(empty)
-    if len(shown) == 1:
-        text = f"The classifier of the final models is a {shown[0][0]}."
-    else:
-        parts = [f"a {one} in {count}" for one, count in shown]
-        text = f"The classifier of the final models is {listed(parts)} of {n} models."
+    kinds = [
+        f"{name}s ({', '.join(f'{key} {_values(values)}' for key, values in settings.items())})"
+        for name, settings in given.items()
+    ]
+    text = f"The final models are {listed(kinds)}"
     if empty:
         text += (
-            f" In {len(empty)} of {n} no feature was left: every patient has the prevalence as "
-            "risk."
+            f"; for {empty} of {len(files)} no feature was left, and every patient has the "
+            "prevalence as risk"
         )
-    return Fact(text, (*(file for of_kind in files.values() for file in of_kind), *empty))
+    return Fact(f"{text}.", tuple(files))
+
+
+def _values(values: list[Any]) -> str:
+    """``0.001 to 1`` of numbers, ``linear and rbf`` of words."""
+    if all(isinstance(value, (int, float)) for value in values):
+        low, high = min(values), max(values)
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return listed(sorted({str(value) for value in values}))
 
 
 def class_balance(record: Record) -> Fact | None:
@@ -187,7 +180,7 @@ def threshold(record: Record) -> Fact | None:
     cuts = span([model.metrics["threshold"] for model in models], 3)
     return Fact(
         "The output is a risk. A patient was called positive from the risk that maximises Youden's "
-        f"index on the training patients' out-of-fold risks ({cuts}).",
+        f"index out of fold in the training patients ({cuts}).",
         tuple(model.file("metrics.json") for model in models),
     )
 
@@ -203,12 +196,11 @@ def inside_folds(record: Record) -> Fact | None:
     if len(repeats) > 1 or fits != {n_folds * max(repeats)}:
         return None
     (n,) = repeats
-    often = f", in {n} repeats with new folds," if n > 1 else ""
-    mean = " the means over the repeats" if n > 1 else " those of the fold that left them out"
+    often = f" (in {n} repeats with new folds)" if n > 1 else ""
+    mean = "; out-of-fold risks are means over the repeats" if n > 1 else ""
     text = (
-        f"Selection, scaling, classifier and calibration were fitted anew in each of the {n_folds} "
-        f"folds{often} on its training patients alone; out-of-fold risks of training patients are"
-        f"{mean}."
+        "Selection, scaling, classifier and calibration were fitted anew on the training patients "
+        f"alone of each of the {n_folds} folds{often}{mean}."
     )
     if all(model.metrics.get("all_out_of_fold") for model in models):
         text += " The same was done once more over all patients."
@@ -225,8 +217,8 @@ def final_model(record: Record) -> Fact | None:
         return None
     n = span([model.about["n_train"] for model in models])
     return Fact(
-        f"The final models were fitted, by the same steps, to all {n} training patients with a "
-        "label and features; test patients had no part in them.",
+        f"The final models were fitted likewise to all {n} training patients with a label and "
+        "features; test patients had no part in them.",
         tuple(model.file("model.json") for model in models),
     )
 
@@ -288,7 +280,7 @@ def software(record: Record) -> Fact | None:
     if "mammoroi" not in run:
         return None
     names = {name: version for name, version in run.get("versions", {}).items()
-             if version != "not installed"}  # fmt: skip
+             if version != "not installed" and name not in _PERIPHERAL}  # fmt: skip
     parts = [f"Python {run['python']}"] if run.get("python") else []
     parts += [f"{name} {version}" for name, version in names.items()]
     text = f"The analysis was made with mammoroi {run['mammoroi']}"
@@ -296,7 +288,7 @@ def software(record: Record) -> Fact | None:
     seeds = run.get("seeds")
     if seeds:
         text += f"; seeds: {listed([f'{name} {seed}' for name, seed in seeds.items()])}"
-    return Fact(f"{text}. All settings stand in run.json.", ("run.json",))
+    return Fact(f"{text}. All settings and versions stand in run.json.", ("run.json",))
 
 
 FACTS = (

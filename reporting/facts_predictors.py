@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import wording
-from .record import Fact, ModelFiles, Record, known, listed
+from .record import Fact, ModelFiles, Record, known, listed, span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,56 +60,49 @@ def clinical_models(record: Record) -> Fact | None:
         f"{' or on '.join(kinds)}, each without and with the out-of-fold radiomics score; no "
         "outcome foretold itself."
     )
-    left = {
-        readable(name): why
-        for _, about in about_predictors(record)
+    left = dict.fromkeys(
+        f"{readable(name)} for {model.target} ({why})"
+        for model, about in about_predictors(record)
         for name, why in about["left_out"].items()
-    }
+    )
     if left:
-        text += f" Left out were {listed([f'{name} ({why})' for name, why in left.items()])}."
+        text += f" Left out were {listed(list(left))}."
     return Fact(text, _files(record, "predictors.json"))
 
 
 def clinical_method(record: Record) -> Fact | None:
-    """The same in short."""
-    variables = _variables(record)
-    before = [readable(one["name"]) for one in variables if one["preoperative"]]
-    after = len(variables) - len(before)
+    """The same in short; models differ in their variables, since none foretells itself."""
+    found = [about["variables"] for _, about in about_predictors(record)]
+    before = [sum(one["preoperative"] for one in variables) for variables in found]
     kinds = []
-    if before:
-        kinds.append(
-            f"{wording.plural(len(before), 'variable')} known before surgery ({listed(before)})"
-        )
-    if after:
-        kinds.append(
-            f"{'these and ' if before else ''}{wording.plural(after, 'variable')} of the specimen"
-        )
+    if any(before):
+        kinds.append(f"{span(before)} clinical variables known before surgery")
+    if any(n < len(variables) for n, variables in zip(before, found, strict=True)):
+        whole = span([len(variables) for variables in found])
+        kinds.append(f"all {whole}" if kinds else f"{whole} clinical variables")
     if not kinds:
         return None
     return Fact(
         "Logistic regressions with a ridge penalty went through the same folds, on "
-        f"{' or on '.join(kinds)}, each without and with the out-of-fold radiomics score.",
+        f"{' or '.join(kinds)}, each without and with the out-of-fold radiomics score.",
         _files(record, "predictors.json"),
     )
 
 
 def imputation(record: Record) -> Fact | None:
-    """What became of missing values of clinical predictors, and how many there were."""
+    """What became of missing values of clinical predictors; None where there were none."""
     variables = _variables(record)
-    if not variables:
-        return None
     gaps = [
         f"{readable(one['name'])} in {n} of {one['n']}"
         for one in variables
         if (n := one["missing_train"] + one["missing_test"])
     ]
-    files = _files(record, "predictors.json")
     if not gaps:
-        return Fact("No clinical predictor had a missing value.", files)
+        return None
     return Fact(
         "Missing clinical values were imputed inside the folds, by the median or the most frequent "
         f"level of the patients being fitted, beside an indicator ({listed(gaps)} patients).",
-        files,
+        _files(record, "predictors.json"),
     )
 
 

@@ -6,13 +6,18 @@ from . import wording
 from .record import Fact, ModelFiles, Record, known, listed
 
 _MEASURES = {
-    "auc": "area under the ROC curve (AUC)", "sensitivity": "sensitivity",
+    "auc": "AUC", "sensitivity": "sensitivity",
     "specificity": "specificity", "accuracy": "accuracy", "ppv": "positive predictive value",
     "npv": "negative predictive value", "f1": "F1 score", "brier": "Brier score",
     "calibration_intercept": "calibration intercept", "calibration_slope": "calibration slope",
     "observed_expected": "ratio of observed to expected events",
     "ici": "integrated calibration index",
 }  # fmt: skip
+_TOGETHER = {
+    "positive predictive value, negative predictive value": "predictive values",
+    "calibration intercept, calibration slope": "calibration intercept and slope",
+    "calibration intercept and calibration slope": "calibration intercept and slope",
+}
 _WILSON = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
 _BOOTSTRAP = ("brier", "ici", "f1")
 SETS = {
@@ -43,7 +48,9 @@ def measures(record: Record) -> Fact | None:
     found = [words for name, words in _MEASURES.items() if _measured(record, name)]
     if not found:
         return None
-    text = f"Performance was measured by {listed(found)}."
+    text = f"Measures of performance are {listed(found)}."
+    for many, short in _TOGETHER.items():
+        text = text.replace(many, short)
     curves = {"roc": "ROC", "calibration": "calibration", "decision": "decision"}
     there = [
         words for name, words in curves.items() if record.names(f"models/*/*/curves/{name}.csv")
@@ -61,19 +68,24 @@ def uncertainty(record: Record) -> Fact | None:
     """How intervals were computed; None where there are none."""
     if not _with_interval(record, "auc"):
         return None
-    parts = ["DeLong's variance for the AUC"]
+    parts = ["DeLong's for the AUC"]
     shares = [_MEASURES[name] for name in _WILSON if _with_interval(record, name)]
     if shares:
-        parts.append(f"Wilson's method for {listed(shares)}")
+        parts.append(f"Wilson's for {_shares(shares)}")
     n, file = record.setting("modeling.n_bootstrap")
     drawn = [_MEASURES[name] for name in _BOOTSTRAP if _with_interval(record, name)]
     if drawn and n:
-        parts.append(f"{n} bootstrap samples of patients for {listed(drawn)}")
+        parts.append(f"those of {n} bootstrap samples of patients for {listed(drawn)}")
     files = _files(record, "metrics.json")
     return Fact(
-        f"95% confidence intervals are given, by {listed(parts)}.",
+        f"95% confidence intervals are {listed(parts)}.",
         (*files, file) if drawn and file else files,
     )
+
+
+def _shares(names: list[str]) -> str:
+    """Few of them by name, many as what they are."""
+    return listed(names) if len(names) < 4 else "sensitivity and other proportions"
 
 
 def calibration_measures(record: Record) -> Fact | None:
@@ -112,8 +124,8 @@ def decision_curves(record: Record) -> Fact | None:
     table = record.table(files[0])
     given = table is not None and "net_benefit_lower" in table
     return Fact(
-        "Clinical utility was judged by decision curves: net benefit"
-        f"{', with 95% score intervals,' if given else ''} against treating everybody and nobody.",
+        f"Decision curves compare the net benefit{' (95% score intervals)' if given else ''} with "
+        "that of treating everybody and nobody.",
         tuple(files),
     )
 

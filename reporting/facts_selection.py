@@ -41,9 +41,9 @@ def stability_filter(record: Record) -> Fact | None:
     (name,) = sources
     n = span([model.funnel["icc_patients"] for model in models])
     return Fact(
-        f"Features were kept when their {_SOURCE.get(name, name)} exceeded {threshold:g}, computed "
-        f"from the {n} training patients who were outlined more than once; "
-        f"{_left(models, 'stable')} of {_left(models, 'extracted')} were left.",
+        f"Features were kept when their {_SOURCE.get(name, name)} exceeded {threshold:g} in the "
+        f"{n} training patients who were outlined more than once; {_left(models, 'stable')} of "
+        f"{_left(models, 'extracted')} were left.",
         (*files, file),
     )
 
@@ -54,6 +54,8 @@ def incomplete_features(record: Record) -> Fact | None:
     if not models:
         return None
     removed = span([model.funnel["stable"] - model.funnel["complete"] for model in models])
+    if removed == "0":
+        return None
     return Fact(
         f"Features that were undefined for a training patient were removed ({removed}).",
         tuple(model.file("funnel.json") for model in models),
@@ -82,21 +84,21 @@ def tuning(record: Record) -> Fact | None:
         return None
     rule = {
         "min": "the one with the smallest squared error",
-        "1se": "the largest one with a squared error within one standard error of the smallest",
+        "1se": "the largest one within one standard error of the smallest squared error",
     }.get(recipe["lasso_rule"], f"the rule {recipe['lasso_rule']}")
     top = recipe.get("alpha_max")
     start = f"{top:g}" if top else "the smallest one that leaves no feature"
     text = [
         f"The LASSO selected from these: of {recipe['n_alphas']} penalties from {start} down to "
-        f"{recipe['alpha_ratio']:g} times that, it took {rule}, in stratified cross-validation "
-        f"within the patients being fitted (at most {recipe['lasso_folds']} folds)."
+        f"{recipe['alpha_ratio']:g} times that, it took {rule} in cross-validation within the "
+        f"patients being fitted (stratified, at most {recipe['lasso_folds']} folds)."
     ]
     kernels, costs = recipe.get("kernels", ()), recipe.get("costs", ())
     if len(kernels) * len(costs) > 1:
-        values = listed([f"{cost:g}" for cost in costs])
+        values = f"{min(costs):g} to {max(costs):g}" if len(costs) > 1 else f"{costs[0]:g}"
         text.append(
-            f"Kernel ({listed(list(kernels))}) and C ({values}) of the support vector machine were "
-            "chosen on the same inner folds."
+            f"Kernel ({' or '.join(kernels)}) and C ({values}) of the support vector machine were "
+            "chosen on the same folds."
         )
     return Fact(" ".join(text), (*(model.file("funnel.json") for model in models), file))
 
@@ -203,7 +205,7 @@ def stability_measure(record: Record) -> Fact | None:
     found = selection_stability(record)
     if found is None:
         return None
-    return Fact("Stability of the selection is Nogueira's index over the refits.", found.files)
+    return Fact("Stability of the selection is Nogueira's index.", found.files)
 
 
 def multiplicity(record: Record) -> Fact | None:
@@ -218,8 +220,7 @@ def multiplicity(record: Record) -> Fact | None:
     if not files:
         return None
     return Fact(
-        "P values of single features are given with the false discovery rate of Benjamini and "
-        "Hochberg.",
+        "P values of single features come with the false discovery rate of Benjamini and Hochberg.",
         tuple(files),
     )
 

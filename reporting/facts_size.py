@@ -28,7 +28,7 @@ class Size:
     events_per_candidate : float
         Training patients of the smaller class for each candidate feature.
     needed : int or None
-        Patients needed; None where the AUC is no more than 0.5 or too close to 1: nothing follows.
+        Patients needed; None where nothing follows: an AUC that cannot be told from 0.5, or 1.
     shrinkage : float or None
         By which factor coefficients must be multiplied to hold elsewhere (1 is no overfitting).
     """
@@ -55,14 +55,15 @@ def sizes(record: Record) -> list[Size]:
             continue
         n, prevalence = train["n"], train["n_positive"] / train["n"]
         auc = train["auc"] if known(train.get("auc")) else None
+        lower = train["auc_lower"] if known(train.get("auc_lower")) else auc
         needed = shrinkage = None
         try:
-            if auc is not None:
+            if auc is not None and lower is not None and lower > 0.5:
                 asked = needed_patients(candidates, prevalence, auc)
                 needed = asked.needed
                 shrinkage = expected_shrinkage(n, candidates, asked.r2_cox_snell)
         except MammoroiError:
-            pass  # such an AUC has no number of patients: it stays unknown and is said to be
+            pass  # an AUC of 1 has no number of patients: it stays unknown and is said to be
         each = events_per_parameter(n, prevalence, candidates)
         found.append(Size(model, candidates, n, train["n_positive"], auc, each, needed, shrinkage))
     return found
@@ -93,8 +94,8 @@ def sample_size(record: Record) -> Fact | None:
         )
     if len(solved) < len(found):
         text += (
-            f" For {len(found) - len(solved)} of {len(found)} models the AUC was not above 0.5 or "
-            "too close to 1, and no number of patients follows from it."
+            f" For {len(found) - len(solved)} of {len(found)} models the AUC cannot be told from "
+            "0.5 (or is too close to 1), and no number of patients follows from it."
         )
     files = [one.model.file(name) for one in found for name in ("metrics.json", "funnel.json")]
     return Fact(text, tuple(files))
@@ -107,10 +108,9 @@ def size_method(record: Record) -> Fact | None:
     if not needed:
         return None
     return Fact(
-        f"For {_counts([one.candidates for one in found])} candidate features with the prevalence "
-        f"and out-of-fold AUC of this study, {CRITERIA} ask for {_counts(needed)} patients, "
-        f"calculated afterwards; {_counts([one.n for one in found])} training patients were at "
-        "hand.",
+        f"For {_counts([one.candidates for one in found])} candidate features {CRITERIA} ask for "
+        f"{_counts(needed)} patients (calculated afterwards, from prevalence and out-of-fold AUC); "
+        f"{_counts([one.n for one in found])} training patients were at hand.",
         tuple(one.model.file(name) for one in found for name in ("metrics.json", "funnel.json")),
     )
 

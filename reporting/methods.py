@@ -25,22 +25,22 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "cohort", "source", "exclusions", "centres", "outcomes", "questions", "missing_values",
         "split",
     ),
-    "Images and manual masks": ("imaging", "readers", "second_reader"),
+    "Images and manual masks": ("imaging", "masks"),
     "Automatic segmentation": ("network", "postprocessing", "cross_fitted"),
     "Radiomic features": (
-        "extraction", "feature_kinds", "preprocessing", "resampling", "discretisation",
+        "extraction", "feature_kinds", "preprocessing", "discretisation",
         "ibsi_method", "views",
     ),
     "Selection of features": (
-        "stability_filter", "incomplete_features", "scaling", "t_test", "tuning", "lasso",
+        "stability_filter", "incomplete_features", "scaling", "t_test", "tuning",
     ),
     "Classifiers": (
         "classifier", "imbalance", "risk_calibration", "threshold", "comparators",
         "clinical_method", "imputation",
     ),
-    "Validation": ("inside_folds", "final_model", "left_out"),
+    "Validation": ("inside_folds", "final_model"),
     "Statistical analysis": (
-        "baseline", "regressions", "measures", "uncertainty", "decision_curves",
+        "baseline", "regressions", "measures", "uncertainty",
         "paired_comparison", "noninferiority", "agreement_measures", "icc_method",
         "stability_measure", "multiplicity", "size_method", "leakage_method",
     ),

@@ -57,7 +57,7 @@ def size_table(record: Record) -> Table | None:
         "Candidates are counted before any selection; selection and penalties make do with fewer "
         "patients, how many fewer nobody can say beforehand. Shrinkage: what coefficients would "
         "have to be multiplied by to hold in other patients; 1 is no overfitting. A dash: from an "
-        "AUC of 0.5 or less no number follows. Calculated afterwards, not planned.",
+        "AUC whose interval includes 0.5 no number follows. Calculated afterwards, not planned.",
         frame,
         [
             "Target",

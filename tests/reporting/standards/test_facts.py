@@ -28,13 +28,13 @@ def _said(folder: Path, name: str) -> str:
 def _change_auc(folder: Path, model: str, auc: float) -> None:
     path = folder / f"models/{model}/metrics.json"
     metrics = json.loads(path.read_text())
-    metrics["train_out_of_fold"]["auc"] = auc
+    metrics["train_out_of_fold"] |= {"auc": auc, "auc_lower": auc - 0.1}
     write_json(path, metrics)
 
 
 def test_the_sample_size_is_riley_s_for_all_candidates(copied: Path) -> None:
     models = ("sln/manual", "sln/automatic", "her2-low/manual", "her2-low/automatic")
-    for model, auc in zip(models, (0.75, 0.8, 0.9, 0.45), strict=True):
+    for model, auc in zip(models, (0.75, 0.8, 0.9, 0.55), strict=True):
         _change_auc(copied, model, auc)
     made = size_table(Record(copied))
     assert made is not None
@@ -46,7 +46,7 @@ def test_the_sample_size_is_riley_s_for_all_candidates(copied: Path) -> None:
         n, positive, auc = train["n"], train["n_positive"], train["auc"]
         assert row[:4] == [*model.split("/"), "1,311", f"{n} ({positive})"]
         assert row[6] == f"{min(positive, n - positive) / 1311:.3f}"
-        if auc < 0.5:
+        if auc == 0.55:  # its interval begins at 0.45
             assert row[5] == row[7] == wording.DASH
             continue
         asked = needed_patients(1311, positive / n, auc)
@@ -55,7 +55,7 @@ def test_the_sample_size_is_riley_s_for_all_candidates(copied: Path) -> None:
         assert row[7] == f"{expected_shrinkage(n, 1311, asked.r2_cox_snell):.2f}"
     text = _said(copied, "sample_size")
     assert f"{min(needed):,} to {max(needed):,} would be needed" in text
-    assert "For 1 of 4 models the AUC was not above 0.5" in text
+    assert "For 1 of 4 models the AUC cannot be told from 0.5" in text
     assert f"{min(needed):,} to {max(needed):,} patients" in _said(copied, "size_method")
 
 
@@ -83,13 +83,13 @@ def test_radiomics_is_compared_with_clinical_variables_by_the_files(complete: Pa
     assert "HER2 status, grade and sentinel node status" in _said(complete, "clinical_models")
 
 
-def test_no_missing_value_is_said_to_be_none(copied: Path) -> None:
+def test_where_nothing_is_missing_nothing_was_imputed(copied: Path) -> None:
     for path in copied.glob("models/*/*/predictors.json"):
         about = json.loads(path.read_text())
         for one in about["variables"]:
             one |= {"missing_train": 0, "missing_test": 0}
         write_json(path, about)
-    assert _said(copied, "imputation") == "No clinical predictor had a missing value."
+    assert FACTS["imputation"](Record(copied)) is None
 
 
 def test_leakage_is_told_as_it_was_audited(copied: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import wording
 from .record import Fact, ModelFiles, Record, known, span
 
 AUDIT = "leakage/leakage.csv"
@@ -61,21 +60,22 @@ def claims(record: Record) -> list[tuple[ModelFiles, float, float, float | None]
 
 
 def literal_claim(record: Record) -> Fact | None:
-    """What selection and oversampling before the division would have claimed on the same data."""
+    """What selection and oversampling before the division would have claimed; no evidence."""
     found = claims(record)
     if not found:
         return None
-    parts = []
-    for model, first, refitted, honest in found:
-        text = f"{model.name} {wording.number(first)} and {wording.number(refitted)}"
-        parts.append(text if honest is None else f"{text} (here {wording.number(honest)})")
-    return Fact(
-        "For comparison, not as a result: had SMOTE, scaling and selection come before a division "
-        "7:3 of all patients, the test AUC would have been claimed to be, before and after the "
-        "support vector machine was refitted to 99% of the rows, "
-        f"{'; '.join(parts)}.",
-        tuple(model.file("literal.json") for model, *_ in found),
+    _, first, refitted, honest = zip(*found, strict=True)
+    own = [auc for auc in honest if auc is not None]
+    text = (
+        "For comparison, not as a result: with SMOTE, scaling and selection before a division 7:3 "
+        f"of all patients, a test AUC of {span(list(first), 2)} would have been claimed, and of "
+        f"{span(list(refitted), 2)} after the support vector machine was refitted to 99% of the "
+        "rows"
     )
+    if own:
+        text += f", where these models have {span(own, 2)}"
+    files = tuple(model.file("literal.json") for model, *_ in found)
+    return Fact(f"{text}.", files, shown=False)
 
 
 FACTS = (leakage_audit, leakage_method, literal_claim)

@@ -15,6 +15,7 @@ from mammoroi.reporting.facts import FACTS
 from mammoroi.reporting.methods import sections
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
+from mammoroi.reporting.standards import standards
 from mammoroi.reporting.trust import leakage_table, size_table
 
 
@@ -116,10 +117,14 @@ def test_leakage_is_told_as_it_was_audited(copied: Path) -> None:
 
 def test_another_order_of_steps_is_told_beside_the_study_s_own(copied: Path) -> None:
     figures = {"test": {"auc": 0.874}, "test_refit": {"auc": 0.964}}
-    write_json(copied / "models/sln/manual/literal.json", figures)
-    own = json.loads((copied / "models/sln/manual/metrics.json").read_text())["test"]["auc"]
+    own = []
+    for path in copied.glob("models/*/*/metrics.json"):
+        write_json(path.parent / "literal.json", figures)
+        own.append(json.loads(path.read_text())["test"]["auc"])
     text = _said(copied, "literal_claim")
-    assert f"sln with manual masks 0.87 and 0.96 (here {own:.2f})" in text
+    assert "a test AUC of 0.87 would have been claimed, and of 0.96 after" in text
+    assert f"where these models have {min(own):.2f} to {max(own):.2f}" in text
+    assert text in standards(copied)["metrics"].set_index("item")["value"]["18"]
 
 
 def test_works_are_numbered_as_they_are_first_named(complete: Path) -> None:

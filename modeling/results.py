@@ -65,8 +65,8 @@ class Result:
         The recipe fitted to all training patients.
     calibration : Calibration
         Its sigmoid.
-    folds : list of FoldResult
-        The models of the folds of all repeats.
+    folds, folds_all : list of FoldResult
+        The models of the folds of all repeats; those over all patients, where asked for.
     predictions : DataFrame
         As in ``predictions.csv``.
     predictions_all : DataFrame or None
@@ -91,6 +91,7 @@ class Result:
     fit: Fit
     calibration: Calibration
     folds: list[FoldResult]
+    folds_all: list[FoldResult]
     predictions: pd.DataFrame
     predictions_all: pd.DataFrame | None
     crossed: pd.DataFrame | None
@@ -125,6 +126,7 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
         fit=fit,
         calibration=calibration,
         folds=folds,
+        folds_all=parts[FOLDS_ALL],
         predictions=predictions[columns],
         predictions_all=everybody,
         crossed=_crossed(folds),

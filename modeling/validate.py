@@ -100,9 +100,12 @@ class FoldResult:
 
     ``crossed`` holds their predictions from the other source's features, where there is one;
     ``predictors`` their risks by the other sets of predictors, where there are clinical variables.
+    ``inner`` holds the inner out-of-fold scores of the patients it was fitted to, by
+    ``patient_id``; missing for all where no feature was selected.
     """
 
     predicted: pd.DataFrame
+    inner: pd.Series
     crossed: pd.DataFrame | None
     selected: tuple[str, ...]
     funnel: dict[str, Any]
@@ -163,7 +166,8 @@ def run_fold(data: Dataset, division: Division, number: int, config: ModelingCon
         other = exchanged(data, data.other, patients)
         crossed = predict(other, fit, calibration, held_out, prevalence)
     predicted = predict(data, fit, calibration, held_out, prevalence).assign(fold=number)
-    result = FoldResult(predicted, crossed, tuple(fit.selected()), fit.funnel(), None)
+    inner = pd.Series(np.nan if fit.empty_at else scores, index=y.index, dtype=float)
+    result = FoldResult(predicted, inner, crossed, tuple(fit.selected()), fit.funnel(), None)
     if data.clinical is None:
         return result
     models = fit_predictors(data.clinical, pd.Series(scores, index=y.index), y, config.seed)

@@ -1,4 +1,4 @@
-"""A task of three classes as one model: folds, coupling and measures, against constructed truth."""
+"""A task of three classes as one model: folds, coupling and measures against constructed truth."""
 
 from __future__ import annotations
 

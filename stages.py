@@ -156,7 +156,10 @@ STAGES: tuple[Stage, ...] = (
         "modeling.fit",
         lambda study: ModelStage(study.modeling, resolved_clinical(study.clinical)),
         ("accept", "extract", "perturb"),
-        ("models/targets.json", "models/failures.csv", "models/*/*/*", "models/*/*/curves/*"),
+        (
+            *("models/targets.json", "models/classes.json", "models/failures.csv"),
+            *("models/*/*/*", "models/*/*/curves/*", "models/*/classes/*/*"),
+        ),
     ),
     Stage(
         "compare",

@@ -1,9 +1,9 @@
 """One set of risks that add up to 1 from the scores of a task's targets, one against the rest each.
 
-Three risks that were fitted apart need not add up to 1, and dividing them by their sum leaves unused
-what one target's score says about the other classes. Multinomial logistic regression on all scores
-uses it ("matrix scaling": Guo et al., Proc Mach Learn Res 2017;70:1321-1330). It is fitted as the
-sigmoid of a single target is: to out-of-fold scores, never to scores of patients on whom the
+Three risks that were fitted apart need not add up to 1, and dividing them by their sum leaves
+unused what one target's score says about the other classes. Multinomial logistic regression on all
+scores uses it ("matrix scaling": Guo et al., Proc Mach Learn Res 2017;70:1321-1330). It is fitted
+as the sigmoid of a single target is: to out-of-fold scores, never to scores of patients on whom the
 scoring models were fitted. A ridge penalty on z-scored scores keeps it near the prevalences where
 scores say little or patients are few; with hundreds of patients it hardly acts.
 """
@@ -45,9 +45,7 @@ class Coupling:
     weights: tuple[tuple[float, ...], ...]
     prevalences: tuple[float, ...]
 
-    def risks(
-        self, scores: ArrayLike, prevalences: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
+    def risks(self, scores: ArrayLike, prevalences: ArrayLike | None = None) -> NDArray[np.float64]:
         """Turn scores into risks.
 
         Parameters

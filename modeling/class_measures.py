@@ -3,8 +3,8 @@
 Macro AUC: the mean of each class's AUC against all others. M: Hand & Till, Mach Learn
 2001;45:171-186, the mean over pairs of classes, free of how frequent they are. Kappa with quadratic
 weights: Cohen, Psychol Bull 1968;70:213-220; it takes the classes to be in order. Brier score as
-Brier had it, summed over the classes (Mon Weather Rev 1950;78:1-3): 0 is right, and giving everybody
-the prevalences scores 1 minus the sum of their squares, to which the scaled score refers.
+Brier had it, summed over the classes (Mon Weather Rev 1950;78:1-3): 0 is right, and giving
+everybody the prevalences scores 1 minus the sum of their squares, to which the scaled score refers.
 """
 
 from __future__ import annotations

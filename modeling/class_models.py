@@ -258,9 +258,7 @@ def _scores(scores: Sequence[pd.Series]) -> pd.DataFrame:
     """Put the targets' scores side by side."""
     import pandas as pd
 
-    return pd.concat(
-        [one.loc[scores[0].index] for one in scores], axis=1, keys=range(len(scores))
-    )
+    return pd.concat([one.loc[scores[0].index] for one in scores], axis=1, keys=range(len(scores)))
 
 
 def _out_of_fold(

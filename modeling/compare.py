@@ -21,6 +21,7 @@ from ..errors import MammoroiError
 from ..files import read_csv, read_json, write_csv, write_json
 from .agreement import SOURCES, UNITS, feature_agreement, stability_table, summarise
 from .combat import batches_of
+from .compare_classes import compare_classes
 from .compare_config import CompareStage
 from .compare_features import FEW_IMAGES, feature_bias, icc_by_dice, summarise_bias
 from .compare_risks import compare_risks
@@ -122,6 +123,9 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
             part.insert(0, "target", name)
             parts.setdefault(table, []).append(part)
     written |= {table: pd.concat(found, ignore_index=True) for table, found in parts.items()}
+    classes = compare_classes(study, set(missed["patient_id"]), list(RULES), stage.modeling)
+    if len(classes):
+        written["classes"] = classes
     written.setdefault("auc", pd.DataFrame(columns=AUC_COLUMNS))
     written["subgroups_dice"] = dice_by_group(
         study, stage.modeling.n_bootstrap, stage.modeling.seed

@@ -2,8 +2,9 @@
 
 Reads ``splits.json``, ``patients.csv``, ``cohort.csv`` (groups of patients) and the feature tables;
 writes ``models/targets.json``, ``models/<target>/<roi>/`` (see :mod:`.results` and
-:mod:`.subgroups_files`), ``models/cases.json`` (patients in, used and left out, and why, by target
-and source) and ``models/failures.csv``.
+:mod:`.subgroups_files`), for tasks of three or more classes ``models/<task>/classes/<roi>/`` (see
+:mod:`.class_models`), ``models/cases.json`` (patients in, used and left out, and why, by target and
+source) and ``models/failures.csv``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
 from .centres import announce, centres_of, held_out_centres, run_centre
+from .class_models import write_classes
 from .clinical_config import ClinicalConfig
 from .combat import batches_of
 from .comparators import run_comparator
@@ -98,6 +100,7 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
         own = folder / result.data.target.name / result.data.roi
         write_result(own, result, config, _about(study, result))
         write_subgroups(own, result.predictions, result.predictions_all, groups)
+    failures += write_classes(folder, results, config)
     write_failures(folder / "failures.csv", failures)
     write_json(folder / "cases.json", cases)
     fitted = [(result.data.target, result.data.roi) for result in results]

@@ -31,16 +31,21 @@ def pair_predictions(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """
     import pandas as pd
 
-    pairs, only_one = _paired(folder, "predictions.csv", ("set", "fold", "label"))
+    pairs, only_one = paired_tables(folder, "predictions.csv", ("set", "fold", "label"))
     name = "predictions_all.csv"
     if all((folder / roi / name).exists() for roi in ROIS):
-        everybody, _ = _paired(folder, name, ("set", "label"))
+        everybody, _ = paired_tables(folder, name, ("set", "label"))
         pairs = pd.concat([pairs, everybody.assign(set="all", fold=None)], ignore_index=True)
     columns = ["patient_id", "set", "fold", "label", "risk_manual", "risk_automatic", "missed"]
     return pairs[columns], only_one
 
 
-def _paired(folder: Path, name: str, same: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
+def paired_tables(folder: Path, name: str, same: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
+    """Join a table of predictions of both sources; see :func:`pair_predictions`.
+
+    Columns get the endings ``_manual`` and ``_automatic``, but for those that are the ``same`` and
+    ``missed``, which is that of the automatic masks.
+    """
     manual, automatic = (
         read_csv(folder / roi / name, dtype={"patient_id": str, "fold": str}) for roi in ROIS
     )

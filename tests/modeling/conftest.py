@@ -145,3 +145,9 @@ def _centres_data(shift: float, seed: int = 0, n: int = 240, n_centres: int = 4)
 def centres_data() -> Callable[..., Dataset]:
     """Make patients of several centres: shift of the centres, seed, patients, centres."""
     return _centres_data
+
+
+@pytest.fixture(scope="session")
+def make_study() -> Callable[..., Simulation]:
+    """Write a study of one's own: :func:`simulate`."""
+    return simulate

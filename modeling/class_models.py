@@ -211,9 +211,9 @@ def codes_and_risks(
     ``source`` ends the names of the columns of risks where there are two sources.
     """
     code = {name: number for number, name in enumerate(classes)}
-    codes = table["label"].map(code).to_numpy(dtype=np.int64)
+    codes = np.array([code[name] for name in table["label"]], dtype=np.int64)
     columns = [f"risk_{name}{source}" for name in classes]
-    return codes, table[columns].to_numpy(dtype=np.float64)
+    return codes, np.asarray(table[columns], dtype=np.float64)
 
 
 def predict_classes(models: Path, task: str, roi: str, features: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from ..files import write_text
 from . import summary, tables, tables_features, tables_paired, wording
 from .claims import claim_sentences, claims_table, draw_claims
+from .classes import classes_table, draw_confusion
 from .clinical_tables import clinical_tables
 from .config import ReportConfig
 from .facts_leakage import AUDIT
@@ -141,7 +142,7 @@ def _pieces(results: Results) -> dict[str, Any]:
             "masks": plots(draw_dice(results), draw_dice_groups(results), draw_history(results)),
             "agreement": table(tables.agreement(results)),
             "features": plots(draw_funnel(results)),
-            "tasks": [_task(at, tasks, table, plots) for at in range(len(tasks))],
+            "tasks": [_task(folder, at, tasks, table, plots) for at in range(len(tasks))],
             "comparison": table(tables.comparison(results)),
             "compared": plots(
                 draw_auc(results),
@@ -211,6 +212,7 @@ def _by_task(targets: Iterable[Target]) -> list[list[Target]]:
 
 
 def _task(
+    folder: Path,
     at: int,
     tasks: list[list[Target]],
     table: Callable[[Table | None], Shown | None],
@@ -236,6 +238,8 @@ def _task(
         "title": targets[0].title,
         "performance": table(_numbered(performance(targets), f"Table {performances}. ")),
         "risks": table(_numbered(calibration(targets), f"Table {performances}, continued. ")),
+        "classes": table(classes_table(folder, targets[0].task)),
+        "confusion": plots(draw_confusion(folder, targets[0].task)),
         "predictors": table(added),
         "no_predictors": skipped(targets),
         "targets": [

@@ -5,7 +5,7 @@ writes its own. What was done stands in ``stages.json``: for each stage a key (S
 settings, of mammoroi's version and of the files that it read) and the SHA-256 of what it wrote.
 A stage is skipped when both still hold and no case had failed. ``run.json`` tells how the last
 run went: versions, settings, seeds, seconds, peak memory, and cases (in = used + excluded +
-failed) of every stage.
+failed) of every stage; a run of one stage keeps what stands there of the stages before it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         if not asked:
             _withdraw(stage, out, done)
         if stage.name != only and (only is not None or not asked):
+            run.remember(done.get(stage.name))
             continue
         key = _key(stage, config, done)
         if _is_current(stage, out, key, done.get(stage.name)):
@@ -232,7 +233,7 @@ def fallen_out_lines(out: Path, most: int = 3) -> list[str]:
         path = out / name
         rows = read_csv(path, dtype=str).to_dict("records") if path.exists() else []
         if rows:
-            lines.append(f"{path}: {len(rows)}")
+            lines.append(f"{path}: {len(rows)} lines")
             lines += [f"  {row['case']}: {row['error']} -> {row['action']}" for row in rows[:most]]
         if len(rows) > most:
             lines.append(f"  and {len(rows) - most} more")
@@ -245,10 +246,20 @@ class Run:
     def __init__(self, config: StudyConfig) -> None:
         self._config = config
         self._stages: list[dict[str, Any]] = []
+        self._fallen_out = 0
+
+    def remember(self, entry: dict[str, Any] | None) -> None:
+        """Take over the record of a stage that an earlier run did and this one was not asked for.
+
+        A stage that comes after the one asked for is never written: it may be out of date.
+        """
+        if entry is not None:
+            self._stages.append({**entry["record"], "skipped": True})
 
     def add(self, record: dict[str, Any]) -> None:
         """Add a stage's record and write the file."""
         self._stages.append(record)
+        self._fallen_out += record["excluded"] + record["failed"]
         config = self._config
         write_json(
             config.out / "run.json",
@@ -269,8 +280,8 @@ class Run:
 
     @property
     def fallen_out(self) -> int:
-        """Cases excluded or failed so far."""
-        return sum(stage["excluded"] + stage["failed"] for stage in self._stages)
+        """Cases excluded or failed so far, in the stages asked for."""
+        return self._fallen_out
 
 
 LIBRARIES = (

@@ -88,8 +88,8 @@ def usable_lines(folder: Path, problems: list[Problem]) -> list[str]:
     except MammoroiError:  # among the problems already
         return ["Nothing can be used before the tables are mended."]
     lines = [
-        f"A study would use {len(kept_images)} of {len(images)} images and {len(kept_patients)} "
-        f"of {len(patients)} patients."
+        f"A study would use {len(kept_images)} of {len(images)} images, and {len(kept_patients)} "
+        f"of {len(patients)} lines of {PATIENTS}."
     ]
     if "mask_reader2" in kept_images:
         lines.append(f"Outlined by a second reader: {kept_images['mask_reader2'].count()} images.")

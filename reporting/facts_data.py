@@ -149,17 +149,21 @@ def questions(record: Record) -> Fact | None:
 
 
 def missing_values(record: Record) -> Fact | None:
-    """Which variables have how many missing values."""
+    """Which variables have how many missing values; columns that no setting names are none."""
     from ..cohort.schema import PATIENT_COLUMNS
 
     patients = record.table("patients.csv")
     if patients is None:
         return None
-    meant = {column.name for column in PATIENT_COLUMNS if column.missing != "not known"}
+    # HER2 has been derived: what is still empty cannot be told.
+    asked = {c.name for c in PATIENT_COLUMNS if c.missing == "not known" or c.name == "her2"}
+    for setting, key in (("clinical.variables", "name"), ("modeling.tasks", "label")):
+        named = record.setting(setting)[0] or []
+        asked |= {one[key] for one in named if isinstance(one, dict)}
     gaps = [
         f"{name} ({n} of {len(patients)})"
         for name in patients
-        if name not in meant and (n := int(patients[name].isna().sum()))
+        if name in asked and (n := int(patients[name].isna().sum()))
     ]
     text = (
         f"Values are missing in the patients' table for {listed(gaps)}."

@@ -128,7 +128,7 @@ def test_bad_cases_are_named_and_the_rest_goes_on(copied, capsys):
         assert row["image_id"] in listed
     assert main(["study", "my-study.yaml"]) == 3
     said = capsys.readouterr().err
-    assert f"{Path('my-study/excluded.csv')}: 3" in said
+    assert f"{Path('my-study/excluded.csv')}: 3 lines" in said
     assert f"{removed['image_id']}: image '{removed['image']}' does not exist -> " in said
     excluded = read_csv(copied / "my-study" / "excluded.csv", dtype=str)
     assert set(excluded["case"]) == {row["image_id"] for row in (truncated, emptied, removed)}

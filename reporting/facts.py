@@ -15,6 +15,7 @@ from . import (
     facts_results,
     facts_selection,
     facts_size,
+    facts_subgroups,
 )
 from .record import Fact, Record
 
@@ -31,6 +32,7 @@ FACTS: dict[str, Callable[[Record], Fact | None]] = {
         facts_results,
         facts_comparison,
         facts_leakage,
+        facts_subgroups,
     )
     for function in module.FACTS
 }

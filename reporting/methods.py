@@ -42,7 +42,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Statistical analysis": (
         "baseline", "regressions", "measures", "uncertainty",
         "paired_comparison", "noninferiority", "agreement_measures", "icc_method",
-        "stability_measure", "multiplicity", "size_method", "leakage_method",
+        "stability_measure", "subgroup_methods", "multiplicity", "size_method", "leakage_method",
     ),
     "Software": ("software",),
 }  # fmt: skip

@@ -3,7 +3,7 @@
 The idea is that of Mitchell et al., Model Cards for Model Reporting, FAT* 2019. Everything is read
 from the run's files; what they do not hold is left out. ``cards/<target>-<roi>.md`` and
 ``cards/segmentation.md``, each with the same as ``.json``: ``model, question, intended_use,
-not_for, trained_on, recipe, features, performance, limits, versions, hashes``.
+not_for, trained_on, recipe, features, performance, subgroups, limits, versions, hashes``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .facts import FACTS
 from .facts_masks import fold_models
 from .facts_predictors import increment_of
 from .facts_results import SETS
+from .facts_subgroups import model_by_group
 from .record import ModelFiles, Record, known, listed
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def segmentation_card(study: Path) -> dict[str, Any]:
         "recipe": cards[0].get("settings", {}),
         "features": [],
         "performance": performance,
+        "subgroups": [fact.text] if (fact := FACTS["dice_by_subgroup"](record)) else [],
         "limits": limits,
         "versions": cards[0].get("versions", {}),
         "hashes": hashes,
@@ -180,6 +182,7 @@ def _classifier(record: Record, model: ModelFiles) -> dict[str, Any]:
                    "features left": model.funnel.get("lasso")},
         "features": _features(record, model),
         "performance": [*_performance(model), *_beside_clinical(record, model)],
+        "subgroups": model_by_group(record, model),
         "limits": classifier_limits(record, model),
         "versions": about.get("versions", {}),
         "hashes": hashes,
@@ -289,6 +292,7 @@ def _markdown(card: dict[str, Any]) -> str:
         ("Not for", card["not_for"]),
         ("Trained on", pairs(card["trained_on"])),
         ("Performance", card["performance"]),
+        ("For whom it works", card["subgroups"]),
         ("Limits", card["limits"]),
         ("Features and weights", features),
         ("Recipe", pairs(card["recipe"])),

@@ -17,7 +17,7 @@ from ..files import read_csv, read_json
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str}
+_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str, "group": str}
 SOURCES = ("manual", "automatic")
 """Sources of masks; what else stands beside them under ``models/<target>/`` is no radiomic model
 of one source (a clinical one, or both together)."""

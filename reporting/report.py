@@ -34,6 +34,7 @@ from .figures_nomogram import draw_nomogram
 from .figures_noninferiority import draw_noninferiority
 from .figures_paired import draw_decision_difference, draw_icc_dice, draw_risk_agreement
 from .figures_risks import draw_risks
+from .figures_subgroups import draw_subgroups, draw_subgroups_dice
 from .flow import draw_flow, flow_table
 from .methods import sections, to_add, write_methods
 from .model_card import write_cards
@@ -43,6 +44,7 @@ from .record import Record
 from .results import Results, Target, read_results
 from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
+from .subgroups import looked_at, subgroups_table
 from .tables import Table
 from .trust import NO_AUDIT, leakage_table, size_table
 
@@ -143,6 +145,17 @@ def _pieces(results: Results) -> dict[str, Any]:
             "agreement": table(tables.agreement(results)),
             "features": plots(draw_funnel(results)),
             "tasks": [_task(folder, at, tasks, table, plots) for at in range(len(tasks))],
+            "subgroups": [
+                {
+                    "heading": target.heading,
+                    "plots": plots(draw_subgroups(target)),
+                    "table": table(subgroups_table(target)),
+                }
+                for target in results.targets
+            ]
+            if looked_at(results)
+            else [],
+            "subgroups_dice": plots(draw_subgroups_dice(results)),
             "comparison": table(tables.comparison(results)),
             "compared": plots(
                 draw_auc(results),

@@ -25,7 +25,7 @@ METRIC_SETS = {**SETS, "all": "all_out_of_fold"}
 """The last only where the study predicted all patients out of fold."""
 FAILURE_COLUMNS = ("case", "stage", "error", "action")
 
-_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str}
+_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str, "group": str}
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class RoiResult:
     ``funnel`` the number of features left after each step of the selection, in order;
     ``icc_source`` what the first step rests on (``reader2``, ``perturbation`` or, when it was left
     out, nothing), and ``icc_patients`` on how many training patients.
+    ``subgroups`` and ``heterogeneity`` come back empty from a study of an earlier version;
     ``predictors``, ``predictors_decision``, ``nomogram`` and ``about_predictors`` come back empty
     from a study without clinical predictors; the last says why there are none, where that was
     written. ``recipe``, ``claim`` (:mod:`..modeling.literal`), ``stability`` (Nogueira's index over
@@ -63,6 +64,8 @@ class RoiResult:
     claim: dict[str, Any]
     stability: dict[str, Any]
     n_refits: int
+    subgroups: pd.DataFrame
+    heterogeneity: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,10 @@ _PAIRED: dict[str, tuple[str, ...]] = {
         *("difference", "calibration_intercept", "calibration_slope"),
     ),
     "net_reclassification": ("target", "set", "rule", "group", "n", "n_up", "n_down", "nri"),
+    "subgroups_dice": (
+        *("comparison", "grouping", "group", "n_images", "stated"),
+        *("dice", "dice_lower", "dice_upper"),
+    ),
     "decision_difference": ("target", "set", "rule", "threshold", "difference", "lower", "upper"),
 }
 _PREDICTORS = (
@@ -222,6 +229,11 @@ _PREDICTORS = (
 )
 _INCREMENT = ("set", "predictor", "threshold", "difference", "lower", "upper")
 _NOMOGRAM = ("variable", "value", "points", "risk")
+_SUBGROUPS = (
+    *("set", "grouping", "group", "n", "n_positive", "stated", "auc", "auc_lower", "auc_upper"),
+    *("calibration_intercept", "calibration_slope", "observed_expected"),
+)
+_HETEROGENEITY = ("set", "grouping", "p_holm")
 _AUC = (
     *("target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic"),
     *("difference", "lower", "upper", "p_delong", "bootstrap_lower", "bootstrap_upper"),
@@ -353,6 +365,8 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
         claim=_optional_json(folder, f"{base}/literal.json", ("n_features", "test", "test_refit")),
         stability=funnel.get("stability") or {},
         n_refits=len(funnel.get("folds") or []),
+        subgroups=_optional(folder, f"{base}/subgroups.csv", _SUBGROUPS),
+        heterogeneity=_optional(folder, f"{base}/heterogeneity.csv", _HETEROGENEITY),
     )
 
 

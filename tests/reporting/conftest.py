@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mammoroi.errors import Failure
 from mammoroi.files import write_csv, write_failures, write_json
 from mammoroi.modeling.clinical_config import ClinicalConfig
 from mammoroi.modeling.clinical_tables import tables
+from mammoroi.modeling.subgroups_files import dice_by_group, read_groups, write_subgroups
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.report import report
 
@@ -115,6 +117,7 @@ def _make_study(
     tables(
         ClinicalConfig(tasks=tuple(dict.fromkeys(entry[0] for entry in chosen.values()))), folder
     )
+    _subgroups(folder)
     write_json(
         folder / "run.json",
         {
@@ -154,3 +157,12 @@ def _make_study(
         },
     )
     return folder
+
+
+def _subgroups(folder: Path) -> None:
+    """What the stages write by group, by their own functions."""
+    groups, _ = read_groups(folder)
+    for path in sorted(folder.glob("models/*/*/predictions.csv")):
+        predictions = pd.read_csv(path, dtype={"patient_id": str})
+        write_subgroups(path.parent, predictions, None, groups)
+    write_csv(folder / "comparison/subgroups_dice.csv", dice_by_group(folder, 200, 0))

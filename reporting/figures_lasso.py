@@ -38,17 +38,23 @@ def draw_lasso(target: Target) -> Plot:
             for alpha in path.loc[path["smallest"], "alpha"]:
                 ax.axvline(alpha, color=GREY, lw=1.2, ls=":")
         findings += [f"{NAME[roi]}: {_words(path, row)}" for _, row in chosen.iterrows()]
-    _legend(figure)
+    rule = any(len(part) and part["mse_se"].notna().any() for part in tables[::2])
+    _legend(figure, rule)
     filled = [part for part in tables if len(part)]
     table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(COLUMNS))
     return Plot(
         f"lasso_{target.name}",
         "LASSO",
         "To the right the penalty grows and features drop out. Left, the cross-validated error, "
-        "with its standard error over the folds as a band, and above it how many features are "
-        "left; right, the coefficients of the selected features. Dashed: the penalty that was "
-        "chosen; dotted: that of the smallest error. The horizontal line is one standard error "
-        "above the smallest: the one-standard-error rule takes the largest penalty below it.",
+        f"with its standard {'error' if rule else 'deviation'} over the folds as a band, and above "
+        "it how many features are left; right, the coefficients of the selected features. Dashed: "
+        "the penalty that was chosen; dotted: that of the smallest error."
+        + (
+            " The horizontal line is one standard error above the smallest: the one-standard-error "
+            "rule takes the largest penalty below it."
+            if rule
+            else ""
+        ),
         f"Here, {'; '.join(findings)}." if findings else "No feature reached the LASSO.",
         figure,
         table.reindex(columns=list(COLUMNS)),
@@ -78,11 +84,9 @@ def _words(path: pd.DataFrame, chosen: pd.Series) -> str:
     if chosen["smallest"]:
         return f"{kept}, at the smallest error"
     best = path[path["smallest"]].iloc[0]
-    within = ", within one standard error of" if chosen["within_one_se"] else ";"
-    return (
-        f"{kept}{within} the smallest error, which is at α = {best['alpha']:.3g} with "
-        f"{int(best['n_nonzero'])}"
-    )
+    near = chosen["within_one_se"]
+    within = "within one standard error of the smallest, which" if near else "the smallest error"
+    return f"{kept}; {within} is at α = {best['alpha']:.3g} with {int(best['n_nonzero'])}"
 
 
 def _error_path(ax: Axes, path: pd.DataFrame, roi: str) -> None:
@@ -104,8 +108,7 @@ def _error_path(ax: Axes, path: pd.DataFrame, roi: str) -> None:
     best = path[path["smallest"]].iloc[0]
     if best["mse_se"] == best["mse_se"]:
         ax.axhline(best["mse_mean"] + best["mse_se"], color=GREY, lw=1)
-    ax.set_xscale("log")
-    ax.minorticks_off()
+    _log(ax)
     for at in range(0, len(path), max(1, len(path) // 8)):
         row = path.iloc[at]
         ax.annotate(
@@ -129,18 +132,29 @@ def _coefficient_paths(ax: Axes, table: pd.DataFrame, roi: str) -> None:
     ax.axhline(0, color=GREY, lw=0.8)
     for _, rows in table.sort_values("alpha").groupby("feature"):
         ax.plot(rows["alpha"], rows["coefficient"], color=COLOUR[roi], lw=1.1, alpha=0.75)
+    _log(ax)
+
+
+def _log(ax: Axes) -> None:
+    """A logarithmic axis of penalties with ticks at 1, 2 and 5, over decades at 1 only."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
     ax.set_xscale("log")
     ax.minorticks_off()
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda alpha, _: f"{alpha:g}"))
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, rule: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=INK, lw=1.2, ls="--", label="chosen"),
         Line2D([], [], color=GREY, lw=1.2, ls=":", label="smallest error"),
-        Line2D([], [], color=GREY, lw=1, label="smallest error + 1 SE"),
     ]
+    if rule:
+        handles.append(Line2D([], [], color=GREY, lw=1, label="smallest error + 1 SE"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
 

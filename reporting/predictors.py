@@ -62,7 +62,7 @@ def predictors_table(targets: list[Target]) -> Table | None:
             _interval(row, "auc"),
             _interval(row, "over_radiomics", 3),
             _interval(row, "over_clinical", 3),
-            wording.p_value(row["over_clinical_p"]),
+            _p(row["over_clinical_p"]),
             wording.number(row["brier"], 3),
             _interval(row, "calibration_slope"),
         ]
@@ -217,6 +217,10 @@ def _imputed(targets: list[Target]) -> str:
 
 def _empty(target: Target) -> bool:
     return all(result.predictors.empty for result in target.results.values())
+
+
+def _p(value: float) -> str:
+    return "" if value != value else wording.p_value(value).removeprefix("P ").removeprefix("= ")
 
 
 def _interval(row: pd.Series, name: str, digits: int = 2) -> str:

@@ -56,8 +56,10 @@ def exchanged(data: Dataset, other: pd.DataFrame, fitted: Sequence[str]) -> Data
         The same patients and labels; those without a lesion in the other source are missed.
     """
     values = other[data.X.columns]
-    known = values.where(np.isfinite(values))
-    return replace(data, X=known.fillna(data.X.loc[list(fitted)].median()))
+    finite = np.isfinite(values)
+    gaps = list(values.columns[~finite.all()])  # filling columns that have none would take long
+    known = values.where(finite)
+    return replace(data, X=known.fillna(data.X.loc[list(fitted), gaps].median()))
 
 
 def crossed_risks(

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
+IDLE_S = 10.0
+"""After so many seconds without work a process ends, and gives its memory back."""
 
 
 def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
@@ -171,7 +173,7 @@ def fit_all(
     ]
     workers = min(config.workers or os.cpu_count() or 1, max(len(jobs), 1))
     with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
-        outcomes = Parallel(return_as="generator")(
+        outcomes = Parallel(return_as="generator", idle_worker_timeout=IDLE_S)(
             delayed(_guarded)(work, f"model/{datasets[number].roi}", datasets[number].target.name)
             for number, _, work in jobs
         )

@@ -85,7 +85,7 @@ def fit_predictor(
 
     used = tuple(one for one in variables if _varies(values[one.name]))
     columns = _columns(values, used, with_score)
-    X = _transformed(columns.fit(values), values)
+    X = _array(columns.fit_transform(values), len(values))
     if cost is None:
         cost = _tuned(X, labels, seed)
     regression = LogisticRegression(C=cost, solver="newton-cholesky").fit(X, labels)
@@ -136,11 +136,16 @@ def _larger(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _transformed(columns: ColumnTransformer, values: pd.DataFrame) -> NDArray[np.float64]:
-    """Give the columns of a model; one of zeros where it has none."""
+    """Give the columns of a fitted model for other rows."""
     with warnings.catch_warnings():  # a level that no training patient had: see _columns
         warnings.simplefilter("ignore", UserWarning)
-        X = np.asarray(columns.transform(values), dtype=float)
-    return X if X.shape[1] else np.zeros((len(values), 1))
+        return _array(columns.transform(values), len(values))
+
+
+def _array(transformed: Any, rows: int) -> NDArray[np.float64]:
+    """Give the columns of a model; one of zeros where it has none."""
+    X = np.asarray(transformed, dtype=float)
+    return X if X.shape[1] else np.zeros((rows, 1))
 
 
 def _levels(cells: pd.Series, variable: ClinicalVariable) -> list[Any]:

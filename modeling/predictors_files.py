@@ -202,11 +202,7 @@ def describe(predicted: Predicted) -> dict[str, Any]:
                 "preoperative": one.preoperative,
                 "missing_train": int(train[one.name].isna().sum()),
                 "missing_test": int(test[one.name].isna().sum()),
-                "imputed_with": float(train[one.name].median())
-                if one.kind == "number"
-                else str(train[one.name].mode().iloc[0])
-                if train[one.name].notna().any()
-                else None,
+                "imputed_with": _usual(train[one.name].dropna(), one.kind),
             }
             for one in clinical.variables
         ],
@@ -247,6 +243,13 @@ def write_predictors(
     write_csv(folder / "nomogram.csv", table)
     about = describe(predicted) | {"nomogram": f"{RADIOMICS}+{chosen}"}
     write_json(folder / "predictors.json", about)
+
+
+def _usual(known: pd.Series, kind: str) -> float | str | None:
+    """Give the median number or the most frequent level; None where nobody has a value."""
+    if known.empty:
+        return None
+    return float(known.median()) if kind == "number" else str(known.mode().iloc[0])
 
 
 def _ends(name: str, values: tuple[float, ...]) -> dict[str, float]:

@@ -192,6 +192,7 @@ CONFIG = ModelingConfig(
 )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_files_of_a_study_with_clinical_variables_and_without(study, tmp_path):
     folder = tmp_path / "study"
     shutil.copytree(study.folder, folder)
@@ -205,8 +206,11 @@ def test_files_of_a_study_with_clinical_variables_and_without(study, tmp_path):
     rng = np.random.default_rng(3)
     patients["age"] = (50 + 10 * told + 10 * rng.normal(size=len(patients))).round()
     patients.loc[:4, "age"] = np.nan
+    test = patients["patient_id"].isin(read_json(folder / "splits.json")["test"])
+    patients["ki67_percent"] = rng.integers(1, 90, len(patients)).astype(float)
+    patients.loc[~test, "ki67_percent"] = np.nan
     write_csv(folder / "patients.csv", patients)
-    model(ModelStage(CONFIG, ClinicalConfig(variables=("age",))), folder)
+    model(ModelStage(CONFIG, ClinicalConfig(variables=("age", "ki67_percent"))), folder)
     table = read_csv(place / "predictors.csv").set_index(["set", "predictor"])
     predictors = ["radiomics", "clinical", "radiomics+clinical", "preoperative", BOTH]
     assert list(table.index) == [
@@ -218,6 +222,7 @@ def test_files_of_a_study_with_clinical_variables_and_without(study, tmp_path):
         assert table.loc[(part, "radiomics"), "n"] == metrics[key]["n"]
     about = read_json(place / "predictors.json")
     assert about["nomogram"] == BOTH
+    assert about["variables"][1]["imputed_with"] is None  # no training patient has a value
     assert about["variables"][0]["missing_train"] + about["variables"][0]["missing_test"] == 5
     risks = read_csv(place / "predictors_predictions.csv")
     assert risks["risk"].between(0, 1).all()

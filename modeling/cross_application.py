@@ -56,9 +56,10 @@ def exchanged(data: Dataset, other: pd.DataFrame, fitted: Sequence[str]) -> Data
         The same patients and labels; those without a lesion in the other source are missed.
     """
     values = other[data.X.columns]
-    finite = np.isfinite(values)
-    gaps = list(values.columns[~finite.all()])  # filling columns that have none would take long
+    finite = np.isfinite(values.to_numpy(dtype=np.float64))
+    gaps = values.columns[~finite.all(axis=0)]
     known = values.where(finite)
+    # Filling all columns, most of which have no gap, would be a tenth of a fold's time.
     return replace(data, X=known.fillna(data.X.loc[list(fitted), gaps].median()))
 
 

@@ -18,7 +18,9 @@ index on the out-of-fold risks of the other centres), and, each with ``_lower`` 
 ``centres_summary.csv``: ``quantity`` (the first four), ``k`` (centres pooled; one whose variance
 cannot be told is left out), ``estimate, lower, upper, prediction_lower, prediction_upper, tau2, i2,
 q, p_value``: see :mod:`.meta`; the AUC is pooled on the logit scale, observed / expected on the
-logarithmic one, and ``tau2`` is on that scale. All are absent where no centre can be held out.
+logarithmic one, and ``tau2`` is on that scale. A centre whose patients all got the same risk (no
+feature was selected) has an AUC of 0.5 and counts with the variance of chance, so that it is not
+lost from the mean. All are absent where no centre can be held out.
 """
 
 from __future__ import annotations
@@ -180,6 +182,10 @@ def summary_table(centres: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             there(table[quantity + end].to_numpy(dtype=float)) for end in ("", "_lower", "_upper")
         )
         error = (upper - lower) / (2 * norm.ppf(0.5 + level / 2))
+        if quantity == "auc":  # all alike: DeLong's variance is 0, that of chance is not
+            positive, n = table["n_positive"].to_numpy(float), table["n"].to_numpy(float)
+            chance = np.sqrt((n + 1) / (12 * positive * (n - positive))) / 0.25
+            error = np.where((effect == 0) & (error == 0), chance, error)
         pooled = pool(effect, error**2, level)
         row: dict[str, Any] = {"quantity": quantity, **vars(pooled)}
         for name in ("estimate", "lower", "upper", "prediction_lower", "prediction_upper"):

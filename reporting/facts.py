@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import (
+    facts_centres,
     facts_comparison,
     facts_data,
     facts_features,
@@ -30,6 +31,7 @@ FACTS: dict[str, Callable[[Record], Fact | None]] = {
         facts_models,
         facts_predictors,
         facts_results,
+        facts_centres,
         facts_comparison,
         facts_leakage,
         facts_subgroups,

@@ -32,13 +32,13 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "ibsi_method", "views",
     ),
     "Selection of features": (
-        "stability_filter", "incomplete_features", "scaling", "t_test", "tuning",
+        "harmonisation", "stability_filter", "incomplete_features", "scaling", "t_test", "tuning",
     ),
     "Classifiers": (
         "classifier", "imbalance", "risk_calibration", "threshold", "comparators",
         "clinical_method", "imputation",
     ),
-    "Validation": ("inside_folds", "final_model"),
+    "Validation": ("inside_folds", "final_model", "centre_method"),
     "Statistical analysis": (
         "baseline", "regressions", "measures", "uncertainty",
         "paired_comparison", "noninferiority", "agreement_measures", "icc_method",

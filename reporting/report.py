@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from ..files import write_text
 from . import summary, tables, tables_features, tables_paired, wording
+from .centres import centre_table, draw_centres
 from .claims import claim_sentences, claims_table, draw_claims
 from .classes import classes_table, draw_confusion
 from .clinical_tables import clinical_tables
@@ -244,6 +245,7 @@ def _task(
         (draw_decision, f"Figure {second}, D. "),
         (draw_predictors, ""),
         (draw_increment, ""),
+        (draw_centres, ""),
     )
     added = predictors_table(targets)
     return {
@@ -255,6 +257,7 @@ def _task(
         "confusion": plots(draw_confusion(folder, targets[0].task)),
         "predictors": table(added),
         "no_predictors": skipped(targets),
+        "centres": table(centre_table(targets)),
         "targets": [
             {
                 "name": target.name,

@@ -41,7 +41,8 @@ class RoiResult:
     from a study without clinical predictors; the last says why there are none, where that was
     written. ``recipe``, ``claim`` (:mod:`..modeling.literal`), ``stability`` (Nogueira's index over
     the refits) come back empty, and ``n_refits`` is 0, where a study of an earlier version lacks
-    them.
+    them. ``centres`` and ``centres_summary`` come back
+    empty where no centre was held out.
     """
 
     roi: str
@@ -66,6 +67,8 @@ class RoiResult:
     n_refits: int
     subgroups: pd.DataFrame
     heterogeneity: pd.DataFrame
+    centres: pd.DataFrame
+    centres_summary: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,14 @@ _PREDICTORS = (
     *("calibration_slope", "calibration_slope_lower", "calibration_slope_upper"),
 )
 _INCREMENT = ("set", "predictor", "threshold", "difference", "lower", "upper")
+_CENTRES = (
+    *("centre", "n", "n_positive", "held_out", "reason", "auc", "auc_lower", "auc_upper"),
+    *("calibration_intercept", "calibration_slope", "observed_expected"),
+)
+_CENTRES_SUMMARY = (
+    *("quantity", "k", "estimate", "lower", "upper", "prediction_lower", "prediction_upper"),
+    *("tau2", "i2", "p_value"),
+)
 _NOMOGRAM = ("variable", "value", "points", "risk")
 _SUBGROUPS = (
     *("set", "grouping", "group", "n", "n_positive", "stated", "auc", "auc_lower", "auc_upper"),
@@ -367,6 +378,8 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
         n_refits=len(funnel.get("folds") or []),
         subgroups=_optional(folder, f"{base}/subgroups.csv", _SUBGROUPS),
         heterogeneity=_optional(folder, f"{base}/heterogeneity.csv", _HETEROGENEITY),
+        centres=_optional(folder, f"{base}/centres.csv", _CENTRES),
+        centres_summary=_optional(folder, f"{base}/centres_summary.csv", _CENTRES_SUMMARY),
     )
 
 

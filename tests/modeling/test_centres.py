@@ -115,6 +115,17 @@ def test_the_centre_held_out_changes_nothing_that_is_fitted(centres_data):
     assert (before["label"] == 1 - after["label"]).all()
 
 
+def test_a_model_without_features_counts_as_chance():
+    rows = {"held_out": True, "n": 40, "n_positive": 20}
+    table = pd.DataFrame([rows, rows, rows])
+    for name in module.SCALES:
+        table[name], table[f"{name}_lower"], table[f"{name}_upper"] = 0.8, 0.7, 0.9
+    table.loc[0, ["auc", "auc_lower", "auc_upper"]] = 0.5
+    pooled = module.summary_table(table).set_index("quantity").loc["auc"]
+    assert pooled["k"] == 3
+    assert 0.6 < pooled["estimate"] < 0.8
+
+
 def test_centres_that_cannot_be_held_out(centres_data):
     data = centres_data(0.0)
     two = data.centres.where(data.centres == "A", "B")

@@ -61,7 +61,7 @@ def draw_centres(target: Target) -> Plot | None:
     bare(ax)
     legend_below(figure, ax)
     return Plot(
-        f"centres_{target.name}",
+        f"centres_auc_{target.name}",
         "A centre that the classifier has not seen",
         "Each centre was held out in turn, with everything fitted to the patients of the others. "
         "Lines are 95% confidence intervals; the lowest one is where the AUC of another centre is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..modeling.subgroups import NOT_KNOWN
 from . import wording
 from .record import Fact, ModelFiles, Record, known, listed, span
 
@@ -47,7 +48,7 @@ def centre_method(record: Record) -> Fact | None:
         "variance, Hartung and Knapp's interval) with a prediction interval for another centre."
     )
     lost = {
-        str(row["centre"]): f"{row['centre']} ({row['reason']})"
+        str(row["centre"]): _not_held_out(row)
         for _, table, _ in found
         for row in table[~table["held_out"].astype(bool)].to_dict("records")
     }
@@ -81,6 +82,12 @@ def harmonisation(record: Record) -> Fact | None:
     if max(left):
         text += f", as did those of {span(left)} training patients of too small or unknown ones"
     return Fact(f"{text}.", (*files, file))
+
+
+def _not_held_out(row: dict[Any, Any]) -> str:
+    if row["centre"] == NOT_KNOWN:
+        return f"{wording.plural(row['n'], 'patient')} whose centre is not known"
+    return f"{row['centre']} ({row['reason']})"
 
 
 def _validated(record: Record) -> list[tuple[ModelFiles, Any, Any]]:

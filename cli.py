@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import __version__
-from .errors import EXIT_BAD_INPUT, EXIT_CASES_FAILED, EXIT_OK, MammoroiError
+from .errors import EXIT_BAD_INPUT, EXIT_CASES_FAILED, EXIT_OK, Failure, MammoroiError
 
 EXIT_USAGE = 2
 
@@ -153,21 +153,61 @@ def import_command(arguments: Sequence[str]) -> int:
 def infer(arguments: Sequence[str]) -> int:
     """Predict masks, features and risks for new mammograms with the models of a study."""
     parser = parser_for("infer", "Masks, features and risks for new mammograms.")
-    parser.add_argument("study", type=Path, help="folder of a finished study")
-    parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="[STUDY] IMAGE",
+        help="folder of a finished study, then mammograms or folders of them; without a study "
+        "the shipped demonstration model draws masks",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
     parser.add_argument("--batch", help="centre or device, where the study's models need it")
     given = parser.parse_args(arguments)
     from .clinic.infer import infer as infer_images
 
+    study = given.images[0] if (given.images[0] / "config.json").exists() else None
+    images = given.images if study is None else given.images[1:]
     failures = infer_images(
-        given.study, given.images, given.out, spacing_mm=given.spacing_mm, batch=given.batch
+        study, images, given.out, spacing_mm=given.spacing_mm, batch=given.batch
     )
+    return _new_results(failures, given.out)
+
+
+def _new_results(failures: Sequence[Failure], out: Path) -> int:
     for failure in failures:
         print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)
-    print(f"Results: {given.out}")
+    print(f"Results: {out}")
     return EXIT_CASES_FAILED if failures else EXIT_OK
+
+
+def segment(arguments: Sequence[str]) -> int:
+    """Draw the masks of a study (a configuration is named), or of single mammograms."""
+    from .configuration import shipped_configs
+
+    preset = arguments[0] if arguments else ""
+    if preset.endswith((".yaml", ".yml")) or preset in shipped_configs():
+        return study("segment", arguments)
+    parser = parser_for(
+        "segment",
+        "Masks for new mammograms. `mammoroi segment CONFIG` draws those of a study instead; its "
+        "settings: `mammoroi study --help`.",
+    )
+    parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--model", type=Path, help="folder of fold-0, ... (the shipped model, made on phantoms)"
+    )
+    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
+    given = parser.parse_args(arguments)
+    from .clinic.infer import expand
+    from .segmentation.predict import segment_images
+    from .segmentation.weights import demonstration_model
+
+    images = expand(given.images)
+    model = given.model or demonstration_model()
+    return _new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
 
 
 def extract(arguments: Sequence[str]) -> int:
@@ -306,7 +346,11 @@ COMMANDS: dict[str, Command] = {
     "study": Command("all stages, resumable", CONFIG_USAGE, _stage("study")),
     "accept": Command("stage 1: the cohort, checked and split", CONFIG_USAGE, _stage("accept")),
     "train": Command("stage 2: the U-Nets", CONFIG_USAGE, _stage("train")),
-    "segment": Command("stage 3: automatic masks", CONFIG_USAGE, _stage("segment")),
+    "segment": Command(
+        "stage 3: automatic masks; or masks for single mammograms",
+        f"{CONFIG_USAGE} | IMAGE ... --out FOLDER [--model FOLDER]",
+        segment,
+    ),
     "agree": Command("stage 4: Dice and more", CONFIG_USAGE, _stage("agree")),
     "extract": Command("stage 5: features", f"{CONFIG_USAGE} [--dask ADDRESS]", extract),
     "perturb": Command(
@@ -327,7 +371,7 @@ COMMANDS: dict[str, Command] = {
     "consistency": Command("are printed results possible", "[TABLE ...] [-o FILE]", consistency),
     "infer": Command(
         "masks and risks for new mammograms",
-        "STUDY IMAGE ... --out FOLDER [--spacing_mm MM] [--batch NAME]",
+        "[STUDY] IMAGE ... --out FOLDER [--spacing_mm MM] [--batch NAME]",
         infer,
     ),
 }

@@ -32,14 +32,19 @@ def find_config(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folder = Path(str(resources.files("mammoroi.configs")))
-    shipped = sorted(preset.stem for preset in folder.glob("*.yaml"))
+    shipped = shipped_configs()
     if name in shipped:
-        return folder / f"{name}.yaml"
+        return shipped[name]
     raise MammoroiError(
         f"configuration {name!r} is no file and no shipped preset",
         f"name a YAML file, or one of: {', '.join(shipped)}",
     )
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Shipped presets by their bare names."""
+    folder = Path(str(resources.files("mammoroi.configs")))
+    return {preset.stem: preset for preset in sorted(folder.glob("*.yaml"))}
 
 
 def configured(

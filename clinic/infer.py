@@ -1,10 +1,11 @@
-"""A finished study on new mammograms: masks, features, risks.
+"""A finished study on new mammograms: masks, features, risks; without one, demonstration masks.
 
 Written to the output folder:
 
 =====================  ===========================================================================
 ``masks/<image>.png``  0 or 255 on the mammogram's own grid; all zero: no tumour was found
 ``masks/overlays/``    the outline on the mammogram, one PNG per image
+``masks/models.json``  the cards of the networks, with what their users must know
 ``predictions.csv``    ``image_id, patient_id, view, laterality, file, found, area_mm2,
                        mean_probability, model_sha256``: a row per image with a mask
 ``features.csv``       ``image_id, patient_id, view, laterality``, then the features: a row per
@@ -72,7 +73,7 @@ class New:
 
 
 def infer(
-    study: Path,
+    study: Path | None,
     images: Sequence[Path],
     out: Path,
     *,
@@ -83,9 +84,10 @@ def infer(
 
     Parameters
     ----------
-    study : Path
+    study : Path or None
         A study folder whose networks are trained; features and risks are added where the study
-        has classifiers for automatic masks.
+        has classifiers for automatic masks. None takes the shipped network, which was trained on
+        phantoms: masks for trying out, no features, no risks.
     images : sequence of Path
         Mammograms, or folders whose files are all taken.
     out : Path
@@ -110,8 +112,9 @@ def infer(
     import pandas as pd
 
     from ..segmentation.predict import image_name, segment_images
+    from ..segmentation.weights import demonstration_model
 
-    if not (study / "config.json").exists():
+    if study is not None and not (study / "config.json").exists():
         raise MammoroiError(f"{study} is no study folder", "name the folder that a study wrote")
     low, high = next(
         (column.minimum, column.maximum) for column in IMAGE_COLUMNS if column.name == "spacing_mm"
@@ -120,10 +123,14 @@ def infer(
         raise MammoroiError(
             f"spacing_mm is {spacing_mm:g}", f"give millimetres per pixel, {low:g} to {high:g}"
         )
-    _check_batch(study, batch)
+    if study is not None:
+        _check_batch(study, batch)
+    elif batch is not None:
+        raise MammoroiError(f"batch is '{batch}', but there is no study", "leave it out")
     files = expand(images)
     masks = out / "masks"
-    failures = segment_images(study / "segmentation", files, masks, spacing_mm=spacing_mm)
+    networks = demonstration_model() if study is None else study / "segmentation"
+    failures = segment_images(networks, files, masks, spacing_mm=spacing_mm)
     failed = {failure.case for failure in failures}
     patients = name_patients([file for file in files if image_name(file) not in failed])
     drawn = read_csv(masks / "predictions.csv", dtype={"image_id": str})
@@ -192,7 +199,7 @@ def _patient_id(file: Path) -> str:
 def _measure(
     file: Path,
     patient_id: str,
-    study: Path,
+    study: Path | None,
     masks: Path,
     spacing_mm: float | None,
     found: set[str],
@@ -206,7 +213,7 @@ def _measure(
     image_id = image_name(file)
     mammogram = read_mammogram(file, spacing_mm=spacing_mm)
     case = New(image_id, patient_id, mammogram.view, mammogram.laterality, file)
-    if image_id not in found or not (study / "models" / "targets.json").exists():
+    if study is None or image_id not in found or not _has_classifiers(study):
         return case, None
     preset = read_json(study / "config.json")["radiomics"]["preset"]
     mask = read_mask(masks / f"{image_id}.png", mammogram.pixels.shape)
@@ -214,6 +221,10 @@ def _measure(
         return case, extract_case(mammogram, mask, preset)
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
         return case, Failure.of(image_id, "infer/radiomics", error)
+
+
+def _has_classifiers(study: Path) -> bool:
+    return (study / "models" / "targets.json").exists()
 
 
 def _check_batch(study: Path, batch: str | None) -> None:
@@ -238,7 +249,7 @@ def _check_batch(study: Path, batch: str | None) -> None:
 
 
 def risks(
-    study: Path, features: pd.DataFrame, patients: Sequence[str], batch: str | None = None
+    study: Path | None, features: pd.DataFrame, patients: Sequence[str], batch: str | None = None
 ) -> pd.DataFrame:
     """Apply the study's classifiers for automatic masks; one row per patient and target."""
     import pandas as pd
@@ -248,8 +259,9 @@ def risks(
     everyone = pd.DataFrame({"patient_id": pd.Series(list(dict.fromkeys(patients)), dtype=str)})
     batches = pd.Series(batch, index=list(everyone["patient_id"]), dtype=object)
     parts = []
-    targets = study / "models" / "targets.json"
-    for target in read_json(targets) if targets.exists() else []:
+    if study is None or not _has_classifiers(study):
+        return pd.DataFrame(columns=list(RISK_COLUMNS))
+    for target in read_json(study / "models" / "targets.json"):
         folder = study / "models" / target["target"] / SOURCE
         if SOURCE not in target["rois"]:
             continue

@@ -10,6 +10,7 @@ has any pixel), ``area_mm2``, ``mean_probability`` (mean within the mask; empty 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from .weights import Model, load_models
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 PREDICTION_VERSION = 1
 ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
@@ -228,7 +231,8 @@ def segment_images(
     Writes for every image ``<name>.png`` (0 or 255, on its own grid) and
     ``overlays/<name>.png``, and ``predictions.csv`` and ``failures.csv`` as a study has them
     (``image_id`` is the file's name without its ending, ``patient_id`` is empty, ``fold`` is
-    ``new``).
+    ``new``). ``models.json`` holds the cards of the networks; a notice in them is logged and stands
+    on the overlays.
 
     Parameters
     ----------
@@ -256,6 +260,7 @@ def segment_images(
     from .overlays import draw_overlay
     from .trainer import choose_device
 
+    out = Path(out)
     names = [image_name(path) for path in images]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -264,6 +269,9 @@ def segment_images(
             "rename them, or segment them into different folders",
         )
     models = load_models(Path(model_folder))
+    notices = list(dict.fromkeys(model.notice for model in models if model.notice))
+    for notice in notices:
+        log.warning(notice)
     device = choose_device(SegmentationConfig())
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:
@@ -275,7 +283,7 @@ def segment_images(
             out / "overlays" / f"{image_id}.png",
             read_display(path),
             mapping,
-            title=image_id,
+            title="\n".join([image_id, *notices]),
             automatic=drawn.mask,
         )
         return {"image_id": image_id, "patient_id": None, "fold": "new", **drawn.row()}
@@ -283,7 +291,8 @@ def segment_images(
     cases = [(name, (name, path)) for name, path in zip(names, map(Path, images), strict=True)]
     with on_device(models, device):
         results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
-    return write_results(Path(out), results, [])
+    write_json(out / "models.json", [model.card for model in models])
+    return write_results(out, results, [])
 
 
 @contextmanager

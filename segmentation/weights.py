@@ -3,13 +3,15 @@
 ``model.safetensors`` holds the network's state. ``model.json`` holds ``format, fold, network``
 (see :class:`.network.NetworkSpec`), ``plan`` (``working_spacing_mm, canvas``), ``inference``
 (threshold and the like), ``epoch`` (counted from 0), ``metrics`` of that epoch, numbers of
-patients and images, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights.
+patients and images, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights;
+where there is something that every user of the network must know, also ``notice``.
 Nothing that is loaded can run code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,11 @@ class Model:
     def sha256(self) -> str:
         """SHA-256 of the weights."""
         return str(self.card["sha256"])
+
+    @property
+    def notice(self) -> str | None:
+        """What every user of the network must know, if anything."""
+        return self.card.get("notice")
 
     @property
     def working_spacing_mm(self) -> float:
@@ -93,6 +100,11 @@ def load_model(folder: Path) -> Model:
     except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise MammoroiError(f"{folder} does not hold what its card says: {error}", again) from error
     return Model(network.eval(), spec, card)
+
+
+def demonstration_model() -> Path:
+    """Folder of the shipped network, which was trained on phantoms (see its card)."""
+    return Path(str(resources.files("mammoroi.checkpoints"))) / "phantoms"
 
 
 def load_models(folder: Path) -> list[Model]:

@@ -1,0 +1,63 @@
+"""The shipped network: it draws at once, and nobody can overlook what it is."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mammoroi.cli import main
+from mammoroi.cohort.cohort import load_cohort
+from mammoroi.cohort.synthetic import synthesize
+from mammoroi.cohort.synthetic_config import SyntheticConfig
+from mammoroi.files import read_csv, read_json
+from mammoroi.imaging.mask import read_mask
+from mammoroi.imaging.read import read_mammogram
+from mammoroi.segmentation.weights import demonstration_model, load_models
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("phantoms") / "cohort"
+    return synthesize(SyntheticConfig(n_patients=2, seed=2024, spacing_mm=0.5, workers=1), folder)
+
+
+def test_segments_phantoms_that_it_never_saw(
+    phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = load_cohort(phantoms)
+    images = [str(cohort.path(image)) for image in cohort.images["image"]]
+    with caplog.at_level(logging.WARNING):
+        assert main(["segment", *images, "--out", str(tmp_path / "out")]) == 0
+    assert "trained on phantoms only" in caplog.text
+    card = read_json(tmp_path / "out" / "models.json")[0]
+    assert "phantoms" in card["notice"]
+    rows = read_csv(tmp_path / "out" / "predictions.csv")
+    assert set(rows["model_sha256"]) == {card["sha256"]}
+    dice = []
+    for row in cohort.images.to_dict("records"):
+        shape = read_mammogram(cohort.path(row["image"])).pixels.shape
+        truth = read_mask(cohort.path(row["mask"]), shape)
+        drawn = read_mask(tmp_path / "out" / f"{Path(row['image']).stem}.png", shape)
+        dice.append(2 * (truth & drawn).sum() / (truth.sum() + drawn.sum()))
+    assert np.median(dice) > 0.75
+
+
+def test_infers_without_a_study(phantoms: Path, tmp_path: Path) -> None:
+    cohort = load_cohort(phantoms)
+    image = cohort.path(cohort.images["image"].iloc[0])
+    assert main(["infer", str(image), "--out", str(tmp_path)]) == 0
+    assert len(read_csv(tmp_path / "predictions.csv")) == 1
+    assert not len(read_csv(tmp_path / "risks.csv"))
+    assert not len(read_csv(tmp_path / "features.csv"))
+    assert "trying out" in read_json(tmp_path / "masks" / "models.json")[0]["notice"]
+
+
+def test_a_small_network_with_a_card_that_says_how_poor_it_is() -> None:
+    (model,) = load_models(demonstration_model())
+    folder = demonstration_model() / "fold-0"
+    assert (folder / "model.safetensors").stat().st_size < 4e6
+    real = next(row for row in model.card["performance"] if "real" in row["data"])
+    assert real["mean_dice"] < 0.5

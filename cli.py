@@ -133,21 +133,40 @@ def _first(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list
 
 
 def import_command(arguments: Sequence[str]) -> int:
-    """Bring in images and masks that lie in folders, with a table that describes them."""
-    from .cohort.importers import import_images
+    """Bring in a published data set, or images and masks in folders with a table."""
+    from .cohort.importers import DATASETS, import_dataset, import_images
     from .configuration import configured, find_config
     from .files import read_csv
 
     program = "mammoroi import CONFIG"
-    if "--help" in arguments or "-h" in arguments:
+    if arguments and arguments[0] in ("--help", "-h"):
+        print("Data sets with an importer of their own (mammoroi import NAME --help):")
+        print("".join(f"  {name:<13} {what}\n" for name, (what, _) in DATASETS.items()))
+        print("Anything else, as images and masks in folders with a table:")
         configured(import_images, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a YAML file that names folders, table and columns")
-    cohort = configured(import_images, program, find_config(preset), rest)
+    preset, rest = _first(arguments, "CONFIG", "a data set, or a YAML file with settings,")
+    file = find_config(f"import-{preset}" if preset in DATASETS else preset)
+    target = import_dataset if _names_dataset(file) else import_images
+    cohort = configured(target, program, file, rest)
     print(f"Cohort: {cohort}")
-    left_out = len(read_csv(cohort / "not_imported.csv"))
+    (table,) = (
+        path for path in (cohort / "excluded.csv", cohort / "not_imported.csv") if path.is_file()
+    )
+    left_out = len(read_csv(table))
     if left_out:
-        print(f"{left_out} problems: see {cohort / 'not_imported.csv'}", file=sys.stderr)
+        print(f"{left_out} problems: see {table}", file=sys.stderr)
     return EXIT_CASES_FAILED if left_out else EXIT_OK
+
+
+def _names_dataset(file: Path) -> bool:
+    """Whether the settings in a file are those of a data set with an importer of its own."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False  # reading the settings says what is wrong
+    return isinstance(content, dict) and "dataset" in content
 
 
 def infer(arguments: Sequence[str]) -> int:
@@ -341,7 +360,11 @@ COMMANDS: dict[str, Command] = {
     "synthesize": Command(
         "make a synthetic cohort", "OUT [--n_patients N ...]", synthesize_command
     ),
-    "import": Command("bring in images, masks and a table", "CONFIG", import_command),
+    "import": Command(
+        "bring in a published data set, or images, masks and a table",
+        "DATASET|CONFIG [--name.of.a.setting VALUE ...]",
+        import_command,
+    ),
     "check": Command("list every problem of a cohort", "COHORT", check),
     "study": Command("all stages, resumable", CONFIG_USAGE, _stage("study")),
     "accept": Command("stage 1: the cohort, checked and split", CONFIG_USAGE, _stage("accept")),

@@ -1,111 +1,66 @@
-"""Bringing other people's data into a cohort folder: folders of images and masks plus a table.
+"""The importers: four published data sets in the layouts of their releases, and any other.
 
-Nothing is invented. A row without its files is left out, a patient-level value that differs between
-a patient's rows is left empty, and both are listed in ``not_imported.csv`` (``case, stage, error,
-action``) in the new cohort folder. Where everything came from, with the SHA-256 of the table, is
-written to ``cohort.json``.
+``DATASETS`` names the data sets; each has a module that reads its release and one core that writes
+the cohort (:mod:`.import_write`). Everything else that lies in two folders with a table is brought
+in by :func:`import_images`.
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
+from collections.abc import Callable
 from pathlib import Path
-from string import Formatter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from ..errors import Failure, MammoroiError
-from ..files import atomic, sha256_file, write_csv, write_failures, write_json
-from ..spreadsheet import read_spreadsheet
-from .cohort import records
-from .expressions import columns_of, evaluate
-from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
+from ..errors import MammoroiError
+from .import_cbis_ddsm import read_cbis_ddsm
+from .import_cmmd import read_cmmd
+from .import_common import Release, Several, Wanted, WithoutMask
+from .import_folders import import_images
+from .import_inbreast import read_inbreast
+from .import_vindr_mammo import read_vindr_mammo
+from .import_write import write_cohort
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["DATASETS", "import_dataset", "import_images"]
 
-log = logging.getLogger(__name__)
+DATASETS: dict[str, tuple[str, Callable[[Wanted], Release]]] = {
+    "cbis-ddsm": ("digitised film, outlined masses or calcifications", read_cbis_ddsm),
+    "inbreast": ("digital mammograms, outlined findings", read_inbreast),
+    "vindr-mammo": ("digital mammograms, boxes around findings", read_vindr_mammo),
+    "cmmd": ("digital mammograms with molecular subtypes, no masks", read_cmmd),
+}
+"""Name of a data set to what it is and the function that reads its release."""
 
-STAGE = "import"
 
-
-def import_images(
-    images: Path,
-    masks: Path,
-    table: Path,
+def import_dataset(
+    dataset: Literal["cbis-ddsm", "inbreast", "vindr-mammo", "cmmd"],
+    folder: Path,
     out: Path,
     *,
-    name: str,
-    description: str = "",
-    image_id: str = "image_id",
-    patient_id: str = "patient_id",
-    view: str = "view",
-    laterality: str = "laterality",
-    image_columns: dict[str, str] | None = None,
-    patient_columns: dict[str, str] | None = None,
-    labels: dict[str, str] | None = None,
-    filter: str | None = None,  # noqa: A002 - the word that users know
-    missing: tuple[str, ...] = (),
-    image_pattern: str = "{image_id}.jpg",
-    mask_pattern: str = "{image_id}.png",
+    findings: tuple[str, ...] = ("Mass",),
+    several: Several = "unite",
+    images_without_mask: WithoutMask = "exclude",
     spacing_mm: float | None = None,
-    spacing_expression: str | None = None,
-    spacing_source: Literal["estimated", "measured"] = "estimated",
-    copy: bool = False,
 ) -> Path:
-    """Make a cohort folder from folders of images and masks and a table with a row per image.
-
-    Formulas (``filter``, ``labels``, ``spacing_expression``) are those of
-    :mod:`mammoroi.cohort.expressions`.
+    """Make a cohort folder from a published data set as it was downloaded.
 
     Parameters
     ----------
-    images : Path
-        The folder of the mammograms.
-    masks : Path
-        The folder of the masks.
-    table : Path
-        CSV file with a row per image, as a spreadsheet program exports it.
+    dataset : {"cbis-ddsm", "inbreast", "vindr-mammo", "cmmd"}
+        Which one.
+    folder : Path
+        Where it lies; its tables directly in it, under their published names.
     out : Path
         The cohort folder to write; one that holds a cohort already is refused.
-    name : str
-        What the cohort is called, for ``cohort.json``.
-    description : str
-        What it is and whom to cite, for ``cohort.json``.
-    image_id : str
-        The table's column with the image's unique name.
-    patient_id : str
-        The table's column with the patient.
-    view : str
-        The table's column with the view.
-    laterality : str
-        The table's column with the side.
-    image_columns : dict
-        Further columns to take into ``cohort.csv``, as new name: the table's name. Where a new name
-        is a standard column, values that differ from an allowed one by upper and lower case only
-        are written as the allowed one.
-    patient_columns : dict
-        The same for ``patients.csv``; a patient's rows must agree on them.
-    labels : dict
-        New patient columns with ``yes`` or ``no``, as new name: formula, for example ``birads5:
-        birads == "5"``. ``yes``: true for at least one of the patient's imported images; empty: for
-        none, but a column of the formula is missing in one; ``no``: otherwise.
-    filter : str
-        A formula; rows for which it is false are not imported.
-    missing : tuple of str
-        Texts that mean a missing value in the table, besides the empty cell.
-    image_pattern : str
-        File names in ``images``; ``{image_id}`` or any other column stands for its value.
-    mask_pattern : str
-        File names in ``masks``, in the same way.
+    findings : tuple of str
+        Which findings count, in the words of the data set.
+    several : {"unite", "largest", "exclude"}
+        What becomes of an image with several of them: one mask of all, the largest alone, or the
+        image is left out.
+    images_without_mask : {"exclude", "keep"}
+        Whether images without such findings are left out, or imported with an empty mask.
     spacing_mm : float
-        One pixel spacing for all images, in mm.
-    spacing_expression : str
-        A formula for the pixel spacing in mm; where a column of it is missing, so is the spacing.
-    spacing_source : {"estimated", "measured"}
-        How the spacing was found; written beside it.
-    copy : bool
-        Copy the files into ``out``; otherwise they stay where they are.
+        A pixel spacing for all images, in mm, where the files have none; it is recorded as
+        estimated.
 
     Returns
     -------
@@ -115,213 +70,16 @@ def import_images(
     Raises
     ------
     MammoroiError
-        When a folder or a column does not exist, a formula or pattern cannot be meant, ``out``
-        holds a cohort, or nothing is left to import.
+        When the release is not complete, a finding does not exist, ``out`` holds a cohort, or
+        nothing is left to import.
     """
-    import pandas as pd
-
-    out, images, masks, table = Path(out), Path(images), Path(masks), Path(table)
+    folder, out = Path(folder), Path(out)
     if (out / "cohort.csv").exists():
         raise MammoroiError(f"{out} holds a cohort already", "choose another folder or delete it")
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise MammoroiError(f"{folder} is no folder", "name the folder with the files")
-    if spacing_mm is not None and spacing_expression is not None:
-        raise MammoroiError("spacing_mm and spacing_expression are both given", "give one of them")
-    image_names = {
-        "image_id": image_id,
-        "patient_id": patient_id,
-        "view": view,
-        "laterality": laterality,
-        **(image_columns or {}),
-    }
-    patient_names, labels = patient_columns or {}, labels or {}
-    source = _read(table, [*image_names.values(), *patient_names.values()], missing)
-    typed = _typed(source, (image_id, patient_id))
-    if filter is not None:
-        source = source[_truth(filter, typed)]
-    files, failures = _find(
-        source, image_id, {"image": images / image_pattern, "mask": masks / mask_pattern}
-    )
-    source, typed = source.loc[files.index], typed.loc[files.index]
-    if source.empty:
-        raise MammoroiError(
-            f"nothing to import: {len(failures)} rows of {table} pass the filter, none has files",
-            "correct the filter, the folders or the patterns",
-        )
-    image_table = _renamed(source, image_names, IMAGE_COLUMNS)
-    if spacing_expression is not None:
-        spacing = evaluate(spacing_expression, typed)
-    else:
-        spacing = pd.Series(spacing_mm, index=source.index, dtype=float)
-    image_table["spacing_mm"] = [None if pd.isna(value) else f"{value:.6g}" for value in spacing]
-    image_table["spacing_source"] = image_table["spacing_mm"].map(
-        dict.fromkeys(image_table["spacing_mm"].dropna(), spacing_source)
-    )
-    patient_table, differing = _patients(
-        source[patient_id], _renamed(source, patient_names, PATIENT_COLUMNS)
-    )
-    for label, formula in labels.items():
-        patient_table[label] = _label(formula, typed, source[patient_id])
-    if copy:
-        files = _copied(files, source[image_id], out)
-    write_csv(out / "patients.csv", patient_table.reset_index())
-    write_failures(out / "not_imported.csv", [*failures, *differing])
-    write_json(
-        out / "cohort.json",
-        {
-            "name": name,
-            "synthetic": False,
-            "description": description,
-            "source": str(table.resolve()),
-            "import": {
-                "table_sha256": sha256_file(table),
-                "filter": filter,
-                "labels": labels,
-                "patient_columns": patient_names,
-                "image_columns": image_names,
-                "spacing_mm": spacing_mm,
-                "spacing_expression": spacing_expression,
-                "n_images": len(image_table),
-                "n_images_without_files": len(failures),
-                "n_patients": len(patient_table),
-            },
-        },
-    )
-    write_csv(out / "cohort.csv", image_table.join(files))
-    log.info(
-        "%d images of %d patients imported into %s, %d problems in not_imported.csv",
-        *(len(image_table), len(patient_table), out, len(failures) + len(differing)),
-    )
-    return out
-
-
-def _read(path: Path, names: list[str], missing: tuple[str, ...]) -> pd.DataFrame:
-    """Read the table as text and see that it has the columns that were named."""
-    table = read_spreadsheet(path)
-    for name in names:
-        if name not in table:
-            present = [str(column) for column in table.columns]
-            raise MammoroiError(f"{path} has no column '{name}'", nearest(name, present, "it has"))
-    return table.mask(table.isin(list(missing)))
-
-
-def _typed(table: pd.DataFrame, text: tuple[str, ...]) -> pd.DataFrame:
-    """Make numbers of the columns that hold nothing else, for formulas; identifiers stay text."""
-    import pandas as pd
-
-    numbers = table.apply(pd.to_numeric, errors="coerce")
-    return table.assign(
-        **{
-            str(name): numbers[name]
-            for name in table.columns
-            if name not in text and (numbers[name].notna() == table[name].notna()).all()
-        }
-    )
-
-
-def _truth(formula: str, table: pd.DataFrame) -> pd.Series:
-    """Evaluate a formula that must be true or false."""
-    result = evaluate(formula, table)
-    if result.dtype != bool:
-        raise MammoroiError(f"'{formula}' is neither true nor false", "compare something in it")
-    return result
-
-
-def _find(
-    source: pd.DataFrame, image_id: str, patterns: dict[str, Path]
-) -> tuple[pd.DataFrame, list[Failure]]:
-    """Find the files of every row; a row that lacks one, or has an unusable name, is a failure."""
-    import pandas as pd
-
-    found: dict[Any, dict[str, str]] = {}
-    failures = []
-    for index, row in zip(source.index, records(source), strict=True):
-        case = str(row[image_id])
-        if not SAFE_ID.fullmatch(case):
-            failures.append(
-                Failure(case, STAGE, f"'{case}' cannot be a file name", "rename it in the table")
-            )
-            continue
-        paths = {column: _fill(pattern, row).resolve() for column, pattern in patterns.items()}
-        absent = [str(path) for path in paths.values() if not path.is_file()]
-        if absent:
-            failures.append(
-                Failure(
-                    case,
-                    STAGE,
-                    f"{' and '.join(absent)} does not exist",
-                    "supply the file, or correct image_pattern or mask_pattern",
-                )
-            )
-        else:
-            found[index] = {column: str(path) for column, path in paths.items()}
-    return pd.DataFrame.from_dict(found, orient="index", columns=list(patterns)), failures
-
-
-def _fill(pattern: Path, row: dict[str, Any]) -> Path:
-    """Put a row's values into the file name of a pattern."""
-    for _, field, _, _ in Formatter().parse(pattern.name):
-        if field is not None and field not in row:
-            raise MammoroiError(
-                f"the pattern '{pattern.name}' names '{field}', which the table does not have",
-                nearest(field, list(row), "it has"),
-            )
-    return pattern.with_name(pattern.name.format_map(row))
-
-
-def _copied(files: pd.DataFrame, image_ids: pd.Series, out: Path) -> pd.DataFrame:
-    """Copy the files into ``out`` and give their relative paths."""
-
-    def copied(folder: str, image_id: str, path: Path) -> str:
-        suffix = ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
-        relative = Path(folder) / f"{image_id}{suffix}"
-        with atomic(out / relative) as temporary:
-            shutil.copyfile(path, temporary)
-        return relative.as_posix()
-
-    for column in ("image", "mask"):
-        pairs = zip(image_ids, files[column], strict=True)
-        copies = [copied(f"{column}s", image_id, Path(path)) for image_id, path in pairs]
-        files = files.assign(**{column: copies})
-    return files
-
-
-def _renamed(
-    source: pd.DataFrame, names: dict[str, str], columns: tuple[Column, ...]
-) -> pd.DataFrame:
-    """Take columns under new names; choices get the upper and lower case of the schema."""
-    import pandas as pd
-
-    table = pd.DataFrame({new: source[old] for new, old in names.items()}, index=source.index)
-    for column in columns:
-        if column.name in table and column.kind == "choice":
-            allowed = {value.casefold(): value for value in column.values}  # noqa: PD011
-            cells = table[column.name]
-            table[column.name] = cells.str.casefold().map(allowed).fillna(cells)
-    return table
-
-
-def _patients(patient_ids: pd.Series, values: pd.DataFrame) -> tuple[pd.DataFrame, list[Failure]]:
-    """Bring the rows of a patient together; values on which they differ are left empty."""
-    groups = values.groupby(patient_ids.rename("patient_id"))
-    counts = groups.nunique()
-    failures = [
-        Failure(
-            str(patient),
-            STAGE,
-            f"{column} differs between the patient's images: "
-            f"{', '.join(sorted(groups.get_group(patient)[column].dropna().unique()))}",
-            "correct the table; it was left empty",
-        )
-        for column in values
-        for patient in counts.index[counts[column] > 1]
-    ]
-    return groups.first().where(counts <= 1), failures
-
-
-def _label(formula: str, typed: pd.DataFrame, patient_ids: pd.Series) -> pd.Series:
-    """Turn a formula on images into yes, no or empty on patients; see :func:`import_images`."""
-    truth = _truth(formula, typed).groupby(patient_ids).any()
-    unknown = typed[columns_of(formula)].isna().any(axis=1).groupby(patient_ids).any()
-    return truth.map({True: "yes", False: "no"}).mask(unknown & ~truth)
+    if not folder.is_dir():
+        raise MammoroiError(f"{folder} is no folder", "name the folder of the data set")
+    if not findings:
+        raise MammoroiError("no findings are asked for", "name at least one, such as Mass")
+    wanted = Wanted(folder, tuple(findings), several, images_without_mask, spacing_mm)
+    _, read = DATASETS[dataset]
+    return write_cohort(read(wanted), wanted, out)

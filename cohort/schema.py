@@ -120,6 +120,13 @@ IMAGE_COLUMNS = (
         missing="every non-zero pixel is lesion",
     ),
     Column(
+        "mask_kind",
+        "choice",
+        "what the masks are: drawn along the lesion, or rectangles around it",
+        values=("outline", "box"),
+        missing="outline",
+    ),
+    Column(
         "spacing_mm",
         "number",
         "distance of neighbouring pixels, the same along rows and columns",

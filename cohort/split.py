@@ -214,8 +214,8 @@ def _stratify_columns(names: tuple[str, ...], existing: list[str]) -> tuple[str,
 
 def _strata(table: pd.DataFrame, columns: tuple[str, ...], minimum: int) -> list[str]:
     """Name every patient's stratum, so that each has ``minimum`` patients where possible."""
-    values = table[list(columns)].astype("string").fillna("")
-    keys = dict(zip(table.index, values.itertuples(index=False, name=None), strict=True))
+    values = table[list(columns)].astype("string").fillna("").to_numpy()
+    keys = dict(zip(table.index, map(tuple, values), strict=True))
     strata: dict[str, tuple[str, ...]] = {}
     for depth in range(len(columns), 0, -1):
         groups: dict[tuple[str, ...], list[str]] = defaultdict(list)

@@ -180,6 +180,7 @@ def job_of(cohort: Cohort, study: Path, row: dict[Hashable, Any]) -> Job:
         spacing_source=str(row["spacing_source"]) if given("spacing_source") else "measured",
         label=int(row["mask_label"]) if given("mask_label") else None,
         masks=masks,
+        boxes=row.get("mask_kind") == "box",
     )
 
 

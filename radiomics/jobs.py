@@ -42,6 +42,8 @@ class Job:
         The lesion's value in the readers' masks.
     masks : dict[str, Path]
         By source.
+    boxes : bool
+        Whether the readers' masks are rectangles around the lesion.
     """
 
     image_id: str
@@ -50,6 +52,22 @@ class Job:
     spacing_source: str
     label: int | None
     masks: dict[str, Path]
+    boxes: bool = False
+
+    def outline(self, roi: str) -> Path:
+        """Give the mask of a source, but no box for an outline: its features are another thing's.
+
+        Raises
+        ------
+        MammoroiError
+            When a reader's mask is a box.
+        """
+        if self.boxes and roi != "automatic":
+            raise MammoroiError(
+                f"{self.masks[roi].name} is a box around the lesion, not its outline (mask_kind)",
+                "outline the lesion, or see its automatic mask",
+            )
+        return self.masks[roi]
 
 
 @dataclass(frozen=True)
@@ -137,7 +155,7 @@ def _failed(job: Job, roi: str, error: BaseException) -> Case:
 
 
 def _case(job: Job, roi: str, image: _Image, plan: Plan) -> Case:
-    path = job.masks[roi]
+    path = job.outline(roi)
     automatic = roi == "automatic"
     if automatic and not path.exists():
         raise MammoroiError(

@@ -136,7 +136,7 @@ def _draw(job: Job, config: StabilityConfig, masks: Path, least: int) -> _Drawn:
             job.image, spacing_mm=job.spacing_mm, spacing_source=job.spacing_source
         )
         shape = (mammogram.pixels.shape[0], mammogram.pixels.shape[1])
-        mask = read_mask(job.masks["manual"], shape, job.label)
+        mask = read_mask(job.outline("manual"), shape, job.label)
         for one in config.perturbations():
             changed = perturbed(mask, mammogram.require_spacing(), one, job.image_id, config.seed)
             row = _row(job.image_id, one, mask, changed, least)

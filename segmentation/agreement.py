@@ -121,6 +121,11 @@ def compare(item: Comparison, study: Path, tolerance_mm: float) -> dict[str, Any
     mapping = load_mapping(study, item.source.image_id)
     shape = (mapping.rows, mapping.columns)
     label = item.source.mask_label
+    if item.source.mask_is_box:
+        raise MammoroiError(
+            "its mask is a box around the lesion, not its outline (mask_kind)",
+            "outline the lesion: overlap with a box does not measure an outline",
+        )
     manual = read_mask(item.manual, shape, label)
     other = read_mask(item.other, shape, label if item.name == READER2 else None)
     measures = similarity(other, manual, mapping.spacing, tolerance_mm)

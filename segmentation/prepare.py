@@ -48,6 +48,7 @@ class Source:
     spacing_source: str
     mask: Path | None
     mask_label: int | None
+    mask_is_box: bool = False
 
     def read(self) -> Mammogram:
         """Read the mammogram."""
@@ -74,6 +75,7 @@ def sources(cohort: Cohort) -> list[Source]:
             spacing_source=row["spacing_source"] if given(row["spacing_source"]) else "measured",
             mask=cohort.path(row["mask"]) if given(row["mask"]) else None,
             mask_label=int(row["mask_label"]) if given(row["mask_label"]) else None,
+            mask_is_box=row["mask_kind"] == "box",
         )
         for row in cohort.images.to_dict("records")
     ]

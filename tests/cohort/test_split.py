@@ -113,6 +113,13 @@ def test_a_given_split_is_kept() -> None:
     assert list(splits.test) == patients["patient_id"][::4].tolist()
 
 
+def test_patients_of_whom_nothing_else_is_known_are_divided() -> None:
+    patients = pd.DataFrame({"patient_id": [str(number) for number in range(20)]})
+    splits = make_splits(CohortConfig(n_folds=2), patients)
+    assert len(splits.test) == 6
+    assert sorted([*splits.train, *splits.test]) == sorted(patients["patient_id"])
+
+
 def test_absent_standard_columns_are_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
     splits = make_splits(CohortConfig(), paper_patients().drop(columns="her2"))
     assert splits.stratify == ("sln",)

@@ -124,6 +124,18 @@ def test_four_cases_of_which_two_fail(tmp_path: Path) -> None:
     }
 
 
+def test_a_box_is_not_measured_for_an_outline(tmp_path: Path) -> None:
+    study = Study(tmp_path, mask_kind=["box", "outline", None, "box"])
+    for image_id in study.ids:
+        study.mask(f"masks/automatic/{image_id}.png", disc(radius=9))
+    study.run()
+    assert study.table("manual")["image_id"].tolist() == ["B", "C"]
+    assert study.table("automatic")["image_id"].tolist() == list("ABCD")
+    failures = study.failures()
+    assert failures["case"].tolist() == ["A", "D"]
+    assert failures["error"].str.contains("is a box around the lesion").all()
+
+
 def test_values_are_those_of_one_case_by_itself(tmp_path: Path) -> None:
     study = Study(tmp_path)
     study.run()

@@ -8,6 +8,7 @@ import pytest
 
 import mammoroi
 from mammoroi.cli import COMMANDS, main
+from mammoroi.cohort.importers import DATASETS
 
 ROOT = Path(mammoroi.__file__).parent
 
@@ -58,6 +59,20 @@ def test_help_of_every_command(name, capsys):
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
     assert f"usage: mammoroi {name}" in printed
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_data_sets_are_imported_by_name(name, capsys, tmp_path, monkeypatch):
+    """The preset of every data set is read, and its folder asked for."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["import", "--help"])
+    assert stopped.value.code == 0
+    assert f"  {name} " in capsys.readouterr().out
+    assert main(["import", name, "--folder", "nowhere", "--several", "largest"]) == 1
+    assert "nowhere is no folder" in capsys.readouterr().err
+    assert main(["import", name, "--spacing", "0.05"]) == 1
+    assert "did you mean --spacing_mm?" in capsys.readouterr().err
 
 
 def test_one_stage_asks_for_the_ones_before_it(capsys, tmp_path):

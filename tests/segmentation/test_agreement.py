@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mammoroi.cohort.cohort import load_cohort
 from mammoroi.errors import MammoroiError
-from mammoroi.segmentation.agreement import agree, size_group
+from mammoroi.segmentation.agreement import agree, compare, list_comparisons, size_group
 from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.overlays import rank_cases
 from mammoroi.segmentation.postprocess import draw_mask
 from mammoroi.segmentation.predict import segment, segment_images
+from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.train import train
 
 CONFIG = SegmentationConfig(
@@ -93,6 +96,22 @@ def test_from_images_to_agreement(study: Path, tmp_path: Path) -> None:
     assert "spacing" in no_spacing.error
     with pytest.raises(MammoroiError, match="several files are named P00-L-CC"):
         segment_images(model, images[:1] * 2, tmp_path / "twice")
+
+
+def test_overlap_with_a_box_is_refused(study: Path) -> None:
+    cohort = pd.read_csv(study / "cohort.csv", dtype=str)
+    cohort["mask_kind"] = ["box"] + ["outline"] * (len(cohort) - 1)
+    cohort.to_csv(study / "cohort.csv", index=False)
+    prepare(CONFIG, study)
+    (study / "masks").mkdir()
+    cohort[["image_id"]].to_csv(study / "masks" / "predictions.csv", index=False)
+    items = {}
+    for item in list_comparisons(load_cohort(study), study):
+        items.setdefault(item.source.image_id, replace(item, other=item.manual))
+    box, outline = cohort["image_id"][0], cohort["image_id"][1]
+    with pytest.raises(MammoroiError, match="is a box around the lesion"):
+        compare(items[box], study, 1.0)
+    assert compare(items[outline], study, 1.0)["dice"] == 1
 
 
 def test_one_region_stays_the_one_with_most_probability() -> None:

@@ -1,0 +1,189 @@
+"""INbreast: full-field digital mammograms with outlines drawn in OsiriX.
+
+``INbreast.csv``, ``AllDICOMs/<number>_<patient>_MG_<side>_<view>_ANON.dcm`` and
+``AllXML/<number>.xml``, a property list with the corners of every region in pixels. The patient is
+told by the file's name only: the table's column is blanked. ``ML`` in a name means MLO.
+"""
+
+from __future__ import annotations
+
+import plistlib
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+
+from ..errors import Failure, MammoroiError
+from .cohort import records
+from .import_common import DENSITIES, Case, Mask, Release, Wanted, cell, joined, left_out
+from .import_tables import read_table
+from .schema import nearest
+
+TABLE = "INbreast.csv"
+
+_COLUMNS = ["Laterality", "View", "File Name", "ACR", "Bi-Rads"]
+_NAME = re.compile(r"(\d+)_([0-9a-f]+)_MG_([LR])_([A-Z]+)_ANON\.dcm", re.IGNORECASE)
+_VIEWS = {"ML": "MLO"}
+_BEYOND_PX = 1.0
+"""How far a corner may lie outside the image before outline and image cannot belong together."""
+
+
+def read_inbreast(wanted: Wanted) -> Release:
+    """Find images and outlines.
+
+    Parameters
+    ----------
+    wanted : Wanted
+        ``findings`` are names of regions in the XML files, such as ``Mass``, in any case.
+
+    Returns
+    -------
+    Release
+        Patients have ``breast_density`` from the column ACR, images ``birads`` and ``findings``,
+        and ``n_points``: regions of one or two points, which outline nothing and are not drawn.
+
+    Raises
+    ------
+    MammoroiError
+        When table or folders are missing, or no region has the name of a finding.
+    """
+    table = wanted.folder / TABLE
+    rows = {row["File Name"]: row for row in records(read_table(table, _COLUMNS))}
+    rows.pop(None, None)
+    files = sorted((wanted.folder / "AllDICOMs").glob("*.dcm"))
+    if not files:
+        raise MammoroiError(
+            f"{wanted.folder / 'AllDICOMs'} holds no DICOM files", "name the folder of the release"
+        )
+    asked = {name.casefold() for name in wanted.findings}
+    known: set[str] = set()
+    cases: list[Case] = []
+    excluded: list[Failure] = []
+    patients: list[dict[str, str | None]] = []
+    for file in files:
+        number = file.name.partition("_")[0]
+        try:
+            row = rows.pop(number, None)
+            regions = _regions(wanted.folder / "AllXML" / f"{number}.xml")
+            known.update(str(region.get("Name")) for region in regions)
+            case = _case(file, row, [r for r in regions if _named(r, asked)])
+        except MammoroiError as error:
+            excluded.append(left_out(number, error.found, error.action))
+            continue
+        cases.append(case)
+        density = DENSITIES.get(str(row["ACR"])) if row else None
+        patients.append({"patient_id": case.patient_id, "breast_density": density})
+    excluded += [
+        left_out(str(number), f"there is no DICOM file of it, but a row in {TABLE}", "restore it")
+        for number in rows
+    ]
+    for name in wanted.findings:
+        if not any(name.casefold() == other.casefold() for other in known):
+            raise MammoroiError(f"INbreast has no region '{name}'", nearest(name, sorted(known)))
+    return Release(
+        name=f"INbreast, {', '.join(wanted.findings)}",
+        doi="10.1016/j.acra.2011.09.014",
+        licence="given out by its authors on request, for research",
+        mask_kind="outline",
+        tables=(table,),
+        cases=cases,
+        patients=patients,
+        excluded=excluded,
+    )
+
+
+def _named(region: dict[str, Any], asked: set[str]) -> bool:
+    return str(region.get("Name")).strip().casefold() in asked
+
+
+def _regions(path: Path) -> list[dict[str, Any]]:
+    """Read the regions of one XML file; an image without one has none."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open("rb") as stream:
+            images = plistlib.load(stream, fmt=plistlib.FMT_XML)["Images"]
+        return [region for image in images for region in image["ROIs"]]
+    except (ExpatError, KeyError, TypeError, ValueError, plistlib.InvalidFileException) as error:
+        raise MammoroiError(
+            f"{path.name} is no list of OsiriX regions ({type(error).__name__})",
+            "download the file again",
+        ) from None
+
+
+def _case(file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]]) -> Case:
+    """Describe one image; its row of the table must agree with the file's name."""
+    name = _NAME.fullmatch(file.name)
+    if name is None:
+        raise MammoroiError(
+            f"{file.name} is not named like a file of INbreast", "restore the published name"
+        )
+    number, patient, side, view = name.groups()
+    side, view = side.upper(), _VIEWS.get(view.upper(), view.upper())
+    if row is None:
+        raise MammoroiError(f"{TABLE} has no row for it", "restore the row")
+    stated = (row["Laterality"], _VIEWS.get(row["View"], row["View"]))
+    if stated != (side, view):
+        raise MammoroiError(
+            f"side and view are {stated[0]} {stated[1]} in {TABLE}, but {side} {view} in the name "
+            "of the file",
+            "look at the image and correct the wrong one",
+        )
+    corners = [_corners(region) for region in regions]
+    return Case(
+        image_id=number,
+        patient_id=patient.lower(),
+        image=file,
+        view=view,
+        laterality=side,
+        outlines=partial(_polygons, corners),
+        columns={
+            "birads": cell(row["Bi-Rads"]),
+            "findings": joined([cell(region.get("Name")) for region in regions]),
+            "n_points": str(sum(len(points) < 3 for points in corners)),
+        },
+    )
+
+
+def _corners(region: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Give the corners of a region as (number, 2): row and column in pixels."""
+    try:
+        points = [text.strip("() ").split(",") for text in region["Point_px"]]
+        return np.array([(float(y), float(x)) for x, y in points], dtype=float).reshape(-1, 2)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise MammoroiError(
+            "the corners of a region cannot be read", "download the XML file again"
+        ) from None
+
+
+def _polygons(
+    corners: list[np.ndarray[Any, np.dtype[np.float64]]], shape: tuple[int, int]
+) -> list[Mask]:
+    """Draw regions: the pixels whose centre is inside, centres having whole numbers."""
+    from skimage.draw import polygon
+
+    masks = []
+    for points in corners:
+        limits = np.array(shape) - 1 + _BEYOND_PX
+        if (points < -_BEYOND_PX).any() or (points > limits).any():
+            raise MammoroiError(
+                f"an outline leaves the image of {shape[0]} rows x {shape[1]} columns",
+                "leave the image out: the outline belongs to another",
+            )
+        if len(points) < 3:
+            continue
+        mask = np.zeros(shape, dtype=np.bool_)
+        mask[polygon(points[:, 0], points[:, 1], shape)] = True
+        if not mask.any():  # so small that it passes between the centres: the pixels it touches
+            rows, columns = np.rint(points).astype(int).T
+            mask[rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)] = True
+        masks.append(mask)
+    if corners and not masks:
+        raise MammoroiError(
+            f"its {len(corners)} findings are marked by points only, which outline nothing",
+            "leave the image out",
+        )
+    return masks

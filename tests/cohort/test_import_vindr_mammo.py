@@ -1,0 +1,99 @@
+"""VinDr-Mammo in the layout of its download: boxes become masks that say that they are boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mammoroi.cohort.check import check
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_json
+
+from .releases import bring_in, mask_of, noise, tables, write_dicom
+
+SHAPE = (50, 36)
+BREASTS = """\
+study_id,series_id,image_id,laterality,view_position,height,width,breast_birads,breast_density,split
+s1,x,a1,L,CC,50,36,BI-RADS 4,DENSITY C,training
+s1,x,a2,L,MLO,50,36,BI-RADS 4,DENSITY C,training
+s1,x,a3,R,CC,50,36,BI-RADS 1,DENSITY D,training
+s2,x,b1,R,CC,50,36,BI-RADS 5,DENSITY B,test
+s2,x,b2,R,MLO,60,36,BI-RADS 5,DENSITY B,test
+s2,x,b3,L,CC,50,36,BI-RADS 5,DENSITY B,test
+s2,x,b4,L,MLO,50,36,BI-RADS 5,DENSITY B,test
+s2,x,b5,R,MLO,50,36,BI-RADS 5,DENSITY B,test
+"""
+FINDINGS = """\
+image_id,finding_categories,finding_birads,xmin,ymin,xmax,ymax
+a1,"['Mass', 'Skin Thickening']",BI-RADS 4,3.4,5.0,9.0,12.6
+a1,['Suspicious Calcification'],BI-RADS 4,20,20,25,25
+a1,['Mass'],BI-RADS 3,20,30,40.2,35
+a2,['Suspicious Calcification'],BI-RADS 4,4,4,9,9
+a3,['No Finding'],,,,,
+b1,['Mass'],BI-RADS 5,10,10,20,20
+b2,['Mass'],BI-RADS 5,10,10,20,20
+b3,['Mass'],BI-RADS 5,10,10,20,20
+b4,['Mass'],BI-RADS 5,40,10,50,20
+b5,['Mass'],BI-RADS 5,10,10,20,20
+"""
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """Files for all rows but b5; b3 is a right breast by its header, b4's box beside the image."""
+    folder = tmp_path / "release"
+    for number, line in enumerate(BREASTS.splitlines()[1:]):
+        study, _, image, side, view, *_ = line.split(",")
+        if image != "b5":
+            write_dicom(
+                folder / f"images/{study}/{image}.dicom",
+                noise(SHAPE, number),
+                ImageLaterality="R" if image == "b3" else side,
+                ViewPosition=view,
+                ImagerPixelSpacing=["0.1", "0.1"],
+            )
+    (folder / "breast-level_annotations.csv").write_text(BREASTS)
+    (folder / "finding_annotations.csv").write_text(FINDINGS)
+    return folder
+
+
+def test_boxes_become_masks_that_say_so(release: Path, tmp_path: Path) -> None:
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort")
+    images, patients, _ = tables(out)
+    assert images["mask_kind"].to_dict() == {"a1": "box", "b1": "box"}
+    expected = np.zeros(SHAPE, bool)
+    expected[5:13, 3:9] = True  # the pixels that 3.4..9.0 x 5.0..12.6 touches
+    expected[30:35, 20:36] = True  # cut off at the edge of the image
+    assert (mask_of(out, images, "a1", SHAPE) == expected).all()
+    assert images.loc["a1", "finding_categories"] == "Mass; Skin Thickening; Mass"
+    assert images.loc["a1", "finding_birads"] == "BI-RADS 4; BI-RADS 3"
+    assert patients["split"].to_dict() == {"s1": "train", "s2": "test"}
+    assert patients["breast_density"].fillna("").to_dict() == {"s1": "", "s2": "b"}  # s1: c and d
+    assert check(out)[0].severity == "warning"  # the mask of a1 has two regions
+
+
+def test_every_image_is_used_or_named_with_its_fault(release: Path, tmp_path: Path) -> None:
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort")
+    images, _, excluded = tables(out)
+    assert "no finding is outlined" in excluded["a2"]
+    assert "no finding is outlined" in excluded["a3"]
+    assert "50 rows x 36 columns, but the table says 60 x 36" in excluded["b2"]
+    assert "laterality is 'L' by the release, but 'R'" in excluded["b3"]
+    assert "holds no pixel" in excluded["b4"]
+    assert "b5.dicom does not exist" in excluded["b5"]
+    assert len(images) + len(excluded) == 8
+    assert read_json(out / "cohort.json")["import"]["n_images_excluded"] == 6
+
+
+def test_images_without_findings_can_be_kept(release: Path, tmp_path: Path) -> None:
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort", images_without_mask="keep")
+    images, _, _ = tables(out)
+    assert images["mask"].notna().to_dict() == {"a1": True, "a2": False, "a3": False, "b1": True}
+    assert images["mask_kind"].isna()["a2"]
+
+
+def test_an_unknown_finding_is_refused_with_the_nearest(release: Path, tmp_path: Path) -> None:
+    with pytest.raises(MammoroiError, match="did you mean 'Mass'"):
+        bring_in("vindr-mammo", release, tmp_path / "cohort", findings=("Masses",))

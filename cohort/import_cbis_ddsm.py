@@ -195,11 +195,11 @@ def _case(
 
 def _mask(name: str, files: list[Path], shape: tuple[int, int]) -> Mask:
     """Tell the mask from the crop around the lesion, by values and size."""
-    from ..imaging.dicom import decoded_pixels, open_mammogram
+    from ..imaging.dicom import decoded_pixels, open_dicom
 
     masks: list[Mask] = []
     for file in files:
-        pixels = decoded_pixels(file, open_mammogram(file))
+        pixels = decoded_pixels(file, open_dicom(file))
         low, high = pixels.min(), pixels.max()
         if low < high and bool(((pixels == low) | (pixels == high)).all()):
             masks.append(pixels == high)

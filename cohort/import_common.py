@@ -38,6 +38,7 @@ class Wanted:
     several: Several
     images_without_mask: WithoutMask
     spacing_mm: float | None
+    gather: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,13 @@ TABLE = "INbreast.csv"
 _COLUMNS = ["Laterality", "View", "File Name", "ACR", "Bi-Rads"]
 _NAME = re.compile(r"(\d+)_([0-9a-f]+)_MG_([LR])_([A-Z]+)_ANON\.dcm", re.IGNORECASE)
 _VIEWS = {"ML": "MLO"}
+_SPELLINGS = {
+    "assymetry": "asymmetry",
+    "calcifications": "calcification",
+    "espiculated region": "spiculated region",
+}
+"""Names of regions in the release that mean another of its names."""
+
 _BEYOND_PX = 1.0
 """How far a corner may lie outside the image before outline and image cannot belong together."""
 
@@ -37,7 +44,8 @@ def read_inbreast(wanted: Wanted) -> Release:
     Parameters
     ----------
     wanted : Wanted
-        ``findings`` are names of regions in the XML files, such as ``Mass``, in any case.
+        ``findings`` are names of regions in the XML files, such as ``Mass``; upper and lower case
+        and the release's own spelling mistakes do not matter.
 
     Returns
     -------
@@ -58,7 +66,7 @@ def read_inbreast(wanted: Wanted) -> Release:
         raise MammoroiError(
             f"{wanted.folder / 'AllDICOMs'} holds no DICOM files", "name the folder of the release"
         )
-    asked = {name.casefold() for name in wanted.findings}
+    asked = {_spelt(name) for name in wanted.findings}
     known: set[str] = set()
     cases: list[Case] = []
     excluded: list[Failure] = []
@@ -68,8 +76,8 @@ def read_inbreast(wanted: Wanted) -> Release:
         try:
             row = rows.pop(number, None)
             regions = _regions(wanted.folder / "AllXML" / f"{number}.xml")
-            known.update(str(region.get("Name")) for region in regions)
-            case = _case(file, row, [r for r in regions if _named(r, asked)])
+            known.update(_spelt(region.get("Name")) for region in regions)
+            case = _case(file, row, [r for r in regions if _spelt(r.get("Name")) in asked])
         except MammoroiError as error:
             excluded.append(left_out(number, error.found, error.action))
             continue
@@ -81,7 +89,7 @@ def read_inbreast(wanted: Wanted) -> Release:
         for number in rows
     ]
     for name in wanted.findings:
-        if not any(name.casefold() == other.casefold() for other in known):
+        if _spelt(name) not in known:
             raise MammoroiError(f"INbreast has no region '{name}'", nearest(name, sorted(known)))
     return Release(
         name=f"INbreast, {', '.join(wanted.findings)}",
@@ -95,8 +103,10 @@ def read_inbreast(wanted: Wanted) -> Release:
     )
 
 
-def _named(region: dict[str, Any], asked: set[str]) -> bool:
-    return str(region.get("Name")).strip().casefold() in asked
+def _spelt(name: object) -> str:
+    """Give the name of a region in one spelling; one without a name is ``none``."""
+    folded = str(name).strip().casefold()
+    return _SPELLINGS.get(folded, folded)
 
 
 def _regions(path: Path) -> list[dict[str, Any]]:
@@ -142,7 +152,7 @@ def _case(file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]])
         outlines=partial(_polygons, corners),
         columns={
             "birads": cell(row["Bi-Rads"]),
-            "findings": joined([cell(region.get("Name")) for region in regions]),
+            "findings": joined([_spelt(region.get("Name")) for region in regions]),
             "n_points": str(sum(len(points) < 3 for points in corners)),
         },
     )
@@ -151,7 +161,7 @@ def _case(file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]])
 def _corners(region: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Give the corners of a region as (number, 2): row and column in pixels."""
     try:
-        points = [text.strip("() ").split(",") for text in region["Point_px"]]
+        points = [text.strip("() ").split(",")[:2] for text in region["Point_px"]]
         return np.array([(float(y), float(x)) for x, y in points], dtype=float).reshape(-1, 2)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise MammoroiError(

@@ -1,7 +1,8 @@
 """From the description of a release to a cohort folder: images opened, masks drawn, all written.
 
 =================  ================================================================================
-``cohort.csv``     the images that can be used; the files themselves stay where they are
+``cohort.csv``     the images that can be used; the files themselves stay where they are, or are
+                   gathered in ``images/``
 ``patients.csv``   their patients
 ``masks/``         a PNG per image, on its pixels, 255 inside the findings
 ``excluded.csv``   ``case, stage, error, action``: ``import/image`` is an image that was left out,
@@ -17,13 +18,14 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Failure, MammoroiError
-from ..files import sha256_file, write_csv, write_failures, write_json
+from ..files import atomic, sha256_file, write_csv, write_failures, write_json
 from .import_common import IMAGE, Case, Mask, Release, Several, Wanted, left_out
 from .import_tables import patients_of
 from .schema import SAFE_ID
@@ -173,7 +175,7 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         "patient_id": case.patient_id,
         "view": view,
         "laterality": laterality,
-        "image": str(case.image.resolve()),
+        "image": _gathered(case, out) if wanted.gather else str(case.image.resolve()),
         "mask": mask.relative_to(out).as_posix() if mask else None,
         "mask_kind": mask_kind if mask else None,
         "spacing_mm": None if spacing is None else f"{spacing:.6g}",
@@ -182,6 +184,19 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         **case.columns,
         **case.by_side.get(laterality, {}),
     }
+
+
+def _gathered(case: Case, out: Path) -> str:
+    """Link or copy an image into ``out`` under its name, and give its relative path."""
+    path = out / "images" / f"{case.image_id}{case.image.suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    try:
+        path.hardlink_to(case.image.resolve())
+    except OSError:  # another disk, or one that knows no links
+        with atomic(path) as temporary:
+            shutil.copyfile(case.image, temporary)
+    return path.relative_to(out).as_posix()
 
 
 def _agreed(column: str, stated: str | None, in_file: str | None) -> str:

@@ -40,6 +40,7 @@ def import_dataset(
     several: Several = "unite",
     images_without_mask: WithoutMask = "exclude",
     spacing_mm: float | None = None,
+    gather: bool = False,
 ) -> Path:
     """Make a cohort folder from a published data set as it was downloaded.
 
@@ -61,6 +62,9 @@ def import_dataset(
     spacing_mm : float
         A pixel spacing for all images, in mm, where the files have none; it is recorded as
         estimated.
+    gather : bool
+        Bring the images together in ``out/images``, named by their ``image_id``, as hard links
+        where the disk allows it and as copies elsewhere; otherwise they stay where they are.
 
     Returns
     -------
@@ -80,6 +84,6 @@ def import_dataset(
         raise MammoroiError(f"{folder} is no folder", "name the folder of the data set")
     if not findings:
         raise MammoroiError("no findings are asked for", "name at least one, such as Mass")
-    wanted = Wanted(folder, tuple(findings), several, images_without_mask, spacing_mm)
+    wanted = Wanted(folder, tuple(findings), several, images_without_mask, spacing_mm, gather)
     _, read = DATASETS[dataset]
     return write_cohort(read(wanted), wanted, out)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from pydicom.dataset import Dataset
 
+from mammoroi.cohort.check import check
 from mammoroi.cohort.labels import derive_her2
 from mammoroi.errors import MammoroiError
 
@@ -75,6 +77,15 @@ def test_images_patients_and_faults(release: Path, tmp_path: Path) -> None:
     problems = pd.read_csv(out / "excluded.csv").set_index("case")
     assert "describes the breast L" in problems.loc["D2-0003", "error"]
     assert len(images) + len(excluded) == len(IMAGES)
+
+
+def test_gathered_images_have_names_of_their_own(release: Path, tmp_path: Path) -> None:
+    out = bring_in("cmmd", release, tmp_path / "cohort", images_without_mask="keep", gather=True)
+    images, _, _ = tables(out)
+    assert sorted(path.stem for path in (out / "images").iterdir()) == images.index.tolist()
+    shutil.rmtree(release)
+    moved = out.rename(tmp_path / "moved")
+    assert {problem.found for problem in check(moved)} == {"mask is empty"}
 
 
 def test_the_subtype_is_no_her2_status(release: Path, tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ TINY = ((20.3, 30.3), (20.4, 30.3), (20.4, 30.4))
 REGIONS: dict[str, list[dict[str, Any]]] = {
     "20586908": [
         region("Mass", *SQUARE),
-        region("mass", *TINY),
+        region("MASS", *TINY),
         region("Mass", (1.0, 1.0)),
         region("Calcification", (25.0, 40.0)),
     ],
-    "22580192": [region("Calcification", (5.0, 6.0)), region("Cluster", *SQUARE)],
+    "22580192": [region("Calcification", (5.0, 6.0)), region("Espiculated Region", *SQUARE)],
     "22580218": [region("Mass", *SQUARE)],
     "22580244": [region("Mass", (5.0, 6.0))],
     "22613650": [region("Mass", (4.0, 10.0), (40.0, 10.0), (12.0, 20.0))],
@@ -86,7 +86,7 @@ def test_outlines_are_drawn_pixel_by_pixel(release: Path, tmp_path: Path) -> Non
     assert (mask_of(out, images, "20586908", SHAPE) == expected).all()
     row = images.loc["20586908"]
     assert row[["view", "laterality", "birads"]].tolist() == ["CC", "R", "4a"]
-    assert row[["findings", "n_findings", "n_points"]].tolist() == ["Mass; mass", "2", "1"]
+    assert row[["findings", "n_findings", "n_points"]].tolist() == ["mass", "2", "1"]
     assert patients["breast_density"].to_dict() == {"6c613a14b80a8591": "d"}
     assert {problem.severity for problem in check(out)} == {"warning"}  # no spacing, two regions
 
@@ -109,7 +109,7 @@ def test_other_findings_and_healthy_breasts(release: Path, tmp_path: Path) -> No
         "inbreast",
         release,
         tmp_path / "cohort",
-        findings=("Cluster",),
+        findings=("Spiculated region",),
         images_without_mask="keep",
     )
     images, _, _ = tables(out)

@@ -3,7 +3,9 @@
 A stage is ``stage(config, study_folder) -> Path``: it reads the files of the stages before it and
 writes its own. What was done stands in ``stages.json``: for each stage a key (SHA-256 of its
 settings, of mammoroi's version and of the files that it read) and the SHA-256 of what it wrote.
-A stage is skipped when both still hold and no case had failed. ``run.json`` tells how the last
+A stage is skipped when both still hold and no case had failed. The report costs little and rests
+on code that changes without a change of settings: asked for by its own name, it is always made.
+``run.json`` tells how the last
 run went: versions, settings, seeds, seconds, peak memory, and cases (in = used + excluded +
 failed) of every stage; a run of one stage keeps what stands there of the stages before it.
 """
@@ -64,7 +66,7 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
             run.remember(done.get(stage.name))
             continue
         key = _key(stage, config, done)
-        if _is_current(stage, out, key, done.get(stage.name)):
+        if only != "report" and _is_current(stage, out, key, done.get(stage.name)):
             logger.info("%s: unchanged, skipped", stage.name)
             run.add({**done[stage.name]["record"], "skipped": True})
             continue

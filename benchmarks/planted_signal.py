@@ -28,7 +28,7 @@ from mammoroi.modeling.validate import Dataset, run_final
 
 
 def test_auc(data: Dataset, config: ModelingConfig) -> tuple[float, float, float]:
-    fit = run_final(data, config)
+    fit = run_final(data, config).fit
     patients = data.with_features(data.test)
     return auc_interval(data.y[patients], fit.scores(data.X.loc[patients]))
 

@@ -8,11 +8,12 @@ Written into the study folder:
 ``patients.csv``   the accepted patients who have an accepted image; ``her2`` derived where empty
 ``cohort.json``    the user's, with ``n_images_in, n_images_used, n_patients_in, n_patients_used``
 ``splits.json``    see :mod:`.split`
-``excluded.csv``   ``case, stage, error, action``: one row per excluded line; ``stage`` is
-                   ``cohort/image`` or ``cohort/patient``
+``excluded.csv``   ``case, stage, error, action``: one row per excluded line of ``cohort.csv``
+                   (``stage`` is ``cohort/image``) and per excluded patient (``cohort/patient``)
 =================  ================================================================================
 
-For images and for patients: in = used + excluded. Nothing is filled in, corrected or guessed.
+For images and for patients: in = used + excluded; a patient on two lines of ``patients.csv`` is
+one patient, who is excluded. Nothing is filled in, corrected or guessed.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def accept(config: CohortConfig, study: Path) -> Path:
     counts = {
         "n_images_in": len(images),
         "n_images_used": len(kept_images),
-        "n_patients_in": len(patients),
+        "n_patients_in": _n_patients(patients),
         "n_patients_used": len(kept_patients),
     }
     write_json(study / "cohort.json", {**load_about(folder), **counts})
@@ -132,6 +133,12 @@ def _selected(
     return images, patients, kept_images, kept_patients, excluded
 
 
+def _n_patients(patients: pd.DataFrame) -> int:
+    """How many patients the lines tell of; a line without a name counts as one."""
+    names = patients["patient_id"]
+    return int(names.nunique() + names.isna().sum())
+
+
 def _lines(table: pd.DataFrame) -> pd.Series:
     """Give the line numbers of a table, as :class:`.check.Problem` counts them."""
     return table.index.to_series() + 2
@@ -147,16 +154,24 @@ def _errors(problems: list[Problem], table: str) -> dict[int, list[tuple[str, st
 
 
 def _failures(cases: pd.Series, bad: dict[int, list[tuple[str, str]]], stage: str) -> list[Failure]:
-    """Turn the excluded lines into rows of ``excluded.csv``, all reasons of a line in one."""
-    failures = []
+    """Turn the excluded lines into rows of ``excluded.csv``, all reasons of a case in one.
+
+    An image is a line, whatever its name; the lines of one patient are one patient.
+    """
+    by_case: dict[tuple[str, int], list[tuple[str, str]]] = defaultdict(list)
     for line, reasons in sorted(bad.items()):
         case = cases[line - 2]
-        error = "; ".join(found for found, _ in reasons)
-        action = "; ".join(dict.fromkeys(action for _, action in reasons))
-        failures.append(
-            Failure(case if isinstance(case, str) else f"line {line}", stage, error, action)
+        name = case if isinstance(case, str) else f"line {line}"
+        by_case[name, 0 if stage == "cohort/patient" else line] += reasons
+    return [
+        Failure(
+            name,
+            stage,
+            "; ".join(dict.fromkeys(found for found, _ in reasons)),
+            "; ".join(dict.fromkeys(action for _, action in reasons)),
         )
-    return failures
+        for (name, _), reasons in by_case.items()
+    ]
 
 
 def _with_paths(images: pd.DataFrame, folder: Path, study: Path) -> pd.DataFrame:

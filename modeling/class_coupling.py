@@ -69,9 +69,7 @@ class Coupling:
         return np.asarray(risks)
 
 
-def fit_coupling(
-    scores: ArrayLike, classes: ArrayLike, n_classes: int, weight: float = 1.0
-) -> Coupling:
+def fit_coupling(scores: ArrayLike, classes: ArrayLike, n_classes: int) -> Coupling:
     """Fit the coupling.
 
     Parameters
@@ -82,8 +80,6 @@ def fit_coupling(
         0, 1, 2, ...: each class occurs.
     n_classes : int
         How many classes there are.
-    weight : float
-        Of a row: one over the number of repeats where each patient has a row in each.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -95,7 +91,7 @@ def fit_coupling(
     spreads = np.where(spreads > 0, spreads, 1.0)
     standard = np.nan_to_num((values - means) / spreads, nan=0.0)
     model = LogisticRegression(C=INVERSE_PENALTY, tol=1e-8, max_iter=1000)
-    model.fit(standard, codes, sample_weight=np.full(len(codes), weight))
+    model.fit(standard, codes)
     shares = np.bincount(codes, minlength=n_classes) / len(codes)
     return Coupling(
         tuple(map(float, means)),

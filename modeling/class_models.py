@@ -3,9 +3,9 @@
 The targets of a task, one class against the rest each, have the same folds. In every fold their
 scores are coupled (:mod:`.class_coupling`) on the inner out-of-fold scores of its training
 patients, and its held-out patients get a risk of each class; over repeats the mean. The final
-coupling is fitted to the out-of-fold scores of all repeats and applied to the final models' scores
-of the test patients. So no coupling rests on a score of a patient on whom a scoring model was
-fitted, nor on a patient whom it then predicts. A patient whose lesion was missed gets the
+coupling is fitted likewise, to the inner out-of-fold scores of the final models, and applied to
+their scores of the test patients. So no coupling rests on a score of a patient on whom a scoring
+model was fitted, nor on a patient whom it then predicts. A patient whose lesion was missed gets the
 prevalences of the classes.
 
 ``predictions.csv``: ``patient_id, set (train|test), fold, label, risk_<class> ..., called (the most
@@ -142,10 +142,8 @@ def couple(task: Task, results: Sequence[Result]) -> ClassResult:
     truth = pd.Series(labels.argmax(axis=1), index=data.y.index)
     folds, repeats = [result.folds for result in results], len(data.divisions)
     train = _out_of_fold(task, folds, truth, data.train).assign(set="train")
-    pooled = pd.concat([_scores([one.known_scores() for one in group]) for group in _zip(folds)])
-    missed = set(train.loc[train["missed"], "patient_id"])
-    pooled = pooled[~pooled.index.isin(missed)]
-    coupling = fit_coupling(pooled, truth[pooled.index], len(task.classes), 1 / repeats)
+    inner = _scores([result.inner for result in results])
+    coupling = fit_coupling(inner, truth[inner.index], len(task.classes))
     final = [
         result.predictions.query("set == 'test'").set_index("patient_id")["score"]
         * (np.nan if result.fit.empty_at else 1.0)

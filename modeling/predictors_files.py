@@ -50,8 +50,7 @@ from .predictors import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .pipeline import Fit
-    from .validate import Dataset, FoldResult
+    from .validate import Dataset, FoldResult, Scored
 
 FILES = (
     *("predictors.csv", "predictors_predictions.csv", "predictors_decision.csv"),
@@ -84,7 +83,7 @@ class Predicted:
 
 def put_together(
     data: Dataset,
-    fit: Fit,
+    final: Scored,
     folds: list[FoldResult],
     folds_all: list[FoldResult],
     tables: dict[str, pd.DataFrame],
@@ -94,7 +93,7 @@ def put_together(
 
     Parameters
     ----------
-    data, fit
+    data, final
         The data set, and the recipe fitted to all training patients.
     folds, folds_all : list of FoldResult
         Of all repeats, over the training patients and over all.
@@ -113,12 +112,11 @@ def put_together(
     clinical = data.clinical
     if clinical is None:
         return None
-    # One repeat's scores, not means over repeats: those scatter less than a test patient's.
-    first = pd.concat([fold.known_scores() for fold in folds[: len(data.divisions[0])]])
-    scores = first[data.with_features(data.train)]
+    # The final model's own inner scores: those of the folds' models differ in scale.
+    scores = final.scores
     models = fit_predictors(clinical, scores, data.y, seed)
     held_out = tables["test"].set_index("patient_id")["score"]
-    if fit.empty_at:
+    if final.fit.empty_at:
         held_out = held_out * np.nan
     found = {
         "train": [fold.predictors for fold in folds if fold.predictors is not None],

@@ -43,7 +43,7 @@ from .persist import save_model
 from .pipeline import Fit
 from .predictors_files import Predicted, put_together, write_predictors
 from .stability_of_selection import SelectionStability, nogueira
-from .validate import Dataset, FoldResult, final_calibration, mean_of_repeats, predict
+from .validate import Dataset, FoldResult, mean_of_repeats, predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,8 @@ class Result:
         The recipe fitted to all training patients.
     calibration : Calibration
         Its sigmoid.
+    inner : Series
+        As of a :class:`.validate.Scored`: what its sigmoid was fitted to, by ``patient_id``.
     folds, folds_all : list of FoldResult
         The models of the folds of all repeats; those over all patients, where asked for.
     predictions : DataFrame
@@ -90,6 +92,7 @@ class Result:
     data: Dataset
     fit: Fit
     calibration: Calibration
+    inner: pd.Series
     folds: list[FoldResult]
     folds_all: list[FoldResult]
     predictions: pd.DataFrame
@@ -108,8 +111,8 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
     """Put everything together that was done for a data set, by kind of work."""
     import pandas as pd
 
-    (fit,), folds = parts[FINAL], parts[FOLDS]
-    calibration = final_calibration(folds)
+    (final,), folds = parts[FINAL], parts[FOLDS]
+    fit, calibration = final.fit, final.calibration
     train = mean_of_repeats([fold.predicted for fold in folds]).assign(set="train")
     test = predict(data, fit, calibration, data.test).assign(set="test", fold=None)
     predictions = pd.concat([train, test.astype({"fold": object})], ignore_index=True)
@@ -125,6 +128,7 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
         data=data,
         fit=fit,
         calibration=calibration,
+        inner=final.inner,
         folds=folds,
         folds_all=parts[FOLDS_ALL],
         predictions=predictions[columns],
@@ -135,7 +139,7 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
         threshold=youden_threshold(train["label"], train["risk"]),
         claim=parts[LITERAL][0],
         comparators=_comparator_rows(parts, train, test),
-        predicted=put_together(data, fit, folds, parts[FOLDS_ALL], tables, seed),
+        predicted=put_together(data, final, folds, parts[FOLDS_ALL], tables, seed),
         centres=parts[CENTRES],
     )
 

@@ -29,7 +29,7 @@ MEASURES = {
 PAPER = "Zhao et al., Front Oncol 2025;15:1578458"
 COLUMNS = (
     *("target", "task", "roi", "measure", "n_features_claimed", "claimed", "claimed_refit"),
-    *("patients", "true", "true_lower", "true_upper", "optimism", "test", "test_lower"),
+    *("patients", "true", "true_lower", "true_upper", "difference", "test", "test_lower"),
     "test_upper",
 )
 
@@ -43,7 +43,7 @@ def claims(targets: list[Target]) -> pd.DataFrame:
         Columns :data:`COLUMNS`. ``claimed`` is the text's test result, ``claimed_refit`` that of
         the same test rows with the SVM fitted to 99 % of all rows; ``true`` is out of fold over
         all patients (``patients`` = ``all``) or, where these were not predicted, over the training
-        patients (``train``); ``optimism`` is ``claimed`` minus ``true``; ``test`` the test set
+        patients (``train``); ``difference`` is ``claimed`` minus ``true``; ``test`` the test set
         that was kept apart.
     """
     import pandas as pd
@@ -74,7 +74,7 @@ def _rows(target: Target, roi: str, result: RoiResult) -> Iterator[dict[str, obj
             "claimed": claimed,
             "claimed_refit": result.claim["test_refit"][name],
             "patients": part,
-            "optimism": None if true["true"] is None else claimed - true["true"],
+            "difference": None if true["true"] is None else claimed - true["true"],
             **true,
             **test,
         }
@@ -83,7 +83,7 @@ def _rows(target: Target, roi: str, result: RoiResult) -> Iterator[dict[str, obj
 def claim_sentences(targets: list[Target]) -> list[str]:
     """What the order of steps would have claimed, what is true, and the difference, in words."""
     frame = claims(targets)
-    rows = frame[frame["measure"] == "auc"].dropna(subset=["optimism"])
+    rows = frame[frame["measure"] == "auc"].dropna(subset=["difference"])
     if rows.empty:
         return []
     roi = "manual" if (rows["roi"] == "manual").any() else str(rows["roi"].iloc[0])
@@ -95,10 +95,24 @@ def claim_sentences(targets: list[Target]) -> list[str]:
         "before the test patients are set apart), the same data would have claimed a test AUC of "
         f"{_span(rows['claimed'])}{several}, and {_span(rows['claimed_refit'])} with the "
         "classifier fitted to 99% of the patients, as that text also has it.",
-        f"With every step inside the training folds {who} give {_span(rows['true'])}. The "
-        f"difference, {_span(rows['optimism'])}, is optimism: it would be missing in new patients "
-        f"({NAME[roi]}).",
+        f"With this study's recipe and every step inside the training folds {who} give "
+        f"{_span(rows['true'])} ({NAME[roi]}). {_meaning(rows['difference'])} It mixes two things: "
+        "the order of the steps and the recipe (features, classifier, weights). What the order "
+        "alone buys, the leakage audit tells.",
     ]
+
+
+def _meaning(differences: pd.Series) -> str:
+    """What claimed minus true says, by its signs."""
+    start = f"The claim less this, {_span(differences)},"
+    if (differences.round(2) > 0).all():
+        return f"{start} is what such a claim would have promised too much."
+    if (differences.round(2) <= 0).all():
+        return (
+            f"{start} is not above zero: the claim would have been no higher here, which does not "
+            "make its order of steps sound."
+        )
+    return f"{start} has either sign: the claim would have been too high in some questions only."
 
 
 def _span(values: pd.Series) -> str:
@@ -124,7 +138,7 @@ def claims_table(targets: list[Target]) -> Table | None:
                 wording.number(row["claimed"]),
                 wording.number(row["claimed_refit"]),
                 wording.interval(row["true"], row["true_lower"], row["true_upper"]),
-                wording.number(row["optimism"]),
+                wording.number(row["difference"]),
                 wording.interval(row["test"], row["test_lower"], row["test_upper"]),
             ]
         )
@@ -146,10 +160,10 @@ def claims_table(targets: list[Target]) -> Table | None:
         f"rows, the SVM fitted to 99% of all rows. Features so selected: {features}. Inside the "
         f"folds: the models of this report{named}, "
         f"{'all' if everybody else 'training'} patients out of fold (95% confidence interval). "
-        "Optimism: claimed minus inside the folds; it holds what the order of the steps buys and "
-        "what differs between the two recipes. Sensitivity, specificity and accuracy are at each "
-        "classifier's own threshold, so that one of the former may be smaller where the other is "
-        "larger.",
+        "Difference: claimed minus inside the folds; it mixes what the order of the steps buys "
+        "with what differs between the two recipes. Sensitivity, specificity and accuracy are at "
+        "each classifier's own threshold, so that one of the former may be smaller where the other "
+        "is larger.",
         frame,
         [
             "Target",
@@ -158,7 +172,7 @@ def claims_table(targets: list[Target]) -> Table | None:
             "Claimed",
             "Claimed, fitted to 99%",
             "Inside the folds",
-            "Optimism",
+            "Difference",
             "Test set kept apart",
         ],
         cells,
@@ -193,7 +207,8 @@ def draw_claims(targets: list[Target]) -> Plot | None:
         "Claim and truth",
         "Open diamonds: what would have been claimed on the test patients; crosses: with the "
         "classifier fitted to 99% of the patients. Coloured: the same patients with every step "
-        "inside the training folds, with 95% confidence intervals. What lies between is optimism.",
+        "inside the training folds, with 95% confidence intervals. What lies between comes from "
+        "the order of the steps and from the recipe.",
         "\n".join(claim_sentences(targets)),
         figure,
         table,

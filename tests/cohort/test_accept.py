@@ -69,6 +69,15 @@ def test_errors_exclude_and_everything_is_accounted_for(cohort: Any, tmp_path: P
     assert pd.isna(patients.loc["P3", "her2"])
 
 
+def test_a_patient_on_two_lines_is_one_patient(cohort: Any, tmp_path: Path) -> None:
+    cohort.patients = pd.concat([cohort.patients, cohort.patients.iloc[[4]]], ignore_index=True)
+    run(cohort, tmp_path)
+    excluded = read_csv(tmp_path / "excluded.csv")
+    assert (excluded["stage"] == "cohort/patient").sum() == 1
+    about = json.loads((tmp_path / "cohort.json").read_text())
+    assert about["n_patients_in"] == about["n_patients_used"] + 1 == 12
+
+
 def test_cells_are_copied_as_they_are(cohort: Any, tmp_path: Path) -> None:
     cohort.images["note"] = "NA"
     cohort.images["reading"] = "007"

@@ -22,7 +22,7 @@ from mammoroi.modeling.repeats import Repeats, patients_of
 from mammoroi.modeling.selection import CompleteFeatures, StableFeatures, TTestFilter
 from mammoroi.modeling.table import combine_views, load_features
 from mammoroi.modeling.targets import targets_of
-from mammoroi.modeling.validate import Dataset, inner_scores, run_fold
+from mammoroi.modeling.validate import Dataset, inner_scores, predict, run_final, run_fold
 
 CLEAN = replace(PRESET_RECIPES["paper-clean"], lasso_folds=5, n_alphas=20, alpha_ratio=1e-4)
 CONFIG = ModelingConfig(recipe=CLEAN, workers=1)
@@ -84,6 +84,20 @@ def test_every_step_sees_training_rows_only(monkeypatch):
     assert fit.steps["scale"].n_samples_seen_ == 40
     assert len(seen[-1]) > 40  # the SVM's rows: SMOTE has added synthetic patients
     assert len(fit.scores(held_out)) == 20  # none of which is ever predicted
+
+
+@BOTH
+def test_the_final_model_is_made_and_calibrated_like_a_folds(config):
+    """The same training patients give the same risks: no sigmoid of other models' scores."""
+    X, y = table()
+    folds = (tuple(y.index[:20]), tuple(y.index[20:]))
+    target = targets_of(PRESET_TASKS["sln"])[0]
+    data = Dataset(target, "manual", X, y, None, folds[1], folds[0], ())
+    fold = run_fold(data, folds, 0, config).predicted
+    final = run_final(data, config)
+    held_out = predict(data, final.fit, final.calibration, data.test)
+    assert held_out["risk"].to_numpy() == pytest.approx(fold["risk"].to_numpy())
+    assert held_out["risk"].nunique() > 5
 
 
 @BOTH

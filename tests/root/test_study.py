@@ -72,6 +72,17 @@ def test_a_second_run_skips_everything_and_changes_nothing(documented, monkeypat
     assert [(path.stat().st_mtime_ns, sha256_file(path)) for path in watched] == before
 
 
+def test_a_report_asked_for_by_name_is_always_made(documented, monkeypatch):
+    monkeypatch.chdir(documented.folder)
+    page = documented.study / "report.html"
+    before = page.stat().st_mtime_ns, sha256_file(page)
+    assert main(["report", str(documented.config)]) == 0
+    assert page.stat().st_mtime_ns > before[0]
+    assert sha256_file(page) == before[1]
+    assert main(["study", str(documented.config)]) == 0
+    assert all(stage["skipped"] for stage in read_json(documented.study / "run.json")["stages"])
+
+
 @pytest.fixture
 def copied(documented, tmp_path, monkeypatch):
     """The documented study and its cohort, copied so that a test may spoil them."""

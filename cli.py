@@ -229,6 +229,19 @@ def segment(arguments: Sequence[str]) -> int:
     return _new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
 
 
+def export_command(arguments: Sequence[str]) -> int:
+    """Write trained networks as files that other programs run."""
+    from .segmentation.export import FORMATS, export
+
+    parser = parser_for("export", "Trained networks as files that other programs run.")
+    parser.add_argument("model", type=Path, help="folder of fold-0, ..., or one fold")
+    parser.add_argument("--to", required=True, help=" | ".join(FORMATS))
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    given = parser.parse_args(arguments)
+    print(f"Exported: {export(given.model, given.to, given.out)}")
+    return EXIT_OK
+
+
 def extract(arguments: Sequence[str]) -> int:
     """Run the stage ``extract``; ``--dask`` is short for ``--radiomics.dask``."""
     words = []
@@ -396,6 +409,11 @@ COMMANDS: dict[str, Command] = {
         "masks and risks for new mammograms",
         "[STUDY] IMAGE ... --out FOLDER [--spacing_mm MM] [--batch NAME]",
         infer,
+    ),
+    "export": Command(
+        "networks as ONNX, torch.export, MONAI Bundle",
+        "MODEL --to FORMAT --out FOLDER",
+        export_command,
     ),
 }
 

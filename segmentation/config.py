@@ -14,6 +14,7 @@ ARCHITECTURES = tuple(MULTIPLES)
 AUGMENTATIONS = ("full", "flips")
 LOSSES = ("dice-ce", "dice-focal")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+LOGGERS = ("csv", "tensorboard", "mlflow")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 
 # Where and how fast something was computed is no part of what was computed.
@@ -41,9 +42,11 @@ class SegmentationConfig:
     channels : tuple[int, ...]
         Channels of the five levels of `unet`, finest first; each level halves the resolution.
     encoder : str
-        Encoder of `smp-unet`, for example `resnet18` or `efficientnet-b0`.
+        Encoder of `smp-unet`, for example `resnet18` or `efficientnet-b0`; `tu-` and a name of
+        timm's takes that one.
     encoder_weights : str | None
-        `imagenet` starts `smp-unet` from weights that are downloaded once; none starts at random.
+        `imagenet` starts `smp-unet` from weights that are downloaded once, those of
+        `tu-tf_efficientnet_lite0` from a package (extra `pretrained`); none starts at random.
     loss : str
         `dice-ce` (Dice and cross-entropy) or `dice-focal` (Dice and focal loss).
     patch : tuple[int, int] | None
@@ -72,6 +75,9 @@ class SegmentationConfig:
     workers : int
         Processes that prepare images and measure masks, load batches on a GPU, and train folds
         side by side without one; 0 lets the number of cores decide.
+    logger : str
+        `csv` writes history.csv; `tensorboard` and `mlflow` (extras of these names) show the same
+        figures in these programs too.
     threshold : float
         A pixel belongs to the lesion when its probability reaches this value.
     max_components : int
@@ -108,6 +114,7 @@ class SegmentationConfig:
     devices: int | str = "auto"
     precision: str = "auto"
     workers: int = 0
+    logger: str = "csv"
     threshold: float = 0.5
     max_components: int = 1
     minimum_area_mm2: float = 4.0
@@ -123,6 +130,7 @@ class SegmentationConfig:
         one_of("loss", self.loss, LOSSES)
         one_of("augmentation", self.augmentation, AUGMENTATIONS)
         one_of("accelerator", self.accelerator, ACCELERATORS)
+        one_of("logger", self.logger, LOGGERS)
         one_of("precision", self.precision, PRECISIONS)
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))

@@ -92,9 +92,16 @@ def _unet(channels: tuple[int, ...]) -> nn.Module:
 
 def _smp_unet(encoder: str, encoder_weights: str | None) -> nn.Module:
     import segmentation_models_pytorch as smp
+    import timm
     import torch
 
-    one_of("encoder", encoder, tuple(smp.encoders.get_encoder_names()))
+    from .pretrained import ENCODER, load_packaged
+
+    own = smp.encoders.get_encoder_names()
+    one_of("encoder", encoder, (*own, *(f"tu-{name}" for name in timm.list_models())))
+    packaged = encoder == ENCODER and encoder_weights == "imagenet"
+    if packaged:
+        encoder_weights = None
     try:
         network: nn.Module = smp.Unet(encoder, encoder_weights=encoder_weights, in_channels=1)
     except (OSError, KeyError, RuntimeError, ValueError) as error:
@@ -105,6 +112,8 @@ def _smp_unet(encoder: str, encoder_weights: str | None) -> nn.Module:
             "run once with access to the internet so that they are kept on this computer, or set "
             "segmentation.encoder_weights to null",
         ) from error
+    if packaged:
+        load_packaged(cast("nn.Module", cast("Any", network).encoder.model))
     head = cast("nn.Sequential", network.segmentation_head)[0]
     torch.nn.init.constant_(cast("Tensor", head.bias), _PRIOR_LOGIT)
     return network

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -283,7 +284,7 @@ def segment_images(
             out / "overlays" / f"{image_id}.png",
             read_display(path),
             mapping,
-            title="\n".join([image_id, *notices]),
+            title="\n".join([image_id, *(fill(notice, 72) for notice in notices)]),
             automatic=drawn.mask,
         )
         return {"image_id": image_id, "patient_id": None, "fold": "new", **drawn.row()}

@@ -23,6 +23,7 @@ from ..errors import MammoroiError
 from ..files import read_csv, read_json, sha256_of, write_csv, write_json
 from .config import SegmentationConfig
 from .folds import FoldSets, fold_sets
+from .loggers import require_logger
 from .mapping import padded_size
 from .network import NetworkSpec
 from .prepare import prepare
@@ -76,6 +77,7 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
     write_json(folder / "plan.json", plan)
     # Here a wrong name or missing weights end the run with one message, not one per fold.
     build_network(NetworkSpec.of(config), config.encoder_weights)
+    require_logger(config)
 
     cores = os.cpu_count() or 1
     side_by_side = config.workers or 2 * cores

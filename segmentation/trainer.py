@@ -15,6 +15,7 @@ from ..errors import MammoroiError
 from .callbacks import History
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
+from .loggers import build_logger
 
 
 class PreparedData(LightningDataModule):
@@ -124,7 +125,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
         max_epochs=config.epochs,
         callbacks=callbacks,
         default_root_dir=folder,
-        logger=False,
+        logger=build_logger(config, folder),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

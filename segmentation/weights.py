@@ -108,13 +108,15 @@ def demonstration_model() -> Path:
 
 
 def load_models(folder: Path) -> list[Model]:
-    """Read the networks of all folds of a folder, in the folds' order.
+    """Read the networks of all folds of a folder, in the folds' order, or those of one fold.
 
     Raises
     ------
     MammoroiError
         When there is none, or one of them cannot be trusted.
     """
+    if (folder / "model.json").exists():
+        return [load_model(folder)]
     folders = sorted(folder.glob("fold-*/"), key=lambda path: int(path.name.split("-")[1]))
     if not folders:
         raise MammoroiError(f"{folder} holds no fold-0/model.safetensors", "run mammoroi train")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,18 @@ def write_study(folder: Path, patients: int, test: int, folds: int) -> Path:
 def study(tmp_path: Path) -> Path:
     """Ten patients with two views each, two of them in the test set, two folds."""
     return write_study(tmp_path / "study", patients=10, test=2, folds=2)
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have some packages look as if they were not installed, for the length of a test."""
+    find_spec = importlib.util.find_spec
+
+    def hide(*names: str) -> None:
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, package=None: None if name in names else find_spec(name, package),
+        )
+
+    return hide

@@ -1,0 +1,248 @@
+"""Trained networks as files that other programs run.
+
+Three formats, each written into a folder: ``onnx`` (``model.onnx``; the extra ``export``),
+``torch-export`` (``model.pt2``, a ``torch.export`` program) and ``monai-bundle`` (see
+:mod:`.export_bundle`). The first two take a prepared image and give the probability, the mean of
+all networks in the folder; batch, rows and columns are free. Beside them:
+
+``models.json``
+    The cards of the networks (see :mod:`.weights`).
+``preparation.json``
+    What the file does not contain, with its numbers: the steps before it (crop, mirroring,
+    resampling, grey values, padding) and after it (second view of the network, way back,
+    threshold, regions); ``largest_difference``, the largest absolute difference from the original
+    network that was found on random images of two sizes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MammoroiError
+from ..files import atomic, write_json
+from .config import one_of
+from .prepare import PERCENTILES
+from .weights import Model, load_models
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+FORMATS = ("onnx", "torch-export", "monai-bundle")
+TOLERANCE = 1e-4
+# Sizes in multiples of what the network asks for: that of the example, and one of each other size.
+_EXAMPLE = (2, 4, 6)
+_TRIED = ((1, 6, 3), (3, 3, 5))
+_LARGEST = 16384
+
+
+def export(model: Path, to: str, out: Path) -> Path:
+    """Write the networks of a folder in another format; give the folder ``out``.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that holds ``fold-0`` and so on, or one such fold.
+    to : str
+        One of :data:`FORMATS`.
+    out : Path
+        Folder to write to.
+
+    Raises
+    ------
+    MammoroiError
+        For an unknown format, a missing package, networks that cannot be trusted or that the
+        format cannot hold, and when the file gives other probabilities than the networks.
+    """
+    from .export_bundle import write_bundle
+
+    one_of("to", to, FORMATS)
+    if to == "onnx":
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            if importlib.util.find_spec(package) is None:
+                raise MammoroiError(
+                    f"the package {package} is not installed, which ONNX needs",
+                    "pip install 'mammoroi[export]'",
+                )
+    models = load_models(Path(model))
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    writers: dict[str, Callable[[list[Model], Path], float]] = {
+        "onnx": _write_onnx,
+        "torch-export": _write_program,
+        "monai-bundle": write_bundle,
+    }
+    difference = writers[to](models, out)
+    if not difference <= TOLERANCE:
+        raise MammoroiError(
+            f"{out} gives probabilities that differ by {difference:.2g} from the network's",
+            "do not use it; try another format or version of the packages",
+        )
+    write_json(out / "models.json", [one.card for one in models])
+    about = preparation(models, logits=to == "monai-bundle")
+    write_json(out / "preparation.json", {**about, "largest_difference": difference})
+    return out
+
+
+def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
+    """Say what an exported network expects, gives, and leaves to its user."""
+    first = models[0]
+    plan, drawing = first.card["plan"], first.card["inference"]
+    low, high = PERCENTILES
+    turned = (
+        ["run the image upside down too, turn the result back, take the mean of both"]
+        if drawing["test_time_augmentation"]
+        else []
+    )
+    return {
+        "notice": first.notice,
+        "input": {
+            "name": "image",
+            "dtype": "float32",
+            "shape": ["batch", 1, "rows", "columns"],
+            "value_range": [0, 1],
+            "rows_and_columns_are_multiples_of": first.spec.multiple,
+        },
+        "output": {
+            "name": "logits" if logits else "probability",
+            "dtype": "float32",
+            "shape": ["batch", 1, "rows", "columns"],
+            "networks_averaged": len(models),
+        },
+        "before": [
+            "crop the mammogram to the bounding box of the breast",
+            "mirror it where needed so that the chest wall is on the left",
+            f"resample it to {plan['working_spacing_mm']:g} mm per pixel, bilinearly, averaging "
+            "areas when shrinking",
+            f"grey values between percentiles {low:g} and {high:g} of the breast become 0..1; "
+            "clip what is beyond",
+            f"pad with 0 at the bottom and on the right to at least {plan['canvas'][0]} x "
+            f"{plan['canvas'][1]} (rows x columns) and to multiples of {first.spec.multiple}",
+        ],
+        "after": [
+            *(["apply the sigmoid"] if logits else []),
+            *turned,
+            "remove the padding, resample to the breast's box on the mammogram's own grid, undo "
+            "the mirroring",
+            f"the lesion is where the probability is {drawing['threshold']:g} or more",
+            f"drop regions below {drawing['minimum_area_mm2']:g} mm2; of the others keep the "
+            f"{drawing['max_components']} with the largest summed probability (0: all)",
+        ],
+        "working_spacing_mm": plan["working_spacing_mm"],
+        "canvas": plan["canvas"],
+        "percentiles": [low, high],
+        **drawing,
+    }
+
+
+def mean_probability(models: list[Model]) -> nn.Module:
+    """Give one module: an image in, the mean of the networks' probabilities out."""
+    import torch
+    from torch import nn
+
+    class MeanProbability(nn.Module):
+        def __init__(self, networks: list[nn.Module]) -> None:
+            super().__init__()
+            self.networks = nn.ModuleList(networks)
+
+        def forward(self, image: Tensor) -> Tensor:
+            drawn = [network(image).sigmoid() for network in self.networks]
+            return torch.stack(drawn).mean(0)
+
+    return MeanProbability([model.network for model in models]).eval()
+
+
+def tried_images(multiple: int) -> list[Tensor]:
+    """Random images of several sizes, the same each time."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.rand(count, 1, rows * multiple, columns * multiple, generator=generator)
+        for count, rows, columns in _TRIED
+    ]
+
+
+def _program(models: list[Model]) -> torch.export.ExportedProgram:
+    """Trace the networks with free batch, rows and columns."""
+    import torch
+    from torch.export import Dim
+
+    multiple = models[0].spec.multiple
+    count, rows, columns = _EXAMPLE
+    example = torch.zeros(count, 1, rows * multiple, columns * multiple)
+    sides = [multiple * Dim(name, min=1, max=_LARGEST // multiple) for name in ("rows", "columns")]
+    shapes = {"image": {0: Dim("batch", min=1, max=64), 2: sides[0], 3: sides[1]}}
+    with _quiet():
+        return torch.export.export(mean_probability(models), (example,), dynamic_shapes=shapes)
+
+
+def _write_program(models: list[Model], out: Path) -> float:
+    import torch
+
+    program = _program(models)
+    target = out / "model.pt2"
+    with atomic(target) as temporary, _quiet():
+        torch.export.save(program, temporary)
+    with _quiet():
+        loaded = torch.export.load(target).module()
+    return _difference(models, loaded)
+
+
+def _write_onnx(models: list[Model], out: Path) -> float:
+    import onnxruntime
+    import torch
+
+    target = out / "model.onnx"
+    with _quiet():
+        # The classic exporter of PyTorch is deprecated; this one needs onnxscript.
+        program = torch.onnx.export(
+            _program(models),
+            input_names=["image"],
+            output_names=["probability"],
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    with atomic(target) as temporary:
+        program.save(temporary)
+    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+
+    def run(image: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+
+    return _difference(models, run)
+
+
+def _difference(models: list[Model], exported: Callable[[Tensor], Tensor]) -> float:
+    """Largest absolute difference between probabilities of the file and of the networks."""
+    import torch
+
+    original = mean_probability(models)
+    with torch.inference_mode():
+        return max(
+            float((exported(image) - original(image)).abs().max())
+            for image in tried_images(models[0].spec.multiple)
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters' notes on their own workings from the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,115 @@
+"""An exported network draws what the network draws."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_json
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.export import export
+from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.segmentation.predict import probability
+from mammoroi.segmentation.weights import demonstration_model, load_model, load_models, save_model
+
+TINY = NetworkSpec("unet", (4, 4, 4, 8, 8), "resnet18")
+SMP = NetworkSpec("smp-unet", (8, 8, 8, 8, 8), "resnet18")
+
+
+@pytest.fixture(scope="module")
+def array() -> np.ndarray:
+    """A prepared image of no convenient size."""
+    return np.random.default_rng(3).random((150, 77)).astype(np.float16)
+
+
+def save(folder: Path, spec: NetworkSpec, fold: int) -> None:
+    torch.manual_seed(fold)
+    network = build_network(spec)
+    card = {
+        "fold": fold,
+        "network": spec.to_json(),
+        "plan": {"working_spacing_mm": 1.0, "canvas": [64, 64]},
+        "inference": SegmentationConfig().inference(),
+        "metrics": {},
+    }
+    target = folder / f"fold-{fold}"
+    target.mkdir(parents=True)
+    save_model(target, network.state_dict(), card)
+
+
+def padded(array: np.ndarray, rows: int, columns: int) -> torch.Tensor:
+    image = torch.zeros(1, 1, rows, columns)
+    image[0, 0, : array.shape[0], : array.shape[1]] = torch.from_numpy(array.astype(np.float32))
+    return image
+
+
+@pytest.mark.parametrize("spec", [TINY, pytest.param(SMP, marks=pytest.mark.slow)], ids=str)
+def test_program_of_torch_holds_the_mean_of_two_networks(
+    spec: NetworkSpec, tmp_path: Path, array: np.ndarray
+) -> None:
+    for fold in range(2):
+        save(tmp_path / "models", spec, fold)
+    out = export(tmp_path / "models", "torch-export", tmp_path / "out")
+    program = torch.export.load(out / "model.pt2").module()
+    models = load_models(tmp_path / "models")
+    expected = np.mean([probability(m, array, False, torch.device("cpu")) for m in models], axis=0)
+    drawn = program(padded(array, 160, 96))[0, 0, :150, :77].detach().numpy()
+    np.testing.assert_allclose(drawn, expected, atol=1e-4)
+    assert [card["fold"] for card in read_json(out / "models.json")] == [0, 1]
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    reason="the extra `export` is not installed",
+)
+def test_onnx_draws_the_same_at_any_size(tmp_path: Path, array: np.ndarray) -> None:
+    import onnxruntime
+
+    out = export(demonstration_model(), "onnx", tmp_path)
+    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    (model,) = load_models(demonstration_model())
+    expected = probability(model, array, False, torch.device("cpu"))
+    (drawn,) = session.run(None, {"image": padded(array, 208, 112).numpy()})
+    np.testing.assert_allclose(drawn[0, 0, :150, :77], expected, atol=1e-4)
+    about = read_json(out / "preparation.json")
+    assert about["largest_difference"] < 1e-4
+    assert about["working_spacing_mm"] == 1.0
+    assert "phantoms" in about["notice"]
+
+
+def test_bundle_runs_in_monai(
+    tmp_path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monai.bundle import run
+    from monai.bundle.scripts import verify_net_in_out
+
+    out = export(demonstration_model() / "fold-0", "monai-bundle", tmp_path)
+    monkeypatch.chdir(out)
+    np.save("prepared.npy", array)
+    files = {"meta_file": "configs/metadata.json", "config_file": "configs/inference.json"}
+    verify_net_in_out("network_def", **files, device="cpu", n=2)
+    run(**files, device="cpu", image="prepared.npy", probability="drawn.npy")
+    model = load_model(demonstration_model() / "fold-0")
+    expected = probability(model, array, False, torch.device("cpu"))
+    np.testing.assert_allclose(np.load("drawn.npy"), expected, atol=1e-4)
+
+
+def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "models", SMP, 0)
+    with pytest.raises(MammoroiError, match="BasicUNet"):
+        export(tmp_path / "models", "monai-bundle", tmp_path / "out")
+    save(tmp_path / "models", SMP, 1)
+    with pytest.raises(MammoroiError, match="name one fold"):
+        export(tmp_path / "models", "monai-bundle", tmp_path / "out")
+
+
+def test_a_missing_package_names_the_extra(tmp_path: Path, without: Callable[..., None]) -> None:
+    without("onnx")
+    with pytest.raises(MammoroiError, match=r"mammoroi\[export\]"):
+        export(demonstration_model(), "onnx", tmp_path)

@@ -1,0 +1,70 @@
+"""Presets for GPUs of three sizes: they load, the networks learn, the memory is estimated."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from mammoroi.configuration import configured, find_config
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.module import build_loss
+from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.stages import StudyConfig
+
+CARDS_GB = {"small": 8, "default": 24, "large": 80}
+PAGE = Path(__file__).parents[2] / "docs" / "train.md"
+
+
+def settings(name: str) -> SegmentationConfig:
+    return configured(StudyConfig, "test", find_config(name), []).segmentation
+
+
+@pytest.mark.parametrize("name", CARDS_GB)
+def test_network_takes_a_step_on_a_small_patch(name: str) -> None:
+    config = settings(name)
+    assert config.patch is not None
+    rows, columns = (side // 8 // 16 * 16 or 16 for side in config.patch)
+    network = build_network(NetworkSpec.of(config))
+    image = torch.rand(2, 1, rows, columns, generator=torch.Generator().manual_seed(0))
+    mask = (image > 0.9).float()
+    loss = build_loss(config.loss)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
+    first = loss(network(image), mask)
+    first.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    optimizer.step()
+    assert loss(network(image), mask) < first
+
+
+@pytest.mark.parametrize("name", CARDS_GB)
+def test_the_page_says_the_estimated_memory_and_it_fits(name: str) -> None:
+    memory = estimated_gb(settings(name))
+    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}`"))
+    said = re.search(r"\| about (\d+) GB", row)
+    assert said is not None
+    assert int(said[1]) == round(memory)
+    # The rest is for the gradients of activations, the workspace of cuDNN and fragmentation.
+    assert memory < 0.6 * CARDS_GB[name]
+
+
+def estimated_gb(config: SegmentationConfig) -> float:
+    """What a step keeps for its way back, in bf16, and 16 bytes per weight (AdamW), in GiB."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    assert config.patch is not None
+    kept: list[torch.Tensor] = []
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        network = build_network(NetworkSpec.of(config)).train()
+        count = sum(parameter.numel() for parameter in network.parameters())
+        with (
+            torch.autograd.graph.saved_tensors_hooks(
+                lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
+            ),
+            torch.autocast("cpu", torch.bfloat16),
+        ):
+            network(torch.zeros(config.batch_size, 1, *config.patch))
+        storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}
+    return (sum(storages.values()) + 16 * count) / 2**30

@@ -36,14 +36,12 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from ..files import write_csv
-from .calibration import fit_calibration
 from .config import ModelingConfig
 from .discrimination import youden_threshold
 from .meta import pool
 from .metrics import wilson
-from .pipeline import fit_recipe
 from .subgroups import FIGURES, LEAST_OF_A_CLASS, NOT_KNOWN
-from .validate import Dataset, inner_scores, predict
+from .validate import Dataset, predict, train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,13 +139,9 @@ def run_centre(data: Dataset, centre: str, config: ModelingConfig) -> HeldOut:
     of = data.centres.reindex(used)
     inside = tuple(of.index[of == centre])
     fitted = data.with_features(tuple(of.index[of.notna() & (of != centre)]))
-    X, y = data.X.loc[fitted], data.y[fitted]
-    fit = fit_recipe(X, y, config, data.repeats, data.batches)
-    scores = fit.scores(X) if fit.empty_at else fit.inner_scores
-    if scores is None:
-        scores = inner_scores(X, y, config, data.repeats, data.batches)
-    calibration = fit_calibration(scores, y)
-    threshold = youden_threshold(y, calibration.risk(scores))
+    trained = train(data, fitted, config)
+    fit, calibration = trained.fit, trained.calibration
+    threshold = youden_threshold(data.y[fitted], calibration.risk(trained.scores))
     predicted = predict(data, fit, calibration, inside)
     predicted.insert(1, "centre", centre)
     return HeldOut(predicted.assign(threshold=threshold), len(fitted), len(fit.selected()))

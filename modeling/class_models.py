@@ -3,10 +3,9 @@
 The targets of a task, one class against the rest each, have the same folds. In every fold their
 scores are coupled (:mod:`.class_coupling`) on the inner out-of-fold scores of its training
 patients, and its held-out patients get a risk of each class; over repeats the mean. The final
-coupling is fitted likewise, to the inner out-of-fold scores of the final models, and applied to
-their scores of the test patients. So no coupling rests on a score of a patient on whom a scoring
-model was fitted, nor on a patient whom it then predicts. A patient whose lesion was missed gets the
-prevalences of the classes.
+coupling is fitted in the same way to those of all training patients, for the test patients. So no
+coupling rests on a score of a patient on whom a scoring model was fitted, nor on a patient whom it
+then predicts. A patient whose lesion was missed gets the prevalences of the classes.
 
 ``predictions.csv``: ``patient_id, set (train|test), fold, label, risk_<class> ..., called (the most
 probable class, the first of several), missed``; ``predictions_all.csv``, where the targets have
@@ -142,11 +141,11 @@ def couple(task: Task, results: Sequence[Result]) -> ClassResult:
     truth = pd.Series(labels.argmax(axis=1), index=data.y.index)
     folds, repeats = [result.folds for result in results], len(data.divisions)
     train = _out_of_fold(task, folds, truth, data.train).assign(set="train")
-    inner = _scores([result.inner for result in results])
+    inner = _scores([result.final.inner for result in results])
     coupling = fit_coupling(inner, truth[inner.index], len(task.classes))
     final = [
         result.predictions.query("set == 'test'").set_index("patient_id")["score"]
-        * (np.nan if result.fit.empty_at else 1.0)
+        * (np.nan if result.final.fit.empty_at else 1.0)
         for result in results
     ]
     at_test = results[0].predictions.query("set == 'test'").set_index("patient_id")["missed"]

@@ -1,7 +1,8 @@
 """A fitted model on disk, and its use on new patients.
 
 ``model.skops`` holds z-score and SVM, reduced to the selected features; ``model.json`` everything
-else: ``features`` (name, training median, minimum and maximum, radscore coefficient), what ComBat
+else: ``features`` (name, training median, minimum and maximum, radscore coefficient),
+``score_mean`` and ``score_spread`` (:class:`.svm.Scorer`), what ComBat
 does to each of them by batch (``harmonisation``: :meth:`.combat.Combat.lines`; null without
 ComBat), the sigmoid, threshold, prevalence, how views are combined, the feature preset and its
 hash, versions, and the SHA-256 of ``model.skops``. Loading accepts the few types listed in
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
 
-FORMAT = 1
+FORMAT = 2
 ALLOWED_TYPES = frozenset(
     {
         "builtins.bool",
@@ -127,6 +128,8 @@ def save_model(
             "features": features,
             "harmonisation": combat.lines(columns) if combat else None,
             "radscore_intercept": fit.prevalence if fit.empty_at else fit.steps["lasso"].intercept_,
+            "score_mean": fit.scorer.mean if fit.scorer else None,
+            "score_spread": fit.scorer.spread if fit.scorer else None,
             "calibration": calibration,
             "prevalence": fit.prevalence,
             "outcome": fit.funnel()["outcome"],
@@ -229,7 +232,8 @@ def predict_risk(
     missing = ~np.isfinite(values)
     filled = np.where(missing, median, values)
     if names:
-        scores = model.classifier.decision_function(filled)
+        values = model.classifier.decision_function(filled)
+        scores = (values - about["score_mean"]) / about["score_spread"]
         risks = Calibration(**about["calibration"]).risk(scores)
         radscores = model.classifier["scale"].transform(filled) @ weight
     else:
@@ -295,7 +299,7 @@ def _reduced(fit: Fit) -> Pipeline:
     )
     scaler.n_features_in_ = len(kept)
     scaler.n_samples_seen_ = whole.n_samples_seen_
-    return Pipeline([("scale", scaler), ("svm", fit.svm)])
+    return Pipeline([("scale", scaler), ("svm", fit.scorer.svm if fit.scorer else None)])
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:

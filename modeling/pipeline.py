@@ -24,12 +24,11 @@ from .selection import (
     StableFeatures,
     TTestFilter,
 )
-from .svm import Tuning, fit_svm, smote_neighbours, tune
+from .svm import Scorer, Tuning, fit_svm, smote_neighbours, tune
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
-    from sklearn.svm import SVC
 
     from .repeats import Repeats
 
@@ -44,8 +43,8 @@ class Fit:
     ----------
     steps : dict
         The fitted transformers by name, in order; those behind ``empty_at`` are not fitted.
-    svm : SVC or None
-        None without any feature.
+    scorer : Scorer or None
+        The SVM; None without any feature.
     features : tuple of str
         The features that it was given, in order.
     prevalence : float
@@ -63,7 +62,7 @@ class Fit:
     """
 
     steps: dict[str, Any]
-    svm: SVC | None
+    scorer: Scorer | None
     features: tuple[str, ...]
     prevalence: float
     empty_at: str | None
@@ -72,11 +71,10 @@ class Fit:
     neighbours: int | None
 
     def scores(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Give the SVM's decision value of each row of X; 0 for all without any feature."""
-        if self.svm is None:
+        """Give the SVM's score of each row of X; 0 for all without any feature."""
+        if self.scorer is None:
             return np.zeros(len(X))
-        values = self.steps["lasso"].transform(self._before_lasso(X))
-        return np.asarray(self.svm.decision_function(values))
+        return self.scorer.scores(self.steps["lasso"].transform(self._before_lasso(X)))
 
     def radscores(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Give the LASSO's linear combination of each row; the prevalence without any feature."""
@@ -130,8 +128,8 @@ class Fit:
             "lasso_alpha": lasso.alpha_ if solved else None,
             "lasso_not_converged": lasso.n_not_converged_ if solved else None,
             "smote_neighbours": self.neighbours,
-            "svm_kernel": self.svm.kernel if self.svm else None,
-            "svm_cost": self.svm.C if self.svm else None,
+            "svm_kernel": self.scorer.svm.kernel if self.scorer else None,
+            "svm_cost": self.scorer.svm.C if self.scorer else None,
             "svm_inner_auc": self.tuning.auc if self.tuning else None,
         }
 
@@ -202,7 +200,7 @@ def fit_recipe(
         kernel, cost = tuning.kernel, tuning.cost
     return Fit(
         steps=steps,
-        svm=fit_svm(values, labels, recipe, kernel, cost, config.seed),
+        scorer=fit_svm(values, labels, recipe, kernel, cost, config.seed),
         features=features,
         prevalence=prevalence,
         empty_at=None,

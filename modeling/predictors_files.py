@@ -50,7 +50,7 @@ from .predictors import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .validate import Dataset, FoldResult, Scored
+    from .validate import Dataset, FoldResult, Trained
 
 FILES = (
     *("predictors.csv", "predictors_predictions.csv", "predictors_decision.csv"),
@@ -70,7 +70,7 @@ class Predicted:
     models : dict of str to PredictorModel
         Fitted to all training patients, by set of predictors.
     scores : Series
-        The training patients' out-of-fold scores to which they were fitted.
+        The training patients' inner out-of-fold scores to which they were fitted.
     risks : DataFrame
         As in ``predictors_predictions.csv``.
     """
@@ -83,7 +83,7 @@ class Predicted:
 
 def put_together(
     data: Dataset,
-    final: Scored,
+    final: Trained,
     folds: list[FoldResult],
     folds_all: list[FoldResult],
     tables: dict[str, pd.DataFrame],
@@ -112,9 +112,7 @@ def put_together(
     clinical = data.clinical
     if clinical is None:
         return None
-    # The final model's own inner scores: those of the folds' models differ in scale.
-    scores = final.scores
-    models = fit_predictors(clinical, scores, data.y, seed)
+    models = fit_predictors(clinical, final.scores, data.y[final.scores.index], seed)
     held_out = tables["test"].set_index("patient_id")["score"]
     if final.fit.empty_at:
         held_out = held_out * np.nan
@@ -128,7 +126,7 @@ def put_together(
         ["patient_id", "set", "label"], var_name="predictor", value_name="risk"
     )
     columns = ["patient_id", "set", "predictor", "label", "risk"]
-    return Predicted(clinical, models, scores, long[columns])
+    return Predicted(clinical, models, final.scores, long[columns])
 
 
 def _means(radiomics: pd.DataFrame, folds: list[pd.DataFrame]) -> pd.DataFrame:

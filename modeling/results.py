@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import write_csv, write_json
-from .calibration import Calibration
 from .centres import HeldOut, write_centres
 from .comparators import comparator_row
 from .config import ModelingConfig
@@ -43,7 +42,7 @@ from .persist import save_model
 from .pipeline import Fit
 from .predictors_files import Predicted, put_together, write_predictors
 from .stability_of_selection import SelectionStability, nogueira
-from .validate import Dataset, FoldResult, mean_of_repeats, predict
+from .validate import Dataset, FoldResult, Trained, mean_of_repeats, predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +60,8 @@ class Result:
     ----------
     data : Dataset
         What it was made of.
-    fit : Fit
-        The recipe fitted to all training patients.
-    calibration : Calibration
-        Its sigmoid.
-    inner : Series
-        As of a :class:`.validate.Scored`: what its sigmoid was fitted to, by ``patient_id``.
+    final : Trained
+        The recipe fitted to all training patients, with its sigmoid.
     folds, folds_all : list of FoldResult
         The models of the folds of all repeats; those over all patients, where asked for.
     predictions : DataFrame
@@ -90,9 +85,7 @@ class Result:
     """
 
     data: Dataset
-    fit: Fit
-    calibration: Calibration
-    inner: pd.Series
+    final: Trained
     folds: list[FoldResult]
     folds_all: list[FoldResult]
     predictions: pd.DataFrame
@@ -126,9 +119,7 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
         tables["all"] = everybody
     return Result(
         data=data,
-        fit=fit,
-        calibration=calibration,
-        inner=final.inner,
+        final=final,
         folds=folds,
         folds_all=parts[FOLDS_ALL],
         predictions=predictions[columns],
@@ -188,7 +179,7 @@ def selection_table(result: Result) -> pd.DataFrame:
     import pandas as pd
 
     fit, columns = (
-        result.fit,
+        result.final.fit,
         ["feature", "coefficient", "t_p_value", "t_q_value", "icc", "frequency"],
     )
     selected = fit.selected()
@@ -218,7 +209,7 @@ def selection_stability(result: Result) -> SelectionStability:
     Its interval takes the refits as independent; folds of one study share most of their patients,
     so that it is narrower than the uncertainty of another sample.
     """
-    features = result.fit.features
+    features = result.final.fit.features
     selections = [set(fold.selected) for fold in result.folds]
     return nogueira([[name in chosen for name in features] for chosen in selections])
 
@@ -254,7 +245,7 @@ def write_result(
     """Write all files of one model; ``about`` goes into ``model.json``."""
     import pandas as pd
 
-    path, coefficients = lasso_tables(result.fit)
+    path, coefficients = lasso_tables(result.final.fit)
     write_csv(folder / "predictions.csv", result.predictions)
     optional = {
         "predictions_all.csv": result.predictions_all,
@@ -273,10 +264,10 @@ def write_result(
     write_csv(folder / "lasso_coefficients.csv", coefficients)
     write_json(folder / "literal.json", result.claim)
     write_centres(folder, result.data, result.centres)
-    write_predictors(folder, result.predicted, result.calibration, config.predictors)
+    write_predictors(folder, result.predicted, result.final.calibration, config.predictors)
     folds = [fold.funnel for fold in result.folds]
     refits = {"stability": selection_stability(result), "folds": folds}
-    write_json(folder / "funnel.json", result.fit.funnel() | refits)
+    write_json(folder / "funnel.json", result.final.fit.funnel() | refits)
     curves: dict[str, list[pd.DataFrame]] = {"roc": [], "calibration": [], "decision": []}
     for name, table in result.predictions.groupby("set", sort=False):
         labels, risks = table["label"].to_numpy(), table["risk"].to_numpy()
@@ -291,8 +282,8 @@ def write_result(
     fitted = result.data.X.loc[result.data.with_features(result.data.train)]
     return save_model(
         folder,
-        result.fit,
-        result.calibration,
+        result.final.fit,
+        result.final.calibration,
         fitted,
         about
         | {

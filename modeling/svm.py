@@ -5,6 +5,10 @@ LASSO selects from that fold's training rows, at the penalty chosen for all, so 
 rows had no part in the selection either: the result is that of a grid search over selection and SVM
 together, at hardly more than the SVMs' cost. The winner's scores of held-out rows then serve the
 calibration.
+
+A score is an SVM's decision value in standard deviations of those of the rows it was fitted to.
+Decision values themselves are not comparable between fits: with a small C they hardly scatter, and
+the intercept moves by more than that from fold to fold.
 """
 
 from __future__ import annotations
@@ -26,6 +30,27 @@ if TYPE_CHECKING:
     from .selection import LassoSelector
 
 SMOTE_NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A fitted SVM and the scale of its scores.
+
+    Attributes
+    ----------
+    svm : SVC
+        The fitted machine.
+    mean, spread : float
+        Mean and standard deviation of the decision values of the real rows it was fitted to.
+    """
+
+    svm: SVC
+    mean: float
+    spread: float
+
+    def scores(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score rows of the features it was fitted to, shape (rows,)."""
+        return np.asarray((self.svm.decision_function(X) - self.mean) / self.spread)
 
 
 @dataclass(frozen=True)
@@ -76,8 +101,8 @@ def tune(
             if len(kept):
                 fitted, others = X[np.ix_(train, kept)], X[np.ix_(held_out, kept)]
                 for row, (kernel, cost) in enumerate(candidates):
-                    svm = fit_svm(fitted, y[train], recipe, kernel, cost, seed)
-                    scores[row, held_out] = svm.decision_function(others)
+                    scorer = fit_svm(fitted, y[train], recipe, kernel, cost, seed)
+                    scores[row, held_out] = scorer.scores(others)
             aucs[:, number] = _aucs(scores[:, held_out], y[held_out] == 1)
     means = aucs.mean(axis=1)
     best = int(np.argmax(means))
@@ -98,13 +123,15 @@ def fit_svm(
     kernel: Kernel,
     cost: float,
     seed: int,
-) -> SVC:
+) -> Scorer:
     """Fit one SVM, to synthetic rows as well where the recipe asks for them."""
-    neighbours = smote_neighbours(y, recipe)
+    neighbours, rows, labels = smote_neighbours(y, recipe), X, y
     if neighbours:
-        X, y = SMOTE(k_neighbors=neighbours, random_state=seed).fit_resample(X, y)
+        rows, labels = SMOTE(k_neighbors=neighbours, random_state=seed).fit_resample(X, y)
     weight = "balanced" if recipe.class_weights else None
-    return SVC(kernel=kernel, C=cost, gamma="scale", class_weight=weight).fit(X, y)
+    svm = SVC(kernel=kernel, C=cost, gamma="scale", class_weight=weight).fit(rows, labels)
+    values = svm.decision_function(X)
+    return Scorer(svm, float(values.mean()), float(values.std()) or 1.0)
 
 
 def smote_neighbours(y: NDArray[np.int64], recipe: Recipe) -> int | None:

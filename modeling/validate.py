@@ -4,8 +4,9 @@ The patients are divided into folds repeatedly, first as in ``splits.json``, the
 the task, so that all targets of a task have the same folds; a patient has one row, so that a
 division never parts a patient's images. Each fold refits the whole recipe on its training patients.
 Its scores become risks by a sigmoid that is fitted to inner out-of-fold scores of those same
-training patients; the final model, which is such a model of all training patients, likewise.
-So no calibration rests on a score of a patient on whom the scoring model was fitted. A patient's
+training patients, and so do those of the final model: no calibration rests on a score of a patient
+on whom the scoring model was fitted. (The scores of the outer folds would not do for the final
+model: where folds choose another kernel or C, their scores have another scale.) A patient's
 out-of-fold score, risk and radscore are means over the repeats; intervals treat the patients, not
 the repeats, as the sample.
 """
@@ -95,31 +96,6 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A fitted recipe with what calibrates it.
-
-    Attributes
-    ----------
-    fit : Fit
-        The recipe, fitted.
-    scores : Series
-        Inner out-of-fold scores of the patients it was fitted to, by ``patient_id``; where no
-        feature was selected, its own scores, equal for all.
-    calibration : Calibration
-        The sigmoid fitted to ``scores``.
-    """
-
-    fit: Fit
-    scores: pd.Series
-    calibration: Calibration
-
-    @property
-    def inner(self) -> pd.Series:
-        """The scores; missing for all where no feature was selected."""
-        return self.scores * np.nan if self.fit.empty_at else self.scores
-
-
-@dataclass(frozen=True)
 class FoldResult:
     """One fold: predictions for its validation patients, and what its model selected.
 
@@ -174,21 +150,60 @@ def check_dataset(data: Dataset) -> None:
                     )
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The recipe fitted to some patients.
+
+    Attributes
+    ----------
+    fit : Fit
+        The fitted steps.
+    scores : Series
+        By ``patient_id``: the score of each of these patients by the recipe fitted without her; the
+        fit's own, the same for all, where no feature was selected.
+    calibration : Calibration
+        The sigmoid fitted to them.
+    """
+
+    fit: Fit
+    scores: pd.Series
+    calibration: Calibration
+
+    @property
+    def inner(self) -> pd.Series:
+        """The scores; missing for all where no feature was selected."""
+        return self.scores * np.nan if self.fit.empty_at else self.scores
+
+
+def train(data: Dataset, patients: list[str], config: ModelingConfig) -> Trained:
+    """Fit the recipe to patients with features, and its sigmoid to their inner scores."""
+    import pandas as pd
+
+    X, y = data.X.loc[patients], data.y[patients]
+    fit = fit_recipe(X, y, config, data.repeats, data.batches)
+    scores = fit.scores(X) if fit.empty_at else fit.inner_scores
+    if scores is None:
+        scores = inner_scores(X, y, config, data.repeats, data.batches)
+    series = pd.Series(scores, index=y.index, dtype=float)
+    return Trained(fit, series, fit_calibration(scores, y))
+
+
 def run_fold(data: Dataset, division: Division, number: int, config: ModelingConfig) -> FoldResult:
     """Fit on a fold's training patients, calibrate on inner folds, predict its validation part."""
     patients = data.outside(division, number)
-    one = fit_scored(data, patients, config)
-    fit, y, calibration, held_out = one.fit, data.y[patients], one.calibration, division[number]
+    trained = train(data, patients, config)
+    fit, calibration, held_out = trained.fit, trained.calibration, division[number]
     prevalence = float(data.y[[patient for fold in division for patient in fold]].mean())
     crossed = None
     if data.other is not None:
         other = exchanged(data, data.other, patients)
         crossed = predict(other, fit, calibration, held_out, prevalence)
     predicted = predict(data, fit, calibration, held_out, prevalence).assign(fold=number)
-    result = FoldResult(predicted, one.inner, crossed, tuple(fit.selected()), fit.funnel(), None)
+    selected = tuple(fit.selected())
+    result = FoldResult(predicted, trained.inner, crossed, selected, fit.funnel(), None)
     if data.clinical is None:
         return result
-    models = fit_predictors(data.clinical, one.scores, y, config.seed)
+    models = fit_predictors(data.clinical, trained.scores, data.y[patients], config.seed)
     risks = predict_predictors(models, data.clinical, result.known_scores())
     return replace(result, predictors=risks)
 
@@ -212,26 +227,9 @@ def inner_scores(
     return scores
 
 
-def fit_scored(data: Dataset, patients: list[str], config: ModelingConfig) -> Scored:
-    """Fit the recipe to patients with features, and score them by inner folds."""
-    import pandas as pd
-
-    X, y = data.X.loc[patients], data.y[patients]
-    fit = fit_recipe(X, y, config, data.repeats, data.batches)
-    scores = fit.scores(X) if fit.empty_at else fit.inner_scores  # empty: no score to calibrate
-    if scores is None:
-        scores = inner_scores(X, y, config, data.repeats, data.batches)
-    return Scored(fit, pd.Series(scores, index=y.index, dtype=float), fit_calibration(scores, y))
-
-
-def run_final(data: Dataset, config: ModelingConfig) -> Scored:
-    """Fit the recipe to all training patients, exactly as a fold's model is fitted to its own.
-
-    Its sigmoid must not come from the outer folds: their models chose other kernels, costs and
-    features, and the scores of two such models differ in scale. A final model with small scores
-    under the folds' sigmoid gives everybody nearly the same risk.
-    """
-    return fit_scored(data, data.with_features(data.train), config)
+def run_final(data: Dataset, config: ModelingConfig) -> Trained:
+    """Fit the recipe to all training patients."""
+    return train(data, data.with_features(data.train), config)
 
 
 def mean_of_repeats(tables: list[pd.DataFrame]) -> pd.DataFrame:

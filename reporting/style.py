@@ -7,6 +7,7 @@ The colours are Okabe and Ito's, which people with any common colour blindness t
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,9 @@ SET_NAME = {"train": "training patients, out of fold", "test": "test patients"}
 INK, GREY, PALE = "#222222", "#767676", "#d9d9d9"
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 _PLACES = re.compile(r' d="[^"]*"|translate\([^)]*\)|<use [^>]*>')
+_STYLE = re.compile(r'style="([^"]+)"')
 _DECIMALS = re.compile(r"-?\d+\.\d{3,}(?!e)")
+OFTEN = 20  # elements of one style, from which on it is written once
 WIDTH = 9.0  # inches; 648 points, shown at about 860 pixels
 
 _RC: dict[Any, Any] = {
@@ -120,12 +123,18 @@ def save(plot: Plot, folder: Path) -> tuple[Path, Path]:
 
 
 def smaller(svg: str) -> str:
-    """A drawing without its metadata, with coordinates of a hundredth of a point."""
+    """A drawing without metadata, with coordinates of a hundredth of a point and shared styles."""
 
     def rounded(places: re.Match[str]) -> str:
         return _DECIMALS.sub(lambda one: f"{float(one[0]):.2f}".rstrip("0").rstrip("."), places[0])
 
-    return _PLACES.sub(rounded, _METADATA.sub("", svg))
+    svg = _PLACES.sub(rounded, _METADATA.sub("", svg))
+    found = Counter(_STYLE.findall(svg))
+    often = [style for style, count in found.items() if count > OFTEN]
+    for number, style in enumerate(often):
+        svg = svg.replace(f'style="{style}"', f'class="s{number}"')
+    rules = "".join(f".s{number}{{{style}}}" for number, style in enumerate(often))
+    return svg.replace("</style>", f"{rules}</style>", 1)
 
 
 def bare(axes: Axes, axis: str = "x") -> None:

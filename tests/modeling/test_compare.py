@@ -43,6 +43,8 @@ def save(folder: Path, X: pd.DataFrame, y: pd.Series) -> None:
         "views": "mean",
         "features": features,
         "radscore_intercept": 0.0,
+        "score_mean": 0.0,
+        "score_spread": 1.0,
         "calibration": fit_calibration(pipeline.decision_function(X.to_numpy()), y),
         "prevalence": y.mean(),
         "threshold": 0.5,

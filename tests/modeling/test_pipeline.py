@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import Lasso
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from mammoroi.errors import MammoroiError
 from mammoroi.modeling import pipeline, svm
+from mammoroi.modeling.calibration import calibration_slope, fit_calibration
 from mammoroi.modeling.config import PRESET_TASKS, ModelingConfig
 from mammoroi.modeling.pipeline import fit_recipe
 from mammoroi.modeling.recipes import PRESET_RECIPES
@@ -139,13 +140,29 @@ def test_inner_scores_are_of_rows_left_out(monkeypatch):
 
 def test_synthetic_balance_does_not_move_the_risks():
     """Risks are calibrated on real patients: their mean is the real prevalence, not one half."""
-    from mammoroi.modeling.calibration import fit_calibration
-
     X, y = table(n=120)
     scores = inner_scores(X, y, CONFIG, None)
     risks = fit_calibration(scores, y).risk(scores)
     assert y.mean() == pytest.approx(1 / 3)
     assert risks.mean() == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_risks_of_the_final_model_are_right_whatever_cost_was_chosen():
+    """With a small C decision values hardly scatter, and their intercept moves between folds."""
+    slopes, costs = [], []
+    for seed in range(8):
+        X, y = table(n=2500, p=40, shift=0.5, seed=seed)
+        new = list(y.index[500:])
+        target = targets_of(PRESET_TASKS["sln"])[0]
+        data = Dataset(target, "manual", X, y, None, tuple(y.index[:500]), tuple(new), ())
+        trained = run_final(data, RIGOROUS)
+        risks = trained.calibration.risk(trained.fit.scores(X.loc[new]))
+        slopes.append(calibration_slope(y[new], risks)[0])
+        costs.append(trained.fit.scorer.svm.C)
+    assert min(costs) == 0.001
+    assert np.mean(slopes) == pytest.approx(1, abs=0.15)
+    assert min(slopes) > 0.7
+    assert max(slopes) < 1.5
 
 
 def test_empty_selection_is_the_prevalence_for_everybody():
@@ -239,13 +256,11 @@ def test_tuning_is_a_grid_search_over_selection_and_svm():
     assert fit.tuning.auc == pytest.approx(search.best_score_)
     index = search.cv_results_["params"].index(chosen)
     assert search.cv_results_["mean_test_score"][index] == pytest.approx(search.best_score_)
-    expected = cross_val_predict(
-        search.estimator.set_params(**chosen),
-        values,
-        y,
-        cv=lasso.folds_,
-        method="decision_function",
-    )
+    expected = np.empty(len(y))
+    for train, held_out in lasso.folds_:
+        part = search.estimator.set_params(**chosen).fit(values[train], y.iloc[train])
+        own, others = (part.decision_function(values[rows]) for rows in (train, held_out))
+        expected[held_out] = (others - own.mean()) / own.std()
     assert fit.inner_scores == pytest.approx(expected, abs=1e-3)
 
 

@@ -127,14 +127,21 @@ STAGES: tuple[Stage, ...] = (
         "segmentation.predict",
         lambda study: study.segmentation,
         ("accept", "train"),
-        ("masks/automatic/*.png", "masks/predictions.csv", "masks/failures.csv"),
+        (
+            *("masks/automatic/*.png", "masks/probability/*.png", "masks/predictions.csv"),
+            *("masks/candidates.csv", "masks/failures.csv"),
+        ),
     ),
     Stage(
         "agree",
         "segmentation.agreement",
         lambda study: study.segmentation,
         ("accept", "segment"),
-        ("agreement.csv", "agreement_summary.csv", "agreement_failures.csv", "overlays/*"),
+        (
+            *("agreement.csv", "agreement_summary.csv", "agreement_failures.csv", "overlays/*"),
+            *("lesions.csv", "froc.csv", "froc_summary.csv", "pixel_calibration.csv"),
+            *("uncertainty.json", "uncertainty.csv"),
+        ),
     ),
     Stage(
         "extract",

@@ -7,7 +7,10 @@ Written to the output folder:
 ``masks/overlays/``    the outline on the mammogram, one PNG per image
 ``masks/models.json``  the cards of the networks, with what their users must know
 ``predictions.csv``    ``image_id, patient_id, view, laterality, file, found, area_mm2,
-                       mean_probability, model_sha256``: a row per image with a mask
+                       mean_probability, entropy, expected_dice, member_dice, model_sha256``
+                       (:mod:`..segmentation.uncertainty`), ``uncertain``: whether the study's
+                       flag calls the mask so (empty: the study could not choose one); a row per
+                       image with a mask
 ``features.csv``       ``image_id, patient_id, view, laterality``, then the features: a row per
                        image in which a tumour was found
 ``risks.csv``          the columns :data:`RISK_COLUMNS`: a row per patient and target; without any
@@ -112,6 +115,7 @@ def infer(
     import pandas as pd
 
     from ..segmentation.predict import image_name, segment_images
+    from ..segmentation.uncertainty import load_flag
     from ..segmentation.weights import demonstration_model
 
     if study is not None and not (study / "config.json").exists():
@@ -147,6 +151,9 @@ def infer(
             rows.append({key: getattr(case, key) for key in KEYS} | features)
     about = pd.DataFrame([vars(case) for case in new], columns=[*KEYS, "file"])
     measured = drawn.drop(columns=["patient_id", "fold"])
+    flag = None if study is None else load_flag(study)
+    if flag is not None:
+        measured["uncertain"] = [flag.uncertain(value) for value in measured["expected_dice"]]
     write_csv(out / "predictions.csv", about.merge(measured, on="image_id"))
     table = pd.DataFrame(rows, columns=None if rows else list(KEYS))
     write_csv(out / "features.csv", table)

@@ -34,6 +34,7 @@ NOT_FOR = (
     "tested on them.",
     "Lesions that nobody, or another method, outlined.",
 )
+LESIONS = ("lesion_detection", "mask_uncertainty")
 _MEASURES = {
     "auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity",
     "brier": "Brier score", "calibration_slope": "calibration slope",
@@ -102,7 +103,7 @@ def segmentation_card(study: Path) -> dict[str, Any]:
         raise MammoroiError(f"{study} has no trained network", "run the stage 'train'")
     performance = [
         fact.text
-        for name in ("dice", "dice_readers", "missed", "dice_groups")
+        for name in ("dice", "dice_readers", "missed", "dice_groups", *LESIONS)
         if (fact := FACTS[name](record)) is not None
     ]
     limits = common_limits(record)

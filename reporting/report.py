@@ -36,6 +36,7 @@ from .figures_noninferiority import draw_noninferiority
 from .figures_paired import draw_decision_difference, draw_icc_dice, draw_risk_agreement
 from .figures_risks import draw_risks
 from .figures_subgroups import draw_subgroups, draw_subgroups_dice
+from .figures_trust import draw_froc, draw_pixel_calibration, draw_uncertainty
 from .flow import draw_flow, flow_table
 from .methods import sections, to_add, write_methods
 from .model_card import write_cards
@@ -142,7 +143,14 @@ def _pieces(results: Results) -> dict[str, Any]:
             "clinical": clinical,
             "claims": plots(draw_claims(results.targets)),
             "claim_tables": [table(made) for task in tasks if (made := claims_table(task))],
-            "masks": plots(draw_dice(results), draw_dice_groups(results), draw_history(results)),
+            "masks": plots(
+                draw_dice(results),
+                draw_dice_groups(results),
+                draw_froc(record),
+                draw_uncertainty(record),
+                draw_pixel_calibration(record),
+                draw_history(results),
+            ),
             "agreement": table(tables.agreement(results)),
             "features": plots(draw_funnel(results)),
             "tasks": [_task(folder, at, tasks, table, plots) for at in range(len(tasks))],

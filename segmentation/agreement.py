@@ -3,18 +3,23 @@
 ``agreement.csv`` has a row per image and comparison (``automatic-manual``; ``reader2-manual``
 where a second reader drew a mask): ``image_id, patient_id, fold, comparison``, the measures of
 :class:`.metrics.Similarity` (with the manual mask as the reference; an empty cell is missing),
-``view, size_group, breast_density`` and ``set``. ``size_group`` is by the diameter of a circle of
-the manual mask's area. ``agreement_failures.csv`` lists the comparisons that could not be made.
+``view, size_group, breast_density, n_regions`` and ``set``. ``size_group`` is by the diameter of a
+circle of the manual mask's area; ``n_regions`` counts the regions of the manual mask (``1``, ``2``,
+``3+``). For automatic masks also ``entropy, expected_dice, member_dice, uncertain``
+(:mod:`.uncertainty`) and ``ece_near, ece_breast`` (:mod:`.pixel_calibration`).
+``agreement_failures.csv`` lists the comparisons that could not be made.
 
 ``agreement_summary.csv``: ``comparison, group, metric, n, mean, mean_lower, mean_upper, median,
 median_lower, median_upper``, where ``n`` counts the images that have the measure and ``group`` is
-``all``, ``view=...``, ``size_group=...``, ``breast_density=...`` or ``set=train|test``. Intervals
-are 95 % bootstrap intervals over patients. ``found`` is the share of lesions found.
+``all``, ``view=...``, ``size_group=...``, ``breast_density=...``, ``n_regions=...`` or
+``set=train|test``. Intervals are 95 % bootstrap intervals over patients. ``found`` is the share of
+lesions found, ``uncertain`` that of masks flagged.
+
+Detection, calibration and uncertainty have files of their own, see :mod:`.evaluation`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +29,17 @@ from ..files import read_csv, write_csv, write_failures
 from .bootstrap import mean_and_median
 from .cases import map_cases
 from .config import SegmentationConfig
-from .metrics import Similarity, similarity
+from .evaluation import (
+    COLUMNS,
+    Examined,
+    calibration_errors,
+    examine,
+    flag_masks,
+    read_candidates,
+    read_uncertainty,
+    write_evaluation,
+)
+from .metrics import Similarity, similarity, size_group
 from .overlays import write_overlays
 from .prepare import Source, load_mapping, sources
 
@@ -35,8 +50,11 @@ if TYPE_CHECKING:
 
 KEYS = ("image_id", "patient_id", "fold", "comparison")
 MEASURES = tuple(field.name for field in fields(Similarity))
-SUMMARISED = tuple(name for name in MEASURES if not name.endswith("area_mm2"))
-GROUPS = ("view", "size_group", "breast_density", "set")
+SUMMARISED = (
+    *(name for name in MEASURES if not name.endswith("area_mm2")),
+    *("uncertain", "ece_near", "ece_breast"),
+)
+GROUPS = ("view", "size_group", "breast_density", "n_regions", "set")
 AUTOMATIC, READER2 = "automatic-manual", "reader2-manual"
 
 
@@ -70,25 +88,33 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
     study = Path(study)
     cohort = load_cohort(study)
     comparisons = list_comparisons(cohort, study)
+    candidates = read_candidates(study)
+    uncertain = read_uncertainty(study)
     cases = [
-        (item.source.image_id, (item, study, config.surface_tolerance_mm)) for item in comparisons
+        (item.source.image_id, (item, study, candidates.get(item.source.image_id, []), config))
+        for item in comparisons
     ]
     results = list(
         map_cases(compare, cases, "segmentation/agree", "Comparing masks", config.workers)
     )
     failures = [result for result in results if isinstance(result, Failure)]
     write_failures(study / "agreement_failures.csv", failures)
-    rows = [result for result in results if not isinstance(result, Failure)]
-    if not rows:
+    compared = [result for result in results if not isinstance(result, Failure)]
+    if not compared:
         raise MammoroiError(
             f"no masks in {study} could be compared", "see agreement_failures.csv there"
         )
-    table = describe(pd.DataFrame(rows), cohort, study)
+    examined = {row["image_id"]: found for row, found in compared if found is not None}
+    table = describe(pd.DataFrame([row for row, _ in compared]), cohort, study)
+    table = add_evaluation(table, uncertain, examined, config)
     write_csv(study / "agreement.csv", table)
     write_csv(study / "agreement_summary.csv", summarise(table, config))
+    automatic = table[table["comparison"] == AUTOMATIC]
+    if len(automatic):
+        write_evaluation(study, automatic, examined, flag_masks(automatic, config), config)
     write_overlays(
         study / "overlays",
-        table[table["comparison"] == AUTOMATIC],
+        automatic,
         {item.source.image_id: item for item in comparisons if item.name == AUTOMATIC},
         study,
         config.overlays,
@@ -114,8 +140,18 @@ def list_comparisons(cohort: Cohort, study: Path) -> list[Comparison]:
     return comparisons
 
 
-def compare(item: Comparison, study: Path, tolerance_mm: float) -> dict[str, Any]:
-    """Compare one mask with the manual one; a ``mask_label`` holds for both readers' files."""
+def compare(
+    item: Comparison,
+    study: Path,
+    candidates: list[dict[str, Any]],
+    config: SegmentationConfig,
+) -> tuple[dict[str, Any], Examined | None]:
+    """Compare one mask with the manual one; a ``mask_label`` holds for both readers' files.
+
+    An automatic mask's image is examined as well, see :func:`.evaluation.examine`.
+    """
+    from scipy import ndimage
+
     from ..imaging.mask import read_mask
 
     mapping = load_mapping(study, item.source.image_id)
@@ -128,13 +164,38 @@ def compare(item: Comparison, study: Path, tolerance_mm: float) -> dict[str, Any
         )
     manual = read_mask(item.manual, shape, label)
     other = read_mask(item.other, shape, label if item.name == READER2 else None)
-    measures = similarity(other, manual, mapping.spacing, tolerance_mm)
-    return {
+    measures = similarity(other, manual, mapping.spacing, config.surface_tolerance_mm)
+    _, regions = ndimage.label(manual, [[1] * 3] * 3)
+    row = {
         "image_id": item.source.image_id,
         "patient_id": item.source.patient_id,
         "comparison": item.name,
+        "n_regions": str(regions) if regions < 3 else "3+",
         **asdict(measures),
     }
+    if item.name != AUTOMATIC:
+        return row, None
+    return row, examine(study, item.source.image_id, manual, mapping, candidates, config)
+
+
+def add_evaluation(
+    table: pd.DataFrame,
+    uncertain: pd.DataFrame,
+    examined: dict[str, Examined],
+    config: SegmentationConfig,
+) -> pd.DataFrame:
+    """Add :data:`.evaluation.COLUMNS`, empty but for automatic masks."""
+    table = table.merge(uncertain, on="image_id", how="left")
+    table = table.merge(calibration_errors(examined), on="image_id", how="left")
+    automatic = table["comparison"] == AUTOMATIC
+    flag = flag_masks(table[automatic], config)
+    others = [name for name in COLUMNS if name != "uncertain"]
+    table.loc[~automatic, others] = None
+    table["uncertain"] = [
+        flag.uncertain(value) if mine else None
+        for value, mine in zip(table["expected_dice"], automatic, strict=True)
+    ]
+    return table[[*KEYS, *MEASURES, *COLUMNS, *GROUPS]]
 
 
 def describe(measured: pd.DataFrame, cohort: Cohort, study: Path) -> pd.DataFrame:
@@ -158,14 +219,6 @@ def describe(measured: pd.DataFrame, cohort: Cohort, study: Path) -> pd.DataFram
     return table[[*KEYS, *MEASURES, *GROUPS]]
 
 
-def size_group(area_mm2: float) -> str:
-    """Name the size of a lesion by the diameter of a circle of its area."""
-    diameter_mm = 2 * math.sqrt(area_mm2 / math.pi)
-    if diameter_mm < 10:
-        return "<10mm"
-    return "10-20mm" if diameter_mm <= 20 else ">20mm"
-
-
 def summarise(table: pd.DataFrame, config: SegmentationConfig) -> pd.DataFrame:
     """Mean and median of every measure, overall and by group, with intervals over patients."""
     import pandas as pd
@@ -177,6 +230,8 @@ def summarise(table: pd.DataFrame, config: SegmentationConfig) -> pd.DataFrame:
             parts += [(f"{group}={value}", part) for value, part in compared.groupby(group)]
         for group, part in parts:
             for metric in SUMMARISED:
+                if compared[metric].isna().all():
+                    continue  # what a second reader's mask cannot have
                 present = part[part[metric].notna()]
                 values = present[metric].to_numpy(dtype=float)
                 patients = present["patient_id"].to_numpy(dtype=object)

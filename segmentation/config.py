@@ -15,6 +15,7 @@ AUGMENTATIONS = ("full", "flips")
 LOSSES = ("dice-ce", "dice-focal")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 LOGGERS = ("csv", "tensorboard", "mlflow")
+HITS = ("iou", "centroid")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 
 # Where and how fast something was computed is no part of what was computed.
@@ -25,7 +26,10 @@ _TRAINING = (
     "threshold", "seed",
 )  # fmt: skip
 _INFERENCE = ("threshold", "max_components", "minimum_area_mm2", "test_time_augmentation")
-_AGREEMENT = ("surface_tolerance_mm", "bootstrap_samples", "overlays", "seed")
+_AGREEMENT = (
+    "surface_tolerance_mm", "bootstrap_samples", "overlays", "hit", "hit_iou", "fp_per_image",
+    "poor_dice", "caught", "seed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,17 @@ class SegmentationConfig:
         Resamples of patients for the intervals of the agreement's summary.
     overlays : int
         How many of the worst, of the median and of the best cases are drawn.
+    hit : str
+        When a candidate region counts as a lesion found: `iou`, their boxes overlap by at least
+        `hit_iou`; `centroid`, its centroid lies in the lesion.
+    hit_iou : float
+        Smallest intersection over union of the two boxes.
+    fp_per_image : tuple[float, ...]
+        False positives per image at which the sensitivity is given, and averaged.
+    poor_dice : float
+        A mask is poor below this Dice; the flag `uncertain` is to find such masks.
+    caught : float
+        Share of the poor masks of training patients that the flag has to catch.
     seed : int
         Decides the tuning patients, first weights, order, augmentation and resamples.
     """
@@ -122,6 +137,11 @@ class SegmentationConfig:
     surface_tolerance_mm: float = 2.0
     bootstrap_samples: int = 1000
     overlays: int = 4
+    hit: str = "iou"
+    hit_iou: float = 0.2
+    fp_per_image: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    poor_dice: float = 0.5
+    caught: float = 0.8
     seed: int = 15
 
     def __post_init__(self) -> None:
@@ -140,7 +160,12 @@ class SegmentationConfig:
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("working_spacing_mm", "learning_rate", "surface_tolerance_mm"):
             self._require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("threshold", "tuning_fraction"):
+        one_of("hit", self.hit, HITS)
+        object.__setattr__(self, "fp_per_image", tuple(sorted(map(float, self.fp_per_image))))
+        rates = bool(self.fp_per_image) and min(self.fp_per_image) > 0
+        self._require("fp_per_image", rates, "one or more positive numbers")
+        self._require("caught", 0 < self.caught <= 1, "more than 0, at most 1")
+        for name in ("threshold", "tuning_fraction", "hit_iou", "poor_dice"):
             self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
         levels = len(self.channels) == 5 and min(self.channels) >= 1
         self._require("channels", levels, "five positive numbers")

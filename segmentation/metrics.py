@@ -159,3 +159,11 @@ def contour(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
     inner: NDArray[np.bool_] = binary_erosion(mask)
     return mask & ~inner
+
+
+def size_group(area_mm2: float) -> str:
+    """Name the size of a lesion by the diameter of a circle of its area."""
+    diameter_mm = 2 * math.sqrt(area_mm2 / math.pi)
+    if diameter_mm < 10:
+        return "<10mm"
+    return "10-20mm" if diameter_mm <= 20 else ">20mm"

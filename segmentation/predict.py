@@ -3,8 +3,11 @@
 ``masks/automatic/<image_id>.png`` is on the mammogram's own grid, 0 or 255; all zero means that
 the lesion was missed. ``masks/predictions.csv``: ``image_id, patient_id, fold`` (the fold whose
 network drew the mask, or ``test`` where all networks together did), ``found`` (whether the mask
-has any pixel), ``area_mm2``, ``mean_probability`` (mean within the mask; empty without a mask) and
-``model_sha256`` (of the weights; for several networks, of their digests in the folds' order).
+has any pixel), ``area_mm2``, ``mean_probability`` (mean within the mask; empty without a mask),
+``entropy, expected_dice, member_dice`` (see :mod:`.uncertainty`) and ``model_sha256`` (of the
+weights; for several networks, of their digests in the folds' order). ``masks/candidates.csv`` has
+the regions from which the mask was chosen (see :mod:`.candidates`), and
+``masks/probability/<image_id>.png`` the probability on the working array, 8 bits.
 ``masks/failures.csv`` lists the images without a mask.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -23,12 +26,15 @@ from numpy.typing import NDArray
 
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
+from .candidates import Candidate, find_candidates
 from .cases import map_cases
 from .config import SegmentationConfig
 from .folds import drawing_folds
 from .mapping import Mapping, padded_size
+from .pixel_calibration import write_probability
 from .postprocess import draw_mask
 from .prepare import load_mapping, prepare, working_array
+from .uncertainty import Uncertainty, uncertainty
 from .weights import Model, load_models
 
 if TYPE_CHECKING:
@@ -36,10 +42,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PREDICTION_VERSION = 1
+PREDICTION_VERSION = 2
 ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
 COLUMNS = (
-    "image_id", "patient_id", "fold", "found", "area_mm2", "mean_probability", "model_sha256",
+    "image_id", "patient_id", "fold", "found", "area_mm2", "mean_probability", "entropy",
+    "expected_dice", "member_dice", "model_sha256",
 )  # fmt: skip
 
 
@@ -81,6 +88,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         return masks / "automatic"
     (masks / "segment.json").unlink(missing_ok=True)
     device = choose_device(config)
+    candidates: dict[str, list[Candidate]] = {}
 
     def draw_case(image_id: str, patient_id: str) -> dict[str, Any]:
         folds = drawing_folds(splits, patient_id)
@@ -92,6 +100,8 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
             device,
         )
         write_mask(masks / "automatic" / f"{image_id}.png", drawn.mask)
+        write_probability(masks / "probability" / f"{image_id}.png", drawn.probability)
+        candidates[image_id] = drawn.candidates
         fold = "test" if patient_id in splits.test else str(folds[0])
         return {"image_id": image_id, "patient_id": patient_id, "fold": fold, **drawn.row()}
 
@@ -104,7 +114,10 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     ]
     for failure in write_results(masks, results, failures):
         # A mask that an earlier run drew must not stand for the one that failed now.
-        (masks / "automatic" / f"{failure.case}.png").unlink(missing_ok=True)
+        for kind in ("automatic", "probability"):
+            (masks / kind / f"{failure.case}.png").unlink(missing_ok=True)
+        candidates.pop(failure.case, None)
+    write_candidates(masks / "candidates.csv", candidates)
     if not any(isinstance(result, Failure) for result in results):
         write_json(masks / "segment.json", {"key": key})
     return masks / "automatic"
@@ -122,6 +135,12 @@ class Drawn:
         Its area.
     mean_probability : float or None
         Mean probability within the mask; None without one.
+    uncertainty : Uncertainty
+        How sure the networks are of it.
+    candidates : list of Candidate
+        The regions that may be lesions, before the mask kept the best of them.
+    probability : float32 (working rows, working columns)
+        Mean probability on the working array.
     model_sha256 : str
         SHA-256 of the network's weights; of several networks, that of their digests in order.
     """
@@ -129,6 +148,9 @@ class Drawn:
     mask: NDArray[np.bool_]
     area_mm2: float
     mean_probability: float | None
+    uncertainty: Uncertainty
+    candidates: list[Candidate]
+    probability: NDArray[np.float32]
     model_sha256: str
 
     def row(self) -> dict[str, Any]:
@@ -137,6 +159,7 @@ class Drawn:
             "found": bool(self.mask.any()),
             "area_mm2": self.area_mm2,
             "mean_probability": self.mean_probability,
+            **vars(self.uncertainty),
             "model_sha256": self.model_sha256,
         }
 
@@ -167,7 +190,8 @@ def draw(
         Where the networks are.
     """
     upside_down = bool(inference["test_time_augmentation"])
-    working = np.mean([probability(m, array, upside_down, device) for m in models], axis=0)
+    members = [one for m in models for one in probabilities(m, array, upside_down, device)]
+    working: NDArray[np.float32] = np.mean(members, axis=0)
     original = mapping.to_original(working)
     mask = draw_mask(
         original,
@@ -181,17 +205,22 @@ def draw(
         mask=mask,
         area_mm2=float(mask.sum() * mapping.pixel_area_mm2),
         mean_probability=float(original[mask].mean()) if mask.any() else None,
+        uncertainty=uncertainty(
+            original, mask, [member >= inference["threshold"] for member in members]
+        ),
+        candidates=find_candidates(original, mapping.pixel_area_mm2, inference["minimum_area_mm2"]),
+        probability=working,
         model_sha256=digests[0] if len(digests) == 1 else sha256_of(digests),
     )
 
 
-def probability(
+def probabilities(
     model: Model, array: NDArray[np.float16], upside_down: bool, device: torch.device
-) -> NDArray[np.float32]:
-    """Probability of the lesion, float32 of the array's shape, 0..1.
+) -> list[NDArray[np.float32]]:
+    """Probabilities of the lesion, each float32 of the array's shape, 0..1.
 
     The array is padded to the training's canvas, or beyond it where it is larger. With
-    ``upside_down`` the mean of the array's and its upside-down image's probability is given.
+    ``upside_down`` there are two: of the array and, turned back, of its upside-down image.
     """
     import torch
 
@@ -203,14 +232,11 @@ def probability(
     image = torch.zeros(1, 1, *canvas, device=device)
     image[0, 0, :rows, :columns] = torch.from_numpy(array.astype(np.float32)).to(device)
     with torch.inference_mode():
-        result = model.network(image).sigmoid()
+        results = [model.network(image).sigmoid()[0, 0, :rows, :columns]]
         if upside_down:
             image[0, 0, :rows, :columns] = image[0, 0, :rows, :columns].flip(0)
-            turned = model.network(image).sigmoid()
-            result[0, 0, :rows, :columns] += turned[0, 0, :rows, :columns].flip(0)
-            result /= 2
-    values: NDArray[np.float32] = result[0, 0, :rows, :columns].float().cpu().numpy()
-    return values
+            results.append(model.network(image).sigmoid()[0, 0, :rows, :columns].flip(0))
+    return [result.float().cpu().numpy() for result in results]
 
 
 def image_name(path: Path) -> str:
@@ -323,8 +349,21 @@ def write_results(
     return failures
 
 
+def write_candidates(path: Path, candidates: dict[str, list[Candidate]]) -> None:
+    """Write ``candidates.csv``: a row per region, images in their order."""
+    import pandas as pd
+
+    names = [field.name for field in fields(Candidate)]
+    rows = [{"image_id": image, **vars(one)} for image, many in candidates.items() for one in many]
+    write_csv(path, pd.DataFrame(rows, columns=["image_id", *names]))
+
+
 def _is_drawn(masks: Path, key: str, image_ids: list[str]) -> bool:
     done = masks / "segment.json"
     if not done.exists() or read_json(done)["key"] != key:
         return False
-    return all((masks / "automatic" / f"{image_id}.png").exists() for image_id in image_ids)
+    return (masks / "candidates.csv").exists() and all(
+        (masks / kind / f"{image_id}.png").exists()
+        for kind in ("automatic", "probability")
+        for image_id in image_ids
+    )

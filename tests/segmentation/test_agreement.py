@@ -11,14 +11,17 @@ from PIL import Image
 
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.errors import MammoroiError
-from mammoroi.segmentation.agreement import agree, compare, list_comparisons, size_group
+from mammoroi.segmentation.agreement import agree, compare, list_comparisons
 from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.metrics import size_group
 from mammoroi.segmentation.overlays import rank_cases
+from mammoroi.segmentation.pixel_calibration import write_probability
 from mammoroi.segmentation.postprocess import draw_mask
 from mammoroi.segmentation.predict import segment, segment_images
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.train import train
+from mammoroi.segmentation.uncertainty import load_flag
 
 CONFIG = SegmentationConfig(
     working_spacing_mm=1.0,
@@ -73,7 +76,24 @@ def test_from_images_to_agreement(study: Path, tmp_path: Path) -> None:
     assert row["mean"] == pytest.approx(automatic["dice"].mean())
     assert row["mean_lower"] < row["mean"] < row["mean_upper"]
     groups = {group for comparison, group, _ in summary.index if comparison == "reader2-manual"}
-    assert {"all", "view=CC", "set=train", "breast_density=fatty"} <= groups
+    assert {"all", "view=CC", "set=train", "breast_density=fatty", "n_regions=1"} <= groups
+
+    # What stands beside the overlap: lesions found, calibration, uncertainty.
+    assert {"entropy", "expected_dice", "member_dice"} <= set(predictions)
+    assert predictions.loc[predictions["found"], "expected_dice"].between(0.01, 1).all()
+    lesions = pd.read_csv(study / "lesions.csv")
+    assert len(lesions) == 19
+    froc = pd.read_csv(study / "froc_summary.csv").set_index(["group", "fp_per_image"])
+    assert froc.loc[("all", "8"), "n_lesions"] == 19
+    found = lesions["score"].notna().mean()
+    assert froc.loc[("all", "8"), "sensitivity"] == pytest.approx(found)
+    assert automatic["ece_near"].between(0, 1).all()
+    assert (automatic["ece_breast"] < automatic["ece_near"]).all()
+    reader2 = table[table["comparison"] == "reader2-manual"]
+    assert reader2[["expected_dice", "uncertain", "ece_near"]].isna().all(axis=None)
+    flag = load_flag(study)
+    assert flag is not None
+    assert flag.n_train == (automatic["set"].eq("train") & (automatic["area_mm2"] > 0)).sum()
 
     overlays = pd.read_csv(study / "overlays" / "overlays.csv")
     assert overlays["rank"].tolist() == ["worst"] * 2 + ["median"] * 2 + ["best"] * 2
@@ -108,10 +128,13 @@ def test_overlap_with_a_box_is_refused(study: Path) -> None:
     items = {}
     for item in list_comparisons(load_cohort(study), study):
         items.setdefault(item.source.image_id, replace(item, other=item.manual))
+    for image_id in cohort["image_id"][:2]:
+        array = np.load(study / "segmentation" / "prepared" / f"{image_id}.npy")
+        write_probability(study / "masks" / "probability" / f"{image_id}.png", 0 * array)
     box, outline = cohort["image_id"][0], cohort["image_id"][1]
     with pytest.raises(MammoroiError, match="is a box around the lesion"):
-        compare(items[box], study, 1.0)
-    assert compare(items[outline], study, 1.0)["dice"] == 1
+        compare(items[box], study, [], CONFIG)
+    assert compare(items[outline], study, [], CONFIG)[0]["dice"] == 1
 
 
 def test_one_region_stays_the_one_with_most_probability() -> None:

@@ -42,7 +42,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Statistical analysis": (
         "baseline", "regressions", "measures", "uncertainty",
         "paired_comparison", "noninferiority", "agreement_measures", "detection_method",
-        "icc_method", "stability_measure", "subgroup_methods", "multiplicity", "size_method", "leakage_method",
+        "icc_method", "stability_measure", "subgroup_methods", "multiplicity", "size_method",
+        "leakage_method",
     ),
     "Software": ("software",),
 }  # fmt: skip

@@ -130,19 +130,18 @@ def rank_correlation(
 
     NaN with fewer than three images or where one side does not vary.
     """
+    value = _spearman(one, other)
+    if not np.isfinite(value):
+        return Estimate(value, np.nan, np.nan)
     names, owner = np.unique(patients.astype(str), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(
-        len(names), np.full(len(names), 1 / max(1, len(names))), samples
+        len(names), np.full(len(names), 1 / len(names)), samples
     )
-    value = _spearman(one, other)
     drawn = []
     for weights in draws:
         rows = np.repeat(np.arange(one.size), weights[owner])
         drawn.append(_spearman(one[rows], other[rows]))
-    known = np.array([value for value in drawn if np.isfinite(value)])
-    if not np.isfinite(value) or known.size == 0:
-        return Estimate(value, np.nan, np.nan)
-    lower, upper = np.percentile(known, [2.5, 97.5])
+    lower, upper = np.nanpercentile(drawn, [2.5, 97.5])
     return Estimate(value, float(lower), float(upper))
 
 

@@ -1,0 +1,76 @@
+"""Figures and sentences about lesions found and uncertainty say what the files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammoroi.files import write_csv, write_json
+from mammoroi.reporting.facts_masks import detection_method, lesion_detection, mask_uncertainty
+from mammoroi.reporting.figures_trust import draw_froc, draw_pixel_calibration, draw_uncertainty
+from mammoroi.reporting.record import Record
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.evaluation import Examined, write_evaluation
+from mammoroi.segmentation.uncertainty import choose_flag
+
+
+def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
+    n = 40
+    dice = np.linspace(0.05, 0.95, n)
+    table = pd.DataFrame(
+        {
+            "image_id": [f"I{k}" for k in range(n)],
+            "patient_id": [f"P{k // 2}" for k in range(n)],
+            "comparison": "automatic-manual",
+            "set": np.where(np.arange(n) % 4 < 2, "train", "test"),
+            "view": "CC",
+            "breast_density": None,
+            "n_regions": "1",
+            "area_mm2": 30.0,
+            "dice": dice,
+            "entropy": 1 - dice,
+            "expected_dice": dice,
+            "member_dice": None,
+        }
+    )
+    train = table[table["set"] == "train"]
+    flag = choose_flag(train["expected_dice"].to_numpy(), train["dice"].to_numpy(), 0.5, 1.0)
+    table["uncertain"] = [flag.uncertain(value) for value in dice]
+    counts = np.tile(np.stack([np.ones(10), np.arange(10) / 10 + 0.05, np.ones(10) / 2]), (1, 1))
+    in_regions = {"near": counts, "breast": counts}
+    examined = {
+        name: Examined([(50.0, 0.9 if k % 4 else -np.inf)], [0.1], in_regions)
+        for k, name in enumerate(table["image_id"])
+    }
+    config = SegmentationConfig(bootstrap_samples=50)
+    write_csv(tmp_path / "agreement.csv", table)
+    write_csv(
+        tmp_path / "agreement_summary.csv",
+        pd.DataFrame(columns=["comparison", "group", "metric", "mean", "mean_lower", "mean_upper"]),
+    )
+    write_evaluation(tmp_path, table, examined, flag, config)
+    write_json(tmp_path / "run.json", {"config": {"segmentation": vars(config)}})
+    record = Record(tmp_path)
+    froc, scatter, pixels = (
+        draw(record) for draw in (draw_froc, draw_uncertainty, draw_pixel_calibration)
+    )
+    assert froc is not None
+    assert scatter is not None
+    assert pixels is not None
+    # Of the 20 images of a set, every fourth of all is missed: 10 of them are training images.
+    assert (
+        "Training patients, out of fold: the mean sensitivity over these rates is 0.50"
+        in froc.finding
+    )
+    assert "Test patients: the mean sensitivity over these rates is 1.00" in froc.finding
+    poor = (table["set"].eq("test") & (table["dice"] < 0.5)).sum()
+    assert f"{poor} of {poor} with a Dice below 0.5" in scatter.finding
+    assert "rank correlation 1.00" in scatter.finding
+    facts = [fact(record) for fact in (detection_method, lesion_detection, mask_uncertainty)]
+    assert all(fact is not None for fact in facts)
+    assert "intersection over union of 0.2 or more" in str(facts[0])
+    empty = Record(tmp_path / "nothing")
+    assert draw_froc(empty) is None
+    assert lesion_detection(empty) is None

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 
 from ..files import write_csv
 
@@ -18,21 +19,30 @@ METRICS = ("train_loss", "tuning_loss", "tuning_dice")
 
 
 class History(Callback):
-    """Writes ``history.csv``: ``epoch, train_loss, tuning_loss, tuning_dice, learning_rate``.
+    """Writes ``history.csv``: a row per epoch, the first of which is 0.
 
-    ``epoch`` counts from 0; ``learning_rate`` is that of the epoch's last step. The rows travel in
-    the checkpoint, so that a resumed training continues the table.
+    ``epoch, train_loss, tuning_loss, tuning_dice, learning_rate, skipped_steps``:
+    ``learning_rate`` is that of the epoch's last step, ``skipped_steps`` counts those whose loss
+    or gradient was not finite and that changed nothing (they are not in ``train_loss``). The rows
+    travel in the checkpoint, so that a resumed training continues the table.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[dict[str, Any]] = []
 
-    def on_train_epoch_end(self, trainer: Trainer, _: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Add the epoch that ends."""
         values = {name: float(trainer.callback_metrics[name]) for name in METRICS}
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self.rows.append({"epoch": trainer.current_epoch, **values, "learning_rate": rate})
+        self.rows.append(
+            {
+                "epoch": trainer.current_epoch,
+                **values,
+                "learning_rate": rate,
+                "skipped_steps": getattr(module, "skipped_steps", 0),
+            }
+        )
         if trainer.is_global_zero:
             write_csv(self.path, pd.DataFrame(self.rows))
 
@@ -43,6 +53,15 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the rows from the checkpoint."""
         self.rows = list(state_dict["rows"])
+
+
+class Patience(EarlyStopping):
+    """Stops after some epochs without a better tuning Dice, and stays stopped when resumed."""
+
+    def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
+        """Stop again when the training was interrupted after its last epoch."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 @contextmanager

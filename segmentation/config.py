@@ -63,6 +63,9 @@ class SegmentationConfig:
         How often a fold's network sees its training images, at most.
     batch_size : int
         Images per step and device.
+    accumulate : int
+        Compute a step's batch in so many equal parts, one after the other, which needs less
+        memory. Doubled by itself when the memory of a GPU runs out.
     learning_rate : float
         Peak of the learning rate of AdamW, which warms up and then falls as a cosine.
     tuning_fraction : float
@@ -122,6 +125,7 @@ class SegmentationConfig:
     augmentation: str = "full"
     epochs: int = 100
     batch_size: int = 8
+    accumulate: int = 1
     learning_rate: float = 0.001
     tuning_fraction: float = 0.15
     patience: int = 30
@@ -154,8 +158,10 @@ class SegmentationConfig:
         one_of("precision", self.precision, PRECISIONS)
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
-        for name in ("epochs", "batch_size", "bootstrap_samples"):
+        for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
+        parts = self.batch_size % self.accumulate == 0
+        self._require("accumulate", parts, f"a divisor of batch_size, {self.batch_size}")
         for name in ("patience", "workers", "max_components", "overlays", "minimum_area_mm2"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("working_spacing_mm", "learning_rate", "surface_tolerance_mm"):
@@ -184,7 +190,8 @@ class SegmentationConfig:
 
     def training(self) -> dict[str, Any]:
         """Give the settings on which a trained network depends."""
-        return {name: getattr(self, name) for name in _TRAINING}
+        settings = {name: getattr(self, name) for name in _TRAINING}
+        return settings if self.accumulate == 1 else {**settings, "accumulate": self.accumulate}
 
     def inference(self) -> dict[str, Any]:
         """Give the settings on which a mask depends, besides the network."""

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
+
+from ..errors import MammoroiError
 
 Batch = dict[str, Any]
 BOTH = ("image", "mask")
@@ -48,8 +51,8 @@ class PreparedImages(Dataset[Batch]):
         self.images = torch.zeros(shape, dtype=torch.float16)
         self.masks = torch.zeros(shape, dtype=torch.uint8)
         for number, image_id in enumerate(image_ids):
-            image = torch.from_numpy(np.load(folder / f"{image_id}.npy"))
-            mask = torch.from_numpy(np.load(folder / f"{image_id}.mask.npy"))
+            image = torch.from_numpy(load_array(folder / f"{image_id}.npy"))
+            mask = torch.from_numpy(load_array(folder / f"{image_id}.mask.npy"))
             rows, columns = image.shape
             self.images[number, 0, :rows, :columns] = image
             self.masks[number, 0, :rows, :columns] = mask
@@ -62,6 +65,26 @@ class PreparedImages(Dataset[Batch]):
         epoch, number = item
         case = {"image": self.images[number].float(), "mask": self.masks[number].float()}
         return case if self.augment is None else self.augment(case, epoch, number)
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """Read a prepared array.
+
+    Raises
+    ------
+    MammoroiError
+        When it is missing or damaged.
+    """
+    again = "prepare it again: run mammoroi train where the mammograms are, and copy the folder"
+    try:
+        array: NDArray[Any] = np.load(path)
+    except FileNotFoundError:
+        raise MammoroiError(f"{path} is missing", again) from None
+    except (ValueError, EOFError) as error:
+        raise MammoroiError(f"{path} is damaged: {error}", again) from None
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise MammoroiError(f"{path} holds values that are not finite", again)
+    return array
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

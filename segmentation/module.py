@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from ..errors import MammoroiError
 from .config import SegmentationConfig
 from .network import NetworkSpec, build_network
 
+log = logging.getLogger(__name__)
+
 WEIGHT_DECAY = 1e-4
 WARM_UP = 0.15
+SKIPPED_IN_A_ROW = 10
+"""Steps that may be skipped one after the other before the training is given up."""
 
 
 class SegmentationModule(LightningModule):
@@ -20,11 +27,31 @@ class SegmentationModule(LightningModule):
 
     Logs per epoch ``train_loss``, ``tuning_loss`` and ``tuning_dice``: the mean over the tuning
     images of the Dice on the working grid (two empty masks agree: 1).
+
+    A step whose loss or gradient is not finite is skipped: weights, moments of the optimiser and
+    running statistics stay as they were. With several devices all skip it alike, since the check
+    is made on the gradient that they share.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    seed : int
+        What is random in the network (dropout) depends on it, the epoch and the batch's number
+        alone, so that a resumed training draws what it would have drawn.
+
+    Attributes
+    ----------
+    skipped_steps : int
+        How many were skipped in this epoch.
     """
 
-    def __init__(self, config: SegmentationConfig) -> None:
+    def __init__(self, config: SegmentationConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.seed = seed
+        self.skipped_steps = self.skipped_in_a_row = self.good_steps = 0
+        self._before: list[Tensor] = []
         self.network = build_network(NetworkSpec.of(config), config.encoder_weights)
         self.loss = build_loss(config.loss)
 
@@ -33,11 +60,73 @@ class SegmentationModule(LightningModule):
         logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
         return logits
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        """Loss of a batch."""
+    def on_train_epoch_start(self) -> None:
+        """Begin the epoch's counts."""
+        self.skipped_steps = self.good_steps = 0
+
+    def on_train_batch_start(self, _: Any, number: int) -> None:
+        """Seed what the network draws for this batch (not per epoch: loaders draw, too)."""
+        place = [self.seed, self.current_epoch, number, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+    def training_step(self, batch: dict[str, Tensor], number: int) -> Tensor:
+        """Loss of a batch, weighted by its share of the step's images."""
+        parts = self.config.accumulate
+        if number % parts == 0:
+            self._before = [buffer.clone() for buffer in self.network.buffers()]
         loss: Tensor = self.loss(self(batch["image"]).float(), batch["mask"])
-        self._log("train_loss", loss, batch)
-        return loss
+        self._loss = loss.detach()
+        # An infinite loss may have a finite gradient; the check of the step looks at the gradient.
+        spoilt = torch.where(self._loss.isfinite(), 1.0, torch.nan)
+        return loss * (spoilt * self._share(number, len(batch["image"])))
+
+    def _share(self, number: int, images: int) -> float:
+        """Weight of a part of a step; 1 unless the step is the epoch's last and has fewer images.
+
+        Lightning divides every part's loss by the number of parts of a whole step.
+        """
+        size, parts = self.config.batch_size, self.config.accumulate
+        all_images = len(self.trainer.train_dataloader.sampler)  # type: ignore[union-attr]
+        of_step = min(size, all_images - (number // parts) * size)
+        return images * parts / of_step
+
+    def on_before_optimizer_step(self, _: Any) -> None:
+        """Skip the step when a gradient is not finite.
+
+        Raises
+        ------
+        MammoroiError
+            When that happens in step after step.
+        """
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
+            self.good_steps += 1
+            self.skipped_in_a_row = 0
+            return
+        self.skipped_steps += 1
+        self.skipped_in_a_row += 1
+        for buffer, before in zip(self.network.buffers(), self._before, strict=True):
+            buffer.copy_(before)
+        if self.trainer.precision != "16-mixed":  # there the scaler of the loss skips it
+            for parameter in self.network.parameters():
+                parameter.grad = None
+        log.warning(
+            "epoch %d: a step was skipped, its loss or gradient is not finite (%d in this epoch)",
+            *(self.current_epoch, self.skipped_steps),
+        )
+        scaled = self.trainer.precision == "16-mixed" and bool(self._loss.isfinite())
+        all_of_epoch = self.trainer.is_last_batch and not self.good_steps and not scaled
+        if all_of_epoch or self.skipped_in_a_row == SKIPPED_IN_A_ROW:
+            raise MammoroiError(
+                f"the loss is not finite in {self.skipped_in_a_row} steps in a row, up to epoch "
+                f"{self.current_epoch}; weights from before are kept",
+                "lower segmentation.learning_rate, or set segmentation.precision to 32",
+            )
+
+    def on_train_batch_end(self, _outputs: Any, batch: Any, _number: int) -> None:
+        """Log the loss, unless the step was skipped for it."""
+        if bool(self._loss.isfinite()):
+            self._log("train_loss", self._loss, batch)
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         """Log loss and Dice of a batch of tuning images."""

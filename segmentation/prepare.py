@@ -130,7 +130,7 @@ def prepare_case(
     )
     record_file = folder / f"{case.image_id}.json"
     record = read_json(record_file) if record_file.exists() else None
-    if record is None or record["key"] != key:
+    if record is None or record["key"] != key or not _whole(record, case, training, folder):
         record = _prepare_anew(case, mask_file, working_spacing_mm, folder)
         write_json(record_file, {"key": key, **record})
     return {
@@ -142,6 +142,19 @@ def prepare_case(
         "working_columns": record["mapping"]["working_columns"],
         "has_mask": mask_file is not None,
     }
+
+
+def _whole(record: dict[str, Any], case: Source, training: bool, folder: Path) -> bool:
+    """Tell whether the arrays of a record are there, of its shape and of full length."""
+    shape = record["mapping"]["working_rows"], record["mapping"]["working_columns"]
+    names = [f"{case.image_id}.npy"] + [f"{case.image_id}.mask.npy"] * (
+        training and bool(case.mask)
+    )
+    try:
+        return all(np.load(folder / name, mmap_mode="r").shape == shape for name in names)
+    except (OSError, ValueError, EOFError) as error:
+        log.warning("%s is prepared again: %s", case.image_id, error)
+        return False
 
 
 def _prepare_anew(

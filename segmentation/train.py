@@ -7,27 +7,34 @@ from the training patients. ``segmentation/folds.csv`` has a row for every patie
 ``model.json`` (see :mod:`.weights`), ``history.csv`` (see :class:`.callbacks.History`) and, while
 the training lasts, ``last.ckpt`` and ``best.ckpt``. An interrupted fold goes on from
 ``last.ckpt``; a finished one whose inputs and settings are unchanged is kept.
+``segmentation/failures.csv`` names the folds that could not be trained; the others are kept.
+Hidden lock files keep a second training out (see :mod:`.lock`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MammoroiError
-from ..files import read_csv, read_json, sha256_of, write_csv, write_json
+from ..errors import Failure, MammoroiError
+from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
 from .config import SegmentationConfig
+from .fit import fit, keep_best, remove_checkpoints
 from .folds import FoldSets, fold_sets
+from .lock import held
 from .loggers import require_logger
 from .mapping import padded_size
 from .network import NetworkSpec
 from .prepare import prepare
 from .progress import watching
+from .side_by_side import LOOK_S, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from ..cohort.split import Splits
 
 TRAINING_VERSION = 1
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def train(config: SegmentationConfig, study: Path) -> Path:
@@ -45,8 +53,9 @@ def train(config: SegmentationConfig, study: Path) -> Path:
     Path
         ``segmentation`` in the study folder.
     """
-    prepare(config, study)
-    return train_prepared(config, study)
+    with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
+        prepare(config, study)
+        return _train(config, study)
 
 
 def train_prepared(config: SegmentationConfig, study: Path) -> Path:
@@ -56,13 +65,24 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
     GPU machine that was given ``splits.json`` and ``segmentation/prepared/``. Without a GPU the
     folds are trained side by side, which small networks use better than several cores each.
 
+    A fold that fails takes no other with it: the others are trained, then the failure is told.
+
     Raises
     ------
     MammoroiError
-        When a fold has no image to train or tune on, or the network cannot be built.
+        When a fold has no image to train or tune on, the network cannot be built, another process
+        trains in this folder, or a fold failed.
     """
-    from joblib import Parallel, delayed, parallel_config
+    with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
+        return _train(config, study)
 
+
+def lock_of(study: Path) -> Path:
+    """Give the file that a training of this study holds."""
+    return Path(study) / "segmentation" / ".training.lock"
+
+
+def _train(config: SegmentationConfig, study: Path) -> Path:
     from ..cohort.split import load_splits
     from .network import build_network
     from .trainer import choose_accelerator
@@ -80,19 +100,65 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
     require_logger(config)
 
     cores = os.cpu_count() or 1
-    side_by_side = config.workers or 2 * cores
+    together = config.workers or 2 * cores
     if choose_accelerator(config) != "cpu" or config.devices not in ("auto", 1):
-        side_by_side = 1
-    processes = min(side_by_side, len(jobs))
-    calls = [delayed(train_fold)(config, folder, job, plan) for job in jobs]
+        together = 1
+    processes = min(together, len(jobs))
+    calls = [(train_fold, (config, folder, job, plan)) for job in jobs]
     with watching(folder, len(jobs), config.epochs):
         if processes == 1:
-            Parallel(n_jobs=1)(calls)
+            results = _one_after_the_other(calls)
         else:
-            threads = max(1, cores // processes)
-            with parallel_config("loky", inner_max_num_threads=threads):
-                Parallel(n_jobs=processes)(calls)
+            results = side_by_side(calls, processes, max(1, cores // processes))
+        failures = [
+            _failure(number, result)
+            for number, result in sorted(results, key=lambda pair: pair[0])
+            if isinstance(result, BaseException)
+        ]
+    _tell(folder, failures)
     return folder
+
+
+def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | Exception]]:
+    for number, (function, arguments) in enumerate(calls):
+        try:
+            yield number, function(*arguments)
+        except Exception as error:  # noqa: BLE001 - one bad fold must not stop the others
+            yield number, error
+
+
+def _failure(fold: int, error: BaseException) -> Failure:
+    """Describe why a fold could not be trained."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    if isinstance(error, BrokenProcessPool):
+        error = MammoroiError(
+            "its process was killed twice, the second time while no other fold was trained",
+            "most likely memory ran out: lower segmentation.workers, or raise "
+            "segmentation.working_spacing_mm",
+        )
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        error = MammoroiError(
+            f"{error.filename or 'a file'} could not be written: {error.strerror}",
+            "free space on the disk; the training goes on after the last epoch that was saved",
+        )
+    return Failure.of(f"fold {fold}", "segmentation/train", error)
+
+
+def _tell(folder: Path, failures: list[Failure]) -> None:
+    """Write ``failures.csv`` and end the stage when there is one."""
+    try:
+        write_failures(folder / "failures.csv", failures)
+    except OSError:
+        if not failures:  # a full disk must not hide what it has done
+            raise
+    if failures:
+        told = "; ".join(f"{failure.case}: {failure.error}" for failure in failures)
+        actions = "; ".join(dict.fromkeys(failure.action for failure in failures))
+        raise MammoroiError(
+            f"{len(failures)} of the folds could not be trained ({told}); the others are kept",
+            f"{actions}; then run the same command again",
+        )
 
 
 def roles(folds: Sequence[FoldSets]) -> pd.DataFrame:
@@ -181,14 +247,25 @@ def train_fold(
     plan : dict
         ``canvas`` and ``working_spacing_mm``.
     """
+    target = folder / f"fold-{job.fold}"
+    # Processes of a training that was killed live on for a moment.
+    with held(folder / f".fold-{job.fold}.lock", str(target), wait_s=20 * LOOK_S):
+        _train_fold(config, folder, job, plan)
+    return target
+
+
+def _train_fold(
+    config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
+) -> None:
     key = sha256_of(TRAINING_VERSION, config.training(), plan, job)
     target = folder / f"fold-{job.fold}"
     if (target / "model.safetensors").exists() and _key_of(target / "model.json") == key:
-        return target
+        remove_checkpoints(target)  # it may have been killed just before
+        return
     if _key_of(target / "training.json") != key:
         shutil.rmtree(target, ignore_errors=True)
     write_json(target / "training.json", {"key": key})
-    _fit(config, folder, job, plan)
+    accumulate = fit(config, folder, job, plan)
     card = {
         "fold": job.fold,
         "network": NetworkSpec.of(config).to_json(),
@@ -199,66 +276,11 @@ def train_fold(
         "n_tuning_patients": len(job.sets.tuning),
         "n_training_images": len(job.training),
         "n_tuning_images": len(job.tuning),
+        "accumulate": accumulate,
         "key": key,
         "versions": {name: version(name) for name in ("torch", "lightning", "monai")},
     }
-    _keep_best(target, card)
-    return target
-
-
-def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]) -> None:
-    """Run Lightning until the last epoch, from ``last.ckpt`` where there is one."""
-    from lightning import seed_everything
-
-    from .callbacks import quiet_lightning
-    from .data import Augmentation, PreparedImages
-    from .module import SegmentationModule
-    from .trainer import PreparedData, build_trainer
-
-    target = folder / f"fold-{job.fold}"
-    prepared = folder / "prepared"
-    canvas = (plan["canvas"][0], plan["canvas"][1])
-    seed = config.seed + job.fold
-    training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
-    patch = config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
-    augment = Augmentation(seed, config.augmentation, patch)
-    last = target / "last.ckpt"
-    with quiet_lightning():
-        seed_everything(seed, workers=True, verbose=False)
-        trainer = build_trainer(config, target)
-        trainer.fit(
-            SegmentationModule(config),
-            datamodule=PreparedData(
-                PreparedImages(prepared, training, canvas, augment),
-                PreparedImages(prepared, tuning, canvas),
-                config,
-            ),
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
-def _keep_best(target: Path, card: dict[str, Any]) -> None:
-    """Turn the best epoch's checkpoint into the fold's model and remove the checkpoints."""
-    import torch
-
-    from .weights import save_model
-
-    best = torch.load(target / "best.ckpt", map_location="cpu", weights_only=True)
-    prefix = "network."
-    state = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in best["state_dict"].items()
-        if name.startswith(prefix)
-    }
-    history = read_csv(target / "history.csv")
-    epoch = int(best["epoch"])
-    metrics = history[history["epoch"] == epoch].drop(columns="epoch").to_dict("records")[0]
-    save_model(target, state, {**card, "epoch": epoch, "metrics": metrics})
-    for name in ("last.ckpt", "best.ckpt", "training.json"):
-        (target / name).unlink(missing_ok=True)
+    keep_best(target, card)
 
 
 def _key_of(path: Path) -> str | None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from ..errors import MammoroiError
-from .callbacks import History
+from .callbacks import History, Patience
+from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
 from .loggers import build_logger
@@ -44,7 +45,7 @@ class PreparedData(LightningDataModule):
         workers = min(self.config.workers or os.cpu_count() or 1, 8) if on_gpu else 0
         return DataLoader(
             images,
-            batch_size=self.config.batch_size,
+            batch_size=self.config.batch_size // self.config.accumulate,
             sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -112,7 +113,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     )
     callbacks = [History(folder / "history.csv"), best, last]
     if config.patience:
-        stop = EarlyStopping(
+        stop = Patience(
             "tuning_dice", mode="max", patience=config.patience, check_on_train_epoch_end=True
         )
         callbacks.append(stop)
@@ -123,6 +124,8 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
         sync_batchnorm=devices > 1 and accelerator == "gpu",
         precision=choose_precision(config, accelerator),
         max_epochs=config.epochs,
+        accumulate_grad_batches=config.accumulate,
+        plugins=[WholeCheckpoints()],
         callbacks=callbacks,
         default_root_dir=folder,
         logger=build_logger(config, folder),

@@ -3,7 +3,8 @@
 ``model.safetensors`` holds the network's state. ``model.json`` holds ``format, fold, network``
 (see :class:`.network.NetworkSpec`), ``plan`` (``working_spacing_mm, canvas``), ``inference``
 (threshold and the like), ``epoch`` (counted from 0), ``metrics`` of that epoch, numbers of
-patients and images, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights;
+patients and images, ``accumulate`` (parts in which a step's batch was computed in the end),
+``skipped_steps``, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights;
 where there is something that every user of the network must know, also ``notice``.
 Nothing that is loaded can run code.
 """
@@ -62,12 +63,12 @@ class Model:
 
 def save_model(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]) -> Path:
     """Write a network's state and its card; the card comes last, so that it is never early."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights = folder / "model.safetensors"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic(weights) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))  # not save_file: it hides what a full disk says
     card = {"format": MODEL_FORMAT, **card, "sha256": sha256_file(weights)}
     write_json(folder / "model.json", card)
     return weights

@@ -1,0 +1,80 @@
+"""Checkpoints of which there is always a whole one.
+
+Lightning writes a checkpoint into the system's folder for temporary files and moves it from there:
+across two file systems this is a copy, and a training that is killed meanwhile leaves half a file.
+Here it is written beside its place, to the disk, and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from ..errors import MammoroiError
+from ..files import atomic
+
+log = logging.getLogger(__name__)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, and none whose weights are not finite."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: Any,
+        storage_options: Any | None = None,  # noqa: ARG002
+    ) -> None:
+        """Write a checkpoint.
+
+        Raises
+        ------
+        MammoroiError
+            When a weight is not a finite number; the checkpoint before stays.
+        OSError
+            When it cannot be written; the checkpoint before stays.
+        """
+        if names := not_finite(checkpoint["state_dict"]):
+            raise MammoroiError(
+                f"after epoch {checkpoint['epoch']} {len(names)} of the network's tensors hold "
+                f"values that are not finite, the first {names[0]}",
+                "lower segmentation.learning_rate, or set segmentation.precision to 32",
+            )
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with atomic(Path(path)) as temporary, temporary.open("wb") as stream:
+            stream.write(content.getbuffer())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def not_finite(state: dict[str, torch.Tensor]) -> list[str]:
+    """Give the names of the tensors that hold NaN or infinity."""
+    return [
+        name
+        for name, tensor in state.items()
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all())
+    ]
+
+
+def usable(path: Path) -> bool:
+    """Tell whether a checkpoint is there and can be read; a damaged one is said and removed."""
+    if not path.exists():
+        return False
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)["loops"]
+    except Exception as error:  # noqa: BLE001 - whatever torch.load says of a damaged file
+        log.warning("%s cannot be read, the fold starts again: %s", path, _first_line(error))
+        path.unlink()
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

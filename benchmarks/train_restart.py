@@ -115,8 +115,15 @@ def damaged(study: Path) -> int:
     return count
 
 
-def killed(process: BaseProcess, delay: float, group: bool) -> tuple[bool, int]:
-    """Kill a training after a while; say if it was alive and how many workers outlived it."""
+def killed(
+    process: BaseProcess, study: Path, epochs: int, delay: float, group: bool
+) -> tuple[bool, int]:
+    """Kill a training after some epochs and a moment; say if it lived, and how many workers then.
+
+    The number of epochs is that of all folds together.
+    """
+    while process.is_alive() and progress(study) < epochs:
+        time.sleep(0.005)
     process.join(delay)
     if not process.is_alive():
         return False, 0
@@ -146,17 +153,11 @@ def main() -> None:
         make_study(clean, given.patients)
         shutil.copytree(clean, whole)
         began = time.monotonic()
-        first = None
         process = start(whole, given.epochs, given.workers)
-        while process.is_alive():
-            time.sleep(0.02)
-            if first is None and progress(whole):
-                first = time.monotonic() - began
-        full = time.monotonic() - began
+        process.join()
         truth = results(whole)
-        print(f"uninterrupted: {full:.1f} s, first epoch after {first:.1f} s: {sorted(truth)}")
+        print(f"uninterrupted: {time.monotonic() - began:.1f} s; compared: {sorted(truth)}")
         assert process.exitcode == 0
-        assert first is not None
 
         kills = {True: 0, False: 0}
         orphans = broken = different = finished = went_on = 0
@@ -166,9 +167,10 @@ def main() -> None:
             epochs = [0]
             while True:
                 group = kills[True] <= kills[False]
+                after = progress(study) + generator.randint(0, given.epochs // 2)
+                delay = generator.uniform(0, 0.3)
                 process = start(study, given.epochs, given.workers)
-                # Most kills fall between the first epoch and the end.
-                was_alive, left = killed(process, generator.uniform(0.9 * first, full), group)
+                was_alive, left = killed(process, study, after, delay, group)
                 if not was_alive:
                     break
                 kills[group] += 1

@@ -106,6 +106,7 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
     processes = min(together, len(jobs))
     calls = [(train_fold, (config, folder, job, plan)) for job in jobs]
     with watching(folder, len(jobs), config.epochs):
+        results: Iterator[tuple[int, Path | BaseException]]
         if processes == 1:
             results = _one_after_the_other(calls)
         else:
@@ -119,7 +120,7 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
     return folder
 
 
-def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | Exception]]:
+def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | BaseException]]:
     for number, (function, arguments) in enumerate(calls):
         try:
             yield number, function(*arguments)

@@ -179,10 +179,12 @@ def main() -> None:
                 epochs.append(progress(study))
                 went_on += epochs[-1] > epochs[-2]
             finished += 1
-            different += results(study) != truth
+            found = results(study)
+            changed = sorted(name for name in found | truth if found.get(name) != truth.get(name))
+            different += bool(changed)
             print(
                 f"killed {len(epochs) - 1} times at epochs {epochs[1:]} of {2 * given.epochs}; "
-                f"exit code {process.exitcode}; equal files: {results(study) == truth}",
+                f"exit code {process.exitcode}; equal files: {not changed} {changed or ''}",
                 flush=True,
             )
         print(

@@ -1,4 +1,4 @@
-"""The command ``mammoroi``: every subcommand calls one function of one room.
+"""The command ``mammoroi``: its subcommands (:mod:`.commands`), its help, its exit codes.
 
 Exit codes: 0 all is well; 1 the input cannot be used (one line says what and what to do);
 2 the command line cannot be understood; 3 the run went through, but cases failed or were excluded.
@@ -6,16 +6,14 @@ Exit codes: 0 all is well; 1 the input cannot be used (one line says what and wh
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from . import __version__
-from .errors import EXIT_BAD_INPUT, EXIT_CASES_FAILED, EXIT_OK, Failure, MammoroiError
+from . import __version__, commands
+from .errors import EXIT_BAD_INPUT, EXIT_OK, MammoroiError
 
 EXIT_USAGE = 2
 
@@ -39,381 +37,66 @@ class Command:
     run: Callable[[Sequence[str]], int]
 
 
-def parser_for(name: str, summary: str) -> argparse.ArgumentParser:
-    """Parser of a command whose arguments are few and plain."""
-    return argparse.ArgumentParser(prog=f"mammoroi {name}", description=summary)
-
-
-def demo(arguments: Sequence[str]) -> int:
-    """Run the whole study on a synthetic cohort of phantoms."""
-    parser = parser_for("demo", "Run the whole study on a synthetic cohort of phantoms.")
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="study folder (demo)")
-    parser.add_argument("--patients", type=int, help="synthetic patients (the preset's number)")
-    given = parser.parse_args(arguments)
-    overrides = ["--out", str(given.out), "--cohort.folder", str(given.out / "cohort")]
-    if given.patients is not None:
-        overrides += ["--synthetic.n_patients", str(given.patients)]
-    return study("study", ["demo", *overrides])
-
-
-def doctor(arguments: Sequence[str]) -> int:
-    """Say what is installed, which device is there, and try every engine for a moment."""
-    parser_for("doctor", "Say what is installed and try every engine.").parse_args(arguments)
-    from .doctor import examine
-
-    all_well = True
-    for result in examine():
-        print(f"{'ok' if result.ok else 'FAILED':<8}{result.name:<28}{result.detail}", flush=True)
-        all_well = all_well and result.ok
-    print("All is well." if all_well else "Mend what FAILED above; `make setup` installs anew.")
-    return EXIT_OK if all_well else EXIT_BAD_INPUT
-
-
-def synthesize_command(arguments: Sequence[str]) -> int:
-    """Make a synthetic cohort: ``OUT`` and the fields of its configuration."""
-    from .cohort.synthetic import synthesize
-    from .cohort.synthetic_config import SyntheticConfig
-    from .configuration import configured
-
-    program = "mammoroi synthesize OUT"
-    if "--help" in arguments or "-h" in arguments:
-        configured(SyntheticConfig, program, None, ["--help"])
-    out, rest = _first(arguments, "OUT", "the folder to write the cohort to")
-    config = configured(SyntheticConfig, program, None, rest)
-    print(f"Synthetic cohort: {synthesize(config, Path(out))}")
-    return EXIT_OK
-
-
-def check(arguments: Sequence[str]) -> int:
-    """List every problem of a cohort at once: the row, what was found, what to do."""
-    parser = parser_for("check", "List every problem of a cohort at once.")
-    parser.add_argument("cohort", type=Path, help="folder with cohort.csv and patients.csv")
-    cohort: Path = parser.parse_args(arguments).cohort
-    from .cohort.accept import usable_lines
-    from .cohort.check import check as find_problems
-    from .cohort.check import problem_lines
-
-    problems = find_problems(cohort)
-    print("".join(f"{line}\n" for line in problem_lines(problems)), end="")
-    errors = sum(problem.severity == "error" for problem in problems)
-    print(f"In {cohort}: errors {errors}, warnings {len(problems) - errors}")
-    print("\n".join(usable_lines(cohort, problems)))
-    return EXIT_CASES_FAILED if errors else EXIT_OK
-
-
-def study(name: str, arguments: Sequence[str]) -> int:
-    """Run the stages of a study, or the one stage that has this name."""
-    from .configuration import configured, find_config
-    from .stages import STAGE_NAMES, StudyConfig
-    from .study import fallen_out_lines, run_study
-
-    program = f"mammoroi {name} CONFIG"
-    if "--help" in arguments or "-h" in arguments:
-        configured(StudyConfig, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
-    config = configured(StudyConfig, program, find_config(preset), rest)
-    fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
-    if name in ("study", "report"):
-        print(f"Report: {config.out / 'report.html'}")
-    if fallen_out > config.allow_failures:
-        print(f"Cases excluded or failed: {fallen_out}", file=sys.stderr)
-        print(
-            "".join(f"{line}\n" for line in fallen_out_lines(config.out)), end="", file=sys.stderr
-        )
-        print(f"Mend them, or accept them: --allow_failures {fallen_out}", file=sys.stderr)
-        return EXIT_CASES_FAILED
-    return EXIT_OK
-
-
-def _first(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
-    """Split off the first argument, which must be there and no option."""
-    if not arguments or arguments[0].startswith("-"):
-        raise MammoroiError(f"{name} is missing", f"give {meaning} first")
-    return arguments[0], list(arguments[1:])
-
-
-def import_command(arguments: Sequence[str]) -> int:
-    """Bring in a published data set, or images and masks in folders with a table."""
-    from .cohort.importers import DATASETS, import_dataset, import_images
-    from .configuration import configured, find_config
-    from .files import read_csv
-
-    program = "mammoroi import CONFIG"
-    if arguments and arguments[0] in ("--help", "-h"):
-        print("Data sets with an importer of their own (mammoroi import NAME --help):")
-        print("".join(f"  {name:<13} {what}\n" for name, (what, _) in DATASETS.items()))
-        print("Anything else, as images and masks in folders with a table:")
-        configured(import_images, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a data set, or a YAML file with settings,")
-    file = find_config(f"import-{preset}" if preset in DATASETS else preset)
-    target = import_dataset if _names_dataset(file) else import_images
-    cohort = configured(target, program, file, rest)
-    print(f"Cohort: {cohort}")
-    (table,) = (
-        path for path in (cohort / "excluded.csv", cohort / "not_imported.csv") if path.is_file()
-    )
-    left_out = len(read_csv(table))
-    if left_out:
-        print(f"{left_out} problems: see {table}", file=sys.stderr)
-    return EXIT_CASES_FAILED if left_out else EXIT_OK
-
-
-def _names_dataset(file: Path) -> bool:
-    """Whether the settings in a file are those of a data set with an importer of its own."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return False  # reading the settings says what is wrong
-    return isinstance(content, dict) and "dataset" in content
-
-
-def infer(arguments: Sequence[str]) -> int:
-    """Predict masks, features and risks for new mammograms with the models of a study."""
-    parser = parser_for("infer", "Masks, features and risks for new mammograms.")
-    parser.add_argument(
-        "images",
-        type=Path,
-        nargs="+",
-        metavar="[STUDY] IMAGE",
-        help="folder of a finished study, then mammograms or folders of them; without a study "
-        "the shipped demonstration model draws masks",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
-    parser.add_argument("--batch", help="centre or device, where the study's models need it")
-    given = parser.parse_args(arguments)
-    from .clinic.infer import infer as infer_images
-
-    study = given.images[0] if (given.images[0] / "config.json").exists() else None
-    images = given.images if study is None else given.images[1:]
-    failures = infer_images(
-        study, images, given.out, spacing_mm=given.spacing_mm, batch=given.batch
-    )
-    return _new_results(failures, given.out)
-
-
-def _new_results(failures: Sequence[Failure], out: Path) -> int:
-    for failure in failures:
-        print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)
-    print(f"Results: {out}")
-    return EXIT_CASES_FAILED if failures else EXIT_OK
-
-
-def segment(arguments: Sequence[str]) -> int:
-    """Draw the masks of a study (a configuration is named), or of single mammograms."""
-    from .configuration import shipped_configs
-
-    preset = arguments[0] if arguments else ""
-    if preset.endswith((".yaml", ".yml")) or preset in shipped_configs():
-        return study("segment", arguments)
-    parser = parser_for(
-        "segment",
-        "Masks for new mammograms. `mammoroi segment CONFIG` draws those of a study instead; its "
-        "settings: `mammoroi study --help`.",
-    )
-    parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument(
-        "--model", type=Path, help="folder of fold-0, ... (the shipped model, made on phantoms)"
-    )
-    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
-    given = parser.parse_args(arguments)
-    from .clinic.infer import expand
-    from .segmentation.predict import segment_images
-    from .segmentation.weights import demonstration_model
-
-    images = expand(given.images)
-    model = given.model or demonstration_model()
-    return _new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
-
-
-def export_command(arguments: Sequence[str]) -> int:
-    """Write trained networks as files that other programs run."""
-    from .segmentation.export import FORMATS, export
-
-    parser = parser_for("export", "Trained networks as files that other programs run.")
-    parser.add_argument("model", type=Path, help="folder of fold-0, ..., or one fold")
-    parser.add_argument("--to", required=True, help=" | ".join(FORMATS))
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    given = parser.parse_args(arguments)
-    print(f"Exported: {export(given.model, given.to, given.out)}")
-    return EXIT_OK
-
-
-def extract(arguments: Sequence[str]) -> int:
-    """Run the stage ``extract``; ``--dask`` is short for ``--radiomics.dask``."""
-    words = []
-    for word in arguments:
-        name, equals, value = word.partition("=")
-        words.append(f"--radiomics.dask{equals}{value}" if name == "--dask" else word)
-    return study("extract", words)
-
-
-def merge(arguments: Sequence[str]) -> int:
-    """Join tables of features that were extracted apart, with equal settings."""
-    parser = parser_for("merge", "Join tables of features that were extracted apart.")
-    parser.add_argument("folders", type=Path, nargs="+", help="studies, or their features folders")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the tables")
-    given = parser.parse_args(arguments)
-    from .files import read_json
-    from .radiomics.merge import merge as join
-
-    counts = read_json(join(given.folders, given.out) / "summary.json")
-    print(f"{counts['used']} of {counts['cases_in']} cases have features: {given.out}")
-    if counts["failed"]:
-        print(f"{counts['failed']} failed: see {given.out / 'failures.csv'}", file=sys.stderr)
-    return EXIT_CASES_FAILED if counts["failed"] else EXIT_OK
-
-
-def features(arguments: Sequence[str]) -> int:
-    """Say what every feature of a preset is."""
-    from .radiomics.presets import DEFAULT
-
-    parser = parser_for("features", "What every feature of a preset is.")
-    parser.add_argument("preset", nargs="?", default=DEFAULT, help=f"name or file ({DEFAULT})")
-    parser.add_argument("-o", "--out", type=Path, help="write a CSV file with all columns instead")
-    given = parser.parse_args(arguments)
-    from .radiomics.count import check_count
-    from .radiomics.dictionary import dictionary
-    from .radiomics.presets import load_preset
-
-    table = dictionary(check_count(load_preset(given.preset)))
-    if given.out is None:
-        from rich.console import Console
-        from rich.table import Column, Table
-
-        shown = Table(Column("name", no_wrap=True), "meaning", "unit", "IBSI", box=None)
-        for cells in table[["name", "meaning", "unit", "ibsi_code"]].itertuples(index=False):
-            shown.add_row(*map(str, cells))
-        Console(width=None if sys.stdout.isatty() else 200).print(shown)
-        print(f"{len(table):,} features of {given.preset}; -o FILE writes all columns as CSV")
-    else:
-        from .files import write_csv
-
-        print(f"{len(table):,} features: {write_csv(given.out, table)}")
-    return EXIT_OK
-
-
-def leakage(arguments: Sequence[str]) -> int:
-    """Say what steps out of place would have bought, on the study's features, labels shuffled."""
-    from .configuration import configured, find_config
-    from .modeling.leakage import leakage as audit
-    from .modeling.leakage import lines
-    from .stages import StudyConfig
-
-    parser = parser_for("leakage", "What steps out of place would have bought on this study.")
-    parser.add_argument("config", help="the study's configuration; its features are there already")
-    parser.add_argument("--replicates", type=int, default=20, help="shuffles of the labels (20)")
-    given, rest = parser.parse_known_args(arguments)
-    config = configured(StudyConfig, "mammoroi leakage CONFIG", find_config(given.config), rest)
-    table = audit(config.modeling, config.out, given.replicates)
-    print("\n".join(lines(table)))
-    print(f"Table: {table}")
-    return EXIT_OK
-
-
-def consistency(arguments: Sequence[str]) -> int:
-    """Say whether printed results are arithmetically possible."""
-    parser = parser_for("consistency", "Whether printed results are arithmetically possible.")
-    parser.add_argument(
-        "tables",
-        type=Path,
-        nargs="*",
-        help="CSV files or folders of them (the tables of the published study)",
-    )
-    parser.add_argument("-o", "--out", type=Path, help="write every check of every row as CSV")
-    given = parser.parse_args(arguments)
-    from .files import write_csv
-    from .modeling.consistency import (
-        PAPER,
-        check_tables,
-        findings_table,
-        paper_source,
-        read_tables,
-        summary_lines,
-    )
-
-    tables = read_tables(given.tables or [PAPER])
-    findings = check_tables(tables)
-    if not given.tables:
-        print(f"{paper_source()}\n")
-    print("\n".join(summary_lines(tables, findings)))
-    if given.out is not None:
-        print(f"{len(findings)} checks: {write_csv(given.out, findings_table(findings))}")
-    contradicted = any(f.severity in ("impossible", "inconsistent") for f in findings)
-    return EXIT_CASES_FAILED if contradicted else EXIT_OK
-
-
-def standards(arguments: Sequence[str]) -> int:
-    """Fill in the reporting standards, the methods section and the model cards of a study."""
-    parser = parser_for("standards", "Fill in checklists, methods section and model cards.")
-    parser.add_argument("study", type=Path, help="folder of a study")
-    folder: Path = parser.parse_args(arguments).study
-    from .reporting.methods import write_methods
-    from .reporting.model_card import write_cards
-    from .reporting.standards import ANSWERS, score, write_standards
-
-    print(score(write_standards(folder)["metrics"]))
-    print(f"Checklists: {folder / 'standards'} (answers: {folder / ANSWERS})")
-    print(f"Methods section: {write_methods(folder)}")
-    print(f"{len(write_cards(folder))} model cards: {folder / 'cards'}")
-    return EXIT_OK
-
-
-def _stage(name: str) -> Callable[[Sequence[str]], int]:
-    return lambda arguments: study(name, arguments)
-
-
 CONFIG_USAGE = "CONFIG [--name.of.a.setting VALUE ...]"
 COMMANDS: dict[str, Command] = {
-    "demo": Command("the whole way on phantoms", "[--out demo] [--patients N]", demo),
-    "doctor": Command("what is installed, does it work", "", doctor),
+    "demo": Command("the whole way on phantoms", "[--out demo] [--patients N]", commands.demo),
+    "doctor": Command("what is installed, does it work", "", commands.doctor),
     "synthesize": Command(
-        "make a synthetic cohort", "OUT [--n_patients N ...]", synthesize_command
+        "make a synthetic cohort", "OUT [--n_patients N ...]", commands.synthesize_command
     ),
     "import": Command(
         "bring in a published data set, or images, masks and a table",
         "DATASET|CONFIG [--name.of.a.setting VALUE ...]",
-        import_command,
+        commands.import_command,
     ),
-    "check": Command("list every problem of a cohort", "COHORT", check),
-    "study": Command("all stages, resumable", CONFIG_USAGE, _stage("study")),
-    "accept": Command("stage 1: the cohort, checked and split", CONFIG_USAGE, _stage("accept")),
-    "train": Command("stage 2: the U-Nets", CONFIG_USAGE, _stage("train")),
+    "check": Command("list every problem of a cohort", "COHORT", commands.check),
+    "study": Command("all stages, resumable", CONFIG_USAGE, commands.stage("study")),
+    "accept": Command(
+        "stage 1: the cohort, checked and split", CONFIG_USAGE, commands.stage("accept")
+    ),
+    "train": Command("stage 2: the U-Nets", CONFIG_USAGE, commands.stage("train")),
     "segment": Command(
         "stage 3: automatic masks; or masks for single mammograms",
         f"{CONFIG_USAGE} | IMAGE ... --out FOLDER [--model FOLDER]",
-        segment,
+        commands.segment,
     ),
-    "agree": Command("stage 4: Dice and more", CONFIG_USAGE, _stage("agree")),
-    "extract": Command("stage 5: features", f"{CONFIG_USAGE} [--dask ADDRESS]", extract),
+    "agree": Command("stage 4: Dice and more", CONFIG_USAGE, commands.stage("agree")),
+    "extract": Command("stage 5: features", f"{CONFIG_USAGE} [--dask ADDRESS]", commands.extract),
     "perturb": Command(
         "stage 6, where it is asked for: features of perturbed masks",
         CONFIG_USAGE,
-        _stage("perturb"),
+        commands.stage("perturb"),
     ),
-    "model": Command("stage 7: classifiers", CONFIG_USAGE, _stage("model")),
-    "compare": Command("stage 8: manual against automatic masks", CONFIG_USAGE, _stage("compare")),
-    "tables": Command("stage 9: clinical tables, regressions", CONFIG_USAGE, _stage("tables")),
-    "report": Command("stage 10: report.html", CONFIG_USAGE, _stage("report")),
-    "merge": Command("join tables of features", "FOLDER FOLDER ... -o OUT", merge),
-    "features": Command("what every feature of a preset is", "[PRESET] [-o FILE]", features),
+    "model": Command("stage 7: classifiers", CONFIG_USAGE, commands.stage("model")),
+    "compare": Command(
+        "stage 8: manual against automatic masks", CONFIG_USAGE, commands.stage("compare")
+    ),
+    "tables": Command(
+        "stage 9: clinical tables, regressions", CONFIG_USAGE, commands.stage("tables")
+    ),
+    "report": Command("stage 10: report.html", CONFIG_USAGE, commands.stage("report")),
+    "merge": Command("join tables of features", "FOLDER FOLDER ... -o OUT", commands.merge),
+    "features": Command(
+        "what every feature of a preset is", "[PRESET] [-o FILE]", commands.features
+    ),
     "leakage": Command(
-        "what steps out of place would have bought", f"{CONFIG_USAGE} [--replicates N]", leakage
+        "what steps out of place would have bought",
+        f"{CONFIG_USAGE} [--replicates N]",
+        commands.leakage,
     ),
-    "standards": Command("checklists, methods section, model cards", "STUDY", standards),
-    "consistency": Command("are printed results possible", "[TABLE ...] [-o FILE]", consistency),
+    "standards": Command("checklists, methods section, model cards", "STUDY", commands.standards),
+    "consistency": Command(
+        "are printed results possible", "[TABLE ...] [-o FILE]", commands.consistency
+    ),
     "infer": Command(
         "masks and risks for new mammograms",
         "[STUDY] IMAGE ... --out FOLDER [--spacing_mm MM] [--batch NAME]",
-        infer,
+        commands.infer,
     ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",
         "MODEL --to FORMAT --out FOLDER",
-        export_command,
+        commands.export_command,
     ),
 }
 

@@ -45,6 +45,15 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what :func:`atomic` left in a folder when its process was killed.
+
+    Only for a folder into which nobody else writes.
+    """
+    for path in folder.glob(".part-*"):
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write ``text`` as UTF-8 and return ``path``."""
     with atomic(path) as temporary:

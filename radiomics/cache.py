@@ -121,7 +121,7 @@ def _path(folder: Path, key: str) -> Path:
     return folder / key[:2] / f"{key}.npz"
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove the records that killed runs did not finish.
 
     Other studies may be writing to the same cache: what they are about to finish is younger than

@@ -50,10 +50,10 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..cohort.cohort import Cohort, load_cohort
 from ..errors import Failure
-from ..files import write_csv, write_failures, write_json
+from ..files import remove_unfinished, write_csv, write_failures, write_json
 from ..imaging.mammogram import Mammogram
 from . import guard
-from .cache import remove_unfinished
+from .cache import remove_stale
 from .config import RadiomicsConfig
 from .count import check_count
 from .dictionary import write_dictionary
@@ -112,9 +112,8 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
     cohort = load_cohort(study)
     folder = study / "features"
     folder.mkdir(parents=True, exist_ok=True)
-    for unfinished in folder.glob(".part-*"):  # of a run that was killed while it wrote a table
-        unfinished.unlink()
-    remove_unfinished(folder / "cache")
+    remove_unfinished(folder)
+    remove_stale(folder / "cache")
     jobs = [job_of(cohort, study, row) for row in cohort.images.to_dict("records")]
     crew = config.dask or f"{processes(config, len(jobs))} processes"
     LOGGER.info("%d images, %d features each, %s", len(jobs), len(names), crew)

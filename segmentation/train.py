@@ -24,7 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Failure, MammoroiError
-from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
+from ..files import (
+    read_csv,
+    read_json,
+    remove_unfinished,
+    sha256_of,
+    write_csv,
+    write_failures,
+    write_json,
+)
 from .config import SegmentationConfig
 from .fit import fit, keep_best, remove_checkpoints
 from .folds import FoldSets, fold_sets
@@ -251,6 +259,7 @@ def train_fold(
     target = folder / f"fold-{job.fold}"
     # Processes of a training that was killed live on for a moment.
     with held(folder / f".fold-{job.fold}.lock", str(target), wait_s=20 * LOOK_S):
+        remove_unfinished(target)
         _train_fold(config, folder, job, plan)
     return target
 

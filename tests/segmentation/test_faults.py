@@ -429,7 +429,10 @@ def test_folds_side_by_side_are_those_alone_and_one_that_fails_leaves_the_others
     side_by_side = (folder / "fold-0" / "model.safetensors").read_bytes()
     assert not (folder / "fold-1" / "model.safetensors").exists()
 
+    left = folder / "fold-0" / ".part-x.ckpt"  # as of a process that was killed while it wrote
+    left.write_bytes(b"half")
     training.train(config, study)  # prepares again what is damaged
+    assert not left.exists()
     assert broken.read_bytes() == whole
     assert read_csv(folder / "failures.csv").empty
     assert load_model(folder / "fold-1").card["fold"] == 1

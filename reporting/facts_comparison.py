@@ -13,18 +13,18 @@ def paired_comparison(record: Record) -> Fact | None:
         return None
     about = record.json("comparison/summary.json") or {}
     text = (
-        "Classifiers from manual and automatic masks were compared on the same patients, by "
+        "Classifiers from manual and automatic masks were compared on the same patients by "
         "DeLong's paired test"
     )
     files = ["comparison/auc.csv"]
     if "n_bootstrap" in about:
         text += f" and {about['n_bootstrap']} paired bootstrap samples"
         files.append("comparison/summary.json")
-    text += ", not corrected for multiple comparisons"
+    text += ", without correction for multiplicity"
     rules = about.get("rules")
     if rules:
         names = [name.replace("_", " ") for name in rules]
-        text += f", under {wording.plural(len(rules), 'rule')} for missed lesions ({listed(names)})"
+        text += f"; missed lesions: {listed(names)}"
     return Fact(f"{text}.", tuple(files))
 
 
@@ -62,8 +62,7 @@ def noninferiority(record: Record) -> Fact | None:
     if table is None or table.empty or table["margin"].nunique() != 1:
         return None
     return Fact(
-        "Non-inferiority of automatic masks was judged with a margin of "
-        f"{table['margin'].iloc[0]:g} in AUC.",
+        f"The margin of non-inferiority was {table['margin'].iloc[0]:g} in AUC.",
         ("comparison/noninferiority.csv",),
     )
 
@@ -111,10 +110,11 @@ def regressions(record: Record) -> Fact | None:
     """Which regressions of the labels on clinical variables were made."""
     words = {
         "univariable": "one variable at a time",
-        "multivariable": "all variables together",
+        "multivariable": "all together",
         "multivariable_preoperative": "those known before surgery together",
     }
-    parts, files, methods = [], [], set()
+    labels: dict[str, list[str]] = {}
+    files, methods = [], set()
     for name in record.names("tables/table[0-9]*_*.csv"):
         table = record.table(name)
         if table is None or not {"analysis", "odds_ratio", "method", "n"} <= set(table):
@@ -126,11 +126,12 @@ def regressions(record: Record) -> Fact | None:
         shown = [words[kind] for kind in kinds]
         label = name.removesuffix(".csv").split("_", 1)[1]
         n = span(table["n"].tolist())
-        parts.append(f"{label} with {listed(shown)} (n = {n})")
+        labels.setdefault(f"with {listed(shown)} (n = {n})", []).append(label)
         methods |= set(table["method"].dropna())
         files.append(name)
-    if not parts:
+    if not files:
         return None
+    parts = [f"{listed(of_them)} {how}" for how, of_them in labels.items()]
     text = (
         f"Odds ratios of clinical variables were estimated for {' and for '.join(parts)}, by "
         f"{listed(sorted(methods))}."
@@ -169,9 +170,13 @@ def icc_method(record: Record) -> Fact | None:
     about = record.json("comparison/summary.json") or {}
     if not about.get("icc"):
         return None
-    kinds = [str(words).split(", over")[0] for words in about["icc"].values()]
+    kinds: dict[str, list[str]] = {}
+    for words in about["icc"].values():
+        kind, _, whose = str(words).split(", over")[0].partition(" of ")
+        kinds.setdefault(kind, []).append(whose)
+    parts = [f"{kind} of {listed([one for one in of if one])}" for kind, of in kinds.items()]
     return Fact(
-        f"Features were compared between masks by the {' and the '.join(kinds)}.",
+        f"Features were compared between masks by {listed(parts)}.",
         ("comparison/summary.json",),
     )
 

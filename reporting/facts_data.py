@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from . import wording
@@ -9,6 +10,9 @@ from .record import Fact, Record, heading, listed, span
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FEW = 4
+"""As many centres, devices or variables are named; more are counted."""
 
 
 def cohort(record: Record) -> Fact | None:
@@ -24,14 +28,14 @@ def cohort(record: Record) -> Fact | None:
     if len(views):
         text += f" ({', '.join(f'{count} {view}' for view, count in views.items())})"
     if about.get("synthetic"):
-        text += "; the mammograms are computed phantoms and show no patients"
+        text += ", computed phantoms that show no patients"
     return Fact(f"{text}.", ("cohort.csv", *(("cohort.json",) if about else ())))
 
 
 def source(record: Record) -> Fact | None:
     """Where the data come from, in the words of whoever made the cohort."""
     given = (record.json("cohort.json") or {}).get("source")
-    return Fact(f"Source of the data as declared: {given}.", ("cohort.json",)) if given else None
+    return Fact(f"Declared source: {given}.", ("cohort.json",)) if given else None
 
 
 def exclusions(record: Record) -> Fact | None:
@@ -173,6 +177,23 @@ def missing_values(record: Record) -> Fact | None:
     return Fact(text, ("patients.csv",))
 
 
+def missing_method(record: Record) -> Fact | None:
+    """The same in short: many variables are counted, not named."""
+    found = missing_values(record)
+    if found is None:
+        return None
+    counts = [int(n) for n in re.findall(r"\((\d+) of \d+\)", found.text)]
+    if len(counts) <= FEW:
+        return found
+    patients = record.table("patients.csv")
+    assert patients is not None
+    return Fact(
+        f"Values are missing for {len(counts)} variables, each in {span(counts)} of "
+        f"{len(patients)} patients.",
+        found.files,
+    )
+
+
 def centres(record: Record) -> Fact | None:
     """How many patients each centre contributed."""
     patients = record.table("patients.csv")
@@ -180,8 +201,10 @@ def centres(record: Record) -> Fact | None:
         return None
     counts = patients["centre"].value_counts()
     parts = [f"{name} ({n})" for name, n in counts.items()]
+    each = f"{span(counts.tolist())} patients each"
+    shown = listed(parts) if len(parts) <= FEW else each
     return Fact(
-        f"The patients come from {wording.plural(len(counts), 'centre')}: {listed(parts)}.",
+        f"The patients come from {wording.plural(len(counts), 'centre')}: {shown}.",
         ("patients.csv",),
     )
 
@@ -198,15 +221,15 @@ def split(record: Record) -> Fact | None:
     given = patients is not None and "split" in patients
     how = "as their column split says" if given else f"at random (seed {splits['seed']})"
     text = (
-        f"The patients were divided {how} into {len(train)} for training and {len(test)} for "
-        f"testing ({wording.percent(len(train), whole)} and {wording.percent(len(test), whole)})"
+        f"Patients were divided {how} into {len(train)} for training and {len(test)} for testing "
+        f"({wording.percent(len(train), whole)} and {wording.percent(len(test), whole)})"
     )
     by = [name for name in splits["stratify"] if patients is not None and name in patients]
     if by:
         text += f", stratified by {listed(by)}"
     text += (
-        f", and the training patients into {len(splits['folds'])} folds, all mammograms of a "
-        "patient on one side; segmentation and classifiers share this division."
+        f", the training patients into {len(splits['folds'])} folds; segmentation and classifiers "
+        "share this division."
     )
     return Fact(text, ("splits.json",))
 
@@ -220,8 +243,11 @@ def imaging(record: Record) -> Fact | None:
     text, files = [], ["cohort.csv"]
     if "device" in images and images["device"].notna().any():
         counts = images["device"].value_counts()
+        names = [f"{name} ({n} mammograms)" for name, n in counts.items()]
         text.append(
-            f"Devices: {listed([f'{name} ({n} mammograms)' for name, n in counts.items()])}."
+            f"Devices: {listed(names)}."
+            if len(names) <= FEW
+            else f"{len(names)} kinds of device took {span(counts.tolist())} mammograms each."
         )
     spacing = about.get("spacing_mm")
     if spacing:
@@ -279,5 +305,5 @@ def second_reader(record: Record) -> Fact | None:
 
 FACTS = (
     cohort, source, exclusions, flow, baseline, clinical_variables, outcomes, questions,
-    missing_values, centres, split, imaging, readers, second_reader, masks,
+    missing_values, missing_method, centres, split, imaging, readers, second_reader, masks,
 )  # fmt: skip

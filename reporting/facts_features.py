@@ -56,7 +56,7 @@ def preprocessing(record: Record) -> Fact | None:
         scale = settings.get("normalizeScale", 1)
         text.append(f"Grey levels were normalised to {scale:g} times their z-score in the image.")
     else:
-        text.append("Grey levels were used as the files give them, without normalisation.")
+        text.append("Grey levels were not normalised.")
     if how.get("rings_mm"):
         ends = [0.0, *how["rings_mm"]]
         rings = [f"{a:g} to {b:g} mm" for a, b in pairwise(ends)]
@@ -80,7 +80,7 @@ def resampling(record: Record) -> Fact | None:
         spacing = listed([f"{mm:g}" for mm in settings["resampledPixelSpacing"]])
         text = f"Images were resampled to {spacing} mm within pyradiomics."
     else:
-        text = "Images were not resampled: features rest on the original pixels."
+        text = "Images were not resampled."
     return Fact(text, (file,))
 
 
@@ -171,7 +171,7 @@ def feature_kinds(record: Record) -> Fact | None:
         text += " of the original image"
     if filtered:
         kinds = wording.plural(len(filtered), "filter")
-        text += f"{' and' if 'Original' in types else ' of'} after {kinds} (see the table)"
+        text += f"{' and' if 'Original' in types else ' of'} after {kinds}"
     return Fact(f"{text}.", (file,))
 
 
@@ -234,7 +234,7 @@ def ibsi_method(record: Record) -> Fact | None:
         return None
     same = int((table["ibsi"] == "same").sum())
     return Fact(
-        f"{same:,} of {len(table):,} features follow the formulas of IBSI.",
+        f"{same:,} of {len(table):,} follow the formulas of IBSI.",
         ("features/dictionary.csv",),
     )
 

@@ -34,8 +34,7 @@ def leakage_method(record: Record) -> Fact | None:
     if found is None:
         return None
     return Fact(
-        "What steps out of place would have bought was measured on the same features with shuffled "
-        "labels.",
+        "Leakage by steps out of place was audited with shuffled labels.",
         found.files,
     )
 

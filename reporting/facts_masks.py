@@ -36,13 +36,13 @@ def network(record: Record) -> Fact | None:
     )
     if spec["architecture"] != "unet" and settings.get("encoder_weights"):
         shape += f", pretrained on {settings['encoder_weights']}"
-    many = f"{shape} for each of the {len(cards)} folds" if len(cards) > 1 else shape
+    many = f"{shape}, one for each of {len(cards)} folds" if len(cards) > 1 else shape
     text = [f"Lesions were segmented by {many}."]
     if "working_spacing_mm" in settings:
         patch = settings.get("patch")
         seen = f"crops of {patch[0]} by {patch[1]} pixels" if patch else "the whole breast"
         text[0] = (
-            f"{text[0].removesuffix('.')}, at {settings['working_spacing_mm']:g} mm per pixel and "
+            f"{text[0].removesuffix('.')}, at {settings['working_spacing_mm']:g} mm per pixel, "
             f"trained on {seen}."
         )
     wanted = ("learning_rate", "batch_size", "epochs", "loss", "augmentation")
@@ -50,8 +50,8 @@ def network(record: Record) -> Fact | None:
         rate, batch, epochs, loss, augmentation = (settings[name] for name in wanted)
         text.append(
             f"Training minimised {_LOSS.get(loss, loss)} by AdamW (peak learning rate {rate:g}, "
-            f"batches of {batch}, at most {epochs} epochs), with "
-            f"{_AUGMENTATION.get(augmentation, augmentation)}."
+            f"batches of {batch}, at most {epochs} epochs, "
+            f"{_AUGMENTATION.get(augmentation, augmentation)})."
         )
     if all("n_tuning_patients" in card for card in cards):
         fitted, tuned = (
@@ -59,7 +59,7 @@ def network(record: Record) -> Fact | None:
         )
         text.append(
             f"Each was fitted to {fitted} patients; the epoch with the best Dice on {tuned} "
-            "further training patients was kept."
+            "further ones was kept."
         )
     return Fact(" ".join(text), tuple(files))
 
@@ -70,7 +70,7 @@ def postprocessing(record: Record) -> Fact | None:
     how = cards[0].get("inference") if cards else None
     if not how:
         return None
-    text = f"A pixel was lesion at a probability of {how['threshold']:g} or more"
+    text = f"Pixels with a probability of {how['threshold']:g} or more were lesion"
     if how.get("test_time_augmentation"):
         text += " (mean with that of the image turned upside down)"
     if how.get("max_components"):
@@ -97,7 +97,7 @@ def cross_fitted(record: Record) -> Fact | None:
         return Fact(text, files, shown=False)
     return Fact(
         "Training patients were segmented by the network of the fold that left them out, test "
-        "patients by the mean probability of all networks: no network had seen the patient.",
+        "patients by the mean of all networks: no network had seen the patient.",
         files,
     )
 
@@ -171,14 +171,14 @@ def agreement_measures(record: Record) -> Fact | None:
         return None
     words = {
         "dice": "Dice coefficient", "iou": "intersection over union",
-        "surface_dice": "surface Dice", "hd95_mm": "95th percentile of the Hausdorff distance",
+        "surface_dice": "surface Dice", "hd95_mm": "95% Hausdorff distance",
         "assd_mm": "average surface distance", "area_ratio": "ratio of the areas",
     }  # fmt: skip
     found = [text for name, text in words.items() if (table["metric"] == name).any()]
     if not found:
         return None
     return Fact(
-        f"Masks were compared by {listed(found)}, with 95% bootstrap intervals by patient.",
+        f"Masks were compared by {listed(found)} (bootstrap over patients).",
         ("agreement_summary.csv",),
     )
 

@@ -72,7 +72,7 @@ def scaling(record: Record) -> Fact | None:
     if not models:
         return None
     return Fact(
-        "Features were z-scored by the patients on whom a model was fitted.",
+        "Features were z-scored within the patients being fitted.",
         tuple(model.file("model.skops") for model in models),
     )
 
@@ -155,7 +155,7 @@ def imbalance(record: Record) -> Fact | None:
     text = (
         f"Classes of unequal size were balanced by {listed(done)}."
         if done
-        else "Classes were left as they are: no resampling and no weights."
+        else "Classes were neither resampled nor weighted."
     )
     return Fact(text, (*(model.file("funnel.json") for model in models), file))
 
@@ -166,8 +166,7 @@ def risk_calibration(record: Record) -> Fact | None:
     if not models:
         return None
     return Fact(
-        "Scores became risks by a sigmoid (Platt) fitted to scores of patients on whom the scoring "
-        "model had not been fitted.",
+        "Scores became risks by a sigmoid (Platt), fitted to patients unseen by the scoring model.",
         tuple(model.file("model.json") for model in models),
     )
 
@@ -179,8 +178,8 @@ def threshold(record: Record) -> Fact | None:
         return None
     cuts = span([model.metrics["threshold"] for model in models], 3)
     return Fact(
-        "The output is a risk. A patient was called positive from the risk that maximises Youden's "
-        f"index out of fold in the training patients ({cuts}).",
+        "Patients were called positive from the risk that maximises Youden's index out of fold in "
+        f"the training patients ({cuts}).",
         tuple(model.file("metrics.json") for model in models),
     )
 
@@ -196,14 +195,14 @@ def inside_folds(record: Record) -> Fact | None:
     if len(repeats) > 1 or fits != {n_folds * max(repeats)}:
         return None
     (n,) = repeats
-    often = f" (in {n} repeats with new folds)" if n > 1 else ""
-    mean = "; out-of-fold risks are means over the repeats" if n > 1 else ""
+    often = f" ({n} repeats with new folds)" if n > 1 else ""
+    mean = "; risks are means over the repeats" if n > 1 else ""
     text = (
         "Selection, scaling, classifier and calibration were fitted anew on the training patients "
         f"alone of each of the {n_folds} folds{often}{mean}."
     )
     if all(model.metrics.get("all_out_of_fold") for model in models):
-        text += " The same was done once more over all patients."
+        text += " The same was done over all patients."
     return Fact(
         text,
         ("splits.json", *(model.file("funnel.json") for model in models)),
@@ -217,8 +216,8 @@ def final_model(record: Record) -> Fact | None:
         return None
     n = span([model.about["n_train"] for model in models])
     return Fact(
-        f"The final models were fitted likewise to all {n} training patients with a label and "
-        "features; test patients had no part in them.",
+        f"Final models were fitted likewise to all {n} training patients with label and features, "
+        "never to test patients.",
         tuple(model.file("model.json") for model in models),
     )
 

@@ -48,7 +48,7 @@ def measures(record: Record) -> Fact | None:
     found = [words for name, words in _MEASURES.items() if _measured(record, name)]
     if not found:
         return None
-    text = f"Measures of performance are {listed(found)}."
+    text = f"Measures of performance are {listed(found)}"
     for many, short in _TOGETHER.items():
         text = text.replace(many, short)
     curves = {"roc": "ROC", "calibration": "calibration", "decision": "decision"}
@@ -56,8 +56,8 @@ def measures(record: Record) -> Fact | None:
         words for name, words in curves.items() if record.names(f"models/*/*/curves/{name}.csv")
     ]
     if there:
-        text += f" {listed(there)[0].upper()}{listed(there)[1:]} curves were drawn."
-    return Fact(text, _files(record, "metrics.json"))
+        text += f", with {listed(there)} curves"
+    return Fact(f"{text}.", _files(record, "metrics.json"))
 
 
 def _files(record: Record, name: str) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ def uncertainty(record: Record) -> Fact | None:
     n, file = record.setting("modeling.n_bootstrap")
     drawn = [_MEASURES[name] for name in _BOOTSTRAP if _with_interval(record, name)]
     if drawn and n:
-        parts.append(f"those of {n} bootstrap samples of patients for {listed(drawn)}")
+        parts.append(f"from {n} bootstrap samples of patients for {listed(drawn)}")
     files = _files(record, "metrics.json")
     return Fact(
         f"95% confidence intervals are {listed(parts)}.",

@@ -42,7 +42,7 @@ def stability_filter(record: Record) -> Fact | None:
     n = span([model.funnel["icc_patients"] for model in models])
     return Fact(
         f"Features were kept when their {_SOURCE.get(name, name)} exceeded {threshold:g} in the "
-        f"{n} training patients who were outlined more than once; {_left(models, 'stable')} of "
+        f"{n} training patients outlined more than once; {_left(models, 'stable')} of "
         f"{_left(models, 'extracted')} were left.",
         (*files, file),
     )
@@ -90,15 +90,15 @@ def tuning(record: Record) -> Fact | None:
     start = f"{top:g}" if top else "the smallest one that leaves no feature"
     text = [
         f"The LASSO selected from these: of {recipe['n_alphas']} penalties from {start} down to "
-        f"{recipe['alpha_ratio']:g} times that, it took {rule} in cross-validation within the "
-        f"patients being fitted (stratified, at most {recipe['lasso_folds']} folds)."
+        f"{recipe['alpha_ratio']:g} times that, {rule} in stratified cross-validation within the "
+        f"patients being fitted (at most {recipe['lasso_folds']} folds)."
     ]
     kernels, costs = recipe.get("kernels", ()), recipe.get("costs", ())
     if len(kernels) * len(costs) > 1:
         values = f"{min(costs):g} to {max(costs):g}" if len(costs) > 1 else f"{costs[0]:g}"
         text.append(
             f"Kernel ({' or '.join(kernels)}) and C ({values}) of the support vector machine were "
-            "chosen on the same folds."
+            "chosen on these folds."
         )
     return Fact(" ".join(text), (*(model.file("funnel.json") for model in models), file))
 
@@ -138,26 +138,32 @@ def funnel(record: Record) -> Fact | None:
 
 
 def events(record: Record) -> Fact | None:
-    """How many events there are for how many features."""
-    parts, files = [], []
+    """How many events there are for how many features, over the models."""
+    smaller, candidates, kept, each, files = [], [], [], [], []
     for model in fitted(record):
-        train, candidates = (
-            model.metrics.get("train_out_of_fold", {}),
-            model.funnel.get("extracted"),
-        )
-        if "n_positive" not in train or not candidates:
+        train, offered = model.metrics.get("train_out_of_fold", {}), model.funnel.get("extracted")
+        if "n_positive" not in train or not offered:
             continue
-        smaller = min(train["n_positive"], train["n"] - train["n_positive"])
-        text = f"{model.name} {smaller} patients, {candidates:,} candidates"
-        kept = model.funnel.get("lasso")
-        if kept:
-            text += f", {kept} selected ({smaller / kept:.1f} patients each)"
-        parts.append(text)
+        n = min(train["n_positive"], train["n"] - train["n_positive"])
+        smaller.append(n)
+        candidates.append(offered)
+        left = model.funnel.get("lasso")
+        if left is not None:
+            kept.append(left)
+        if left:
+            each.append(n / left)
         files += [model.file("metrics.json"), model.file("funnel.json")]
-    if not parts:
+    if not smaller:
         return None
-    text = f"Training patients of the smaller class, and features: {'; '.join(parts)}."
-    return Fact(text, tuple(files))
+    text = (
+        f"Over {wording.plural(len(smaller), 'model')}: {span(smaller)} training patients of the "
+        f"smaller class, {span(candidates)} candidate features"
+    )
+    if kept:
+        text += f", {span(kept)} selected"
+    if each:
+        text += f" ({span(each, 1)} patients for each)"
+    return Fact(f"{text}.", tuple(files))
 
 
 def selected_features(record: Record) -> Fact | None:
@@ -220,7 +226,7 @@ def multiplicity(record: Record) -> Fact | None:
     if not files:
         return None
     return Fact(
-        "P values of single features come with the false discovery rate of Benjamini and Hochberg.",
+        "P values of features come with Benjamini and Hochberg's false discovery rate.",
         tuple(files),
     )
 

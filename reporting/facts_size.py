@@ -108,9 +108,9 @@ def size_method(record: Record) -> Fact | None:
     if not needed:
         return None
     return Fact(
-        f"For {_counts([one.candidates for one in found])} candidate features {CRITERIA} ask for "
-        f"{_counts(needed)} patients (calculated afterwards, from prevalence and out-of-fold AUC); "
-        f"{_counts([one.n for one in found])} training patients were at hand.",
+        f"For {_counts([one.candidates for one in found])} candidate features {CRITERIA}, "
+        f"calculated afterwards, ask for {_counts(needed)} training patients; "
+        f"{_counts([one.n for one in found])} were at hand.",
         tuple(one.model.file(name) for one in found for name in ("metrics.json", "funnel.json")),
     )
 

@@ -60,11 +60,9 @@ def subgroup_methods(record: Record) -> Fact | None:
     text, files = [], []
     if found:
         text.append(
-            "The AUC, the intercept and slope of calibration and the ratio of observed to expected "
-            f"events were computed by {_groupings(found[0][1])}, for groups with at least 10 "
-            "patients of either class. Whether the AUC differs within a grouping was tested by "
-            "Cochran's Q of the AUCs' logits, adjusted for the number of groupings by Holm's "
-            "method."
+            "AUC, calibration and ratio of observed to expected events were computed by "
+            f"{_groupings(found[0][1])}, for groups with at least 10 patients of either class; "
+            "differences in AUC were tested by Cochran's Q of the logits with Holm's correction."
         )
         files = [
             model.file(name)
@@ -73,10 +71,13 @@ def subgroup_methods(record: Record) -> Fact | None:
         ]
     dice = record.table(DICE)
     if dice is not None and len(dice):
-        text.append(
-            f"The Dice coefficient was computed by {_groupings(dice)}, with intervals over "
-            "resampled patients."
-        )
+        before = set(found[0][1]["grouping"]) if found else set()
+        more = dice[~dice["grouping"].isin(before)]
+        if before and before <= set(dice["grouping"]):
+            also = f"these groups and by {_groupings(more)}" if len(more) else "the same groups"
+            text.append(f"Dice was computed for {also}.")
+        else:
+            text.append(f"Dice was computed by {_groupings(dice)}.")
         files.append(DICE)
     return Fact(" ".join(text), tuple(files)) if text else None
 

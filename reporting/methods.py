@@ -14,22 +14,20 @@ from pathlib import Path
 from ..errors import MammoroiError
 from ..files import read_csv, write_text
 from .facts import FACTS
-from .facts_data import spacing_range
-from .facts_features import parameters, plain
+from .facts_features import plain
 from .record import Record
 from .references import cite
 from .standards import FOLDER
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Patients": (
-        "cohort", "source", "exclusions", "centres", "outcomes", "questions", "missing_values",
+        "cohort", "source", "exclusions", "centres", "outcomes", "questions", "missing_method",
         "split",
     ),
     "Images and manual masks": ("imaging", "masks"),
     "Automatic segmentation": ("network", "postprocessing", "cross_fitted"),
     "Radiomic features": (
-        "extraction", "feature_kinds", "preprocessing", "discretisation",
-        "ibsi_method", "views",
+        "extraction", "feature_kinds", "ibsi_method", "views",
     ),
     "Selection of features": (
         "harmonisation", "stability_filter", "incomplete_features", "scaling", "t_test", "tuning",
@@ -103,44 +101,35 @@ def image_processing(record: Record) -> list[tuple[str, str]]:
     """The table of image processing that IBSI asks for: name and value of each known parameter."""
     about, _ = record.features()
     rows = []
-    spacing = about.get("spacing_mm")
-    if spacing:
-        rows.append(("Original pixel spacing", f"{spacing_range(spacing)}, 2D"))
     for name, key in (
-        ("Resampling and interpolation", "resampling"),
-        ("Grey levels and regions", "preprocessing"),
+        ("Resampling", "resampling"),
+        ("Grey levels", "preprocessing"),
         ("Discretisation", "discretisation"),
-        ("Grey levels in the lesion", "grey_levels"),
     ):
         found = FACTS[key](record)
         if found:
-            rows.append((name, found.text))
-    pixels = about.get("roi_pixels")
-    if pixels:
-        ends = f"{pixels['least']} to {pixels['greatest']} pixels (median {pixels['median']:g})"
-        rows.append(("Size of the lesion masks", ends))
+            rows.append((name, found.text.removesuffix(".")))
+    bins, pixels = about.get("bins", {}).get("original"), about.get("roi_pixels")
+    rows += [
+        (name, f"{of['least']} to {of['greatest']} (median {of['median']:g})")
+        for name, of in (("Grey levels per lesion", bins), ("Pixels per lesion", pixels))
+        if of
+    ]
     settings = about.get("settings", {})
     if "distances" in settings:
         rows.append(("Distances of texture matrices", f"{plain(settings['distances'])} pixel"))
-    rows += [
-        (f"Image type {name}", parameters(given) or "no parameters")
-        for name, given in about.get("image_types", {}).items()
-    ]
-    classes = FACTS["feature_classes"](record)
-    if classes:
-        rows.append(("Features", classes.text.removeprefix("Feature classes: ")))
-    ibsi = FACTS["ibsi"](record)
-    if ibsi:
-        rows.append(("Agreement with IBSI", ibsi.text))
-    if "engine_version" in about:
-        rows.append(("Software", f"engine {about['engine']} {about['engine_version']}"))
+    types = FACTS["image_types"](record)
+    if types:
+        rows.append(("Images", types.text.removeprefix("Image types: ").removesuffix(".")))
     return rows
 
 
-def to_add() -> list[str]:
-    """What a person has to add, as advice."""
+def to_add() -> str:
+    """What a person has to add; the checklist CLEAR holds advice on each."""
     items = read_csv(FOLDER / "clear.csv", dtype=str).set_index("item")
-    return [f"{items['topic'][item]}: {items['hint'][item]}" for item in BY_PEOPLE]
+    topics = [items["topic"][item] for item in BY_PEOPLE]
+    shown = "; ".join(topic[0].lower() + topic[1:] for topic in topics)
+    return f"To be added by the authors (advice is in the checklist CLEAR): {shown}."
 
 
 def methods(study: Path) -> str:
@@ -153,11 +142,10 @@ def methods(study: Path) -> str:
         if section.works:
             parts += [*(f"{at}. {work}." for at, work in enumerate(section.works, 1)), ""]
         if section.rows:
-            parts += ["| Parameter of the image processing | Value |", "|---|---|"]
+            parts += ["| Image processing | Value |", "|---|---|"]
             parts += [f"| {name} | {value.replace('|', '/')} |" for name, value in section.rows]
             parts.append("")
-    parts += ["## To be added by the authors", ""]
-    return "\n".join([*parts, *(f"- {line}" for line in to_add()), ""])
+    return "\n".join([*parts, to_add(), ""])
 
 
 def write_methods(study: Path) -> Path:

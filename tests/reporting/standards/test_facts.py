@@ -57,7 +57,7 @@ def test_the_sample_size_is_riley_s_for_all_candidates(copied: Path) -> None:
     text = _said(copied, "sample_size")
     assert f"{min(needed):,} to {max(needed):,} would be needed" in text
     assert "For 1 of 4 models the AUC cannot be told from 0.5" in text
-    assert f"{min(needed):,} to {max(needed):,} patients" in _said(copied, "size_method")
+    assert f"{min(needed):,} to {max(needed):,} training patients" in _said(copied, "size_method")
 
 
 def test_without_a_class_there_is_no_sample_size(copied: Path) -> None:

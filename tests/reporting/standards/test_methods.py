@@ -1,6 +1,7 @@
 """The methods section: its sentences and numbers are the files'."""
 
 import json
+import re
 from pathlib import Path
 
 from mammoroi.files import write_json
@@ -18,23 +19,22 @@ def test_the_methods_have_the_numbers_of_the_files(complete: Path) -> None:
         "0.070 to 0.094 mm (median 0.085 mm)",
         "estimated, not measured, for 10 of 120 mammograms",
         "a second reader in 60 (50%)",
-        "peak learning rate 0.002, batches of 6, at most 83 epochs)",
-        "Each was fitted to 22 to 24 patients; the epoch with the best Dice on 4 further",
+        "peak learning rate 0.002, batches of 6, at most 83 epochs",
+        "Each was fitted to 22 to 24 patients; the epoch with the best Dice on 4 further ones",
         "fixed width of 23 (a width of 1 for LBP2D)",
-        "17 to 61 grey levels in the lesion (median 33)",
-        "| Image type LoG | sigma 1, 3 |",
+        "| Grey levels per lesion | 17 to 61 (median 33) |",
+        "LoG (sigma 1, 3)",
         "Each mask gave 1,311 features (shape and GLCM) of the original image and after 2 filters",
         "ICC(2,1) [6] between the two readers exceeded 0.75 in the 30 training",
         "911 of 1311 were left",
         "gave P < 0.04; 160 were left",
         "of 47 penalties from 10 down to 1e-05 times that",
         "the largest one within one standard error of the smallest squared error",
-        "at most 9 folds)",
+        "(at most 9 folds)",
         "The LASSO [7] selected from these",
         "support vector machines [8] (kernel linear, C 0.25)",
         "SMOTE [9], 5 neighbours",
         f"out of fold in the training patients ({metrics['threshold']:.3f})",
-        "Nogueira's [",
         "on 4 clinical variables known before surgery or all 6",
         "imputed inside the folds",
         "(grade in 1 of 60 patients)",
@@ -47,6 +47,9 @@ def test_the_methods_have_the_numbers_of_the_files(complete: Path) -> None:
     ):
         assert expected in text, expected
     assert "left out for want" not in text
+    cited = re.search(r"Nogueira's \[(\d+)\]", text)
+    assert cited
+    assert f"\n{cited[1]}. Nogueira S, et al." in text
     assert "all variables together" not in text  # no such model could be estimated
 
 

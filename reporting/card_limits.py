@@ -22,6 +22,9 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
         found.append(wording.few(test["n"], test["n_positive"], *names))
     if known(test.get("auc_lower")) and test["auc_lower"] <= 0.5:
         found.append("In the test set it cannot be told from chance.")
+    predicted = record.table(model.file("predictions.csv"))
+    if predicted is not None and {"set", "risk"} <= set(predicted):
+        found.append(wording.flat_risks(predicted.loc[predicted["set"] == "test", "risk"].tolist()))
     kept = model.funnel.get("lasso")
     if kept == 0 or str(model.funnel.get("outcome", "fitted")) != "fitted":
         found.append(f"It has no features: {model.funnel.get('outcome')}.")

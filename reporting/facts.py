@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from . import (
     facts_centres,
+    facts_classes,
     facts_comparison,
     facts_data,
     facts_features,
@@ -31,6 +32,7 @@ FACTS: dict[str, Callable[[Record], Fact | None]] = {
         facts_models,
         facts_predictors,
         facts_results,
+        facts_classes,
         facts_centres,
         facts_comparison,
         facts_leakage,

@@ -21,7 +21,8 @@ TITLES = {
     RISK: "Risk",
     RADIOMICS: "Risk by radiomics alone",
 }
-WIDE = 1.15  # points that a letter takes
+WIDE = 1.35  # points that a letter takes
+GAP = 0.8  # points between labels
 SHORT = 25.0
 
 
@@ -94,7 +95,7 @@ def _scale(ax: Axes, height: int, ticks: list[tuple[float, str]], colour: str) -
     placed, reached = [], {-1: float("-inf"), 1: float("-inf")}
     for at, text in ordered:
         half = max(0.5 * WIDE * len(text), 0.8)
-        side = next((side for side in reached if at - half >= reached[side]), 0)
+        side = next((side for side in reached if at - half >= reached[side] + GAP), 0)
         placed.append((at, text, side))
         if side:
             reached[side] = at + half
@@ -116,5 +117,5 @@ def _text(value: Any, name: str) -> str:
     except ValueError:
         return str(value).replace("_", " ")
     if name in (RISK, RADIOMICS):
-        return f"{100 * number:.3g}%"
+        return f"{100 * number:.2g}%" if number < 0.995 else f"{100 * number:.3g}%"
     return f"{number:g}"

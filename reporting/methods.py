@@ -33,7 +33,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "harmonisation", "stability_filter", "incomplete_features", "scaling", "t_test", "tuning",
     ),
     "Classifiers": (
-        "classifier", "imbalance", "risk_calibration", "threshold", "comparators",
+        "classifier", "imbalance", "risk_calibration", "threshold", "class_method", "comparators",
         "clinical_method", "imputation",
     ),
     "Validation": ("inside_folds", "final_model", "centre_method"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import wording
 from .results import METRIC_SETS, RoiResult, Target
 from .style import NAME
-from .tables import Table
+from .tables import Table, blank_repeats
 from .tables_paired import ALL_SETS
 
 if TYPE_CHECKING:
@@ -68,30 +68,30 @@ def calibration(targets: list[Target]) -> Table:
         "Estimate (95% confidence interval). O:E, patients who are positive divided by the number "
         "expected from the risks: 1 is right. Intercept: 0 is right, below it the risks are too "
         "high. Slope: 1 is right, below it they are too extreme. ICI, the mean distance of the "
-        "risks from the observed share, and the Brier score: 0 is right, smaller is better. Scaled "
-        "Brier score: 0 is no better than giving everybody the share of positives, 1 is perfect.",
+        "risks from the observed share, and the Brier score: 0 is right, smaller is better. The "
+        "ICI is never negative, and in resampled patients scatter adds to it: its interval leaves "
+        "0 out even where risks are right, and can lie above the estimate; compare it between "
+        "models, not with 0. Scaled Brier score: 0 is no better than giving everybody the share of "
+        "positives, 1 is perfect.",
     )
 
 
 def _table(name: str, targets: list[Target], shown: dict[str, str], title: str, note: str) -> Table:
     frame = _frame(targets, shown)
-    cells = []
-    before = ("", "")
-    for _, row in frame.iterrows():
-        now = (str(row["target"]), ALL_SETS[row["set"]])
-        same = [now[0] == before[0], now == before]
-        before = now
-        cells.append(
-            [
-                *("" if equal else text for text, equal in zip(now, same, strict=True)),
-                str(row["roi"]),
-                f"{row['n']:.0f} ({row['n_positive']:.0f})",
-                *(
-                    wording.interval(row[m], row[f"{m}_lower"], row[f"{m}_upper"], DIGITS.get(m, 2))
-                    for m in shown
-                ),
-            ]
-        )
+    cells = [
+        [
+            str(row["target"]),
+            ALL_SETS[row["set"]],
+            str(row["roi"]),
+            f"{row['n']:.0f} ({row['n_positive']:.0f})",
+            *(
+                wording.interval(row[m], row[f"{m}_lower"], row[f"{m}_upper"], DIGITS.get(m, 2))
+                for m in shown
+            ),
+        ]
+        for _, row in frame.iterrows()
+    ]
+    blank_repeats(cells, 2)
     return Table(
         f"{name}_{targets[0].task}",
         f"{title}, {targets[0].title}",

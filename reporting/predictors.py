@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from . import wording
 from .results import SETS, RoiResult, Target
 from .style import COLOUR, GREY, MARKER, NAME, SET_NAME, Plot, bare, legend_below, panels
-from .tables import Table
+from .tables import Table, blank_repeats
 from .tables_paired import ALL_SETS
 from .wording import Estimate
 
@@ -50,8 +50,10 @@ def predictors_table(targets: list[Target]) -> Table | None:
     frame = pd.concat(frames, ignore_index=True)
     frame["order"] = frame["predictor"].map(list(PREDICTORS).index)
     frame["part"] = frame["set"].map(list(ALL_SETS).index)
-    keys = ["target", "part", "roi", "order"]
-    frame = frame.sort_values(keys, kind="stable").drop(columns=["order", "part"])
+    frame["source"] = frame["roi"].map(list(NAME).index)
+    frame["question"] = frame["target"].map([target.name for target in targets].index)
+    keys = ["question", "part", "source", "order"]
+    frame = frame.sort_values(keys, kind="stable").drop(columns=keys)
     cells = [
         [
             str(row["target"]),
@@ -68,6 +70,7 @@ def predictors_table(targets: list[Target]) -> Table | None:
         ]
         for _, row in frame.iterrows()
     ]
+    blank_repeats(cells, 3)
     return Table(
         f"predictors_{targets[0].task}",
         f"Radiomics and clinical variables, {targets[0].title}",
@@ -220,7 +223,9 @@ def _empty(target: Target) -> bool:
 
 
 def _p(value: float) -> str:
-    return "" if value != value else wording.p_value(value).removeprefix("P ").removeprefix("= ")
+    if value != value:
+        return ""
+    return wording.p_value(value).removeprefix("P ").removeprefix("= ").replace(" ", "\u00a0")
 
 
 def _interval(row: pd.Series, name: str, digits: int = 2) -> str:

@@ -8,6 +8,7 @@ be read stops them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -207,7 +208,7 @@ def listed(parts: list[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def span(values: list[float], digits: int = 0) -> str:
+def span(values: Sequence[float], digits: int = 0) -> str:
     """``7`` or ``7 to 12``: the range of some numbers."""
     low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
     return low if low == high else f"{low} to {high}"

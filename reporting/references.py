@@ -26,6 +26,7 @@ WORKS = {
     r"ridge penalty": "le Cessie S, van Houwelingen JC. Appl Stat 1992;41:191-201",
     r"Firth": "Firth D. Biometrika 1993;80:27-38",
     r"integrated calibration index": "Austin PC, Steyerberg EW. Stat Med 2019;38:4051-4065",
+    r"Hand and Till": "Hand DJ, Till RJ. Mach Learn 2001;45:171-186",
     r"DeLong": "DeLong ER, et al. Biometrics 1988;44:837-845",
     r"Wilson": "Wilson EB. J Am Stat Assoc 1927;22:209-212",
     r"decision curve": "Vickers AJ, Elkin EB. Med Decis Making 2006;26:565-574",

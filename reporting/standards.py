@@ -239,15 +239,19 @@ def _evidence(record: Record, keys: str) -> tuple[str, list[str]]:
 def _gathered(files: list[str]) -> list[str]:
     """Each file once; more than two of the same name in the models' folders as a pattern."""
     once = list(dict.fromkeys(files))
-    many = Counter(name.rsplit("/", 1)[1] for name in once if name.count("/") > 2)
+    many = Counter(_pattern(name) for name in once)
     return list(
-        dict.fromkeys(
-            f"models/*/*/{'curves/' * ('/curves/' in name)}{last}"
-            if name.startswith("models/") and many[last := name.rsplit("/", 1)[1]] > 2
-            else name
-            for name in once
-        )
+        dict.fromkeys(_pattern(name) if many[_pattern(name)] > 2 else name for name in once)
     )
+
+
+def _pattern(name: str) -> str:
+    """``models/*/*/metrics.json`` of a file, ``models/*/classes/*/...`` of all classes'."""
+    parts = name.split("/")
+    if parts[0] == "models" and len(parts) > 3:
+        parts[1] = "*"
+        parts[3 if parts[2] == "classes" else 2] = "*"
+    return "/".join(parts)
 
 
 def _applies(record: Record, condition: str) -> bool:

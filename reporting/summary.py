@@ -79,7 +79,9 @@ def target_sentences(results: Results, target: Target) -> list[str]:
     for roi in target.results:
         auc = metric(target, roi, "test", "auc")
         words = wording.discrimination(auc, target.positive, target.negative)
-        sentences.append(f"With {NAME[roi]}: {words}")
+        table = target.results[roi].predictions
+        flat = wording.flat_risks(table.loc[table["set"] == "test", "risk"].tolist())
+        sentences.append(f"With {NAME[roi]}: {words} {flat}".rstrip())
     delta = difference_of(results, target)
     if delta is not None:
         sentences.append(wording.difference(delta))

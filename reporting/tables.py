@@ -44,6 +44,17 @@ class Table:
         return write_csv(folder / f"{self.name}.csv", self.frame)
 
 
+def blank_repeats(cells: list[list[str]], columns: int) -> None:
+    """Empty the first cells of each row where they, and all before them, are the previous row's."""
+    before: list[str] = []
+    for row in cells:
+        now = row[:columns]
+        for at in range(columns):
+            if now[: at + 1] == before[: at + 1]:
+                row[at] = ""
+        before = now
+
+
 def baseline(results: Results) -> Table:
     """Characteristics of the patients."""
     train, test = results.splits["train"], results.splits["test"]

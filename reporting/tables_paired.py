@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from . import wording
 from .figures_noninferiority import EVERYONE
 from .results import Results
-from .tables import SHORT_SET, Table
+from .tables import SHORT_SET, Table, blank_repeats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,7 @@ def cross_application(results: Results) -> Table | None:
         ]
         for _, row in frame[frame["rule"] == EVERYONE].iterrows()
     ]
+    blank_repeats(cells, 2)
     return Table(
         "cross_application",
         "Classifiers trained on one source of masks and applied to the other",

@@ -6,12 +6,15 @@ An interval is a 95% confidence interval. A missing number is written as a dash.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 DASH = "–"
 FEW_PATIENTS = 100
 RELEVANT_DIFFERENCE = 0.05
 SCATTER = 0.05
+FLAT = 0.05
+"""A range of risks below which they are called nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,19 @@ def calibration(slope: float | None, intercept: float | None) -> str:
     return (
         f"Slope {number(slope)}, intercept {number(intercept)}: {spread}, and {level}. With few "
         "patients both are uncertain: see their intervals."
+    )
+
+
+def flat_risks(risks: Sequence[float]) -> str:
+    """That risks are nearly the same for everybody; empty where they are not."""
+    here = [risk for risk in risks if _finite(risk)]
+    if len(here) < 2 or max(here) - min(here) >= FLAT:
+        return ""
+    low, high = (number(end) for end in (min(here), max(here)))
+    ends = f"all {low}" if low == high else f"{low} to {high}"
+    return (
+        f"The risks hardly differ between the test patients ({ends}): they may rank the patients, "
+        "but do not tell how likely it is."
     )
 
 

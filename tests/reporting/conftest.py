@@ -19,7 +19,7 @@ from mammoroi.reporting.report import report
 
 from .made_comparison import made_comparison, made_paired
 from .made_images import made_features, made_images, made_masks, made_patients
-from .made_models import made_model
+from .made_models import made_classes, made_model
 
 TARGETS = {
     "sln": ("sln", "Sentinel lymph node", "sln", "positive", "negative"),
@@ -112,6 +112,8 @@ def _make_study(
             for name, entry in chosen.items()
         ],
     )
+    if any(name.startswith("her2") for name in chosen):
+        made_classes(folder, patients, test)
     made_comparison(folder, rng, targets)
     made_paired(folder, targets)
     tables(

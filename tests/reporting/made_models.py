@@ -9,12 +9,16 @@ import pandas as pd
 
 from mammoroi.files import write_csv, write_json
 from mammoroi.modeling.calibration import fit_calibration
+from mammoroi.modeling.class_coupling import fit_coupling
+from mammoroi.modeling.class_models import ClassResult, write_class_result
 from mammoroi.modeling.clinical_config import ClinicalConfig
+from mammoroi.modeling.config import PRESET_TASKS, ModelingConfig
 from mammoroi.modeling.metrics import calibration_table, measure, roc_table
 from mammoroi.modeling.netbenefit import decision_curve
 from mammoroi.modeling.predictors import clinical_of, fit_predictors, predict_predictors
 from mammoroi.modeling.predictors_files import Predicted, write_predictors
 
+CLASSES = ("zero", "low", "positive")
 FAMILIES = ("shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
 
 
@@ -129,6 +133,44 @@ def made_model(
             ],
             columns=["alpha", "feature", "coefficient"],
         ),
+    )
+
+
+def made_classes(folder: Path, patients: pd.DataFrame, test: list[str]) -> None:
+    """HER2's three classes as one model, with a planted signal, and its files by their writer."""
+    rng = np.random.default_rng(11)
+    codes = patients["her2"].map(CLASSES.index).to_numpy()
+    for roi, skill in (("manual", 1.3), ("automatic", 1.0)):
+        scores = skill * np.eye(3)[codes] + rng.normal(size=(len(codes), 3))
+        coupling = fit_coupling(scores, codes, 3)
+        risks = coupling.risks(scores)
+        table = patients[["patient_id"]].assign(
+            set=np.where(patients["patient_id"].isin(test), "test", "train"),
+            fold=np.where(patients["patient_id"].isin(test), None, "0"),
+            label=patients["her2"],
+            **{f"risk_{name}": risks[:, code] for code, name in enumerate(CLASSES)},
+            called=[CLASSES[code] for code in risks.argmax(axis=1)],
+            missed=False,
+        )
+        everybody = table.drop(columns="fold")
+        write_class_result(
+            folder / "models/her2/classes" / roi,
+            ClassResult(PRESET_TASKS["her2"], coupling, table, everybody, 1),
+            ModelingConfig(n_bootstrap=100),
+        )
+    row = {"task": "her2", "title": "HER2 expression", "label": "her2", "classes": CLASSES}
+    targets = [f"her2-{name}" for name in CLASSES]
+    write_json(
+        folder / "models/classes.json",
+        [row | {"targets": targets, "rois": ["manual", "automatic"]}],
+    )
+    paired = ("her2", "test", "intention_to_diagnose", 20, 0, "macro_auc")
+    columns = ["task", "set", "rule", "n", "n_missed", "measure"]
+    found = ["manual", "automatic", "difference", "lower", "upper", "p"]
+    values = (0.81, 0.77, -0.04, -0.09, 0.012, 0.123)
+    write_csv(
+        folder / "comparison/classes.csv",
+        pd.DataFrame([(*paired, *values)], columns=[*columns, *found]),
     )
 
 

@@ -114,6 +114,28 @@ def test_performance_on_the_page_is_that_of_the_metrics(study: Path, page: Page)
         assert next(rows, None) is None
 
 
+def test_all_classes_as_one_model_are_those_of_the_files(study: Path, page: Page) -> None:
+    rows = iter(page.tables["classes_her2"][1:])
+    measures = ("macro_auc", "hand_till", "accuracy", "balanced_accuracy", "quadratic_kappa")
+    for key in ("train_out_of_fold", "test", "all_out_of_fold"):
+        for roi in ("manual", "automatic"):
+            path = study / f"models/her2/classes/{roi}/metrics.json"
+            values = json.loads(path.read_text())[key]
+            row = next(rows)
+            assert row[1:3] == [roi, str(values["n"])]
+            for at, name in enumerate(measures):
+                ends = [values[name + end] for end in ("", "_lower", "_upper")]
+                told = [f"{one:.2f}".replace("-0.00", "0.00") for one in ends]
+                assert row[3 + at].replace("−", "-") == f"{told[0]} ({told[1]} to {told[2]})"
+    assert next(rows, None) is None
+    assert "−0.040 (−0.090 to 0.012), P = .123 (paired bootstrap)" in page.text
+    confusion = pd.read_csv(study / "figures/confusion_her2.csv", dtype={"truth": str})
+    predicted = pd.read_csv(study / "models/her2/classes/manual/predictions.csv")
+    right = (predicted["called"] == predicted["label"]) & (predicted["set"] == "test")
+    of_set = confusion[(confusion["set"] == "test") & (confusion["roi"] == "manual")]
+    assert of_set.loc[of_set["truth"] == of_set["called"], "n"].sum() == right.sum()
+
+
 def test_claim_and_truth_are_those_of_the_files(study: Path, page: Page) -> None:
     rows = page.tables["claims_sln"][1:]
     saved = pd.read_csv(study / "tables/claims_sln.csv")

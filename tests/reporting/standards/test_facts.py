@@ -15,7 +15,7 @@ from mammoroi.reporting.facts import FACTS
 from mammoroi.reporting.methods import sections
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
-from mammoroi.reporting.standards import standards
+from mammoroi.reporting.standards import _gathered, standards
 from mammoroi.reporting.trust import leakage_table, size_table
 
 
@@ -58,6 +58,29 @@ def test_the_sample_size_is_riley_s_for_all_candidates(copied: Path) -> None:
     assert f"{min(needed):,} to {max(needed):,} would be needed" in text
     assert "For 1 of 4 models the AUC cannot be told from 0.5" in text
     assert f"{min(needed):,} to {max(needed):,} training patients" in _said(copied, "size_method")
+
+
+def test_all_classes_as_one_model_are_evidence(complete: Path) -> None:
+    metrics = json.loads((complete / "models/her2/classes/manual/metrics.json").read_text())
+    one = metrics["test"]
+    auc = wording.interval(*(one[f"macro_auc{end}"] for end in ("", "_lower", "_upper")))
+    assert f"her2 with manual masks macro AUC {auc}" in _said(complete, "class_performance")
+    assert "her2 (3 classes)" in _said(complete, "class_method")
+    assert "−0.040 (−0.090 to 0.012), P = .123" in _said(complete, "class_comparison")
+    files = FACTS["class_files"](Record(complete))
+    assert files is not None
+    assert all((complete / name).is_file() for name in files.files)
+
+
+def test_files_are_gathered_by_kind_of_model() -> None:
+    made = [f"models/{one}/{roi}/metrics.json" for one in "ab" for roi in ("manual", "automatic")]
+    classes = [f"models/c/classes/{roi}/metrics.json" for roi in ("manual", "automatic")]
+    curves = [f"models/{one}/manual/curves/roc.csv" for one in "abc"]
+    shown = _gathered([*made, *classes, *curves, "models/cases.json"])
+    expected = ["models/*/*/metrics.json", *classes, "models/*/*/curves/roc.csv"]
+    assert shown == [*expected, "models/cases.json"]
+    more = [name.replace("/c/", "/d/") for name in classes]
+    assert _gathered([*classes, *more]) == ["models/*/classes/*/metrics.json"]
 
 
 def test_without_a_class_there_is_no_sample_size(copied: Path) -> None:

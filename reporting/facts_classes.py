@@ -37,25 +37,34 @@ def _files(record: Record, name: str) -> tuple[str, ...]:
 
 
 def class_method(record: Record) -> Fact | None:
-    """How the classes of a task became one model, and how that was measured."""
+    """How the classes of a task became one model."""
     coupled = [
-        (entry, metrics)
-        for entry, roi, metrics in _measured(record)
+        entry
+        for entry, roi, _ in _measured(record)
         if record.has(_file(entry, roi, "coupling.json"))
     ]
     if not coupled:
         return None
-    tasks = {str(entry["task"]): len(entry["classes"]) for entry, _ in coupled}
+    tasks = {str(entry["task"]): len(entry["classes"]) for entry in coupled}
     named = [f"{task} ({n} classes)" for task, n in tasks.items()]
+    return Fact(
+        f"For {listed(named)}, a multinomial logistic regression of the scores of all classes, "
+        "fitted to scores out of fold, gave risks that add up to 1.",
+        (INDEX, *_files(record, "coupling.json")),
+    )
+
+
+def class_measures(record: Record) -> Fact | None:
+    """By which measures the models of all classes were judged."""
     found = [
         words
         for name, words in _MEASURES.items()
-        if any(known(metrics.get(key, {}).get(name)) for _, metrics in coupled for key in SETS)
+        if any(known(one.get(key, {}).get(name)) for _, _, one in _measured(record) for key in SETS)
     ]
+    if not found:
+        return None
     return Fact(
-        f"For {listed(named)}, a multinomial logistic regression of the scores of all classes, "
-        f"fitted to scores out of fold, gave risks that add up to 1 (measures: {listed(found)}).",
-        (INDEX, *_files(record, "coupling.json"), *_files(record, "metrics.json")),
+        f"All classes together were measured by {listed(found)}.", _files(record, "metrics.json")
     )
 
 
@@ -112,4 +121,4 @@ def class_files(record: Record) -> Fact | None:
     )
 
 
-FACTS = (class_method, class_performance, class_comparison, class_files)
+FACTS = (class_method, class_measures, class_performance, class_comparison, class_files)

@@ -117,5 +117,5 @@ def _text(value: Any, name: str) -> str:
     except ValueError:
         return str(value).replace("_", " ")
     if name in (RISK, RADIOMICS):
-        return f"{100 * number:.2g}%" if number < 0.995 else f"{100 * number:.3g}%"
+        return f"{100 * number:.{2 if number < 0.1 else 3}g}%"
     return f"{number:g}"

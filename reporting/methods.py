@@ -38,7 +38,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Validation": ("inside_folds", "final_model", "centre_method"),
     "Statistical analysis": (
-        "baseline", "regressions", "measures", "uncertainty",
+        "baseline", "regressions", "measures", "class_measures", "uncertainty",
         "paired_comparison", "noninferiority", "agreement_measures", "detection_method",
         "icc_method", "stability_measure", "subgroup_methods", "multiplicity", "size_method",
         "leakage_method",

@@ -210,6 +210,8 @@ def flat_risks(risks: Sequence[float]) -> str:
     if len(here) < 2 or max(here) - min(here) >= FLAT:
         return ""
     low, high = (number(end) for end in (min(here), max(here)))
+    if max(here) == min(here):
+        return f"Every test patient has the same risk ({low})."
     ends = f"all {low}" if low == high else f"{low} to {high}"
     return (
         f"The risks hardly differ between the test patients ({ends}): they may rank the patients, "

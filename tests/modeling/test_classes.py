@@ -154,7 +154,7 @@ def test_coupling_without_some_or_all_scores():
 
 FAST = replace(PRESET_RECIPES["rigorous"], lasso_folds=3, n_alphas=10, costs=(0.1,))
 CONFIG = ModelingConfig(
-    tasks=("her2",), recipe=FAST, repeats=2, all_patients=True, predictors=False,
+    tasks=("her2",), recipe=FAST, repeats=1, all_patients=True, predictors=False,
     calibration_folds=3, n_bootstrap=200, workers=1,
 )  # fmt: skip
 IDS = {"patient_id": str, "fold": str}
@@ -315,7 +315,8 @@ def test_a_target_that_fails_leaves_no_model_of_all_classes_and_says_so(study, t
 
 
 def test_targets_with_other_folds_are_not_coupled(study):
-    datasets, _ = prepare(study.folder, targets_of(PRESET_TASKS["her2"]), CONFIG)
+    config = replace(CONFIG, repeats=2)
+    datasets, _ = prepare(study.folder, targets_of(PRESET_TASKS["her2"]), config)
     results = [SimpleNamespace(data=data) for data in datasets[::2]]
     results[2].data = replace(results[2].data, divisions=results[2].data.divisions[::-1])
     with pytest.raises(MammoroiError, match="different folds"):

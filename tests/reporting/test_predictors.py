@@ -32,11 +32,13 @@ def test_table_figure_and_sentence_hold_the_files_numbers(study: Path) -> None:
     row = own.loc[("test", "radiomics+preoperative")]
     auc = wording.interval(row["auc"], row["auc_lower"], row["auc_upper"])
     over = [row[f"over_clinical{end}"] for end in ("", "_lower", "_upper")]
-    cell = next(
-        cells
-        for cells in made.cells
-        if cells[1:4] == ["test", "automatic", "radiomics + preoperative"]
-    )
+    where = made.frame[["set", "roi", "predictor"]].apply(tuple, axis=1).tolist()
+    cell = made.cells[where.index(("test", "automatic", "radiomics+preoperative"))]
+    assert [row[1:3] for row in made.cells if row[2]][2:4] == [
+        ["test", "manual"],
+        ["", "automatic"],
+    ]
+    assert [row[0] for row in made.cells if row[0]] == ["sln"]
     assert cell[5] == auc
     assert cell[7] == wording.interval(*over, 3)
     assert "grade 0 and 1" in made.note

@@ -220,7 +220,7 @@ def test_every_figure_is_sound_has_its_numbers_and_is_on_the_page(study: Path, p
     ids = {attributes.get("id") for tag, attributes in page.tags if tag == "figure"}
     svgs = sorted((study / "figures").glob("*.svg"))
     assert {path.stem for path in svgs} == ids
-    assert len(svgs) == 4 + 1 + 4 + 1 + 1 + 13 * 2
+    assert len(svgs) == 4 + 1 + 4 + 1 + 1 + 1 + 13 * 2
     for path in svgs:
         ET.parse(path)
         assert "<dc:date>" not in path.read_text()

@@ -24,6 +24,12 @@ def test_number(value: float | None, digits: int, text: str) -> None:
     assert wording.number(value, digits) == text
 
 
+def test_risks_that_are_nearly_the_same_are_said_to_be() -> None:
+    assert "(0.48 to 0.51): they may rank" in wording.flat_risks([0.48, 0.51, NAN, 0.5])
+    assert wording.flat_risks([0.4, 0.4]) == "Every test patient has the same risk (0.40)."
+    assert wording.flat_risks([0.4, 0.46]) == wording.flat_risks([0.4]) == ""
+
+
 def test_interval() -> None:
     assert wording.interval(0.814, 0.721, 0.889) == "0.81 (0.72 to 0.89)"
     assert wording.interval(-0.0212, -0.06, 0.018, 3) == "−0.021 (−0.060 to 0.018)"

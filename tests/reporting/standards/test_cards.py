@@ -9,8 +9,11 @@ import pytest
 
 from mammoroi.cli import main
 from mammoroi.errors import MammoroiError
+from mammoroi.files import write_csv
 from mammoroi.reporting.methods import methods
 from mammoroi.reporting.model_card import card_of, model_card, segmentation_card
+from mammoroi.reporting.results import read_results
+from mammoroi.reporting.summary import target_sentences
 
 
 def test_a_card_has_the_figures_of_its_model(complete: Path) -> None:
@@ -36,6 +39,19 @@ def test_a_card_has_the_figures_of_its_model(complete: Path) -> None:
     assert card["trained_on"]["menopause"] == f"no {menopause['no']}, yes {menopause['yes']}"
     with pytest.raises(MammoroiError, match=r"no model models/x/manual .* it has sln/manual"):
         model_card(complete, "x", "manual")
+
+
+def test_nearly_equal_risks_are_said_in_card_and_summary(copied: Path) -> None:
+    said = "The risks hardly differ between the test patients (0.4"
+    assert said not in model_card(copied, "sln", "manual")
+    path = copied / "models/sln/manual/predictions.csv"
+    table = pd.read_csv(path)
+    write_csv(path, table.assign(risk=0.48 + 0.03 * table["risk"]))
+    assert said in model_card(copied, "sln", "manual")
+    results = read_results(copied)
+    manual, automatic, *_ = target_sentences(results, results.targets[0])
+    assert said in manual
+    assert said not in automatic
 
 
 def test_real_patients_are_not_called_phantoms(

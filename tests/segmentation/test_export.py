@@ -15,11 +15,17 @@ from mammoroi.files import read_json
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
 from mammoroi.segmentation.network import NetworkSpec, build_network
-from mammoroi.segmentation.predict import probability
+from mammoroi.segmentation.predict import probabilities
 from mammoroi.segmentation.weights import demonstration_model, load_model, load_models, save_model
 
 TINY = NetworkSpec("unet", (4, 4, 4, 8, 8), "resnet18")
 SMP = NetworkSpec("smp-unet", (8, 8, 8, 8, 8), "resnet18")
+
+
+def _drawn(model, array):
+    """Draw the probability map as the package itself does."""
+    (member,) = probabilities(model, array, False, torch.device("cpu"))
+    return member
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def test_program_of_torch_holds_the_mean_of_two_networks(
     out = export(tmp_path / "models", "torch-export", tmp_path / "out")
     program = torch.export.load(out / "model.pt2").module()
     models = load_models(tmp_path / "models")
-    expected = np.mean([probability(m, array, False, torch.device("cpu")) for m in models], axis=0)
+    expected = np.mean([_drawn(model, array) for model in models], axis=0)
     drawn = program(padded(array, 160, 96))[0, 0, :150, :77].detach().numpy()
     np.testing.assert_allclose(drawn, expected, atol=1e-4)
     assert [card["fold"] for card in read_json(out / "models.json")] == [0, 1]
@@ -74,7 +80,7 @@ def test_onnx_draws_the_same_at_any_size(tmp_path: Path, array: np.ndarray) -> N
     out = export(demonstration_model(), "onnx", tmp_path)
     session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
     (model,) = load_models(demonstration_model())
-    expected = probability(model, array, False, torch.device("cpu"))
+    expected = _drawn(model, array)
     (drawn,) = session.run(None, {"image": padded(array, 208, 112).numpy()})
     np.testing.assert_allclose(drawn[0, 0, :150, :77], expected, atol=1e-4)
     about = read_json(out / "preparation.json")
@@ -96,7 +102,7 @@ def test_bundle_runs_in_monai(
     verify_net_in_out("network_def", **files, device="cpu", n=2)
     run(**files, device="cpu", image="prepared.npy", probability="drawn.npy")
     model = load_model(demonstration_model() / "fold-0")
-    expected = probability(model, array, False, torch.device("cpu"))
+    expected = _drawn(model, array)
     np.testing.assert_allclose(np.load("drawn.npy"), expected, atol=1e-4)
 
 

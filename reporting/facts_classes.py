@@ -116,7 +116,7 @@ def class_files(record: Record) -> Fact | None:
         return None
     return Fact(
         "The risks of all classes together follow from the models of the single classes and "
-        f"{listed(list(files))}.",
+        "coupling.json.",
         files,
     )
 

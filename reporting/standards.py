@@ -47,6 +47,8 @@ CONFIRM = "to be judged by a person"
 OPEN = "to be answered by a person"
 ANSWERED = "answered by a person"
 NOT_APPLICABLE = "not applicable"
+MANY = 1
+"""Files of the same name of more models than this are written as a pattern."""
 STATUS = (SHOWN, NO_EVIDENCE, CONFIRM, OPEN, ANSWERED, NOT_APPLICABLE)
 _YES_NO = ("yes", "no", "n/a")
 
@@ -237,11 +239,11 @@ def _evidence(record: Record, keys: str) -> tuple[str, list[str]]:
 
 
 def _gathered(files: list[str]) -> list[str]:
-    """Each file once; more than two of the same name in the models' folders as a pattern."""
+    """Each file once; many of the same name in the models' folders as a pattern."""
     once = list(dict.fromkeys(files))
     many = Counter(_pattern(name) for name in once)
     return list(
-        dict.fromkeys(_pattern(name) if many[_pattern(name)] > 2 else name for name in once)
+        dict.fromkeys(_pattern(name) if many[_pattern(name)] > MANY else name for name in once)
     )
 
 

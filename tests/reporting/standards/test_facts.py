@@ -76,11 +76,14 @@ def test_files_are_gathered_by_kind_of_model() -> None:
     made = [f"models/{one}/{roi}/metrics.json" for one in "ab" for roi in ("manual", "automatic")]
     classes = [f"models/c/classes/{roi}/metrics.json" for roi in ("manual", "automatic")]
     curves = [f"models/{one}/manual/curves/roc.csv" for one in "abc"]
-    shown = _gathered([*made, *classes, *curves, "models/cases.json"])
-    expected = ["models/*/*/metrics.json", *classes, "models/*/*/curves/roc.csv"]
-    assert shown == [*expected, "models/cases.json"]
-    more = [name.replace("/c/", "/d/") for name in classes]
-    assert _gathered([*classes, *more]) == ["models/*/classes/*/metrics.json"]
+    shown = _gathered([*made, *classes, *curves, "models/cases.json", "models/a/manual/model.json"])
+    assert shown == [
+        "models/*/*/metrics.json",
+        "models/*/classes/*/metrics.json",
+        "models/*/*/curves/roc.csv",
+        "models/cases.json",
+        "models/a/manual/model.json",
+    ]
 
 
 def test_without_a_class_there_is_no_sample_size(copied: Path) -> None:

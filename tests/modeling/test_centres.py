@@ -12,6 +12,7 @@ import pytest
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json, write_csv
 from mammoroi.modeling import centres as module
+from mammoroi.modeling import validate
 from mammoroi.modeling.centres import centre_counts, centre_table, held_out_centres, run_centre
 from mammoroi.modeling.compare import compare
 from mammoroi.modeling.config import ModelingConfig
@@ -70,13 +71,13 @@ def awkward(centres_data):
 def test_a_centre_is_never_in_both_parts(awkward, monkeypatch):
     data, missed = awkward
     fitted = []
-    original = module.fit_recipe
+    original = validate.fit_recipe
 
     def spy(X, *given):
         fitted.append(set(X.index))
         return original(X, *given)
 
-    monkeypatch.setattr(module, "fit_recipe", spy)
+    monkeypatch.setattr(validate, "fit_recipe", spy)
     assert held_out_centres(data, CONFIG) == ["A", "B", "C"]
     turns = [run_centre(data, name, CONFIG) for name in "ABC"]
     unknown = set(data.centres.index[data.centres.isna()])

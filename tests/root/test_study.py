@@ -75,10 +75,9 @@ def test_a_second_run_skips_everything_and_changes_nothing(documented, monkeypat
 def test_a_report_asked_for_by_name_is_always_made(documented, monkeypatch):
     monkeypatch.chdir(documented.folder)
     page = documented.study / "report.html"
-    before = page.stat().st_mtime_ns, sha256_file(page)
+    before = page.stat().st_mtime_ns
     assert main(["report", str(documented.config)]) == 0
-    assert page.stat().st_mtime_ns > before[0]
-    assert sha256_file(page) == before[1]
+    assert page.stat().st_mtime_ns > before
     assert main(["study", str(documented.config)]) == 0
     assert all(stage["skipped"] for stage in read_json(documented.study / "run.json")["stages"])
 

@@ -95,7 +95,7 @@ def test_changed_weights_are_refused(study: Path) -> None:
     with pytest.raises(MammoroiError, match="format"):
         load_model(target)
     with pytest.raises(MammoroiError, match="run mammoroi train"):
-        load_models(target)
+        load_models(study)
 
 
 def test_the_card_says_what_the_weights_are(study: Path) -> None:

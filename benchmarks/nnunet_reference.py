@@ -1,0 +1,289 @@
+r"""nnU-Net v2 on a study's images and folds, measured by mammoroi's own ``agree``.
+
+Needs a study whose images are prepared (``mammoroi train`` was started) and ``nnunetv2``::
+
+    python benchmarks/nnunet_reference.py STUDY --root nnunet --cpu-minutes 8 --threads 1
+    python benchmarks/nnunet_reference.py STUDY --root nnunet --device cuda       # as published
+
+Every fold's network is trained by nnU-Net's own trainer with its own plan, augmentation, loss and
+optimiser, and draws the masks of the fold's validation patients with nnU-Net's own predictor; test
+patients' come from all folds together. What is changed, and only with ``--cpu-minutes`` or
+``--minutes``, is how long it trains: ``num_epochs``, ``num_iterations_per_epoch`` and
+``num_val_iterations_per_epoch`` (published: 1000, 250, 50), so that the polynomial learning rate
+comes to its end when the budget does. The length is measured on the first iterations, which are
+thrown away; up to 5000 iterations are divided into 20 epochs, more into epochs of 250. The last
+epoch's weights are taken, as nnU-Net does, so that no patient who is predicted chooses anything.
+``--memory-gb`` is nnU-Net's own ``gpu_memory_target_in_gb``, which decides patch and batch.
+
+The probability is brought to the mammogram's grid by the study's own mapping, as mammoroi's is, and
+cut at 0.5. Two result folders follow, each laid out as a study for ``agree``: ``nnunet`` (all
+regions) and ``nnunet-postprocessed`` (mammoroi's rules: at most ``max_components`` regions of at
+least ``minimum_area_mm2``). ``results.csv`` has a row per measure and folder; ``training.csv`` a row
+per fold: iterations, seconds, patch, batch. A fold that is done is kept: start the same command
+again to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import sys
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nnunet_data import (
+    DATASET,
+    ENDING,
+    build_predictor,
+    build_trainer,
+    environment,
+    export,
+    model_folder,
+    plan,
+    predict,
+    read_plan,
+)
+
+from mammoroi.cohort.split import load_splits
+from mammoroi.files import read_csv, read_json, write_csv, write_json
+from mammoroi.imaging.mask import write_mask
+from mammoroi.segmentation.agreement import agree
+from mammoroi.segmentation.candidates import find_candidates
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.folds import drawing_folds
+from mammoroi.segmentation.pixel_calibration import write_probability
+from mammoroi.segmentation.postprocess import draw_mask
+from mammoroi.segmentation.predict import write_candidates, write_results
+from mammoroi.segmentation.prepare import load_mapping
+from mammoroi.segmentation.uncertainty import uncertainty
+
+PUBLISHED = (1000, 250, 50)
+OVERHEAD = 0.05
+"""Share of a budget that is kept for checkpoints and plots between epochs."""
+WARM_UP = 1
+MEASURED = 3
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def schedule(iterations: int) -> tuple[int, int, int]:
+    """Give epochs, training and validation iterations per epoch for a number of iterations.
+
+    Published are 1000 epochs of 250 and 50. Up to 5000 iterations become 20 epochs, so that the
+    learning rate, which changes from epoch to epoch, still falls smoothly; the ratio of 5 stays.
+    """
+    epochs, training, validation = PUBLISHED
+    if iterations >= 20 * training:
+        return min(epochs, iterations // training), training, validation
+    training = max(1, iterations // 20)
+    return max(1, min(20, iterations // training)), training, max(1, round(training / 5))
+
+
+def clock(on_cpu: bool) -> float:
+    return time.process_time() if on_cpu else time.perf_counter()
+
+
+def seconds_per_iteration(root: Path, device: str, on_cpu: bool) -> tuple[float, float]:
+    """Measure a training and a validation iteration, loading included, with a network thrown away.
+
+    Measured on the fold 0's images; nothing of it is kept.
+    """
+    import torch
+
+    trainer = build_trainer(root, 0, device)
+    trainer.disable_checkpointing = True
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+
+    def timed(step: Any, loader: Any) -> float:
+        times = []
+        for number in range(WARM_UP + MEASURED):
+            begin = clock(on_cpu)
+            step(next(loader))
+            if number >= WARM_UP:
+                times.append(clock(on_cpu) - begin)
+        return float(np.mean(times))
+
+    training = timed(trainer.train_step, trainer.dataloader_train)
+    trainer.on_validation_epoch_start()
+    with torch.no_grad():
+        validation = timed(trainer.validation_step, trainer.dataloader_val)
+    trainer.on_train_end()
+    shutil.rmtree(trainer.output_folder)
+    return training, validation
+
+
+def train_fold(root: Path, fold: int, device: str, length: tuple[int, int, int]) -> dict[str, Any]:
+    """Train a fold, or keep it; give its row of ``training.csv``."""
+    target = model_folder(root) / f"fold_{fold}"
+    done = target / "training.json"
+    if done.exists():
+        kept: dict[str, Any] = read_json(done)
+        return kept
+    trainer = build_trainer(root, fold, device)
+    trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = (
+        length
+    )
+    latest = target / "checkpoint_latest.pth"
+    if latest.exists():  # nnU-Net's own way to go on, every 50 epochs
+        trainer.load_checkpoint(str(latest))
+    wall, cpu = time.perf_counter(), time.process_time()
+    trainer.run_training()
+    row = {
+        "fold": fold,
+        "epochs": length[0],
+        "iterations": length[0] * length[1],
+        "validation_iterations": length[0] * length[2],
+        "wall_s": time.perf_counter() - wall,
+        "cpu_s": time.process_time() - cpu,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "patch": list(trainer.configuration_manager.patch_size),
+        "batch_size": trainer.batch_size,
+        "device": device,
+    }
+    write_json(done, row)
+    return row
+
+
+def result_folder(study: Path, out: Path) -> Path:
+    """Make a folder that ``agree`` takes for a study: its tables, and its prepared images."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("cohort.csv", "patients.csv", "cohort.json", "splits.json"):
+        if (study / name).exists():
+            shutil.copy(study / name, out / name)
+    (out / "segmentation").mkdir(exist_ok=True)
+    link = out / "segmentation" / "prepared"
+    link.unlink(missing_ok=True)
+    link.symlink_to((study / "segmentation" / "prepared").resolve())
+    return out
+
+
+def draw_masks(study: Path, root: Path, cases: pd.DataFrame, device: str, outs: list[Path]) -> None:
+    """Draw all masks, cross-fitted, into both result folders."""
+    splits = load_splits(study)
+    config = SegmentationConfig()
+    rules = [(0, 0.0), (config.max_components, config.minimum_area_mm2)]
+    rows: list[list[dict[str, Any]]] = [[], []]
+    candidates: list[dict[str, Any]] = [{}, {}]
+    predictors: dict[tuple[int, ...], Any] = {}
+    for case, image_id, patient, part in cases.itertuples(index=False):
+        folds = drawing_folds(splits, patient)
+        if folds not in predictors:
+            predictors = {folds: build_predictor(root, folds, device)}
+        images = root / "raw" / DATASET / ("imagesTr" if part == "train" else "imagesTs")
+        working = predict(predictors[folds], images / f"{case}_0000{ENDING}")
+        mapping = load_mapping(study, image_id)
+        original = mapping.to_original(working)
+        for number, (components, area) in enumerate(rules):
+            mask = draw_mask(original, mapping.pixel_area_mm2, 0.5, components, area)
+            write_mask(outs[number] / "masks" / "automatic" / f"{image_id}.png", mask)
+            write_probability(outs[number] / "masks" / "probability" / f"{image_id}.png", working)
+            candidates[number][image_id] = find_candidates(
+                original, mapping.pixel_area_mm2, config.minimum_area_mm2
+            )
+            rows[number].append(
+                {
+                    "image_id": image_id,
+                    "patient_id": patient,
+                    "fold": "test" if patient in splits.test else str(folds[0]),
+                    "found": bool(mask.any()),
+                    "area_mm2": float(mask.sum() * mapping.pixel_area_mm2),
+                    "mean_probability": float(original[mask].mean()) if mask.any() else None,
+                    **vars(uncertainty(original, mask, [working >= 0.5])),
+                    "model_sha256": "nnU-Net",
+                }
+            )
+    for number, out in enumerate(outs):
+        write_results(out / "masks", list(rows[number]), [])
+        write_candidates(out / "masks" / "candidates.csv", candidates[number])
+
+
+def summarise(outs: list[Path]) -> pd.DataFrame:
+    """Collect both folders' agreement and detection over all images."""
+    tables = []
+    for out in outs:
+        overlap = read_csv(out / "agreement_summary.csv")
+        overlap = overlap[(overlap["comparison"] == "automatic-manual") & (overlap["group"] == "all")]
+        overlap.insert(0, "method", out.name)
+        tables.append(overlap)
+    return pd.concat(tables, ignore_index=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--root", type=Path, required=True, help="folder for all of nnU-Net's files")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--loaders", type=int, help="processes that augment; default 0 on a CPU")
+    parser.add_argument("--cpu-minutes", type=float, help="budget per fold, of CPU time")
+    parser.add_argument("--minutes", type=float, help="budget per fold, of wall time")
+    parser.add_argument("--memory-gb", type=float, help="nnU-Net's gpu_memory_target_in_gb")
+    parser.add_argument("--folds", type=int, nargs="*", help="train these only, and predict nothing")
+    given = parser.parse_args()
+    loaders = given.loaders if given.loaders is not None else (given.device != "cpu") * 12
+    environment(given.root, given.threads, min(loaders, os.cpu_count() or 1))
+    log = given.root / "log.txt"
+    with log.open("a", encoding="utf-8") as stream, redirect_stdout(stream):
+        run(given)
+    say(f"nnU-Net's own output is in {log}")
+
+
+def run(given: argparse.Namespace) -> None:
+    import torch
+
+    if (given.root / "cases.csv").exists() and (given.root / "planned").exists():
+        cases = read_csv(given.root / "cases.csv", dtype=str)
+    else:
+        cases = export(given.study, given.root)
+        plan(given.study, given.root, cases, given.memory_gb)
+        (given.root / "planned").touch()
+    planned = read_plan(given.root)
+    say(f"planned: patch {planned['patch_size']}, batch {planned['batch_size']}")
+    torch.manual_seed(15)
+    np.random.seed(15)  # noqa: NPY002 - nnU-Net's augmentation draws from it
+    on_cpu = given.cpu_minutes is not None
+    length = PUBLISHED
+    length_file = given.root / "length.json"
+    if length_file.exists():
+        length = tuple(read_json(length_file)["length"])
+    elif on_cpu or given.minutes is not None:
+        budget = 60 * (given.cpu_minutes if on_cpu else given.minutes)
+        training, validation = seconds_per_iteration(given.root, given.device, on_cpu)
+        length = schedule(int((1 - OVERHEAD) * budget / (training + validation / 5)))
+        write_json(
+            length_file,
+            {"training_s": training, "validation_s": validation, "length": list(length)},
+        )
+        say(f"an iteration takes {training:.2f} s, of validation {validation:.2f} s")
+    say(f"{length[0]} epochs of {length[1]} and {length[2]} iterations")
+    rows = []
+    folds = range(len(load_splits(given.study).folds)) if given.folds is None else given.folds
+    for fold in folds:
+        rows.append(train_fold(given.root, fold, given.device, length))
+        say(f"fold {fold}: {rows[-1]['cpu_s']:.0f} s of CPU, {rows[-1]['wall_s']:.0f} s")
+    write_csv(given.root / "training.csv", pd.DataFrame(rows))
+    if given.folds is not None:
+        return
+    outs = [
+        result_folder(given.study, given.root / name) for name in ("nnunet", "nnunet-postprocessed")
+    ]
+    draw_masks(given.study, given.root, cases, given.device, outs)
+    for out in outs:
+        agree(SegmentationConfig(workers=1), out)
+    results = summarise(outs)
+    write_csv(given.root / "results.csv", results)
+    shown = results[results["metric"].isin(["dice", "hd95_mm", "found"])]
+    say(shown.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

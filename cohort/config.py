@@ -18,7 +18,8 @@ class CohortConfig:
         The cohort folder: `cohort.csv`, `patients.csv` and, optionally, `cohort.json`.
     test_size : float
         Share of the patients in the test set, rounded up to whole patients. 0.3 is the paper's 7:3.
-        Ignored where `patients.csv` has a column `split`.
+        Ignored where `patients.csv` has a column `split`. 0 has no test set: every patient's masks
+        are cross-fitted, for studies of the segmentation alone (classifiers need a test set).
     n_folds : int
         Number of folds into which the training patients are divided.
     seed : int
@@ -36,9 +37,9 @@ class CohortConfig:
     stratify: tuple[str, ...] = ("sln", "her2")
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.test_size < 1.0:
+        if not 0.0 <= self.test_size < 1.0:
             raise MammoroiError(
-                f"test_size is {self.test_size}", "choose a share between 0 and 1, such as 0.3"
+                f"test_size is {self.test_size}", "choose a share from 0 to below 1, such as 0.3"
             )
         if self.n_folds < 2:
             raise MammoroiError(f"n_folds is {self.n_folds}", "choose at least 2 folds")

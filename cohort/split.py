@@ -119,8 +119,8 @@ def make_splits(config: CohortConfig, patients: pd.DataFrame) -> Splits:
     """Divide patients into training and test set, and the training patients into folds.
 
     A column ``split`` (``train``/``test`` for every patient) decides the test set where there is
-    one; otherwise ``test_size`` of the patients, rounded up, are drawn, stratified. The order of
-    the rows has no influence.
+    one; otherwise ``test_size`` of the patients, rounded up, are drawn, stratified; none when it is
+    0. The order of the rows has no influence.
 
     Parameters
     ----------
@@ -144,11 +144,13 @@ def make_splits(config: CohortConfig, patients: pd.DataFrame) -> Splits:
     smaller = min(config.test_size, 1 - config.test_size)
     if "split" in table:
         train, test = _given(table["split"])
-    elif len(table) * smaller < 1:
+    elif config.test_size and len(table) * smaller < 1:
         raise MammoroiError(
             f"{len(table)} patients cannot be divided with test_size {config.test_size:g}",
             "add patients",
         )
+    elif config.test_size == 0:
+        train, test = list(table.index), []
     else:
         strata = _strata(table, columns, math.ceil(1 / smaller))
         train, test = train_test_split(

@@ -132,6 +132,12 @@ def prepare(
         ``without_label`` + ``without_features``.
     """
     splits = load_splits(study)
+    if not splits.test:
+        raise MammoroiError(
+            f"{study} has no test patients (cohort.test_size is 0)",
+            "set cohort.test_size to more than 0 and run the study again; without test patients "
+            "there are the stages up to agree",
+        )
     patients = read_csv(study / "patients.csv", dtype=str)
     tables = [
         load_features(study, roi) for roi in ROIS if roi == ROIS[0] or has_features(study, roi)

@@ -171,7 +171,14 @@ def test_incomplete_file(tmp_path: Path) -> None:
         load_splits(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"test_size": 1.0}, {"n_folds": 1}, {"seed": -1}])
+def test_without_test_set_everybody_is_cross_fitted() -> None:
+    patients = pd.DataFrame({"patient_id": [f"p{number}" for number in range(11)]})
+    splits = make_splits(CohortConfig(test_size=0, n_folds=3, stratify=()), patients)
+    assert splits.test == ()
+    assert sorted(splits.train) == sorted(patients["patient_id"])
+
+
+@pytest.mark.parametrize("wrong", [{"test_size": -0.1}, {"test_size": 1.0}, {"n_folds": 1}, {"seed": -1}])
 def test_impossible_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(MammoroiError):
         CohortConfig(**wrong)  # type: ignore[arg-type]

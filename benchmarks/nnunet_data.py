@@ -31,6 +31,7 @@ DATASET_ID = 501
 DATASET = f"Dataset{DATASET_ID}_Mammoroi"
 PLANS = "nnUNetPlans"
 CONFIGURATION = "2d"
+PROCESSES, LOADERS = "nnUNet_def_n_proc", "nnUNet_n_proc_DA"
 ENDING = ".nii.gz"
 
 
@@ -49,8 +50,8 @@ def environment(root: Path, threads: int, loaders: int) -> None:
     for name in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{name}"] = str((root / name).resolve())
         (root / name).mkdir(parents=True, exist_ok=True)
-    os.environ["nnUNet_def_n_proc"] = str(threads)
-    os.environ["nnUNet_n_proc_DA"] = str(loaders)
+    os.environ[PROCESSES] = str(threads)
+    os.environ[LOADERS] = str(loaders)
     import torch
 
     torch.set_num_threads(threads)
@@ -129,12 +130,12 @@ def plan(study: Path, root: Path, cases: pd.DataFrame, memory_gb: float | None) 
         preprocess,
     )
 
-    threads = int(os.environ["nnUNet_def_n_proc"])
+    threads = int(os.environ[PROCESSES])
     extract_fingerprints([DATASET_ID], num_processes=threads, show_progress_bar=False)
-    loaders = os.environ["nnUNet_n_proc_DA"]
-    os.environ["nnUNet_n_proc_DA"] = str(threads)  # the planner's threads: 0 would be refused
+    loaders = os.environ[LOADERS]
+    os.environ[LOADERS] = str(threads)  # the planner's threads: 0 would be refused
     plan_experiments([DATASET_ID], gpu_memory_target_in_gb=memory_gb)
-    os.environ["nnUNet_n_proc_DA"] = loaders
+    os.environ[LOADERS] = loaders
     preprocess([DATASET_ID], PLANS, (CONFIGURATION,), (threads,), show_progress_bar=False)
     write_folds(study, root, cases)
     return read_plan(root)

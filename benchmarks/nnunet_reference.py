@@ -18,9 +18,9 @@ epoch's weights are taken, as nnU-Net does, so that no patient who is predicted 
 The probability is brought to the mammogram's grid by the study's own mapping, as mammoroi's is, and
 cut at 0.5. Two result folders follow, each laid out as a study for ``agree``: ``nnunet`` (all
 regions) and ``nnunet-postprocessed`` (mammoroi's rules: at most ``max_components`` regions of at
-least ``minimum_area_mm2``). ``results.csv`` has a row per measure and folder; ``training.csv`` a row
-per fold: iterations, seconds, patch, batch. A fold that is done is kept: start the same command
-again to go on.
+least ``minimum_area_mm2``). ``results.csv`` has a row per measure and folder; ``training.csv`` a
+row per fold: iterations, seconds, patch, batch. A fold that is done is kept: start the same
+command again to go on.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from nnunet_data import (
 from mammoroi.cohort.split import load_splits
 from mammoroi.files import read_csv, read_json, write_csv, write_json
 from mammoroi.imaging.mask import write_mask
-from mammoroi.segmentation.agreement import agree
+from mammoroi.segmentation.agreement import AUTOMATIC, agree
 from mammoroi.segmentation.candidates import find_candidates
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.folds import drawing_folds
@@ -211,23 +211,22 @@ def summarise(outs: list[Path]) -> pd.DataFrame:
     tables = []
     for out in outs:
         overlap = read_csv(out / "agreement_summary.csv")
-        overlap = overlap[(overlap["comparison"] == "automatic-manual") & (overlap["group"] == "all")]
-        overlap.insert(0, "method", out.name)
-        tables.append(overlap)
+        mine = (overlap["comparison"] == AUTOMATIC) & (overlap["group"] == "all")
+        tables.append(overlap[mine].assign(method=out.name))
     return pd.concat(tables, ignore_index=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("study", type=Path)
-    parser.add_argument("--root", type=Path, required=True, help="folder for all of nnU-Net's files")
+    parser.add_argument("--root", type=Path, required=True, help="folder of nnU-Net's files")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--loaders", type=int, help="processes that augment; default 0 on a CPU")
     parser.add_argument("--cpu-minutes", type=float, help="budget per fold, of CPU time")
     parser.add_argument("--minutes", type=float, help="budget per fold, of wall time")
     parser.add_argument("--memory-gb", type=float, help="nnU-Net's gpu_memory_target_in_gb")
-    parser.add_argument("--folds", type=int, nargs="*", help="train these only, and predict nothing")
+    parser.add_argument("--folds", type=int, nargs="*", help="train these, predict nothing")
     given = parser.parse_args()
     loaders = given.loaders if given.loaders is not None else (given.device != "cpu") * 12
     environment(given.root, given.threads, min(loaders, os.cpu_count() or 1))

@@ -16,6 +16,8 @@ LOSSES = ("dice-ce", "dice-focal")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 LOGGERS = ("csv", "tensorboard", "mlflow")
 HITS = ("iou", "centroid")
+PLACES = ("auto", "host", "device")
+COMPILE = ("off", "auto")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 
 # Where and how fast something was computed is no part of what was computed.
@@ -79,6 +81,17 @@ class SegmentationConfig:
         multiplies the batch.
     precision : str
         `auto` is bf16-mixed on a GPU that can, 32 elsewhere; or `32`, `bf16-mixed`, `16-mixed`.
+    compile : str
+        `auto` compiles the network with torch.compile on a GPU, where a compiler is installed;
+        `off` does not. Compiling takes a minute or more per fold.
+    augment_on : str
+        `host` augments image by image in the loader's processes, `device` whole batches where the
+        network is; `auto` takes the GPU where there is one.
+    find_batch_size : bool
+        Take the largest power of two that fits a GPU's memory in place of `batch_size`, at most an
+        eighth of a fold's training images.
+    find_learning_rate : bool
+        Take the peak of the learning rate from a sweep (Smith 2017) in place of `learning_rate`.
     workers : int
         Processes that prepare images and measure masks, load batches on a GPU, and train folds
         side by side without one; 0 lets the number of cores decide.
@@ -132,6 +145,10 @@ class SegmentationConfig:
     accelerator: str = "auto"
     devices: int | str = "auto"
     precision: str = "auto"
+    compile: str = "off"
+    augment_on: str = "auto"
+    find_batch_size: bool = False
+    find_learning_rate: bool = False
     workers: int = 0
     logger: str = "csv"
     threshold: float = 0.5
@@ -156,6 +173,8 @@ class SegmentationConfig:
         one_of("accelerator", self.accelerator, ACCELERATORS)
         one_of("logger", self.logger, LOGGERS)
         one_of("precision", self.precision, PRECISIONS)
+        one_of("compile", self.compile, COMPILE)
+        one_of("augment_on", self.augment_on, PLACES)
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
@@ -191,7 +210,9 @@ class SegmentationConfig:
     def training(self) -> dict[str, Any]:
         """Give the settings on which a trained network depends."""
         settings = {name: getattr(self, name) for name in _TRAINING}
-        return settings if self.accumulate == 1 else {**settings, "accumulate": self.accumulate}
+        defaults = {"accumulate": 1, "augment_on": "auto"}  # keys of earlier versions stay valid
+        changed = {name: getattr(self, name) for name in defaults}
+        return settings | {name: v for name, v in changed.items() if v != defaults[name]}
 
     def inference(self) -> dict[str, Any]:
         """Give the settings on which a mask depends, besides the network."""

@@ -1,4 +1,4 @@
-"""Prepared arrays in memory, augmented on the way to the network.
+"""Prepared arrays, augmented on the way to the network.
 
 An item's augmentation and an epoch's order depend on the seed, the epoch and the image alone, not
 on how many processes or devices load them or on what was drawn before: an interrupted training
@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from ..errors import MammoroiError
+from .store import ArrayStore
 
 Batch = dict[str, Any]
 BOTH = ("image", "mask")
@@ -47,44 +46,17 @@ class PreparedImages(Dataset[Batch]):
         canvas: tuple[int, int],
         augment: Augmentation | None = None,
     ) -> None:
-        shape = (len(image_ids), 1, *canvas)
-        self.images = torch.zeros(shape, dtype=torch.float16)
-        self.masks = torch.zeros(shape, dtype=torch.uint8)
-        for number, image_id in enumerate(image_ids):
-            image = torch.from_numpy(load_array(folder / f"{image_id}.npy"))
-            mask = torch.from_numpy(load_array(folder / f"{image_id}.mask.npy"))
-            rows, columns = image.shape
-            self.images[number, 0, :rows, :columns] = image
-            self.masks[number, 0, :rows, :columns] = mask
+        self.arrays = ArrayStore(folder, image_ids, canvas)
         self.augment = augment
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.arrays)
 
     def __getitem__(self, item: tuple[int, int]) -> Batch:
         epoch, number = item
-        case = {"image": self.images[number].float(), "mask": self.masks[number].float()}
+        image, mask = self.arrays[number]
+        case = {"image": image.float(), "mask": mask.float()}
         return case if self.augment is None else self.augment(case, epoch, number)
-
-
-def load_array(path: Path) -> NDArray[Any]:
-    """Read a prepared array.
-
-    Raises
-    ------
-    MammoroiError
-        When it is missing or damaged.
-    """
-    again = "prepare it again: run mammoroi train where the mammograms are, and copy the folder"
-    try:
-        array: NDArray[Any] = np.load(path)
-    except FileNotFoundError:
-        raise MammoroiError(f"{path} is missing", again) from None
-    except (ValueError, EOFError) as error:
-        raise MammoroiError(f"{path} is damaged: {error}", again) from None
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise MammoroiError(f"{path} holds values that are not finite", again)
-    return array
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

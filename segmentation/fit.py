@@ -19,6 +19,7 @@ from .config import SegmentationConfig
 
 if TYPE_CHECKING:
     from .train import FoldJob
+    from .trainer import PreparedData
 
 log = logging.getLogger(__name__)
 
@@ -89,29 +90,22 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
 
     from .callbacks import quiet_lightning
     from .checkpoint import usable
-    from .data import Augmentation, PreparedImages
+    from .compiling import compile_network
     from .module import SegmentationModule
-    from .trainer import PreparedData, build_trainer
+    from .trainer import build_trainer, choose_accelerator
 
     target = folder / f"fold-{job.fold}"
-    prepared = folder / "prepared"
-    canvas = (plan["canvas"][0], plan["canvas"][1])
     seed = config.seed + job.fold
-    training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
-    patch = config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
-    augment = Augmentation(seed, config.augmentation, patch)
     last = target / "last.ckpt"
     with quiet_lightning():
         seed_everything(seed, workers=True, verbose=False)
         trainer = build_trainer(config, target)
+        module = SegmentationModule(config, seed)
+        compile_network(module.network, config, choose_accelerator(config))
         try:
             trainer.fit(
-                SegmentationModule(config, seed),
-                datamodule=PreparedData(
-                    PreparedImages(prepared, training, canvas, augment),
-                    PreparedImages(prepared, tuning, canvas),
-                    config,
-                ),
+                module,
+                datamodule=images_of(config, folder, job, plan),
                 ckpt_path=last if usable(last) else None,
                 weights_only=True,
             )
@@ -119,6 +113,29 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
             raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def images_of(
+    config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
+) -> PreparedData:
+    """Give the loaders of a fold's images, augmented on the host or on the device."""
+    from .data import Augmentation, PreparedImages
+    from .device_augmentation import Windows, on_device
+    from .store import ArrayStore
+    from .trainer import PreparedData, choose_accelerator
+
+    prepared = folder / "prepared"
+    canvas = (plan["canvas"][0], plan["canvas"][1])
+    seed = config.seed + job.fold
+    training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
+    patch = config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
+    images: PreparedImages | Windows
+    if on_device(config, choose_accelerator(config)):
+        images = Windows(ArrayStore(prepared, training, canvas), seed, config.augmentation, patch)
+    else:
+        augment = Augmentation(seed, config.augmentation, patch)
+        images = PreparedImages(prepared, training, canvas, augment)
+    return PreparedData(images, PreparedImages(prepared, tuning, canvas), config)
 
 
 def keep_best(target: Path, card: dict[str, Any]) -> None:

@@ -138,7 +138,10 @@ class SegmentationModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate warms up and falls as a cosine, step by step."""
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.config.learning_rate, weight_decay=WEIGHT_DECAY
+            self.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            fused=next(self.parameters()).is_cuda,
         )
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,

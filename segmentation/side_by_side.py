@@ -19,7 +19,10 @@ LOOK_S = 0.2
 
 
 def side_by_side(
-    calls: Sequence[tuple[Callable[..., Result], tuple[Any, ...]]], processes: int, threads: int
+    calls: Sequence[tuple[Callable[..., Result], tuple[Any, ...]]],
+    processes: int,
+    threads: int,
+    begin: Callable[[], Any] | None = None,
 ) -> Iterator[tuple[int, Result | BaseException]]:
     """Call functions in processes; give each call's number and its result or exception.
 
@@ -32,11 +35,13 @@ def side_by_side(
         Functions of modules: they are sent by name.
     processes, threads : int
         How many processes, and how many threads each computes with.
+    begin : callable, optional
+        What every process does first.
     """
     left = list(range(len(calls)))
     for together in (processes, 1):
         for group in [left] if together > 1 else [[number] for number in left]:
-            for number, result in _once(calls, group, together, threads):
+            for number, result in _once(calls, group, together, threads, begin):
                 if isinstance(result, BrokenProcessPool) and together > 1:
                     continue
                 left = [other for other in left if other != number]
@@ -48,6 +53,7 @@ def _once(
     numbers: Sequence[int],
     processes: int,
     threads: int,
+    begin: Callable[[], Any] | None,
 ) -> Iterator[tuple[int, Result | BaseException]]:
     from joblib.externals.loky import ProcessPoolExecutor
 
@@ -55,8 +61,8 @@ def _once(
     pool = ProcessPoolExecutor(
         processes,
         env={f"{name}_NUM_THREADS": str(threads) for name in names},
-        initializer=end_with_parent,
-        initargs=(os.getpid(),),
+        initializer=_begin,
+        initargs=(os.getpid(), begin),
     )
     running: dict[Future[Result], int] = {}
     try:
@@ -67,6 +73,12 @@ def _once(
             yield running[future], future.exception() or future.result()
     finally:
         pool.shutdown(kill_workers=True)
+
+
+def _begin(parent: int, begin: Callable[[], Any] | None) -> None:
+    end_with_parent(parent)
+    if begin is not None:
+        begin()
 
 
 def end_with_parent(parent: int) -> None:

@@ -18,7 +18,8 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +37,14 @@ from ..files import (
 from .config import SegmentationConfig
 from .fit import fit, keep_best, remove_checkpoints
 from .folds import FoldSets, fold_sets
+from .gpus import claim_gpu, gpus_for_folds
 from .lock import held
 from .loggers import require_logger
 from .mapping import padded_size
 from .network import NetworkSpec
 from .prepare import prepare
 from .progress import watching
+from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
 
 if TYPE_CHECKING:
@@ -108,17 +111,23 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
     require_logger(config)
 
     cores = os.cpu_count() or 1
-    together = config.workers or 2 * cores
-    if choose_accelerator(config) != "cpu" or config.devices not in ("auto", 1):
+    config = with_found(config, folder, jobs[0], plan, cores)
+    accelerator = choose_accelerator(config)
+    gpus = gpus_for_folds(config, accelerator)
+    together = len(gpus) or config.workers or 2 * cores
+    if (accelerator != "cpu" and not gpus) or config.devices not in ("auto", 1):
         together = 1
     processes = min(together, len(jobs))
+    if gpus:
+        config = replace(config, workers=config.workers or max(1, cores // processes))
     calls = [(train_fold, (config, folder, job, plan)) for job in jobs]
     with watching(folder, len(jobs), config.epochs):
         results: Iterator[tuple[int, Path | BaseException]]
         if processes == 1:
             results = _one_after_the_other(calls)
         else:
-            results = side_by_side(calls, processes, max(1, cores // processes))
+            begin = partial(claim_gpu, folder, gpus) if gpus else None
+            results = side_by_side(calls, processes, max(1, cores // processes), begin)
         failures = [
             _failure(number, result)
             for number, result in sorted(results, key=lambda pair: pair[0])

@@ -16,19 +16,24 @@ from .callbacks import History, Patience
 from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
+from .device_augmentation import Windows, augment_batch
 from .loggers import build_logger
+
+PREFETCH = 4
+"""Batches that each loader process keeps ready."""
 
 
 class PreparedData(LightningDataModule):
     """Loaders of the training and the tuning images for this process's share of the devices."""
 
     def __init__(
-        self, training: PreparedImages, tuning: PreparedImages, config: SegmentationConfig
+        self, training: PreparedImages | Windows, tuning: PreparedImages, config: SegmentationConfig
     ) -> None:
         super().__init__()
         self.training = training
         self.tuning = tuning
         self.config = config
+        self.batch_size = config.batch_size // config.accumulate
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented batches in a new order every epoch."""
@@ -38,17 +43,28 @@ class PreparedData(LightningDataModule):
         """The tuning images as they are."""
         return self._loader(self.tuning, None)
 
-    def _loader(self, images: PreparedImages, seed: int | None) -> DataLoader[Batch]:
+    def on_before_batch_transfer(self, batch: Batch, _: int) -> Batch:
+        """Take the noise's seed, the first image's, out of what goes to the device."""
+        return {**batch, "seed": int(batch["seed"][0])} if "seed" in batch else batch
+
+    def on_after_batch_transfer(self, batch: Batch, _: int) -> Batch:
+        """Augment a training batch where it now is, unless that was done image by image."""
+        if not isinstance(self.training, Windows) or "affine" not in batch:
+            return batch
+        return augment_batch(batch, self.training.patch)
+
+    def _loader(self, images: PreparedImages | Windows, seed: int | None) -> DataLoader[Batch]:
         trainer = self.trainer
         assert trainer is not None
         on_gpu = choose_accelerator(self.config) == "gpu"
         workers = min(self.config.workers or os.cpu_count() or 1, 8) if on_gpu else 0
         return DataLoader(
             images,
-            batch_size=self.config.batch_size // self.config.accumulate,
+            batch_size=self.batch_size,
             sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
             num_workers=workers,
             persistent_workers=workers > 0,
+            prefetch_factor=PREFETCH if workers > 0 else None,
             pin_memory=on_gpu,
         )
 

@@ -1,0 +1,65 @@
+"""Several GPUs for several folds: each process takes one for itself.
+
+A process holds a lock file per GPU for as long as it lives, so that a GPU is free again as soon as
+its process has ended, however it ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from ..errors import MammoroiError
+from .config import SegmentationConfig
+from .side_by_side import LOOK_S
+
+WAIT_S = 20 * LOOK_S
+"""Processes of a training that was killed live on for a moment."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_held: list[int] = []
+
+
+def gpus_for_folds(config: SegmentationConfig, accelerator: str) -> list[str]:
+    """Give the GPUs among which folds can be shared, as ``CUDA_VISIBLE_DEVICES`` names them.
+
+    Empty where there are not several, or where the settings give each network several devices.
+    """
+    import torch
+
+    if accelerator != "gpu" or config.devices != "auto":
+        return []
+    count = torch.cuda.device_count()
+    names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    names = names[:count] if len(names) >= count else [str(number) for number in range(count)]
+    return names if count > 1 else []
+
+
+def claim_gpu(folder: Path, names: list[str]) -> str:
+    """Take a GPU that no other process of this training has, and see only this one from now on.
+
+    To be called in a fresh process, before CUDA is used.
+
+    Raises
+    ------
+    MammoroiError
+        When all are taken.
+    """
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        for name in names:
+            handle = os.open(folder / f".gpu-{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                continue
+            _held.append(handle)  # the lock goes with the process
+            os.environ[VISIBLE] = name
+            return name
+        time.sleep(LOOK_S)
+    raise MammoroiError(
+        f"all {len(names)} GPUs are used by other processes of this training",
+        "wait for them or end them, then run the same command again",
+    )

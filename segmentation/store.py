@@ -1,0 +1,147 @@
+"""Prepared arrays: held in memory, or read from their files whenever one is asked for.
+
+Both give the same bits. Files are mapped (:func:`numpy.load` with ``mmap_mode``), so that a window
+of a large array costs only its own pages, and the operating system keeps what it has room for.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import MammoroiError
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_PIXEL = 3  # float16 and uint8
+SHARE_OF_FREE_MEMORY = 0.25
+"""Arrays that need more than this are not held: several folds may be loading at the same time."""
+
+
+class ArrayStore:
+    """Working arrays and masks of some images, on one canvas.
+
+    Parameters
+    ----------
+    folder : Path
+        ``segmentation/prepared``.
+    image_ids : list of str
+        Images that have a prepared mask.
+    canvas : (int, int)
+        Rows and columns of the canvas; no image may be larger.
+    in_memory : bool, optional
+        Hold the arrays; None does so where they need at most a quarter of the free memory.
+
+    Raises
+    ------
+    MammoroiError
+        When an array is missing, damaged or not finite; all are read once.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        image_ids: list[str],
+        canvas: tuple[int, int],
+        in_memory: bool | None = None,
+    ) -> None:
+        self.folder = folder
+        self.image_ids = list(image_ids)
+        self.canvas = canvas
+        if in_memory is None:
+            in_memory = fits(len(image_ids) * canvas[0] * canvas[1] * BYTES_PER_PIXEL)
+        self.in_memory = in_memory
+        self._held: list[tuple[NDArray[np.float16], NDArray[np.uint8]]] = []
+        for image_id in image_ids:
+            pair = (
+                load_array(folder / f"{image_id}.npy"),
+                load_array(folder / f"{image_id}.mask.npy"),
+            )
+            if pair[0].shape[0] > canvas[0] or pair[0].shape[1] > canvas[1]:
+                raise MammoroiError(
+                    f"{folder / image_id}.npy is {pair[0].shape}, larger than the canvas {canvas}",
+                    "delete segmentation/plan.json and train again",
+                )
+            if in_memory:
+                self._held.append(pair)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give an image (float16) and its mask (uint8), each (1, rows, columns) of the canvas."""
+        return self.window(number, 0, 0, *self.canvas)
+
+    def mask(self, number: int) -> NDArray[np.uint8]:
+        """Give a mask as it was prepared, (working rows, working columns)."""
+        return self._arrays(number)[1]
+
+    def window(
+        self, number: int, top: int, left: int, height: int, width: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give a window of an image and of its mask, (1, height, width); 0 outside the array."""
+        image, mask = self._arrays(number)
+        return (
+            torch.from_numpy(_window(image, top, left, height, width)),
+            torch.from_numpy(_window(mask, top, left, height, width)),
+        )
+
+    def _arrays(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+        if self.in_memory:
+            return self._held[number]
+        path = self.folder / f"{self.image_ids[number]}.npy"
+        # Mapped anew each time: a map per file would be a limit of the system for large cohorts.
+        return load_array(path, mapped=True), load_array(path.with_suffix(".mask.npy"), mapped=True)
+
+
+def fits(needed: int) -> bool:
+    """Tell whether so many bytes are at most a quarter of the memory that is free."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    if needed <= SHARE_OF_FREE_MEMORY * free:
+        return True
+    log.info(
+        "the prepared images would take %.1f GB of %.1f GB of free memory: they stay on the disk",
+        *(needed / 1e9, free / 1e9),
+    )
+    return False
+
+
+def load_array(path: Path, mapped: bool = False) -> NDArray[Any]:
+    """Read a prepared array, or map its file.
+
+    Raises
+    ------
+    MammoroiError
+        When it is missing or damaged, or, unless it is mapped, not finite.
+    """
+    again = "prepare it again: run mammoroi train where the mammograms are, and copy the folder"
+    mode: Literal["r"] | None = "r" if mapped else None
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode=mode)
+    except FileNotFoundError:
+        raise MammoroiError(f"{path} is missing", again) from None
+    except (ValueError, EOFError) as error:
+        raise MammoroiError(f"{path} is damaged: {error}", again) from None
+    if not mapped and array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise MammoroiError(f"{path} holds values that are not finite", again)
+    return array
+
+
+def _window(array: NDArray[Any], top: int, left: int, height: int, width: int) -> NDArray[Any]:
+    """Copy a window that may reach beyond the array, (1, height, width)."""
+    window = np.zeros((1, height, width), array.dtype)
+    rows, columns = array.shape
+    first_row, last_row = max(top, 0), min(top + height, rows)
+    first_column, last_column = max(left, 0), min(left + width, columns)
+    if first_row < last_row and first_column < last_column:
+        window[0, first_row - top : last_row - top, first_column - left : last_column - left] = (
+            array[first_row:last_row, first_column:last_column]
+        )
+    return window

@@ -1,0 +1,394 @@
+"""What makes a training fast must not change what it learns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mammoroi.cohort.split import load_splits
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv, read_json
+from mammoroi.segmentation import compiling, search, store, trainer
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.data import PreparedImages
+from mammoroi.segmentation.device_augmentation import (
+    Windows,
+    affine_matrix,
+    augment_batch,
+    on_device,
+    window_size,
+)
+from mammoroi.segmentation.fit import images_of
+from mammoroi.segmentation.gpus import VISIBLE, claim_gpu, gpus_for_folds
+from mammoroi.segmentation.module import SegmentationModule
+from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.side_by_side import side_by_side
+from mammoroi.segmentation.store import ArrayStore
+from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold, train_prepared
+from mammoroi.segmentation.weights import load_model, load_models
+
+TINY = SegmentationConfig(
+    working_spacing_mm=2.0,
+    channels=(4, 4, 8, 8, 8),
+    epochs=4,
+    batch_size=4,
+    tuning_fraction=0.3,
+    patience=0,
+    accelerator="cpu",
+    workers=1,
+)
+ON_DEVICE = replace(TINY, augment_on="device", patch=(32, 16))
+IDS = ["P02-L-CC", "P03-R-MLO", "P04-L-CC"]
+CANVAS = (64, 32)
+
+
+def first_fold(study: Path, config: SegmentationConfig) -> tuple[Path, FoldJob, dict]:
+    folder = prepare(config, study).parent
+    index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
+    index = index[index["has_mask"]]
+    return folder, fold_job(config, load_splits(study), 0, index), make_plan(config, index)
+
+
+def run_fold(study: Path, config: SegmentationConfig) -> Path:
+    return train_fold(config, *first_fold(study, config))
+
+
+def identity(images: int) -> torch.Tensor:
+    return torch.from_numpy(affine_matrix(False, 0, (1, 1), (0, 0))).repeat(images, 1, 1)
+
+
+def test_arrays_on_the_disk_are_those_in_memory(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = prepare(TINY, study)
+    held = PreparedImages(folder, IDS, CANVAS)
+    monkeypatch.setattr(store, "fits", lambda _: False)
+    mapped = PreparedImages(folder, IDS, CANVAS)
+    assert held.arrays.in_memory
+    assert not mapped.arrays.in_memory
+    for number in range(len(IDS)):
+        for name in ("image", "mask"):
+            assert held[(0, number)][name].equal(mapped[(0, number)][name])
+            assert held[(0, number)][name].shape == (1, *CANVAS)
+
+
+def test_arrays_stay_on_the_disk_where_they_would_fill_the_memory() -> None:
+    assert store.fits(1000)
+    assert not store.fits(10**15)
+
+
+def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:
+    arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
+    whole = arrays[0][0]
+    image, mask = arrays.window(0, -5, -3, 20, 10)
+    assert image[:, 5:, 3:].equal(whole[:, :15, :7])
+    assert not image[:, :5].any()
+    assert not image[:, :, :3].any()
+    assert mask.shape == (1, 20, 10)
+    assert not arrays.window(0, 500, 0, 4, 4)[0].any()
+
+
+def test_an_array_larger_than_the_canvas_is_refused(study: Path) -> None:
+    with pytest.raises(MammoroiError, match="larger than the canvas"):
+        ArrayStore(prepare(TINY, study), IDS, (16, 16))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_batch_is_moved_as_monai_moves_an_image(flip: bool) -> None:
+    from monai.transforms.intensity.array import AdjustContrast
+    from monai.transforms.spatial.array import Affine
+
+    image = torch.rand(1, 64, 48, generator=torch.manual_seed(1)).half()
+    mask = image > 0.5
+    batch = {
+        "image": image[None],
+        "mask": mask[None].to(torch.uint8),
+        "affine": torch.from_numpy(affine_matrix(flip, 0.15, (1.1, 0.9), (3, -5)))[None],
+        "grey": torch.tensor([[1.2, 1.05, 0]]),
+        "seed": 1,
+    }
+    moved = augment_batch(batch, (64, 48))
+    for name, before, mode in (("image", image.float(), "bilinear"), ("mask", mask, "nearest")):
+        move = Affine(
+            rotate_params=0.15,
+            translate_params=(3, -5),
+            scale_params=(1.1, 0.9),
+            mode=mode,
+            padding_mode="zeros",
+        )
+        expected, _ = move((before.flip(1) if flip else before).float())
+        if name == "image":
+            expected = AdjustContrast(1.2)(expected) * 1.05
+        torch.testing.assert_close(
+            moved[name][0], expected.as_subclass(torch.Tensor), atol=1e-4, rtol=0
+        )
+
+
+def test_an_unchanged_patch_is_the_middle_of_its_window() -> None:
+    patch = (32, 16)
+    rows, columns = window_size(patch)
+    image = torch.rand(2, 1, rows, columns).half()
+    top, left = (rows - 32) // 2, (columns - 16) // 2
+    middle = image[:, :, top : top + 32, left : left + 16].float()
+    batch = {"image": image, "mask": (image > 0.5).to(torch.uint8), "affine": identity(2)}
+    out = augment_batch({**batch, "grey": torch.tensor([[1.0, 1, 0]] * 2), "seed": 0}, patch)
+    torch.testing.assert_close(out["image"], middle, atol=1e-4, rtol=0)
+    assert out["mask"].equal((middle > 0.5).float())
+
+
+def test_a_turned_patch_shows_what_lies_around_it() -> None:
+    patch = (64, 32)
+    ones = torch.ones(1, 1, *window_size(patch))
+    for turn, scale, shift in ((0.2, 1.15, 8), (-0.2, 1.15, -8)):
+        affine = torch.from_numpy(affine_matrix(False, turn, (scale, scale), (shift, shift)))[None]
+        batch = {"image": ones, "mask": ones, "affine": affine}
+        out = augment_batch({**batch, "grey": torch.tensor([[1.0, 1, 0]]), "seed": 0}, patch)
+        assert out["mask"].all()
+
+
+def test_noise_has_the_drawn_size_and_the_seed_decides_it() -> None:
+    flat = torch.full((2, 1, 64, 64), 0.5)
+    batch = {"image": flat, "mask": flat.to(torch.uint8), "affine": identity(2)}
+    batch["grey"] = torch.tensor([[1, 1, 0.02], [1, 1, 0]])
+    one, two, other = (augment_batch({**batch, "seed": s}, (64, 64))["image"] for s in (7, 7, 8))
+    assert one.equal(two)
+    assert not one.equal(other)
+    assert float(one[0].std()) == pytest.approx(0.02, rel=0.05)
+    assert float(one[1].std()) < 1e-6
+
+
+@pytest.mark.parametrize("patch", [None, (32, 16)])
+def test_a_window_depends_on_seed_epoch_and_number_alone(
+    study: Path, patch: tuple[int, int] | None
+) -> None:
+    arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
+    one, other = (Windows(arrays, 5, "full", patch) for _ in range(2))
+    other[(0, 0)]
+    for name in ("image", "mask", "affine", "grey"):
+        assert one[(3, 1)][name].equal(other[(3, 1)][name])
+    assert one[(3, 1)]["seed"] == other[(3, 1)]["seed"]
+    assert not one[(3, 1)]["affine"].equal(one[(4, 1)]["affine"])
+    assert one[(3, 1)]["image"].shape == (1, *(window_size(patch) if patch else CANVAS))
+
+
+def test_half_of_the_patches_are_drawn_around_a_lesion_pixel(study: Path) -> None:
+    arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
+    windows = Windows(arrays, 5, "flips", (16, 16))
+    masks = torch.stack([windows[(epoch, 0)]["mask"] for epoch in range(200)])
+    share = float(masks.flatten(1).any(1).float().mean())
+    assert 0.5 <= share < 0.95
+
+
+def test_the_device_is_taken_where_it_can() -> None:
+    assert on_device(TINY, "gpu")
+    assert not on_device(TINY, "cpu")
+    assert not on_device(replace(TINY, augment_on="host"), "gpu")
+    assert on_device(replace(TINY, augment_on="device"), "cpu")
+    assert TINY.training() == replace(TINY, compile="auto", workers=3).training()
+    assert TINY.training() != replace(TINY, augment_on="device").training()
+
+
+def test_loader_processes_change_nothing(study: Path) -> None:
+    folder = prepare(TINY, study)
+    windows = Windows(ArrayStore(folder, IDS, CANVAS), 5, "full", (32, 16))
+    items = [(1, 0), (1, 2), (1, 1)]
+    batches = [
+        next(iter(torch.utils.data.DataLoader(windows, 3, sampler=items, num_workers=workers)))
+        for workers in (0, 2)
+    ]
+    for name, values in batches[0].items():
+        assert values.equal(batches[1][name]), name
+
+
+def test_four_epochs_are_two_and_two_more_with_the_batch_augmented(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = run_fold(study, ON_DEVICE)
+    whole = pd.read_csv(target / "history.csv")
+    model = load_model(target)
+    for name in ("model.json", "model.safetensors", "history.csv"):
+        (target / name).unlink()
+
+    def stop(self: SegmentationModule) -> None:
+        if self.current_epoch == 2:
+            raise RuntimeError("the power is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
+        with pytest.raises(RuntimeError, match="power"):
+            run_fold(study, ON_DEVICE)
+    run_fold(study, ON_DEVICE)
+    pd.testing.assert_frame_equal(pd.read_csv(target / "history.csv"), whole)
+    again = load_model(target).network.state_dict()
+    for name, tensor in model.network.state_dict().items():
+        assert tensor.equal(again[name]), name
+
+
+def test_gpus_are_shared_among_folds_only_where_there_are_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(VISIBLE, raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert gpus_for_folds(TINY, "gpu") == ["0", "1", "2"]
+    assert gpus_for_folds(TINY, "cpu") == []
+    assert gpus_for_folds(replace(TINY, devices=2), "gpu") == []
+    monkeypatch.setenv(VISIBLE, "4,GPU-5, 6")
+    assert gpus_for_folds(TINY, "gpu") == ["4", "GPU-5", "6"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert gpus_for_folds(TINY, "gpu") == []
+
+
+def seen_gpu(seconds: float) -> tuple[int, str]:
+    time.sleep(seconds)
+    return os.getpid(), os.environ[VISIBLE]
+
+
+def killed_once(marker: str) -> tuple[int, str]:
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return seen_gpu(0)
+
+
+def test_each_process_takes_a_gpu_of_its_own(tmp_path: Path) -> None:
+    begin = partial(claim_gpu, tmp_path, ["0", "7"])
+    calls = [(seen_gpu, (0.5,))] * 4
+    results = [result for _, result in side_by_side(calls, 2, 1, begin)]
+    assert {gpu for _, gpu in results} == {"0", "7"}
+    assert len(set(results)) == 2  # one GPU per process, the same for all of its folds
+
+
+def test_the_gpu_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
+    begin = partial(claim_gpu, tmp_path, ["0", "7"])
+    calls = [(killed_once, (str(tmp_path / "killed"),))] * 2
+    results = dict(side_by_side(calls, 2, 1, begin))
+    assert [results[number][1] for number in (0, 1)] == ["0", "0"]  # one at a time, after the kill
+
+
+def test_folds_are_trained_on_a_gpu_each(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent believes in two GPUs; its processes find none, and train on the CPU."""
+    config = replace(TINY, epochs=1, workers=0, accelerator="auto")
+    prepare(config, study)
+    monkeypatch.setattr(trainer, "choose_accelerator", lambda _: "gpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    train_prepared(config, study)
+    assert len(load_models(study / "segmentation")) == 2
+    assert (study / "segmentation" / ".gpu-0.lock").exists()
+    assert (study / "segmentation" / ".gpu-1.lock").exists()
+
+
+def test_the_largest_power_of_two_that_fits_is_found(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for a GPU whose memory holds four images: PyTorch's error, on the CPU."""
+    folder, job, plan = first_fold(study, TINY)
+    many = replace(job, training=job.training * 20)
+    step, sizes = SegmentationModule.training_step, []
+
+    def training_step(self: SegmentationModule, batch: dict, number: int) -> torch.Tensor:
+        sizes.append(len(batch["image"]))
+        if sizes[-1] > 4:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return step(self, batch, number)
+
+    build = search._trainer
+    monkeypatch.setattr(search, "_trainer", lambda config, _, work: build(config, "cpu", work))
+    monkeypatch.setattr(trainer, "choose_accelerator", lambda _: "gpu")
+    monkeypatch.setattr(SegmentationModule, "training_step", training_step)
+    config = replace(TINY, find_batch_size=True, accelerator="auto")
+    assert search.find(config, folder, many, plan)["batch_size"] == 4
+    assert sorted(set(sizes)) == [1, 2, 4, 8]
+    few = replace(job, training=job.training * 4)  # 16 images: a batch of 2 leaves 8 steps
+    assert search.find(config, folder, few, plan)["batch_size"] == 2
+    assert not (folder / ".search").exists()
+
+
+def test_a_gpu_that_holds_no_image_is_said(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, job, plan = first_fold(study, TINY)
+
+    def training_step(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    build = search._trainer
+    monkeypatch.setattr(search, "_trainer", lambda config, _, work: build(config, "cpu", work))
+    monkeypatch.setattr(trainer, "choose_accelerator", lambda _: "gpu")
+    monkeypatch.setattr(SegmentationModule, "training_step", training_step)
+    config = replace(TINY, find_batch_size=True, accelerator="auto")
+    with pytest.raises(MammoroiError, match="not enough for a single image"):
+        search.find(config, folder, job, plan)
+
+
+def test_a_learning_rate_is_found_once_and_kept(
+    study: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(TINY, find_learning_rate=True)
+    folder, job, plan = first_fold(study, config)
+    found = search.with_found(config, folder, job, plan, 1)
+    assert search.RATES[0] < found.learning_rate < search.RATES[1]
+    assert found.batch_size == config.batch_size
+    assert read_json(folder / "found.json")["learning_rate"] == found.learning_rate
+    monkeypatch.setattr(search, "find", None)
+    assert search.with_found(config, folder, job, plan, 1) == found
+    monkeypatch.undo()
+    search.find(replace(TINY, find_batch_size=True), folder, job, plan)
+    assert "batch_size stays 4" in caplog.text
+
+
+def test_settings_without_a_search_are_left_alone(tmp_path: Path) -> None:
+    assert search.with_found(TINY, tmp_path, None, {}, 1) is TINY  # type: ignore[arg-type]
+
+
+def test_a_missing_compiler_is_said_and_survived(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("Failed to find C compiler.\nMore")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    network = torch.nn.Conv2d(1, 1, 3)
+    assert not compiling.compile_network(network, replace(TINY, compile="auto"), "gpu")
+    assert "trains uncompiled: Failed to find C compiler." in caplog.text
+    assert network._compiled_call_impl is None
+
+
+def test_nothing_is_compiled_on_the_cpu_or_unasked() -> None:
+    network = torch.nn.Conv2d(1, 1, 3)
+    assert not compiling.compile_network(network, replace(TINY, compile="auto"), "cpu")
+    assert not compiling.compile_network(network, TINY, "gpu")
+
+
+@pytest.mark.slow
+def test_a_compiled_network_keeps_its_names_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mammoroi.segmentation.network import NetworkSpec, build_network
+
+    network = build_network(NetworkSpec.of(TINY)).eval()
+    image = torch.rand(2, 1, 32, 16)
+    names = list(network.state_dict())
+    with torch.inference_mode():
+        before = network(image)
+        missing = compiling.missing_compiler
+        monkeypatch.setattr(compiling, "missing_compiler", lambda _: missing("cpu"))
+        assert compiling.compile_network(network, replace(TINY, compile="auto"), "gpu")
+        torch.testing.assert_close(network(image), before, atol=1e-4, rtol=1e-4)
+    assert list(network.state_dict()) == names
+    torch._dynamo.reset()
+
+
+def test_images_per_device_and_part_are_the_loaders(study: Path) -> None:
+    config = replace(TINY, accumulate=2)
+    data = images_of(config, *first_fold(study, config))
+    assert data.batch_size == 2
+
+
+def test_sums_of_the_affine_matrix() -> None:
+    matrix = affine_matrix(True, 0.0, (2.0, 3.0), (4.0, 5.0))
+    assert np.array_equal(matrix, np.array([[-2, 0, -4], [0, 3, 5]], np.float32))

@@ -90,6 +90,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     from .callbacks import quiet_lightning
     from .checkpoint import usable
     from .data import Augmentation, PreparedImages
+    from .mixing import LesionMixing
     from .module import SegmentationModule
     from .trainer import PreparedData, build_trainer
 
@@ -100,6 +101,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
     patch = config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
     augment = Augmentation(seed, config.augmentation, patch)
+    mixing = LesionMixing(config.lesion_mixing, seed) if config.lesion_mixing else None
     last = target / "last.ckpt"
     with quiet_lightning():
         seed_everything(seed, workers=True, verbose=False)
@@ -108,7 +110,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
             trainer.fit(
                 SegmentationModule(config, seed),
                 datamodule=PreparedData(
-                    PreparedImages(prepared, training, canvas, augment),
+                    PreparedImages(prepared, training, canvas, augment, mixing),
                     PreparedImages(prepared, tuning, canvas),
                     config,
                 ),

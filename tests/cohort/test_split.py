@@ -178,7 +178,9 @@ def test_without_test_set_everybody_is_cross_fitted() -> None:
     assert sorted(splits.train) == sorted(patients["patient_id"])
 
 
-@pytest.mark.parametrize("wrong", [{"test_size": -0.1}, {"test_size": 1.0}, {"n_folds": 1}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"test_size": -0.1}, {"test_size": 1.0}, {"n_folds": 1}, {"seed": -1}]
+)
 def test_impossible_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(MammoroiError):
         CohortConfig(**wrong)  # type: ignore[arg-type]

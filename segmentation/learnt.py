@@ -120,9 +120,7 @@ def choose(scores: Scores, tried: Sequence[tuple[float, int, float]]) -> Postpro
     return Postprocessing(*tried[best], dice=float(means[best]), n_images=len(scores))
 
 
-def learn(
-    config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob], plan: dict[str, Any]
-) -> None:
+def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> None:
     """Write ``postprocessing.json`` from the networks of all folds, or keep what is there.
 
     Parameters
@@ -133,8 +131,6 @@ def learn(
         ``segmentation`` in the study folder, with all folds trained.
     jobs : sequence of FoldJob
         The folds.
-    plan : dict
-        ``canvas`` and ``working_spacing_mm``.
     """
     from .data import load_array
     from .predict import on_device, probabilities

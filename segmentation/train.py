@@ -127,7 +127,7 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
             if isinstance(result, BaseException)
         ]
     _tell(folder, failures)
-    learn(config, folder, jobs, plan)
+    learn(config, folder, jobs)
     return folder
 
 

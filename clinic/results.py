@@ -22,7 +22,7 @@ class Flag:
     Attributes
     ----------
     code : str
-        Short and stable, for programs: ``no-lesion``, ``uncertain-mask``, ``outside-training-size``.
+        Short and stable, for programs: ``no-lesion``, ``uncertain-mask``, ...
     text : str
         One sentence for the reader, with the numbers that raised the flag.
     """

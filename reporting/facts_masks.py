@@ -10,9 +10,13 @@ from .record import Fact, Record, listed, span
 _LOSS = {
     "dice-ce": "the sum of Dice loss and cross-entropy",
     "dice-focal": "the sum of Dice loss and focal loss",
+    "tversky-ce": "the sum of focal Tversky loss and cross-entropy",
+    "dice-boundary": "the sum of Dice loss, cross-entropy and a Hausdorff-distance loss",
 }
 _AUGMENTATION = {
     "full": "random flips, rotations, scalings, shifts and changes of grey values",
+    "strong": "random flips, rotations, scalings, shears, elastic bending, blur, noise and changes "
+    "of grey values",
     "flips": "random flips",
 }
 
@@ -58,8 +62,12 @@ def network(record: Record) -> Fact | None:
             span([card[f"n_{part}_patients"] for card in cards]) for part in ("training", "tuning")
         )
         text.append(
-            f"Each was fitted to {fitted} patients; the epoch with the best Dice on {tuned} "
-            "further ones was kept."
+            f"Each was fitted to {fitted} patients; "
+            + (
+                "the last epoch was kept."
+                if settings.get("keep") == "last"
+                else f"the epoch with the best Dice on {tuned} further ones was kept."
+            )
         )
     return Fact(" ".join(text), tuple(files))
 
@@ -70,6 +78,9 @@ def postprocessing(record: Record) -> Fact | None:
     how = cards[0].get("inference") if cards else None
     if not how:
         return None
+    learnt = record.json("segmentation/postprocessing.json")
+    if learnt:
+        return Fact(_learnt(learnt, how), (*files, "segmentation/postprocessing.json"))
     text = f"Pixels with a probability of {how['threshold']:g} or more were lesion"
     if how.get("test_time_augmentation"):
         text += " (mean with that of the image turned upside down)"
@@ -80,6 +91,23 @@ def postprocessing(record: Record) -> Fact | None:
     if how.get("minimum_area_mm2"):
         text += f", regions below {how['minimum_area_mm2']:g} mm² were dropped"
     return Fact(text + ".", tuple(files))
+
+
+def _learnt(learnt: dict[str, Any], how: dict[str, Any]) -> str:
+    """Say which settings were chosen, over the folds and for everybody else."""
+    ways = [*learnt["folds"], learnt["all"]]
+    thresholds = span([way["threshold"] for way in ways], digits=2)
+    regions, areas = (
+        span([way[name] for way in ways]) for name in ("max_components", "minimum_area_mm2")
+    )
+    turned = " (mean with that of the image turned upside down)"
+    return (
+        "Threshold, number of regions and smallest region of a mask were those with the best mean "
+        "Dice on cross-fitted probabilities of training patients"
+        f"{turned if how.get('test_time_augmentation') else ''}, chosen for each fold on the "
+        f"patients of the others: threshold {thresholds}, at most {regions} regions (0: all), "
+        f"{areas} mm² or more."
+    )
 
 
 def cross_fitted(record: Record) -> Fact | None:

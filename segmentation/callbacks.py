@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..files import write_csv
 
@@ -62,6 +63,22 @@ class Patience(EarlyStopping):
         """Stop again when the training was interrupted after its last epoch."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class MovingAverage(WeightAveraging):
+    """Keeps an exponential moving average of weights and running statistics over the steps.
+
+    Tuning images are measured with it, checkpoints hold it as their ``state_dict``, and a resumed
+    training goes on with both (Tarvainen and Valpola 2017, arXiv:1703.01780).
+
+    Parameters
+    ----------
+    decay : float
+        Weight of the average so far in each step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 @contextmanager

@@ -11,13 +11,15 @@ from ..errors import MammoroiError
 # By how much the sides of an input must be divisible.
 MULTIPLES = {"unet": 16, "smp-unet": 32}
 ARCHITECTURES = tuple(MULTIPLES)
-AUGMENTATIONS = ("full", "flips")
-LOSSES = ("dice-ce", "dice-focal")
+AUGMENTATIONS = ("strong", "full", "flips")
+LOSSES = ("dice-ce", "dice-focal", "tversky-ce", "dice-boundary")
+POSTPROCESSING = ("fixed", "learnt")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 LOGGERS = ("csv", "tensorboard", "mlflow")
 HITS = ("iou", "centroid")
 PLACES = ("auto", "host", "device")
 COMPILE = ("off", "auto")
+EPOCHS_KEPT = ("best", "last")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 
 # Where and how fast something was computed is no part of what was computed.
@@ -27,6 +29,9 @@ _TRAINING = (
     "epochs", "batch_size", "learning_rate", "tuning_fraction", "patience", "precision",
     "threshold", "seed",
 )  # fmt: skip
+# Later settings, left out where they have the value that networks from before had.
+_LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16), "encoder_rate": 1.0,
+          "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best"}  # fmt: skip
 _INFERENCE = ("threshold", "max_components", "minimum_area_mm2", "test_time_augmentation")
 _AGREEMENT = (
     "surface_tolerance_mm", "bootstrap_samples", "overlays", "hit", "hit_iou", "fp_per_image",
@@ -53,14 +58,24 @@ class SegmentationConfig:
     encoder_weights : str | None
         `imagenet` starts `smp-unet` from weights that are downloaded once, those of
         `tu-tf_efficientnet_lite0` from a package (extra `pretrained`); none starts at random.
+    encoder_rate : float
+        The learning rate of the encoder of `smp-unet` is this times `learning_rate`; below 1 keeps
+        more of the weights that it started from.
+    decoder_channels : tuple[int, ...]
+        Channels of the five levels of the decoder of `smp-unet`, coarsest first.
     loss : str
-        `dice-ce` (Dice and cross-entropy) or `dice-focal` (Dice and focal loss).
+        `dice-ce` (Dice and cross-entropy), `dice-focal` (Dice and focal loss), `tversky-ce` (focal
+        Tversky, which minds misses more than false pixels, and cross-entropy) or `dice-boundary`
+        (`dice-ce` and the distance between the outlines).
     patch : tuple[int, int] | None
         Train on a crop of so many rows and columns of the working array per image and epoch, half
         of them around a lesion pixel; none trains on whole breasts. Crops are faster.
     augmentation : str
-        `full` flips, turns, scales, shifts and changes grey values; `flips` only flips, which
-        learns faster where epochs are few.
+        `full` flips, turns, scales, shifts and changes grey values; `strong` does so further, and
+        bends, blurs and coarsens; `flips` only flips, which learns faster where epochs are few.
+    lesion_mixing : float
+        How often an image is given another training image's lesion, blended into its breast; 0
+        never.
     epochs : int
         How often a fold's network sees its training images, at most.
     batch_size : int
@@ -70,8 +85,15 @@ class SegmentationConfig:
         memory. Doubled by itself when the memory of a GPU runs out.
     learning_rate : float
         Peak of the learning rate of AdamW, which warms up and then falls as a cosine.
+    ema_decay : float
+        The weights that are kept are an exponential moving average over the steps, with this decay
+        per step; 0 keeps those of the epoch's last step.
     tuning_fraction : float
-        Share of a fold's training patients who are held back to choose the best epoch.
+        Share of a fold's training patients who are held back to choose the best epoch; at least
+        one patient.
+    keep : str
+        The epoch whose weights are kept: `best`, by the Dice of the tuning patients, or `last`,
+        where patients are too few to be held back.
     patience : int
         Stop after so many epochs without a better tuning Dice; 0 never stops early.
     accelerator : str
@@ -105,6 +127,10 @@ class SegmentationConfig:
         probability stay. 0 keeps all.
     minimum_area_mm2 : float
         Smaller regions are dropped; a mask that loses all of them is empty: lesion missed.
+    postprocessing : str
+        `fixed` draws masks with the three settings above; `learnt` chooses them by the Dice of
+        training patients, each drawn by the network of the patient's fold, and for a patient's own
+        masks without the patient's fold.
     test_time_augmentation : bool
         Average the probability with that of the upside-down image.
     surface_tolerance_mm : float
@@ -133,14 +159,19 @@ class SegmentationConfig:
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     encoder: str = "resnet18"
     encoder_weights: str | None = None
+    encoder_rate: float = 1.0
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     loss: str = "dice-ce"
     patch: tuple[int, int] | None = None
     augmentation: str = "full"
+    lesion_mixing: float = 0.0
     epochs: int = 100
     batch_size: int = 8
     accumulate: int = 1
     learning_rate: float = 0.001
+    ema_decay: float = 0.0
     tuning_fraction: float = 0.15
+    keep: str = "best"
     patience: int = 30
     accelerator: str = "auto"
     devices: int | str = "auto"
@@ -154,6 +185,7 @@ class SegmentationConfig:
     threshold: float = 0.5
     max_components: int = 1
     minimum_area_mm2: float = 4.0
+    postprocessing: str = "fixed"
     test_time_augmentation: bool = True
     surface_tolerance_mm: float = 2.0
     bootstrap_samples: int = 1000
@@ -166,7 +198,10 @@ class SegmentationConfig:
     seed: int = 15
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
+        for name in ("channels", "decoder_channels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            levels = len(getattr(self, name)) == 5 and min(getattr(self, name)) >= 1
+            self._require(name, levels, "five positive numbers")
         one_of("architecture", self.architecture, ARCHITECTURES)
         one_of("loss", self.loss, LOSSES)
         one_of("augmentation", self.augmentation, AUGMENTATIONS)
@@ -175,6 +210,8 @@ class SegmentationConfig:
         one_of("precision", self.precision, PRECISIONS)
         one_of("compile", self.compile, COMPILE)
         one_of("augment_on", self.augment_on, PLACES)
+        one_of("postprocessing", self.postprocessing, POSTPROCESSING)
+        one_of("keep", self.keep, EPOCHS_KEPT)
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
@@ -183,7 +220,9 @@ class SegmentationConfig:
         self._require("accumulate", parts, f"a divisor of batch_size, {self.batch_size}")
         for name in ("patience", "workers", "max_components", "overlays", "minimum_area_mm2"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("working_spacing_mm", "learning_rate", "surface_tolerance_mm"):
+        for name in ("lesion_mixing", "ema_decay"):
+            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        for name in ("working_spacing_mm", "learning_rate", "encoder_rate", "surface_tolerance_mm"):
             self._require(name, getattr(self, name) > 0, "more than 0")
         one_of("hit", self.hit, HITS)
         object.__setattr__(self, "fp_per_image", tuple(sorted(map(float, self.fp_per_image))))
@@ -192,8 +231,6 @@ class SegmentationConfig:
         self._require("caught", 0 < self.caught <= 1, "more than 0, at most 1")
         for name in ("threshold", "tuning_fraction", "hit_iou", "poor_dice"):
             self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
-        levels = len(self.channels) == 5 and min(self.channels) >= 1
-        self._require("channels", levels, "five positive numbers")
         if self.patch is not None:
             object.__setattr__(self, "patch", tuple(self.patch))
             multiple = MULTIPLES[self.architecture]
@@ -210,9 +247,8 @@ class SegmentationConfig:
     def training(self) -> dict[str, Any]:
         """Give the settings on which a trained network depends."""
         settings = {name: getattr(self, name) for name in _TRAINING}
-        defaults = {"accumulate": 1, "augment_on": "auto"}  # keys of earlier versions stay valid
-        changed = {name: getattr(self, name) for name in defaults}
-        return settings | {name: v for name, v in changed.items() if v != defaults[name]}
+        later = {name: getattr(self, name) for name in _LATER}
+        return settings | {name: value for name, value in later.items() if value != _LATER[name]}
 
     def inference(self) -> dict[str, Any]:
         """Give the settings on which a mask depends, besides the network."""

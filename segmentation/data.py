@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from .mixing import LesionMixing
 from .store import ArrayStore
 
 Batch = dict[str, Any]
@@ -37,6 +38,8 @@ class PreparedImages(Dataset[Batch]):
         Rows and columns of the canvas; no image may be larger.
     augment : Augmentation, optional
         Change every item at random; None leaves the images as they are.
+    mixing : LesionMixing, optional
+        Before that, put other images' lesions into some of the items.
     """
 
     def __init__(
@@ -45,17 +48,21 @@ class PreparedImages(Dataset[Batch]):
         image_ids: list[str],
         canvas: tuple[int, int],
         augment: Augmentation | None = None,
+        mixing: LesionMixing | None = None,
     ) -> None:
         self.arrays = ArrayStore(folder, image_ids, canvas)
         self.augment = augment
+        self.mixing = mixing
 
     def __len__(self) -> int:
         return len(self.arrays)
 
     def __getitem__(self, item: tuple[int, int]) -> Batch:
         epoch, number = item
-        image, mask = self.arrays[number]
-        case = {"image": image.float(), "mask": mask.float()}
+        image, mask = (part.float() for part in self.arrays[number])
+        if self.mixing is not None:
+            image, mask = self.mixing(self.arrays, epoch, number)
+        case = {"image": image, "mask": mask}
         return case if self.augment is None else self.augment(case, epoch, number)
 
 
@@ -106,7 +113,8 @@ class Augmentation:
 
         self.seed = seed
         crop = [_crop(patch)] if patch is not None else []
-        self.transforms = Compose(crop + _flips() + (_full() if kind == "full" else []))
+        further = {"flips": list, "full": _full, "strong": _strong}[kind]
+        self.transforms = Compose(crop + _flips() + further())
 
     def __call__(self, case: Batch, epoch: int, number: int) -> Batch:
         """Change a case's ``image`` and, where pixels move, its ``mask`` alike."""
@@ -152,4 +160,51 @@ def _full() -> list[Any]:
         RandAdjustContrastd("image", prob=0.3, gamma=(0.8, 1.25)),
         RandScaleIntensityd("image", factors=0.1, prob=0.3),
         RandGaussianNoised("image", prob=0.3, std=0.03),
+    ]
+
+
+def _strong() -> list[Any]:
+    """Larger changes of place than ``full``, local ones, and other exposures, noise and blur."""
+    from monai.transforms.intensity.dictionary import (
+        RandAdjustContrastd,
+        RandGaussianNoised,
+        RandGaussianSmoothd,
+        RandHistogramShiftd,
+        RandScaleIntensityd,
+    )
+    from monai.transforms.spatial.dictionary import (
+        Rand2DElasticd,
+        RandAffined,
+        RandSimulateLowResolutiond,
+    )
+    from monai.utils.enums import InterpolateMode
+
+    mode = ("bilinear", "nearest")
+    return [
+        RandAffined(
+            BOTH,
+            prob=0.9,
+            rotate_range=0.35,
+            shear_range=(0.1, 0.1),
+            scale_range=(0.25, 0.25),
+            translate_range=(8, 8),
+            mode=mode,
+            padding_mode="zeros",
+        ),
+        Rand2DElasticd(
+            BOTH,
+            spacing=(48, 48),
+            magnitude_range=(0, 4),
+            prob=0.3,
+            mode=mode,
+            padding_mode="zeros",
+        ),
+        RandAdjustContrastd("image", prob=0.5, gamma=(0.67, 1.5)),
+        RandScaleIntensityd("image", factors=0.3, prob=0.5),
+        RandHistogramShiftd("image", num_control_points=(5, 9), prob=0.3),
+        RandGaussianSmoothd("image", sigma_x=(0.5, 1.0), sigma_y=(0.5, 1.0), prob=0.2),
+        RandSimulateLowResolutiond(
+            "image", prob=0.2, zoom_range=(0.5, 1.0), upsample_mode=InterpolateMode.BILINEAR
+        ),
+        RandGaussianNoised("image", prob=0.3, std=0.06),
     ]

@@ -25,7 +25,8 @@ from torch.utils.data import Dataset
 from ..errors import MammoroiError
 from .config import SegmentationConfig
 from .data import Batch
-from .store import ArrayStore
+from .mixing import LesionMixing
+from .store import Arrays, ArrayStore, window
 
 KINDS = ("full", "flips")
 """Values of ``augmentation`` that can be done here."""
@@ -73,12 +74,20 @@ class Windows(Dataset[Batch]):
     patch : (int, int), optional
         Rows and columns that the network gets, around a lesion pixel half of the time; None gives
         the whole canvas.
+    mixing : LesionMixing, optional
+        Put other images' lesions into some of them first.
     """
 
     def __init__(
-        self, arrays: ArrayStore, seed: int, kind: str, patch: tuple[int, int] | None
+        self,
+        arrays: ArrayStore,
+        seed: int,
+        kind: str,
+        patch: tuple[int, int] | None,
+        mixing: LesionMixing | None = None,
     ) -> None:
         self.arrays = arrays
+        self.mixing = mixing
         self.seed = seed
         self.kind = kind
         self.crops = patch is not None
@@ -91,30 +100,36 @@ class Windows(Dataset[Batch]):
     def __getitem__(self, item: tuple[int, int]) -> Batch:
         epoch, number = item
         generator = np.random.default_rng([self.seed, epoch, number])
-        top, left = self._corner(number, generator) if self.crops else (0, 0)
-        margin = [(large - small) // 2 for large, small in zip(self.size, self.patch, strict=True)]
-        image, mask = self.arrays.window(number, top - margin[0], left - margin[1], *self.size)
+        arrays: Arrays = self.arrays.arrays(number)
+        if self.mixing is not None:
+            image, mask = self.mixing(self.arrays, epoch, number)
+            arrays = image[0].numpy().astype(np.float16), mask[0].numpy().astype(np.uint8)
+        top, left = self._corner(arrays[1], generator) if self.crops else (0, 0)
+        top, left = (
+            corner - (large - small) // 2
+            for corner, large, small in zip((top, left), self.size, self.patch, strict=True)
+        )
+        shown = [torch.from_numpy(window(array, top, left, *self.size)) for array in arrays]
         affine, grey = draw_changes(generator, self.kind)
         return {
-            "image": image,
-            "mask": mask,
+            "image": shown[0],
+            "mask": shown[1],
             "affine": torch.from_numpy(affine),
             "grey": torch.from_numpy(grey),
             "seed": int(generator.integers(2**31)),
         }
 
-    def _corner(self, number: int, generator: np.random.Generator) -> tuple[int, int]:
+    def _corner(self, mask: NDArray[np.uint8], generator: np.random.Generator) -> tuple[int, int]:
         """Draw the patch's upper left corner, within the canvas."""
-        mask = self.arrays.mask(number)
         lesion = np.flatnonzero(mask) if generator.random() < 0.5 else np.empty(0, np.int64)
         if lesion.size:
-            centre = np.unravel_index(lesion[generator.integers(lesion.size)], mask.shape)
+            centre = divmod(int(lesion[generator.integers(lesion.size)]), mask.shape[1])
         else:
-            centre = tuple(generator.integers(side) for side in self.arrays.canvas)
-        room = [max(0, c - p) for c, p in zip(self.arrays.canvas, self.patch, strict=True)]
+            rows, columns = self.arrays.canvas
+            centre = int(generator.integers(rows)), int(generator.integers(columns))
         top, left = (
-            int(np.clip(int(c) - p // 2, 0, r))
-            for c, p, r in zip(centre, self.patch, room, strict=True)
+            min(max(0, at - small // 2), max(0, large - small))
+            for at, small, large in zip(centre, self.patch, self.arrays.canvas, strict=True)
         )
         return top, left
 

@@ -121,6 +121,7 @@ def images_of(
     """Give the loaders of a fold's images, augmented on the host or on the device."""
     from .data import Augmentation, PreparedImages
     from .device_augmentation import Windows, on_device
+    from .mixing import LesionMixing
     from .store import ArrayStore
     from .trainer import PreparedData, choose_accelerator
 
@@ -129,12 +130,14 @@ def images_of(
     seed = config.seed + job.fold
     training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
     patch = config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
+    mixing = LesionMixing(config.lesion_mixing, seed) if config.lesion_mixing else None
     images: PreparedImages | Windows
     if on_device(config, choose_accelerator(config)):
-        images = Windows(ArrayStore(prepared, training, canvas), seed, config.augmentation, patch)
+        arrays = ArrayStore(prepared, training, canvas)
+        images = Windows(arrays, seed, config.augmentation, patch, mixing)
     else:
         augment = Augmentation(seed, config.augmentation, patch)
-        images = PreparedImages(prepared, training, canvas, augment)
+        images = PreparedImages(prepared, training, canvas, augment, mixing)
     return PreparedData(images, PreparedImages(prepared, tuning, canvas), config)
 
 

@@ -92,6 +92,12 @@ class Mapping:
         return self.row_mm * self.column_mm
 
     @property
+    def working_pixel_area_mm2(self) -> float:
+        """Area of a pixel of the working array."""
+        area = self.pixel_area_mm2 * self.height * self.width
+        return area / (self.working_rows * self.working_columns)
+
+    @property
     def spacing(self) -> tuple[float, float]:
         """Pixel spacing (row, column) of the mammogram in mm."""
         return self.row_mm, self.column_mm

@@ -30,20 +30,24 @@ class NetworkSpec:
         Channels per level of ``unet``.
     encoder : str
         Encoder of ``smp-unet``.
+    decoder_channels : tuple of int
+        Channels per level of its decoder.
     """
 
     architecture: str
     channels: tuple[int, ...]
     encoder: str
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
 
     @classmethod
     def of(cls, config: SegmentationConfig) -> NetworkSpec:
         """Take the network's part of the settings."""
-        return cls(config.architecture, config.channels, config.encoder)
+        return cls(config.architecture, config.channels, config.encoder, config.decoder_channels)
 
     def __post_init__(self) -> None:
         one_of("architecture", self.architecture, ARCHITECTURES)
         object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "decoder_channels", tuple(self.decoder_channels))
 
     @property
     def multiple(self) -> int:
@@ -71,7 +75,7 @@ def build_network(spec: NetworkSpec, encoder_weights: str | None = None) -> nn.M
         When the encoder is unknown, or its weights cannot be had.
     """
     if spec.architecture == "smp-unet":
-        return _smp_unet(spec.encoder, encoder_weights)
+        return _smp_unet(spec, encoder_weights)
     return _unet(spec.channels)
 
 
@@ -90,20 +94,26 @@ def _unet(channels: tuple[int, ...]) -> nn.Module:
     return cast("nn.Module", network)
 
 
-def _smp_unet(encoder: str, encoder_weights: str | None) -> nn.Module:
+def _smp_unet(spec: NetworkSpec, encoder_weights: str | None) -> nn.Module:
     import segmentation_models_pytorch as smp
     import timm
     import torch
 
     from .pretrained import ENCODER, load_packaged
 
+    encoder = spec.encoder
     own = smp.encoders.get_encoder_names()
     one_of("encoder", encoder, (*own, *(f"tu-{name}" for name in timm.list_models())))
     packaged = encoder == ENCODER and encoder_weights == "imagenet"
     if packaged:
         encoder_weights = None
     try:
-        network: nn.Module = smp.Unet(encoder, encoder_weights=encoder_weights, in_channels=1)
+        network: nn.Module = smp.Unet(
+            encoder,
+            encoder_weights=encoder_weights,
+            decoder_channels=spec.decoder_channels,
+            in_channels=1,
+        )
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         if encoder_weights is None:
             raise

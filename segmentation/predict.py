@@ -30,6 +30,7 @@ from .candidates import Candidate, find_candidates
 from .cases import map_cases
 from .config import SegmentationConfig
 from .folds import drawing_folds
+from .learnt import learnt_settings
 from .mapping import Mapping, padded_size
 from .pixel_calibration import write_probability
 from .postprocess import draw_mask
@@ -71,7 +72,8 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     prepared = prepare(config, study)
     index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
     splits = load_splits(study)
-    models = load_models(study / "segmentation")
+    trained = study / "segmentation"
+    models = load_models(trained)
     if len(models) != len(splits.folds):
         raise MammoroiError(
             f"{study / 'segmentation'} holds {len(models)} networks for {len(splits.folds)} folds",
@@ -80,6 +82,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     key = sha256_of(
         PREDICTION_VERSION,
         config.inference(),
+        [learnt_settings(trained, fold) for fold in (None, *range(len(models)))],
         [model.sha256 for model in models],
         index[["image_id", "key"]].to_dict("records"),
         splits,
@@ -92,11 +95,12 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
 
     def draw_case(image_id: str, patient_id: str) -> dict[str, Any]:
         folds = drawing_folds(splits, patient_id)
+        own = folds[0] if splits.fold_of(patient_id) is not None else None
         drawn = draw(
             [models[fold] for fold in folds],
             np.load(prepared / f"{image_id}.npy"),
             load_mapping(study, image_id),
-            config.inference(),
+            config.inference() | learnt_settings(trained, own),
             device,
         )
         write_mask(masks / "automatic" / f"{image_id}.png", drawn.mask)

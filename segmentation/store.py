@@ -18,6 +18,8 @@ from ..errors import MammoroiError
 
 log = logging.getLogger(__name__)
 
+Arrays = tuple[NDArray[np.float16], NDArray[np.uint8]]
+
 BYTES_PER_PIXEL = 3  # float16 and uint8
 SHARE_OF_FREE_MEMORY = 0.25
 """Arrays that need more than this are not held: several folds may be loading at the same time."""
@@ -56,7 +58,7 @@ class ArrayStore:
         if in_memory is None:
             in_memory = fits(len(image_ids) * canvas[0] * canvas[1] * BYTES_PER_PIXEL)
         self.in_memory = in_memory
-        self._held: list[tuple[NDArray[np.float16], NDArray[np.uint8]]] = []
+        self._held: list[Arrays] = []
         for image_id in image_ids:
             pair = (
                 load_array(folder / f"{image_id}.npy"),
@@ -75,23 +77,11 @@ class ArrayStore:
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Give an image (float16) and its mask (uint8), each (1, rows, columns) of the canvas."""
-        return self.window(number, 0, 0, *self.canvas)
+        image, mask = (window(array, 0, 0, *self.canvas) for array in self.arrays(number))
+        return torch.from_numpy(image), torch.from_numpy(mask)
 
-    def mask(self, number: int) -> NDArray[np.uint8]:
-        """Give a mask as it was prepared, (working rows, working columns)."""
-        return self._arrays(number)[1]
-
-    def window(
-        self, number: int, top: int, left: int, height: int, width: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give a window of an image and of its mask, (1, height, width); 0 outside the array."""
-        image, mask = self._arrays(number)
-        return (
-            torch.from_numpy(_window(image, top, left, height, width)),
-            torch.from_numpy(_window(mask, top, left, height, width)),
-        )
-
-    def _arrays(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+    def arrays(self, number: int) -> Arrays:
+        """Give an image and its mask as they were prepared, (working rows, working columns)."""
         if self.in_memory:
             return self._held[number]
         path = self.folder / f"{self.image_ids[number]}.npy"
@@ -134,14 +124,13 @@ def load_array(path: Path, mapped: bool = False) -> NDArray[Any]:
     return array
 
 
-def _window(array: NDArray[Any], top: int, left: int, height: int, width: int) -> NDArray[Any]:
-    """Copy a window that may reach beyond the array, (1, height, width)."""
-    window = np.zeros((1, height, width), array.dtype)
-    rows, columns = array.shape
-    first_row, last_row = max(top, 0), min(top + height, rows)
-    first_column, last_column = max(left, 0), min(left + width, columns)
+def window(array: NDArray[Any], top: int, left: int, height: int, width: int) -> NDArray[Any]:
+    """Copy a window that may reach beyond the array, (1, height, width); 0 outside the array."""
+    copy = np.zeros((1, height, width), array.dtype)
+    first_row, last_row = max(top, 0), min(top + height, array.shape[0])
+    first_column, last_column = max(left, 0), min(left + width, array.shape[1])
     if first_row < last_row and first_column < last_column:
-        window[0, first_row - top : last_row - top, first_column - left : last_column - left] = (
-            array[first_row:last_row, first_column:last_column]
-        )
-    return window
+        copy[0, first_row - top : last_row - top, first_column - left : last_column - left] = array[
+            first_row:last_row, first_column:last_column
+        ]
+    return copy

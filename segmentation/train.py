@@ -8,6 +8,7 @@ from the training patients. ``segmentation/folds.csv`` has a row for every patie
 the training lasts, ``last.ckpt`` and ``best.ckpt``. An interrupted fold goes on from
 ``last.ckpt``; a finished one whose inputs and settings are unchanged is kept.
 ``segmentation/failures.csv`` names the folds that could not be trained; the others are kept.
+``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
 Hidden lock files keep a second training out (see :mod:`.lock`).
 """
 
@@ -38,6 +39,7 @@ from .config import SegmentationConfig
 from .fit import fit, keep_best, remove_checkpoints
 from .folds import FoldSets, fold_sets
 from .gpus import claim_gpu, gpus_for_folds
+from .learnt import learn
 from .lock import held
 from .loggers import require_logger
 from .mapping import padded_size
@@ -134,6 +136,7 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
             if isinstance(result, BaseException)
         ]
     _tell(folder, failures)
+    learn(config, folder, jobs)
     return folder
 
 

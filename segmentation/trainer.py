@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from ..errors import MammoroiError
-from .callbacks import History, Patience
+from .callbacks import History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
@@ -118,7 +118,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     best = ModelCheckpoint(
         folder,
         "best",
-        monitor="tuning_dice",
+        monitor="tuning_dice" if config.keep == "best" else None,
         mode="max",
         save_weights_only=True,
         save_on_train_epoch_end=True,
@@ -128,7 +128,9 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
     callbacks = [History(folder / "history.csv"), best, last]
-    if config.patience:
+    if config.ema_decay:
+        callbacks.append(MovingAverage(config.ema_decay))
+    if config.patience and config.keep == "best":
         stop = Patience(
             "tuning_dice", mode="max", patience=config.patience, check_on_train_epoch_end=True
         )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import atomic, read_json, sha256_file, write_json
+from .learnt import learnt_settings
 from .network import NetworkSpec, build_network
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ def demonstration_model() -> Path:
 def load_models(folder: Path) -> list[Model]:
     """Read the networks of all folds of a folder, in the folds' order, or those of one fold.
 
+    The settings for drawing in the cards of all folds are the learnt ones where there are some
+    (:mod:`.learnt`).
+
     Raises
     ------
     MammoroiError
@@ -121,4 +125,7 @@ def load_models(folder: Path) -> list[Model]:
     folders = sorted(folder.glob("fold-*/"), key=lambda path: int(path.name.split("-")[1]))
     if not folders:
         raise MammoroiError(f"{folder} holds no fold-0/model.safetensors", "run mammoroi train")
-    return [load_model(path) for path in folders]
+    models = [load_model(path) for path in folders]
+    for model in models:
+        model.card["inference"] |= learnt_settings(folder, None)
+    return models

@@ -151,8 +151,10 @@ def again(target: Path) -> None:
         {"patch": (32, 32), "patience": 3},
         {"dropout": True, "accumulate": 2},
         {"architecture": "smp-unet", "patch": (32, 32)},
+        {"architecture": "smp-unet", "encoder_rate": 0.3, "ema_decay": 0.8, "keep": "last"},
+        {"augmentation": "strong", "patch": (32, 32), "lesion_mixing": 0.5, "loss": "tversky-ce"},
     ],
-    ids=["whole", "patches", "dropout", "batch-norm"],
+    ids=["whole", "patches", "dropout", "batch-norm", "average", "mixing"],
 )
 def test_four_epochs_are_two_and_two_more_bit_for_bit(
     study: Path,

@@ -29,10 +29,11 @@ from mammoroi.segmentation.device_augmentation import (
 )
 from mammoroi.segmentation.fit import images_of
 from mammoroi.segmentation.gpus import VISIBLE, claim_gpu, gpus_for_folds
+from mammoroi.segmentation.mixing import LesionMixing
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.side_by_side import side_by_side
-from mammoroi.segmentation.store import ArrayStore
+from mammoroi.segmentation.store import ArrayStore, window
 from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
@@ -88,13 +89,13 @@ def test_arrays_stay_on_the_disk_where_they_would_fill_the_memory() -> None:
 
 def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:
     arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
-    whole = arrays[0][0]
-    image, mask = arrays.window(0, -5, -3, 20, 10)
-    assert image[:, 5:, 3:].equal(whole[:, :15, :7])
-    assert not image[:, :5].any()
-    assert not image[:, :, :3].any()
-    assert mask.shape == (1, 20, 10)
-    assert not arrays.window(0, 500, 0, 4, 4)[0].any()
+    whole, _ = arrays.arrays(0)
+    shown = window(whole, -5, -3, 20, 10)
+    assert np.array_equal(shown[0, 5:, 3:], whole[:15, :7])
+    assert shown.shape == (1, 20, 10)
+    assert not shown[:, :5].any()
+    assert not shown[:, :, :3].any()
+    assert not window(whole, 500, 0, 4, 4).any()
 
 
 def test_an_array_larger_than_the_canvas_is_refused(study: Path) -> None:
@@ -178,6 +179,16 @@ def test_a_window_depends_on_seed_epoch_and_number_alone(
     assert one[(3, 1)]["seed"] == other[(3, 1)]["seed"]
     assert not one[(3, 1)]["affine"].equal(one[(4, 1)]["affine"])
     assert one[(3, 1)]["image"].shape == (1, *(window_size(patch) if patch else CANVAS))
+
+
+def test_lesions_of_others_are_mixed_in_before_the_crop(study: Path) -> None:
+    arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
+    plain = Windows(arrays, 5, "flips", None)
+    mixed = Windows(arrays, 5, "flips", None, LesionMixing(1.0, 5))
+    pairs = [(plain[(epoch, 0)]["mask"], mixed[(epoch, 0)]["mask"]) for epoch in range(10)]
+    assert all(bool((after >= before).all()) for before, after in pairs)
+    assert sum(int(after.sum() > before.sum()) for before, after in pairs) >= 3
+    assert mixed[(0, 0)]["image"].dtype == plain[(0, 0)]["image"].dtype == torch.float16
 
 
 def test_half_of_the_patches_are_drawn_around_a_lesion_pixel(study: Path) -> None:

@@ -214,15 +214,17 @@ def test_devices_share_an_epoch() -> None:
     assert {epoch for part in parts for epoch, _ in part} == {5}
 
 
-@pytest.mark.parametrize("patch", [None, (32, 32)])
+@pytest.mark.parametrize(
+    ("patch", "kind"), [(None, "full"), ((32, 32), "full"), ((32, 32), "strong")]
+)
 def test_an_item_depends_on_seed_epoch_and_number_alone(
-    study: Path, patch: tuple[int, int] | None
+    study: Path, patch: tuple[int, int] | None, kind: str
 ) -> None:
     from mammoroi.segmentation.data import Augmentation, PreparedImages
 
     folder = prepare(TINY, study)
     ids = ["P02-L-CC", "P03-R-MLO"]
-    augment = Augmentation(seed=5, kind="full", patch=patch)
+    augment = Augmentation(seed=5, kind=kind, patch=patch)
     one = PreparedImages(folder, ids, (64, 32), augment)
     other = PreparedImages(folder, ids, (64, 32), augment)
     other[(0, 0)]

@@ -1,0 +1,200 @@
+"""How probabilities become masks, learnt from masks of patients whom the network never saw.
+
+``segmentation/postprocessing.json`` holds ``key``, ``folds`` (for each fold the settings with which
+the masks of its validation patients are drawn, chosen on the training patients of the other folds)
+and ``all`` (chosen on the training patients of all folds: for test patients and new mammograms).
+Each has ``threshold, max_components, minimum_area_mm2, dice`` (mean over the ``n_images`` from
+which it was chosen). Every probability that is looked at was given by the network of the patient's
+own fold, which the patient did not train. The file is there with ``postprocessing: learnt`` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files import read_json, sha256_of, write_json
+from .config import SegmentationConfig
+from .mapping import Mapping
+
+if TYPE_CHECKING:
+    from .train import FoldJob
+
+LEARNT_VERSION = 1
+THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))
+MAX_COMPONENTS = (1, 2, 3, 0)
+MINIMUM_AREAS_MM2 = (0.0, 25.0, 50.0, 100.0, 200.0)
+"""Those above the configured area are tried beside it."""
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Postprocessing:
+    """One way from probabilities to a mask, and how well it did where it was chosen.
+
+    Attributes
+    ----------
+    threshold, max_components, minimum_area_mm2
+        As in :class:`.config.SegmentationConfig`.
+    dice : float
+        Mean Dice over the images, on the working array.
+    n_images : int
+        From how many images it was chosen.
+    """
+
+    threshold: float
+    max_components: int
+    minimum_area_mm2: float
+    dice: float
+    n_images: int
+
+    def settings(self) -> dict[str, Any]:
+        """Give what :func:`.postprocess.draw_mask` takes."""
+        return {
+            "threshold": self.threshold,
+            "max_components": self.max_components,
+            "minimum_area_mm2": self.minimum_area_mm2,
+        }
+
+
+def grid(config: SegmentationConfig) -> list[tuple[float, int, float]]:
+    """List the settings that are tried; the configured ones come first and win ties."""
+    areas = sorted({config.minimum_area_mm2, *MINIMUM_AREAS_MM2})
+    areas = [area for area in areas if area >= config.minimum_area_mm2]
+    configured = (config.threshold, config.max_components, config.minimum_area_mm2)
+    tried = [(t, count, area) for t in THRESHOLDS for count in MAX_COMPONENTS for area in areas]
+    return [configured, *(one for one in tried if one != configured)]
+
+
+def dice_of_settings(
+    probability: NDArray[np.float32],
+    manual: NDArray[np.bool_],
+    pixel_area_mm2: float,
+    tried: Sequence[tuple[float, int, float]],
+) -> Scores:
+    """Dice with the manual mask for each of the settings (two empty masks: 1).
+
+    Parameters
+    ----------
+    probability : float32 (rows, columns)
+        0..1, on the working array.
+    manual : bool (rows, columns)
+        The manual mask there.
+    pixel_area_mm2 : float
+        Area of a pixel of the working array.
+    tried : sequence of (threshold, max_components, minimum_area_mm2)
+        The settings.
+    """
+    from scipy import ndimage
+
+    regions_at: dict[float, tuple[Scores, Scores]] = {}
+    for threshold in {one[0] for one in tried}:
+        regions, count = ndimage.label(probability >= threshold, structure=np.ones((3, 3)))
+        flat = regions.ravel()
+        pixels, shared, weight = (
+            np.bincount(flat, weights, count + 1)[1:]
+            for weights in (None, manual.ravel(), probability.ravel())
+        )
+        best_first = np.argsort(-weight, kind="stable")
+        regions_at[threshold] = pixels[best_first], shared[best_first]
+    size = int(manual.sum())
+    scores = []
+    for threshold, most, area in tried:
+        pixels, shared = regions_at[threshold]
+        kept = np.flatnonzero(pixels * pixel_area_mm2 >= area)[: most or None]
+        total = pixels[kept].sum() + size
+        scores.append(2 * shared[kept].sum() / total if total else 1.0)
+    return np.array(scores, dtype=np.float64)
+
+
+def choose(scores: Scores, tried: Sequence[tuple[float, int, float]]) -> Postprocessing:
+    """Take the settings with the best mean of (images, settings); of equal ones the first."""
+    means = scores.mean(axis=0)
+    best = int(np.argmax(means))
+    return Postprocessing(*tried[best], dice=float(means[best]), n_images=len(scores))
+
+
+def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> None:
+    """Write ``postprocessing.json`` from the networks of all folds, or keep what is there.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings; with ``postprocessing: fixed`` the file is removed.
+    folder : Path
+        ``segmentation`` in the study folder, with all folds trained.
+    jobs : sequence of FoldJob
+        The folds.
+    """
+    from .data import load_array
+    from .predict import on_device, probabilities
+    from .trainer import choose_device
+    from .weights import load_models
+
+    file = folder / "postprocessing.json"
+    if config.postprocessing == "fixed":
+        file.unlink(missing_ok=True)
+        return
+    models = load_models(folder)
+    tried = grid(config)
+    images = [validation_images(jobs, fold) for fold in range(len(jobs))]
+    key = sha256_of(LEARNT_VERSION, tried, config.inference(), [m.sha256 for m in models], images)
+    if file.exists() and read_json(file).get("key") == key:
+        return
+    device = choose_device(config)
+    prepared = folder / "prepared"
+    scores: list[Scores] = []
+    with on_device(models, device):
+        for model, of_fold in zip(models, images, strict=True):
+            rows = []
+            for image_id, _ in of_fold:
+                array = load_array(prepared / f"{image_id}.npy")
+                members = probabilities(model, array, config.test_time_augmentation, device)
+                probability: NDArray[np.float32] = np.mean(members, axis=0)
+                manual = load_array(prepared / f"{image_id}.mask.npy") > 0
+                mapping = Mapping.from_json(read_json(prepared / f"{image_id}.json")["mapping"])
+                area = mapping.working_pixel_area_mm2
+                rows.append(dice_of_settings(probability, manual, area, tried))
+            scores.append(np.reshape(rows, (-1, len(tried))))
+    others = [np.concatenate(scores[:fold] + scores[fold + 1 :]) for fold in range(len(scores))]
+    write_json(
+        file,
+        {
+            "key": key,
+            "folds": [choose(part, tried) for part in others],
+            "all": choose(np.concatenate(scores), tried),
+        },
+    )
+
+
+def validation_images(jobs: Sequence[FoldJob], fold: int) -> list[tuple[str, str]]:
+    """List ``image_id`` and ``key`` of the training images of a fold's validation patients.
+
+    They train or tune the networks of every other fold.
+    """
+    own = {*jobs[fold].training, *jobs[fold].tuning}
+    elsewhere = {image for job in jobs for image in (*job.training, *job.tuning)}
+    return sorted(elsewhere - own)
+
+
+def learnt_settings(folder: Path, fold: int | None) -> dict[str, Any]:
+    """Give the learnt settings with which a mask is drawn; none where they are fixed.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the networks.
+    fold : int or None
+        The fold whose validation patient the mask is of; None for everybody else.
+    """
+    file = folder / "postprocessing.json"
+    if not file.exists():
+        return {}
+    learnt = read_json(file)
+    return Postprocessing(**(learnt["all"] if fold is None else learnt["folds"][fold])).settings()

@@ -1,0 +1,141 @@
+"""Post-processing that is learnt: the best settings, from the right patients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mammoroi.cohort.split import load_splits
+from mammoroi.files import read_csv, read_json
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.learnt import choose, dice_of_settings, grid, learnt_settings
+from mammoroi.segmentation.postprocess import draw_mask
+
+
+def _picture(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random blobs of probability and a manual mask."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    smooth = gaussian_filter(rng.normal(size=(60, 50)), 4)
+    probability = (smooth - smooth.min()) / np.ptp(smooth)
+    manual = gaussian_filter(rng.normal(size=(60, 50)), 5) > 0.03
+    return probability.astype(np.float32), manual
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dice_of_settings_is_the_dice_of_the_mask_that_is_drawn(seed: int) -> None:
+    probability, manual = _picture(seed)
+    tried = grid(SegmentationConfig())
+    found = dice_of_settings(probability, manual, 0.7, tried)
+    for (threshold, most, area), dice in zip(tried, found, strict=True):
+        mask = draw_mask(probability, 0.7, threshold, most, area)
+        assert dice == pytest.approx(2 * (mask & manual).sum() / (mask.sum() + manual.sum()))
+
+
+def test_two_empty_masks_agree() -> None:
+    empty = np.zeros((5, 5), np.bool_)
+    assert dice_of_settings(np.zeros((5, 5), np.float32), empty, 1.0, [(0.5, 1, 0.0)]) == [1.0]
+
+
+def test_the_best_mean_is_chosen_and_the_configured_settings_win_ties() -> None:
+    config = SegmentationConfig(threshold=0.35, max_components=0)
+    tried = grid(config)
+    assert tried[0] == (0.35, 0, 4.0)
+    assert len(set(tried)) == len(tried)
+    same = np.full((4, len(tried)), 0.5)
+    assert choose(same, tried).settings()["threshold"] == 0.35
+    same[:, 7] += [0.1, 0.2, 0.1, -0.1]
+    chosen = choose(same, tried)
+    assert (chosen.threshold, chosen.max_components, chosen.minimum_area_mm2) == tried[7]
+    assert chosen.dice == pytest.approx(0.575)
+    assert chosen.n_images == 4
+
+
+@pytest.fixture
+def learnt_study(study: Path) -> tuple[Path, SegmentationConfig]:
+    from mammoroi.segmentation.train import train
+
+    config = SegmentationConfig(
+        working_spacing_mm=2.0,
+        channels=(4, 4, 4, 4, 4),
+        epochs=2,
+        batch_size=4,
+        keep="last",
+        ema_decay=0.5,
+        augmentation="strong",
+        loss="tversky-ce",
+        postprocessing="learnt",
+        accelerator="cpu",
+        workers=1,
+    )
+    train(config, study)
+    return study, config
+
+
+def test_settings_of_a_fold_are_chosen_without_the_fold(
+    learnt_study: tuple[Path, SegmentationConfig],
+) -> None:
+    import torch
+
+    from mammoroi.segmentation.predict import draw, probabilities, segment
+    from mammoroi.segmentation.prepare import load_mapping
+    from mammoroi.segmentation.weights import load_models
+
+    study, config = learnt_study
+    folder = study / "segmentation"
+    splits, models, tried = load_splits(study), load_models(folder), grid(config)
+    index = read_csv(folder / "prepared" / "index.csv", dtype=str)
+    patients = index.set_index("image_id")["patient_id"]
+    scores: dict[int, list[np.ndarray]] = {0: [], 1: []}
+    for image_id, patient in patients.items():
+        fold = splits.fold_of(patient)
+        if fold is None:
+            continue
+        array = np.load(folder / "prepared" / f"{image_id}.npy")
+        manual = np.load(folder / "prepared" / f"{image_id}.mask.npy") > 0
+        mean = np.mean(probabilities(models[fold], array, True, torch.device("cpu")), axis=0)
+        area = load_mapping(study, image_id).working_pixel_area_mm2
+        scores[fold].append(dice_of_settings(mean, manual, area, tried))
+    expected = [choose(np.array(scores[other]), tried).settings() for other in (1, 0)]
+    assert [learnt_settings(folder, fold) for fold in (0, 1)] == expected
+    everyone = choose(np.array(scores[0] + scores[1]), tried)
+    assert learnt_settings(folder, None) == everyone.settings()
+    assert read_json(folder / "postprocessing.json")["all"]["n_images"] == 16
+
+    # The study draws with them, each mask with those of its own fold.
+    content = read_json(folder / "postprocessing.json")
+    for fold, threshold in enumerate((0.3, 0.7)):
+        content["folds"][fold]["threshold"] = threshold
+    (folder / "postprocessing.json").write_text(json.dumps(content))
+    masks = segment(config, study)
+    for image_id in ("P03-R-CC", "P04-L-MLO"):
+        fold = splits.fold_of(patients[image_id])
+        assert fold is not None
+        own = config.inference() | learnt_settings(folder, fold)
+        array = np.load(folder / "prepared" / f"{image_id}.npy")
+        mapping = load_mapping(study, image_id)
+        drawn = draw([models[fold]], array, mapping, own, torch.device("cpu"))
+        from PIL import Image
+
+        assert np.array_equal(np.asarray(Image.open(masks / f"{image_id}.png")) > 0, drawn.mask)
+
+
+def test_learnt_settings_are_kept_and_removed(
+    learnt_study: tuple[Path, SegmentationConfig],
+) -> None:
+    from dataclasses import replace
+
+    from mammoroi.segmentation.train import train
+
+    study, config = learnt_study
+    file = study / "segmentation" / "postprocessing.json"
+    before = file.stat().st_mtime_ns
+    train(config, study)
+    assert file.stat().st_mtime_ns == before
+    train(replace(config, postprocessing="fixed"), study)
+    assert not file.exists()
+    assert learnt_settings(file.parent, 0) == {}

@@ -1,0 +1,63 @@
+"""Lesions that are mixed into other breasts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mammoroi.segmentation.mixing import LesionMixing, mix
+
+
+def _breast(level: float, at: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """A half-round breast of one grey level, with or without a brighter square."""
+    y, x = np.mgrid[:80, :60]
+    image = (((y - 40) / 36) ** 2 + (x / 50) ** 2 <= 1) * level
+    mask = np.zeros(image.shape, np.bool_)
+    if at is not None:
+        mask[at[0] : at[0] + 9, at[1] : at[1] + 9] = True
+        image = image + mask * 0.3
+    return image.astype(np.float32), mask
+
+
+def test_a_lesion_moves_with_its_contrast_to_a_place_within_the_breast() -> None:
+    image, mask = _breast(0.3, None)
+    donor, donor_mask = _breast(0.5, (30, 20))
+    for seed in range(20):
+        mixed, both = mix(image, mask, donor, donor_mask, np.random.default_rng(seed))
+        assert both.sum() == 81
+        assert (image[both] > 0).mean() >= 0.98
+        core = np.zeros_like(both)
+        rows, columns = np.nonzero(both)
+        core[rows.min() + 3 : rows.max() - 2, columns.min() + 3 : columns.max() - 2] = True
+        assert abs(float(mixed[core].mean()) - 0.6) < 0.05  # its own contrast, the other's level
+        far = image > 0
+        top, left = max(rows.min() - 9, 0), max(columns.min() - 9, 0)
+        far[top : rows.max() + 10, left : columns.max() + 10] = False
+        assert np.allclose(mixed[far], image[far], atol=1e-3)
+    assert not mask.any()  # what was given is not changed
+
+
+def test_nothing_changes_without_a_lesion_that_fits() -> None:
+    image, mask = _breast(0.3, (30, 20))
+    for donor in (_breast(0.5, None), (np.ones((80, 60), np.float32), np.ones((80, 60), np.bool_))):
+        mixed, both = mix(image, mask, *donor, np.random.default_rng(1))
+        assert mixed is image
+        assert both is mask
+
+
+def test_it_depends_on_seed_epoch_and_number_alone() -> None:
+    pairs = [_breast(0.3 + 0.1 * k, (20 + 8 * k, 10)) for k in range(4)]
+    arrays = [
+        (torch.tensor(image)[None], torch.tensor(mask.astype(np.uint8))[None])
+        for image, mask in pairs
+    ]
+    one, other = LesionMixing(0.5, 3), LesionMixing(0.5, 3)
+    other(arrays, 0, 0)
+    areas = set()
+    for epoch in range(12):
+        image, mask = one(arrays, epoch, 2)
+        assert image.equal(other(arrays, epoch, 2)[0])
+        assert image.shape == mask.shape == (1, 80, 60)
+        areas.add(int(mask.sum()))
+    assert 81 in areas  # left alone
+    assert max(areas) > 81  # given another

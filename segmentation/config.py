@@ -30,8 +30,8 @@ _TRAINING = (
     "threshold", "seed",
 )  # fmt: skip
 # Later settings, left out where they have the value that networks from before had.
-_LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16), "encoder_rate": 1.0,
-          "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best"}  # fmt: skip
+_LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16),
+          "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best"}  # fmt: skip
 _INFERENCE = ("threshold", "max_components", "minimum_area_mm2", "test_time_augmentation")
 _AGREEMENT = (
     "surface_tolerance_mm", "bootstrap_samples", "overlays", "hit", "hit_iou", "fp_per_image",

@@ -1,0 +1,358 @@
+r"""Images per second, share of the time spent waiting for data, peak memory of a training.
+
+The same network is trained on the same images in several ways, each in a process of its own: fed
+one batch that lies on the device already (the limit: no loading at all), by mammoroi's loaders with
+the augmentation on the host and on the device, on a GPU also compiled; and, where ``nnunetv2`` is
+installed, nnU-Net's own trainer and network with its loader, and fed one batch (its limit)::
+
+    python benchmarks/train_speed.py --out build/train_speed.csv                 # phantoms
+    python benchmarks/train_speed.py --study STUDY --preset default --steps 200  # prepared images
+
+``--study`` is a study whose images are prepared; patch and batch are those of nnU-Net's plan for
+it, so that all ways train on equally large batches, unless ``--patch`` and ``--batch`` are given.
+
+Counted are ``--steps`` steps after ``--warm-up`` ones. ``waiting`` is the share of their wall time
+in which the training loop stood in the loader's ``next``: with loader processes, what they did not
+prepare in time; without, as on the CPU, all of loading and augmenting. ``peak_mb`` is PyTorch's
+peak of the GPU's memory, on the CPU the process's peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning import Callback, Trainer
+
+from mammoroi.cohort.split import Fold, Splits, load_splits, write_splits
+from mammoroi.files import read_csv, write_csv
+from mammoroi.segmentation.config import SegmentationConfig
+
+LIMIT, HOST, DEVICE, COMPILED = (
+    "mammoroi, one batch (limit)",
+    "mammoroi, augmented on the host",
+    "mammoroi, augmented on the device",
+    "mammoroi, on the device, compiled",
+)
+NNUNET_LIMIT, NNUNET = "nnU-Net, one batch (limit)", "nnU-Net"
+
+
+class Counter:
+    """Counts images and waiting from one step to another.
+
+    Parameters
+    ----------
+    warm_up, steps : int
+        Steps that are not counted, and those that are.
+    on_gpu : bool
+        Wait for the GPU before looking at the clock.
+    """
+
+    def __init__(self, warm_up: int, steps: int, on_gpu: bool = False) -> None:
+        self.warm_up, self.steps, self.on_gpu = warm_up, steps, on_gpu
+        self.step = self.images = 0
+        self.waited_s = self.wall_s = self.cpu_s = 0.0
+
+    @property
+    def counting(self) -> bool:
+        """Tell whether this step counts."""
+        return self.warm_up <= self.step < self.warm_up + self.steps
+
+    def begin(self) -> None:
+        """Tell that the first step begins."""
+        if self.warm_up == 0:
+            self._start()
+
+    def ended(self, images: int) -> None:
+        """Tell that a step with so many images has ended."""
+        if self.counting:
+            self.images += images
+        self.step += 1
+        if self.step == self.warm_up:
+            self._start()
+        elif self.step == self.warm_up + self.steps:
+            self._synchronise()
+            self.wall_s = time.perf_counter() - self._wall
+            self.cpu_s = time.process_time() - self._cpu
+
+    def waited(self, seconds: float) -> None:
+        """Tell how long the loop stood in the loader's ``next``."""
+        if self.counting:
+            self.waited_s += seconds
+
+    def result(self) -> dict[str, float]:
+        """Give the columns of the table."""
+        if self.on_gpu:
+            peak = torch.cuda.max_memory_allocated() / 2**20
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {
+            "images_per_s": self.images / self.wall_s,
+            "images_per_cpu_s": self.images / self.cpu_s,
+            "waiting": self.waited_s / self.wall_s,
+            "peak_mb": peak,
+        }
+
+    def _start(self) -> None:
+        self._synchronise()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def _synchronise(self) -> None:
+        if self.on_gpu:
+            torch.cuda.synchronize()
+
+
+class Watched:
+    """A loader whose ``next`` is timed."""
+
+    def __init__(self, loader: Any, counter: Counter) -> None:
+        self.loader, self.counter = loader, counter
+        self.sampler = getattr(loader, "sampler", None)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self.loader)
+        while True:
+            begin = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.counter.waited(time.perf_counter() - begin)
+            yield batch
+
+
+class OneBatch:
+    """A loader that gives one batch over and over."""
+
+    def __init__(self, batch: Any, size: int, length: int) -> None:
+        self.batch, self.length = batch, length
+        self.sampler = range(size * length)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.batch for _ in range(self.length))
+
+
+class Steps(Callback):
+    """Tells the counter of a Lightning training's steps."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+
+    def on_train_start(self, *_: Any) -> None:
+        """Begin."""
+        self.counter.begin()
+
+    def on_train_batch_end(self, _t: Any, _m: Any, _o: Any, batch: Any, _n: int) -> None:
+        """Count a step."""
+        self.counter.ended(len(batch["image"]))
+
+
+def train_mammoroi(way: str, config: SegmentationConfig, study: Path, counter: Counter) -> None:
+    """Train mammoroi's network in one of its ways; nothing is validated or saved."""
+    from mammoroi.segmentation.callbacks import quiet_lightning
+    from mammoroi.segmentation.compiling import compile_network
+    from mammoroi.segmentation.fit import images_of
+    from mammoroi.segmentation.module import SegmentationModule
+    from mammoroi.segmentation.train import fold_job, make_plan
+    from mammoroi.segmentation.trainer import choose_accelerator, choose_device, choose_precision
+
+    where = "host" if way == HOST else "device"
+    config = replace(config, augment_on=where, compile="auto" if way == COMPILED else "off")
+    folder = study / "segmentation"
+    index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
+    index = index[index["has_mask"]]
+    job = fold_job(config, load_splits(study), 0, index)
+    images = images_of(config, folder, job, make_plan(config, index))
+    accelerator = choose_accelerator(config)
+    with quiet_lightning():
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=choose_precision(config, accelerator),
+            max_steps=counter.warm_up + counter.steps,
+            limit_val_batches=0,
+            callbacks=[Steps(counter)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        module = SegmentationModule(config)
+        compile_network(module.network, config, accelerator)
+        images.trainer = trainer
+        loader = images.train_dataloader()
+        if way == LIMIT:
+            device = choose_device(config)
+            batch = images.on_before_batch_transfer(next(iter(loader)), 0)
+            moved = {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
+            batch = images.on_after_batch_transfer(moved, 0)
+            length = counter.warm_up + counter.steps
+            watched = Watched(OneBatch(batch, config.batch_size, length), counter)
+            trainer.fit(module, watched)
+            return
+        images.train_dataloader = lambda: Watched(loader, counter)  # type: ignore[method-assign]
+        trainer.fit(module, datamodule=images)
+
+
+def train_nnunet(way: str, root: Path, device: str, counter: Counter) -> None:
+    """Train nnU-Net's own network with its own trainer, loader and augmentation."""
+    from nnunet_data import build_trainer
+
+    with (root / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log):
+        trainer = build_trainer(root, 0, device)
+        trainer.disable_checkpointing = True
+        trainer.on_train_start()
+        trainer.on_train_epoch_start()
+        loader = trainer.dataloader_train
+        total = counter.warm_up + counter.steps
+        if way == NNUNET_LIMIT:
+            batch = next(loader)
+            target = [part.to(trainer.device) for part in batch["target"]]
+            batch = {**batch, "data": batch["data"].to(trainer.device), "target": target}
+            loader = OneBatch(batch, trainer.batch_size, total)
+        counter.begin()
+        for _, batch in zip(range(total), Watched(loader, counter), strict=False):
+            trainer.train_step(batch)
+            counter.ended(len(batch["data"]))
+        trainer.on_train_end()
+
+
+def make_study(folder: Path, patients: int, spacing_mm: float) -> Path:
+    """Phantoms, prepared, in two folds."""
+    from mammoroi.cohort.synthetic import synthesize
+    from mammoroi.cohort.synthetic_config import SyntheticConfig
+    from mammoroi.segmentation.prepare import prepare
+
+    synthesize(SyntheticConfig(n_patients=patients, spacing_mm=min(0.5, spacing_mm)), folder)
+    names = sorted(read_csv(folder / "patients.csv", dtype=str)["patient_id"])
+    parts = names[::2], names[1::2]
+    folds = tuple(Fold(tuple(parts[1 - n]), tuple(parts[n])) for n in (0, 1))
+    write_splits(folder, Splits(1, 0.0, 2, (), tuple(names), (), folds))
+    prepare(SegmentationConfig(working_spacing_mm=spacing_mm), folder)
+    return folder
+
+
+def settings(given: argparse.Namespace) -> SegmentationConfig:
+    """Take the preset's settings, and the command line's patch, batch and device."""
+    config = SegmentationConfig()
+    if given.preset:
+        from mammoroi.configuration import configured, find_config
+        from mammoroi.stages import StudyConfig
+
+        config = configured(StudyConfig, "train_speed", find_config(given.preset), []).segmentation
+    return replace(
+        config,
+        patch=tuple(given.patch) if given.patch else config.patch,
+        batch_size=given.batch or config.batch_size,
+        accumulate=1,
+        accelerator="gpu" if given.device == "cuda" else "cpu",
+        workers=given.loaders,
+    )
+
+
+def measure(given: argparse.Namespace) -> dict[str, float]:
+    """Measure one way, in this process."""
+    torch.set_num_threads(given.threads)
+    counter = Counter(given.warm_up, given.steps, given.device == "cuda")
+    if given.way in (NNUNET, NNUNET_LIMIT):
+        from nnunet_data import environment
+
+        environment(given.root, given.threads, given.loaders if given.device == "cuda" else 0)
+        train_nnunet(given.way, given.root, given.device, counter)
+    else:
+        train_mammoroi(given.way, settings(given), given.study, counter)
+    return counter.result()
+
+
+def prepare_nnunet(given: argparse.Namespace) -> None:
+    """Plan nnU-Net's training on the study, and take its patch and batch for all ways."""
+    from nnunet_data import environment, export, plan
+
+    environment(given.root, given.threads, 0)
+    with (given.root / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log):
+        planned = plan(given.study, given.root, export(given.study, given.root), None)
+    given.patch = given.patch or [-(-side // 32) * 32 for side in planned["patch_size"]]
+    given.batch = given.batch or planned["batch_size"]
+
+
+def ways_of(given: argparse.Namespace) -> list[str]:
+    there = importlib.util.find_spec("nnunetv2") is not None
+    if not there:
+        sys.stderr.write("nnunetv2 is not installed: nnU-Net is left out\n")
+    compiled = [COMPILED] if given.device == "cuda" else []
+    return [LIMIT, HOST, DEVICE, *compiled, *([NNUNET_LIMIT, NNUNET] if there else [])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--study", type=Path)
+    parser.add_argument("--root", type=Path, help="folder of nnU-Net's files")
+    parser.add_argument("--patients", type=int, default=24)
+    parser.add_argument("--spacing-mm", type=float, default=0.5)
+    parser.add_argument("--preset", help="settings of the network: small, default, large")
+    parser.add_argument("--patch", type=int, nargs=2)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--loaders", type=int, default=min(8, os.cpu_count() or 1))
+    parser.add_argument("--warm-up", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        sys.stdout.write("\n" + json.dumps(measure(given)) + "\n")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        given.study = given.study or make_study(
+            Path(temporary) / "study", given.patients, given.spacing_mm
+        )
+        given.root = given.root or Path(temporary) / "nnunet"
+        ways = ways_of(given)
+        if NNUNET in ways:
+            prepare_nnunet(given)
+        rows = [{"way": way, **in_own_process(way, given)} for way in ways]
+    table = pd.DataFrame(rows)
+    table.insert(1, "device", given.device)
+    table.insert(2, "patch", "x".join(map(str, given.patch or settings(given).patch or ("all",))))
+    table.insert(3, "batch", given.batch or settings(given).batch_size)
+    if given.out:
+        write_csv(given.out, table)
+    sys.stdout.write(table.round(3).to_string(index=False) + "\n")
+
+
+def in_own_process(way: str, given: argparse.Namespace) -> dict[str, float]:
+    arguments = [sys.executable, __file__, "--way", way]
+    for name, value in vars(given).items():
+        if value is None or name in ("way", "out"):
+            continue
+        values = value if isinstance(value, list) else [value]
+        arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
+    done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True)
+    measured: dict[str, float] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    return measured
+
+
+if __name__ == "__main__":
+    main()

@@ -189,6 +189,7 @@ def train_mammoroi(way: str, config: SegmentationConfig, study: Path, counter: C
             accelerator=accelerator,
             devices=1,
             precision=choose_precision(config, accelerator),
+            benchmark=accelerator == "gpu",
             max_steps=counter.warm_up + counter.steps,
             limit_val_batches=0,
             callbacks=[Steps(counter)],

@@ -99,8 +99,9 @@ class SegmentationConfig:
     accelerator : str
         `auto` takes a GPU where there is one; `cpu`, `gpu` and `mps` insist.
     devices : int | str
-        Devices per network; `auto` is one. Several train with DistributedDataParallel, which
-        multiplies the batch.
+        Devices per network; `auto` is one, and where there are several GPUs the folds are trained
+        side by side, each on one of them. A number trains every network on so many with
+        DistributedDataParallel, which multiplies the batch.
     precision : str
         `auto` is bf16-mixed on a GPU that can, 32 elsewhere; or `32`, `bf16-mixed`, `16-mixed`.
     compile : str

@@ -7,12 +7,12 @@ belongs to the batch's first image: they differ between kinds of device, all els
 
 The changes and their ranges are those of :class:`.data.Augmentation`, but the draws are others, and
 a crop turns together with what lies around it: no corner is filled with zeros, as when a finished
-crop is turned. Flip, turn, scale, shift and crop are one resampling, not several.
+crop is turned. Flip, turn, scale, shift, bend and crop are one resampling, not several.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,15 +25,9 @@ from torch.utils.data import Dataset
 from ..errors import MammoroiError
 from .config import SegmentationConfig
 from .data import Batch
+from .draws import BEND_SPACING, KINDS, draw_changes, window_size
 from .mixing import LesionMixing
 from .store import Arrays, ArrayStore, window
-
-KINDS = ("full", "flips")
-"""Values of ``augmentation`` that can be done here."""
-
-TURN_RAD = 0.2
-SCALE = 0.15
-SHIFT_PIXELS = 8.0
 
 
 def on_device(config: SegmentationConfig, accelerator: str) -> bool:
@@ -58,10 +52,9 @@ def on_device(config: SegmentationConfig, accelerator: str) -> bool:
 class Windows(Dataset[Batch]):
     """Windows of prepared images, each with what is to be changed in it.
 
-    An item is ``image`` (float16, 1 x rows x columns), ``mask`` (uint8, same shape), ``affine``
-    (float32, 2 x 3, see :func:`affine_matrix`), ``grey`` (float32, 3: gamma, factor, standard
-    deviation of the noise) and ``seed`` (int). The window is the patch with a margin, from which
-    :func:`augment_batch` takes what a turned patch shows of its surroundings.
+    An item is ``image`` (float16, 1 x rows x columns), ``mask`` (uint8, same shape), what
+    :func:`.draws.draw_changes` gives, and ``seed`` (int). The window is the patch with a margin,
+    from which :func:`augment_batch` takes what a turned patch shows of its surroundings.
 
     Parameters
     ----------
@@ -70,7 +63,7 @@ class Windows(Dataset[Batch]):
     seed : int
         The training's seed.
     kind : str
-        One of :data:`KINDS`.
+        One of :data:`.draws.KINDS`.
     patch : (int, int), optional
         Rows and columns that the network gets, around a lesion pixel half of the time; None gives
         the whole canvas.
@@ -89,10 +82,10 @@ class Windows(Dataset[Batch]):
         self.arrays = arrays
         self.mixing = mixing
         self.seed = seed
-        self.kind = kind
+        self.ranges = KINDS[kind]
         self.crops = patch is not None
         self.patch = patch or arrays.canvas
-        self.size = window_size(self.patch) if kind == "full" and self.crops else self.patch
+        self.size = window_size(self.patch, self.ranges) if self.crops else self.patch
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -110,12 +103,11 @@ class Windows(Dataset[Batch]):
             for corner, large, small in zip((top, left), self.size, self.patch, strict=True)
         )
         shown = [torch.from_numpy(window(array, top, left, *self.size)) for array in arrays]
-        affine, grey = draw_changes(generator, self.kind)
+        changes = draw_changes(generator, self.ranges, self.patch)
         return {
             "image": shown[0],
             "mask": shown[1],
-            "affine": torch.from_numpy(affine),
-            "grey": torch.from_numpy(grey),
+            **{name: torch.as_tensor(value) for name, value in changes.items()},
             "seed": int(generator.integers(2**31)),
         }
 
@@ -134,105 +126,119 @@ class Windows(Dataset[Batch]):
         return top, left
 
 
-def window_size(patch: tuple[int, int]) -> tuple[int, int]:
-    """Give the size of the window that holds a patch however it is turned, scaled and shifted.
+def for_host(batch: Batch) -> Batch:
+    """Take out of a batch, before it goes to the device, what the host has to know.
 
-    The margin is even, so that window and patch have the same centre.
+    ``seed`` becomes that of the first image, ``zoom`` a list: read back from a GPU they would make
+    the host wait for it.
     """
-    rows, columns = ((1 + SCALE) * side + 2 * SHIFT_PIXELS for side in patch)
-    sides = (rows + math.sin(TURN_RAD) * columns, columns + math.sin(TURN_RAD) * rows)
-    height, width = (
-        patch_side + 2 * math.ceil((side - patch_side) / 2)
-        for side, patch_side in zip(sides, patch, strict=True)
-    )
-    return height, width
-
-
-def draw_changes(
-    generator: np.random.Generator, kind: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Draw one image's changes: the affine matrix, and gamma, factor and noise."""
-    flip = generator.random() < 0.5
-    turn, scale, shift = 0.0, (1.0, 1.0), (0.0, 0.0)
-    gamma, factor, noise = 1.0, 1.0, 0.0
-    if kind == "full":
-        if generator.random() < 0.7:
-            turn = generator.uniform(-TURN_RAD, TURN_RAD)
-            scale = tuple(1 + generator.uniform(-SCALE, SCALE, 2))
-            shift = tuple(generator.uniform(-SHIFT_PIXELS, SHIFT_PIXELS, 2))
-        if generator.random() < 0.3:
-            gamma = generator.uniform(0.8, 1.25)
-        if generator.random() < 0.3:
-            factor = 1 + generator.uniform(-0.1, 0.1)
-        if generator.random() < 0.3:
-            noise = generator.uniform(0, 0.03)
-    return affine_matrix(flip, turn, scale, shift), np.array([gamma, factor, noise], np.float32)
-
-
-def affine_matrix(
-    flip: bool, turn: float, scale: tuple[float, float], shift: tuple[float, float]
-) -> NDArray[np.float32]:
-    """Give the way from a pixel of the result to the pixel of the window that it shows.
-
-    Rows, then columns, in pixels from the centre: ``source = flip(turn(scale * result + shift))``;
-    2 x 3, the last column being the constant part. The order is that of MONAI's ``Affine``.
-    """
-    cosine, sine = math.cos(turn), math.sin(turn)
-    rotation = np.array([[cosine, -sine], [sine, cosine]])
-    matrix = np.column_stack([rotation @ np.diag(scale), rotation @ np.array(shift)])
-    if flip:
-        matrix[0] *= -1
-    return matrix.astype(np.float32)
+    if "seed" not in batch:
+        return batch
+    batch = {**batch, "seed": int(batch["seed"][0])}
+    return batch | ({"zoom": batch["zoom"].tolist()} if "zoom" in batch else {})
 
 
 def augment_batch(batch: dict[str, Any], patch: tuple[int, int]) -> dict[str, Tensor]:
     """Apply what was drawn to a batch, on the device on which it is.
 
+    Parameters
+    ----------
+    batch : dict
+        Items of :class:`Windows`, collated and given to :func:`for_host`.
+    patch : (int, int)
+        Rows and columns of the result.
+
     Returns
     -------
     dict of Tensor
-        ``image`` and ``mask``, float32, (batch, 1, rows, columns) of the patch.
+        ``image`` and ``mask``, float32, (batch, 1, rows, columns).
     """
     image, mask = batch["image"].float(), batch["mask"].float()
-    grid = sampling_grid(batch["affine"], (image.shape[2], image.shape[3]), patch)
+    grid = sampling_grid(
+        batch["affine"], batch.get("bend"), (image.shape[2], image.shape[3]), patch
+    )
     image = functional.grid_sample(image, grid, "bilinear", "zeros", align_corners=False)
     mask = functional.grid_sample(mask, grid, "nearest", "zeros", align_corners=False)
     gamma, factor, noise = (part[:, None, None, None] for part in batch["grey"].unbind(1))
-    low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
-    span = (high - low).clamp(min=1e-7)
-    bent = ((image - low) / span).clamp(0, 1) ** gamma * span + low
-    image = torch.where(gamma == 1, image, bent) * factor
+    image = torch.where(gamma == 1, image, _between(image, lambda share: share**gamma)) * factor
+    if "bend" in batch:
+        image = _between(image, lambda share: _on_curve(share, batch["curve"]))
+        image = coarsened(blurred(image, batch["blur"]), batch["zoom"])
     generator = torch.Generator(image.device).manual_seed(int(batch["seed"]))
     image = image + noise * torch.randn(image.shape, device=image.device, generator=generator)
     return {"image": image, "mask": mask}
 
 
-def sampling_grid(affine: Tensor, window: tuple[int, int], patch: tuple[int, int]) -> Tensor:
-    """Give ``grid_sample``'s grid, (batch, rows, columns, 2), of matrices in pixels.
+def sampling_grid(
+    affine: Tensor, bend: Tensor | None, window: tuple[int, int], patch: tuple[int, int]
+) -> Tensor:
+    """Give ``grid_sample``'s grid, (batch, rows, columns, 2), of what is given in pixels.
 
     Its coordinates are columns, then rows, and reach from -1 to 1 over the window's edges.
     """
-    rows, columns = patch[0] / window[0], patch[1] / window[1]
-    row, column = affine[:, 0], affine[:, 1]
-    theta = torch.stack(
-        [
-            torch.stack(
-                [
-                    column[:, 1] * columns,
-                    column[:, 0] * patch[0] / window[1],
-                    column[:, 2] * 2 / window[1],
-                ],
-                1,
-            ),
-            torch.stack(
-                [
-                    row[:, 1] * patch[1] / window[0],
-                    row[:, 0] * rows,
-                    row[:, 2] * 2 / window[0],
-                ],
-                1,
-            ),
-        ],
-        1,
-    )
-    return functional.affine_grid(theta, [len(affine), 1, *patch], align_corners=False)
+    device = affine.device
+    rows, columns = (torch.arange(side, device=device) - (side - 1) / 2 for side in patch)
+    place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]  # 1, 2, rows, columns
+    if bend is not None:
+        place = place + _spread(bend, patch)
+    source = torch.einsum("bij,bjrc->birc", affine[:, :, :2], place.expand(len(affine), -1, -1, -1))
+    source = source + affine[:, :, 2, None, None]
+    half = torch.tensor(window, device=device, dtype=source.dtype)[None, :, None, None] / 2
+    return (source / half).flip(1).permute(0, 2, 3, 1)
+
+
+def _spread(bend: Tensor, patch: tuple[int, int]) -> Tensor:
+    """Spread the shifts of the points over the pixels, (batch, 2, rows, columns)."""
+    field = functional.interpolate(bend, scale_factor=BEND_SPACING, mode="bicubic")
+    top, left = ((large - small) // 2 for large, small in zip(field.shape[2:], patch, strict=True))
+    return field[:, :, top : top + patch[0], left : left + patch[1]]
+
+
+def _between(image: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Change the grey values as shares, 0..1, of the way from each image's darkest to brightest."""
+    low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
+    span = (high - low).clamp(min=1e-7)
+    return change(((image - low) / span).clamp(0, 1)) * span + low
+
+
+def _on_curve(share: Tensor, curve: Tensor) -> Tensor:
+    """Read each image's curve (batch, points) at shares from 0 to 1."""
+    at = share.flatten(1) * (curve.shape[1] - 1)
+    below = at.floor().clamp(max=curve.shape[1] - 2)
+    index = below.long()
+    low, high = curve.gather(1, index), curve.gather(1, index + 1)
+    return (low + (at - below) * (high - low)).view_as(share)
+
+
+def blurred(image: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each image by its own Gaussian; 0 leaves it as it is.
+
+    Parameters
+    ----------
+    image : (batch, 1, rows, columns)
+    sigma : (batch, 2)
+        In pixels, of rows and columns, at most 1.
+    """
+    place = torch.arange(-4, 5, device=image.device, dtype=image.dtype)
+    width = sigma.clamp(min=1e-3)[:, :, None] * 2**0.5
+    weight = (torch.erf((place + 0.5) / width) - torch.erf((place - 0.5) / width)) / 2
+    together = image.transpose(0, 1)  # one image per channel
+    for axis, shape in ((0, (-1, 1, 9, 1)), (1, (-1, 1, 1, 9))):
+        kernel = weight[:, axis].reshape(shape)
+        padding = (4, 0) if axis == 0 else (0, 4)
+        together = functional.conv2d(together, kernel, padding=padding, groups=len(image))
+    return together.transpose(0, 1)
+
+
+def coarsened(image: Tensor, zoom: list[float]) -> Tensor:
+    """Show images as if they had fewer pixels: that share of them along each side; 1 for all."""
+    few = [number for number, share in enumerate(zoom) if share < 1]
+    if not few:
+        return image
+    image = image.clone()
+    rows, columns = image.shape[2:]
+    for number in few:
+        size = [max(1, round(side * zoom[number])) for side in (rows, columns)]
+        small = functional.interpolate(image[number : number + 1], size, mode="nearest")
+        image[number] = functional.interpolate(small, (rows, columns), mode="bilinear")[0]
+    return image

@@ -138,8 +138,9 @@ class SegmentationModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate warms up and falls as a cosine, step by step."""
         groups = self._groups()
-        on_gpu = next(self.parameters()).is_cuda
-        optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=on_gpu)
+        # A fused step would take the loss's scale off by itself, unseen by what looks at gradients.
+        fused = next(self.parameters()).is_cuda and self.trainer.precision != "16-mixed"
+        optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=fused)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in groups],

@@ -76,7 +76,8 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
 
     Neither mammograms nor the libraries that read them are needed, so this also runs on a bare
     GPU machine that was given ``splits.json`` and ``segmentation/prepared/``. Without a GPU the
-    folds are trained side by side, which small networks use better than several cores each.
+    folds are trained side by side, which small networks use better than several cores each; with
+    several GPUs too, each fold on its own.
 
     A fold that fails takes no other with it: the others are trained, then the failure is told.
 

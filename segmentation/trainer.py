@@ -16,11 +16,8 @@ from .callbacks import History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
-from .device_augmentation import Windows, augment_batch
+from .device_augmentation import Windows, augment_batch, for_host
 from .loggers import build_logger
-
-PREFETCH = 4
-"""Batches that each loader process keeps ready."""
 
 
 class PreparedData(LightningDataModule):
@@ -44,8 +41,8 @@ class PreparedData(LightningDataModule):
         return self._loader(self.tuning, None)
 
     def on_before_batch_transfer(self, batch: Batch, _: int) -> Batch:
-        """Take the noise's seed, the first image's, out of what goes to the device."""
-        return {**batch, "seed": int(batch["seed"][0])} if "seed" in batch else batch
+        """Keep on the host what it has to know of a batch that is augmented on the device."""
+        return for_host(batch)
 
     def on_after_batch_transfer(self, batch: Batch, _: int) -> Batch:
         """Augment a training batch where it now is, unless that was done image by image."""
@@ -64,7 +61,6 @@ class PreparedData(LightningDataModule):
             sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
             num_workers=workers,
             persistent_workers=workers > 0,
-            prefetch_factor=PREFETCH if workers > 0 else None,
             pin_memory=on_gpu,
         )
 
@@ -141,6 +137,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
         strategy="ddp_spawn" if devices > 1 else "auto",
         sync_batchnorm=devices > 1 and accelerator == "gpu",
         precision=choose_precision(config, accelerator),
+        benchmark=accelerator == "gpu",  # crops are of one size: worth looking for the fastest way
         max_epochs=config.epochs,
         accumulate_grad_batches=config.accumulate,
         plugins=[WholeCheckpoints()],

@@ -22,9 +22,19 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.device_augmentation import (
     Windows,
-    affine_matrix,
     augment_batch,
+    blurred,
+    coarsened,
+    for_host,
     on_device,
+)
+from mammoroi.segmentation.draws import (
+    BEND_SPACING,
+    CURVE_POINTS,
+    KINDS,
+    affine_matrix,
+    draw_changes,
+    grey_curve,
     window_size,
 )
 from mammoroi.segmentation.fit import images_of
@@ -47,7 +57,9 @@ TINY = SegmentationConfig(
     accelerator="cpu",
     workers=1,
 )
-ON_DEVICE = replace(TINY, augment_on="device", patch=(32, 16))
+ON_DEVICE = replace(
+    TINY, augment_on="device", augmentation="strong", lesion_mixing=0.5, patch=(32, 16)
+)
 IDS = ["P02-L-CC", "P03-R-MLO", "P04-L-CC"]
 CANVAS = (64, 32)
 
@@ -113,7 +125,9 @@ def test_the_batch_is_moved_as_monai_moves_an_image(flip: bool) -> None:
     batch = {
         "image": image[None],
         "mask": mask[None].to(torch.uint8),
-        "affine": torch.from_numpy(affine_matrix(flip, 0.15, (1.1, 0.9), (3, -5)))[None],
+        "affine": torch.from_numpy(affine_matrix(flip, 0.15, (1.1, 0.9), (3, -5), (0.1, 0.05)))[
+            None
+        ],
         "grey": torch.tensor([[1.2, 1.05, 0]]),
         "seed": 1,
     }
@@ -121,6 +135,7 @@ def test_the_batch_is_moved_as_monai_moves_an_image(flip: bool) -> None:
     for name, before, mode in (("image", image.float(), "bilinear"), ("mask", mask, "nearest")):
         move = Affine(
             rotate_params=0.15,
+            shear_params=(0.1, 0.05),
             translate_params=(3, -5),
             scale_params=(1.1, 0.9),
             mode=mode,
@@ -136,24 +151,108 @@ def test_the_batch_is_moved_as_monai_moves_an_image(flip: bool) -> None:
 
 def test_an_unchanged_patch_is_the_middle_of_its_window() -> None:
     patch = (32, 16)
-    rows, columns = window_size(patch)
+    rows, columns = window_size(patch, KINDS["strong"])
     image = torch.rand(2, 1, rows, columns).half()
     top, left = (rows - 32) // 2, (columns - 16) // 2
     middle = image[:, :, top : top + 32, left : left + 16].float()
     batch = {"image": image, "mask": (image > 0.5).to(torch.uint8), "affine": identity(2)}
-    out = augment_batch({**batch, "grey": torch.tensor([[1.0, 1, 0]] * 2), "seed": 0}, patch)
-    torch.testing.assert_close(out["image"], middle, atol=1e-4, rtol=0)
-    assert out["mask"].equal((middle > 0.5).float())
+    batch |= {"grey": torch.tensor([[1.0, 1, 0]] * 2), "seed": 0}
+    local = {
+        "bend": torch.zeros(2, 2, 3, 3),
+        "curve": torch.from_numpy(grey_curve(None)).repeat(2, 1),
+        "blur": torch.zeros(2, 2),
+        "zoom": [1.0, 1.0],
+    }
+    for changes in ({}, local):
+        out = augment_batch(batch | changes, patch)
+        torch.testing.assert_close(out["image"], middle, atol=1e-4, rtol=0)
+        assert out["mask"].equal((middle > 0.5).float())
 
 
-def test_a_turned_patch_shows_what_lies_around_it() -> None:
-    patch = (64, 32)
-    ones = torch.ones(1, 1, *window_size(patch))
-    for turn, scale, shift in ((0.2, 1.15, 8), (-0.2, 1.15, -8)):
-        affine = torch.from_numpy(affine_matrix(False, turn, (scale, scale), (shift, shift)))[None]
-        batch = {"image": ones, "mask": ones, "affine": affine}
+@pytest.mark.parametrize("kind", ["full", "strong"])
+def test_a_turned_patch_shows_what_lies_around_it(kind: str) -> None:
+    patch, ranges = (64, 32), KINDS[kind]
+    ones = torch.ones(1, 1, *window_size(patch, ranges))
+    size, far = 1 + ranges.scale, ranges.shift_pixels
+    for sign in (1, -1):
+        matrix = affine_matrix(
+            *(False, sign * ranges.turn_rad, (size, size), (sign * far, sign * far)),
+            shear=(sign * ranges.shear, sign * ranges.shear),
+        )
+        batch = {"image": ones, "mask": ones, "affine": torch.from_numpy(matrix)[None]}
         out = augment_batch({**batch, "grey": torch.tensor([[1.0, 1, 0]]), "seed": 0}, patch)
         assert out["mask"].all()
+
+
+def test_points_that_all_shift_alike_shift_the_image() -> None:
+    image = torch.rand(1, 1, 64, 48)
+    bend = torch.zeros(1, 2, 4, 3)
+    bend[:, 0], bend[:, 1] = 2, -3  # rows, columns
+    batch = {"image": image, "mask": image > 0.5, "affine": identity(1), "bend": bend, "seed": 0}
+    batch |= {
+        "grey": torch.tensor([[1.0, 1, 0]]),
+        "curve": torch.from_numpy(grey_curve(None))[None],
+        "blur": torch.zeros(1, 2),
+        "zoom": [1.0],
+    }
+    out = augment_batch(batch, (64, 48))["image"]
+    torch.testing.assert_close(out[..., :62, 3:], image[..., 2:, :45], atol=1e-3, rtol=0)
+    assert BEND_SPACING * 4 >= 64 + BEND_SPACING
+
+
+def test_images_are_blurred_and_coarsened_as_by_monai() -> None:
+    from monai.transforms.intensity.array import GaussianSmooth
+    from monai.transforms.spatial.array import Resize
+
+    image = torch.rand(3, 1, 40, 30, generator=torch.manual_seed(1))
+    blurry = blurred(image, torch.tensor([[0.6, 1.0], [0.0, 0.0], [0.9, 0.5]]))
+    assert blurry[1].allclose(image[1], atol=1e-6)
+    for number, sigma in ((0, (0.6, 1.0)), (2, (0.9, 0.5))):
+        expected = GaussianSmooth(sigma, approx="erf")(image[number])
+        torch.testing.assert_close(blurry[number], expected, atol=1e-3, rtol=0)
+    coarse = coarsened(image, [1.0, 0.6, 1.0])
+    assert coarse[0].equal(image[0])
+    small = Resize((24, 18), mode="nearest")(image[1])
+    expected = Resize((40, 30), mode="bilinear")(small).as_subclass(torch.Tensor)
+    torch.testing.assert_close(coarse[1], expected, atol=1e-5, rtol=0)
+
+
+def test_grey_curves_rise_and_are_read_between_their_points() -> None:
+    curves = np.stack([grey_curve(np.random.default_rng(seed)) for seed in range(5)])
+    assert (np.diff(curves) >= 0).all()
+    assert (curves[:, 0] == 0).all()
+    assert (curves[:, -1] == 1).all()
+    image = torch.rand(5, 1, 20, 20) * 0.5 + 0.2
+    batch = {"image": image, "mask": image > 0.5, "affine": identity(5), "seed": 0}
+    batch |= {
+        "bend": torch.zeros(5, 2, 3, 3),
+        "grey": torch.tensor([[1.0, 1, 0]] * 5),
+        "curve": torch.from_numpy(curves),
+        "blur": torch.zeros(5, 2),
+        "zoom": [1.0] * 5,
+    }
+    out = augment_batch(batch, (20, 20))["image"].numpy()
+    line = np.linspace(0, 1, CURVE_POINTS)
+    for before, after, curve in zip(image.numpy(), out, curves, strict=True):
+        low, high = before.min(), before.max()
+        expected = np.interp((before - low) / (high - low), line, curve) * (high - low) + low
+        np.testing.assert_allclose(after, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_changes_stay_within_their_ranges(kind: str) -> None:
+    ranges, generator = KINDS[kind], np.random.default_rng(3)
+    drawn = [draw_changes(generator, ranges, (96, 48)) for _ in range(300)]
+    grey = np.stack([one["grey"] for one in drawn])
+    assert ranges.gamma[0] <= grey[:, 0].min() <= grey[:, 0].max() <= ranges.gamma[1]
+    assert abs(grey[:, 1] - 1).max() <= ranges.factor + 1e-6
+    assert (grey[:, 0] != 1).mean() == pytest.approx(ranges.bent, abs=0.1)
+    assert (grey[:, 2] > 0).mean() == pytest.approx(ranges.noise, abs=0.1)
+    flipped = np.stack([one["affine"][0, 0] < 0 for one in drawn]).mean()
+    assert flipped == pytest.approx(0.5, abs=0.1)
+    if ranges.local:
+        assert abs(np.stack([one["bend"] for one in drawn])).max() <= ranges.bend_pixels
+        assert min(one["zoom"] for one in drawn) >= 0.5
 
 
 def test_noise_has_the_drawn_size_and_the_seed_decides_it() -> None:
@@ -178,7 +277,8 @@ def test_a_window_depends_on_seed_epoch_and_number_alone(
         assert one[(3, 1)][name].equal(other[(3, 1)][name])
     assert one[(3, 1)]["seed"] == other[(3, 1)]["seed"]
     assert not one[(3, 1)]["affine"].equal(one[(4, 1)]["affine"])
-    assert one[(3, 1)]["image"].shape == (1, *(window_size(patch) if patch else CANVAS))
+    size = window_size(patch, KINDS["full"]) if patch else CANVAS
+    assert one[(3, 1)]["image"].shape == (1, *size)
 
 
 def test_lesions_of_others_are_mixed_in_before_the_crop(study: Path) -> None:
@@ -210,7 +310,7 @@ def test_the_device_is_taken_where_it_can() -> None:
 
 def test_loader_processes_change_nothing(study: Path) -> None:
     folder = prepare(TINY, study)
-    windows = Windows(ArrayStore(folder, IDS, CANVAS), 5, "full", (32, 16))
+    windows = Windows(ArrayStore(folder, IDS, CANVAS), 5, "strong", (32, 16))
     items = [(1, 0), (1, 2), (1, 1)]
     batches = [
         next(iter(torch.utils.data.DataLoader(windows, 3, sampler=items, num_workers=workers)))
@@ -218,6 +318,12 @@ def test_loader_processes_change_nothing(study: Path) -> None:
     ]
     for name, values in batches[0].items():
         assert values.equal(batches[1][name]), name
+    kept = for_host(batches[0])
+    assert isinstance(kept["seed"], int)
+    assert len(kept["zoom"]) == 3
+    out = augment_batch(kept, (32, 16))
+    assert out["image"].shape == out["mask"].shape == (3, 1, 32, 16)
+    assert out["image"].isfinite().all()
 
 
 def test_four_epochs_are_two_and_two_more_with_the_batch_augmented(

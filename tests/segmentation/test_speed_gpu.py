@@ -14,7 +14,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.files import read_csv
 from mammoroi.segmentation import search
 from mammoroi.segmentation.config import SegmentationConfig
-from mammoroi.segmentation.device_augmentation import Windows, augment_batch
+from mammoroi.segmentation.device_augmentation import Windows, augment_batch, for_host
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.predict import on_device, probabilities
 from mammoroi.segmentation.prepare import prepare
@@ -58,9 +58,8 @@ def first_fold(study: Path, config: SegmentationConfig) -> tuple[Path, FoldJob, 
 
 def test_a_batch_is_augmented_as_on_the_cpu(study: Path) -> None:
     arrays = ArrayStore(prepare(GPU, study), ["P02-L-CC", "P03-R-MLO"], (64, 32))
-    windows = Windows(arrays, 5, "full", (32, 16))
-    batch = torch.utils.data.default_collate([windows[(1, 0)], windows[(1, 1)]])
-    batch["seed"] = 1
+    windows = Windows(arrays, 5, "strong", (32, 16))
+    batch = for_host(torch.utils.data.default_collate([windows[(1, 0)], windows[(1, 1)]]))
     batch["grey"][:, 2] = 0  # noise is drawn by the device
     there = {k: v.cuda() if torch.is_tensor(v) else v for k, v in batch.items()}
     here, moved = augment_batch(batch, (32, 16)), augment_batch(there, (32, 16))

@@ -13,6 +13,7 @@ MULTIPLES = {"unet": 16, "smp-unet": 32}
 ARCHITECTURES = tuple(MULTIPLES)
 AUGMENTATIONS = ("strong", "full", "flips")
 LOSSES = ("dice-ce", "dice-focal", "tversky-ce", "dice-boundary")
+EXPECTED_DICE = "expected-dice"
 POSTPROCESSING = ("fixed", "learnt")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 LOGGERS = ("csv", "tensorboard", "mlflow")
@@ -107,8 +108,9 @@ class SegmentationConfig:
     logger : str
         `csv` writes history.csv; `tensorboard` and `mlflow` (extras of these names) show the same
         figures in these programs too.
-    threshold : float
-        A pixel belongs to the lesion when its probability reaches this value.
+    threshold : float | str
+        A pixel belongs to the lesion when its probability reaches this value; `expected-dice`
+        takes for each image the value whose mask has the largest expected Dice.
     max_components : int
         How many connected regions an automatic mask may have; those with the largest summed
         probability stay. 0 keeps all.
@@ -165,7 +167,7 @@ class SegmentationConfig:
     precision: str = "auto"
     workers: int = 0
     logger: str = "csv"
-    threshold: float = 0.5
+    threshold: float | str = 0.5
     max_components: int = 1
     minimum_area_mm2: float = 4.0
     postprocessing: str = "fixed"
@@ -210,7 +212,11 @@ class SegmentationConfig:
         rates = bool(self.fp_per_image) and min(self.fp_per_image) > 0
         self._require("fp_per_image", rates, "one or more positive numbers")
         self._require("caught", 0 < self.caught <= 1, "more than 0, at most 1")
-        for name in ("threshold", "tuning_fraction", "hit_iou", "poor_dice"):
+        if isinstance(self.threshold, str):
+            one_of("threshold", self.threshold, (EXPECTED_DICE,))
+        else:
+            self._require("threshold", 0 < self.threshold < 1, "between 0 and 1")
+        for name in ("tuning_fraction", "hit_iou", "poor_dice"):
             self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
         if self.patch is not None:
             object.__setattr__(self, "patch", tuple(self.patch))
@@ -228,6 +234,8 @@ class SegmentationConfig:
     def training(self) -> dict[str, Any]:
         """Give the settings on which a trained network depends."""
         settings = {name: getattr(self, name) for name in _TRAINING}
+        if self.keep == "last":
+            del settings["threshold"]  # it takes part in choosing the best epoch only
         later = {name: getattr(self, name) for name in _LATER}
         return settings | {name: value for name, value in later.items() if value != _LATER[name]}
 

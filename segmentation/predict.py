@@ -33,7 +33,7 @@ from .folds import drawing_folds
 from .learnt import learnt_settings
 from .mapping import Mapping, padded_size
 from .pixel_calibration import write_probability
-from .postprocess import draw_mask
+from .postprocess import draw_mask, threshold_of
 from .prepare import load_mapping, prepare, working_array
 from .uncertainty import Uncertainty, uncertainty
 from .weights import Model, load_models
@@ -210,7 +210,7 @@ def draw(
         area_mm2=float(mask.sum() * mapping.pixel_area_mm2),
         mean_probability=float(original[mask].mean()) if mask.any() else None,
         uncertainty=uncertainty(
-            original, mask, [member >= inference["threshold"] for member in members]
+            original, mask, [one >= threshold_of(one, inference["threshold"]) for one in members]
         ),
         candidates=find_candidates(original, mapping.pixel_area_mm2, inference["minimum_area_mm2"]),
         probability=working,

@@ -87,8 +87,7 @@ def postprocessing(record: Record) -> Fact | None:
         if isinstance(threshold, str)
         else f"Pixels with a probability of {threshold:g} or more were lesion"
     )
-    if how.get("test_time_augmentation"):
-        text += " (mean with that of the image turned upside down)"
+    text += _averaged(how)
     if how.get("max_components"):
         n = how["max_components"]
         kept = "most probable region was" if n == 1 else f"{n} most probable regions were"
@@ -96,6 +95,17 @@ def postprocessing(record: Record) -> Fact | None:
     if how.get("minimum_area_mm2"):
         text += f", regions below {how['minimum_area_mm2']:g} mm² were dropped"
     return Fact(text + ".", tuple(files))
+
+
+def _averaged(how: dict[str, Any]) -> str:
+    """Say over which copies of an image the probability is a mean; nothing for the image alone."""
+    copies = []
+    if how.get("test_time_augmentation"):
+        copies.append("turned upside down")
+    scales = how.get("test_time_scales", [1.0])
+    if len(scales) > 1:
+        copies.append("enlarged by " + ", ".join(f"{scale:g}" for scale in scales))
+    return f" (mean with that of the image {' and '.join(copies)})" if copies else ""
 
 
 def _learnt(learnt: dict[str, Any], how: dict[str, Any]) -> str:
@@ -108,11 +118,10 @@ def _learnt(learnt: dict[str, Any], how: dict[str, Any]) -> str:
     regions, areas = (
         span([way[name] for way in ways]) for name in ("max_components", "minimum_area_mm2")
     )
-    turned = " (mean with that of the image turned upside down)"
     return (
         "Threshold, number of regions and smallest region of a mask were those with the best mean "
         "Dice on cross-fitted probabilities of training patients"
-        f"{turned if how.get('test_time_augmentation') else ''}, chosen for each fold on the "
+        f"{_averaged(how)}, chosen for each fold on the "
         f"patients of the others: threshold {thresholds}; at most {regions} regions (0: all), "
         f"{areas} mm² or more."
     )

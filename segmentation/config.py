@@ -31,7 +31,9 @@ _TRAINING = (
 # Later settings, left out where they have the value that networks from before had.
 _LATER = {"accumulate": 1, "decoder_channels": (256, 128, 64, 32, 16), "encoder_rate": 1.0,
           "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best"}  # fmt: skip
-_INFERENCE = ("threshold", "max_components", "minimum_area_mm2", "test_time_augmentation")
+_INFERENCE = (
+    "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
+)  # fmt: skip
 _AGREEMENT = (
     "surface_tolerance_mm", "bootstrap_samples", "overlays", "hit", "hit_iou", "fp_per_image",
     "poor_dice", "caught", "seed",
@@ -122,6 +124,8 @@ class SegmentationConfig:
         masks without the patient's fold.
     test_time_augmentation : bool
         Average the probability with that of the upside-down image.
+    test_time_scales : tuple[float, ...]
+        Average it over images enlarged by these factors; `[1]` takes them as they are.
     surface_tolerance_mm : float
         Distance up to which two contours agree, for the surface Dice.
     bootstrap_samples : int
@@ -172,6 +176,7 @@ class SegmentationConfig:
     minimum_area_mm2: float = 4.0
     postprocessing: str = "fixed"
     test_time_augmentation: bool = True
+    test_time_scales: tuple[float, ...] = (1.0,)
     surface_tolerance_mm: float = 2.0
     bootstrap_samples: int = 1000
     overlays: int = 4
@@ -209,6 +214,9 @@ class SegmentationConfig:
             self._require(name, getattr(self, name) > 0, "more than 0")
         one_of("hit", self.hit, HITS)
         object.__setattr__(self, "fp_per_image", tuple(sorted(map(float, self.fp_per_image))))
+        object.__setattr__(self, "test_time_scales", tuple(map(float, self.test_time_scales)))
+        scales = bool(self.test_time_scales) and all(0.2 <= s <= 5 for s in self.test_time_scales)
+        self._require("test_time_scales", scales, "one or more numbers from 0.2 to 5")
         rates = bool(self.fp_per_image) and min(self.fp_per_image) > 0
         self._require("fp_per_image", rates, "one or more positive numbers")
         self._require("caught", 0 < self.caught <= 1, "more than 0, at most 1")

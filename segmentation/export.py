@@ -100,6 +100,10 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
         if drawing["test_time_augmentation"]
         else []
     )
+    scales = drawing.get("test_time_scales", [1.0])
+    if len(scales) > 1:
+        factors = ", ".join(f"{scale:g}" for scale in scales)
+        turned.append(f"do so with the image enlarged by {factors}, take the mean of all")
     return {
         "notice": first.notice,
         "input": {

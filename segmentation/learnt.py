@@ -158,7 +158,7 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
             rows = []
             for image_id, _ in of_fold:
                 array = load_array(prepared / f"{image_id}.npy")
-                members = probabilities(model, array, config.test_time_augmentation, device)
+                members = probabilities(model, array, config.inference(), device)
                 probability: NDArray[np.float32] = np.mean(members, axis=0)
                 manual = load_array(prepared / f"{image_id}.mask.npy") > 0
                 mapping = Mapping.from_json(read_json(prepared / f"{image_id}.json")["mapping"])

@@ -94,6 +94,7 @@ def learnt_study(study: Path) -> tuple[Path, SegmentationConfig]:
         augmentation="strong",
         loss="tversky-ce",
         postprocessing="learnt",
+        test_time_scales=(0.8, 1.0),
         accelerator="cpu",
         workers=1,
     )
@@ -122,7 +123,9 @@ def test_settings_of_a_fold_are_chosen_without_the_fold(
             continue
         array = np.load(folder / "prepared" / f"{image_id}.npy")
         manual = np.load(folder / "prepared" / f"{image_id}.mask.npy") > 0
-        mean = np.mean(probabilities(models[fold], array, True, torch.device("cpu")), axis=0)
+        mean = np.mean(
+            probabilities(models[fold], array, config.inference(), torch.device("cpu")), axis=0
+        )
         area = load_mapping(study, image_id).working_pixel_area_mm2
         scores[fold].append(dice_of_settings(mean, manual, area, tried))
     expected = [choose(np.array(scores[other]), tried).settings() for other in (1, 0)]

@@ -42,19 +42,22 @@ from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
 
 Recipe = dict[str, Any]
-DRAWING = ("threshold", "max_components", "minimum_area_mm2", "postprocessing")
+DRAWING = (
+    "threshold", "max_components", "minimum_area_mm2", "postprocessing", "test_time_scales"
+)  # fmt: skip
 TURNED = "test_time_augmentation"
 
-# A U-Net as tutorials have it: the picture shrunk to about 256 x 256, ResNet-18, best epoch kept.
+# A U-Net as tutorials have it: ResNet-18 on the whole breast, shrunk to the pixels of 256 x 256
+# (the canvas is 288 x 192), flipped, cut at 0.5, best epoch kept.
 PLAIN: Recipe = {
-    "working_spacing_mm": 0.86,
+    "working_spacing_mm": 1.4,
     "architecture": "smp-unet",
     "encoder": "resnet18",
     "augmentation": "flips",
     "max_components": 0,
     "minimum_area_mm2": 25.0,
     TURNED: False,
-    "epochs": 24,
+    "epochs": 18,
     "precision": "bf16-mixed",
 }
 # The start of the ablation: small, so that a recipe takes minutes on two cores.
@@ -74,8 +77,18 @@ SMALL: Recipe = {
     "max_components": 0,
     "minimum_area_mm2": 25.0,
 }
+# What is shipped as configs/study-cdd-cesm.yaml.
+OURS = SMALL | {
+    "encoder_rate": 0.1,
+    "learning_rate": 0.002,
+    "test_time_scales": (0.8, 1.0, 1.25),
+}
 RECIPES: dict[str, Recipe] = {
     "plain": PLAIN,
+    "ours": OURS,
+    "ours, one scale": OURS | {"test_time_scales": (1.0,)},
+    "ours, 40 epochs": OURS | {"epochs": 40},
+    "ours, 40 epochs, strong augmentation": OURS | {"epochs": 40, "augmentation": "strong"},
     "small": SMALL,
     "small, threshold 0.5": SMALL | {"threshold": 0.5},
     "small, threshold 0.5, largest region only": SMALL | {"threshold": 0.5, "max_components": 1},

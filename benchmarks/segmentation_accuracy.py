@@ -137,7 +137,7 @@ def make_cohort(out: Path, name: str) -> Path:
         own = ["--filter", "approx_original_height_px > 0"] if name == "all" else []
         files = {"images": "images", "masks": "masks", "table": "index.csv"}
         paths = [word for key, file in files.items() for word in (f"--{key}", str(data / file))]
-        config = find_config("import-cdd-cesm")
+        config = find_config("import-cdd-cesm-512")
         configured(import_images, "import", config, [*paths, *own, "--out", str(cohort)])
     return cohort
 

@@ -39,6 +39,7 @@ class Wanted:
     images_without_mask: WithoutMask
     spacing_mm: float | None
     gather: bool = False
+    subtracted: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Case:
     image_id, patient_id : str
         As they will stand in ``cohort.csv``.
     image : Path
-        The DICOM file.
+        The file: DICOM, or a picture.
     view, laterality : str or None
         What table or file name say; None: only the DICOM header does.
     outlines : callable or None
@@ -60,6 +61,8 @@ class Case:
         Further cells of ``cohort.csv``.
     by_side : dict
         Further cells that depend on the side, where only the header knows it.
+    spacing_holds : bool
+        Whether the spacing that the user gives is that of this image's detector.
     """
 
     image_id: str
@@ -70,6 +73,7 @@ class Case:
     outlines: Callable[[tuple[int, int]], list[Mask]] | None = None
     columns: dict[str, str | None] = field(default_factory=dict)
     by_side: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    spacing_holds: bool = True
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import Failure, MammoroiError
 from .cohort import records
 from .import_common import DENSITIES, Case, Mask, Release, Wanted, cell, joined, left_out
+from .import_outlines import Corners, filled
 from .import_tables import read_table
 from .schema import nearest
 
@@ -158,7 +159,7 @@ def _case(file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]])
     )
 
 
-def _corners(region: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _corners(region: dict[str, Any]) -> Corners:
     """Give the corners of a region as (number, 2): row and column in pixels."""
     try:
         points = [text.strip("() ").split(",")[:2] for text in region["Point_px"]]
@@ -169,12 +170,8 @@ def _corners(region: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
         ) from None
 
 
-def _polygons(
-    corners: list[np.ndarray[Any, np.dtype[np.float64]]], shape: tuple[int, int]
-) -> list[Mask]:
-    """Draw regions: the pixels whose centre is inside, centres having whole numbers."""
-    from skimage.draw import polygon
-
+def _polygons(corners: list[Corners], shape: tuple[int, int]) -> list[Mask]:
+    """Draw regions; points outline nothing."""
     masks = []
     for points in corners:
         limits = np.array(shape) - 1 + _BEYOND_PX
@@ -183,14 +180,8 @@ def _polygons(
                 f"an outline leaves the image of {shape[0]} rows x {shape[1]} columns",
                 "leave the image out: the outline belongs to another",
             )
-        if len(points) < 3:
-            continue
-        mask = np.zeros(shape, dtype=np.bool_)
-        mask[polygon(points[:, 0], points[:, 1], shape)] = True
-        if not mask.any():  # so small that it passes between the centres: the pixels it touches
-            rows, columns = np.rint(points).astype(int).T
-            mask[rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)] = True
-        masks.append(mask)
+        if len(points) > 2:
+            masks.append(filled(points, shape)[0])
     if corners and not masks:
         raise MammoroiError(
             f"its {len(corners)} findings are marked by points only, which outline nothing",

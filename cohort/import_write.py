@@ -151,16 +151,14 @@ def _import_case(
 
 
 def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str | None]:
-    from ..imaging.dicom import open_mammogram
     from ..imaging.mask import write_mask
-    from ..imaging.view import laterality_of, view_of
 
     if not case.image.is_file():
         raise MammoroiError(f"{case.image} does not exist", "download the release again")
-    header = open_mammogram(case.image)
-    view = _agreed("view", case.view, (view_of(header) or "").partition("+")[0] or None)
-    laterality = _agreed("laterality", case.laterality, laterality_of(header))
-    masks = case.outlines((int(header.Rows), int(header.Columns))) if case.outlines else []
+    shape, view_in_file, side_in_file = _in_file(case.image)
+    view = _agreed("view", case.view, view_in_file)
+    laterality = _agreed("laterality", case.laterality, side_in_file)
+    masks = case.outlines(shape) if case.outlines else []
     mask = None
     if masks:
         mask = write_mask(out / "masks" / f"{case.image_id}.png", _one(masks, wanted.several))
@@ -169,7 +167,7 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
             f"no finding is outlined in it that is asked for ({', '.join(wanted.findings)})",
             "nothing, or choose other findings, or images_without_mask: keep",
         )
-    spacing = wanted.spacing_mm
+    spacing = wanted.spacing_mm if case.spacing_holds else None
     return {
         "image_id": case.image_id,
         "patient_id": case.patient_id,
@@ -184,6 +182,21 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         **case.columns,
         **case.by_side.get(laterality, {}),
     }
+
+
+def _in_file(path: Path) -> tuple[tuple[int, int], str | None, str | None]:
+    """Give rows and columns, view and side as the file has them; a picture has its size only."""
+    from ..imaging.dicom import open_mammogram
+    from ..imaging.formats import Format, identify
+    from ..imaging.raster import read_raster
+    from ..imaging.view import laterality_of, view_of
+
+    if identify(path) is not Format.DICOM:
+        rows, columns = read_raster(path).shape
+        return (rows, columns), None, None
+    header = open_mammogram(path)
+    view = (view_of(header) or "").partition("+")[0] or None
+    return (int(header.Rows), int(header.Columns)), view, laterality_of(header)
 
 
 def _gathered(case: Case, out: Path) -> str:

@@ -1,4 +1,4 @@
-"""The importers: four published data sets in the layouts of their releases, and any other.
+"""The importers: five published data sets in the layouts of their releases, and any other.
 
 ``DATASETS`` names the data sets; each has a module that reads its release and one core that writes
 the cohort (:mod:`.import_write`). Everything else that lies in two folders with a table is brought
@@ -13,6 +13,7 @@ from typing import Literal
 
 from ..errors import MammoroiError
 from .import_cbis_ddsm import read_cbis_ddsm
+from .import_cdd_cesm import read_cdd_cesm
 from .import_cmmd import read_cmmd
 from .import_common import Release, Several, Wanted, WithoutMask
 from .import_folders import import_images
@@ -27,12 +28,13 @@ DATASETS: dict[str, tuple[str, Callable[[Wanted], Release]]] = {
     "inbreast": ("digital mammograms, outlined findings", read_inbreast),
     "vindr-mammo": ("digital mammograms, boxes around findings", read_vindr_mammo),
     "cmmd": ("digital mammograms with molecular subtypes, no masks", read_cmmd),
+    "cdd-cesm": ("low-energy images of contrast mammography, outlined findings", read_cdd_cesm),
 }
 """Name of a data set to what it is and the function that reads its release."""
 
 
 def import_dataset(
-    dataset: Literal["cbis-ddsm", "inbreast", "vindr-mammo", "cmmd"],
+    dataset: Literal["cbis-ddsm", "inbreast", "vindr-mammo", "cmmd", "cdd-cesm"],
     folder: Path,
     out: Path,
     *,
@@ -41,12 +43,13 @@ def import_dataset(
     images_without_mask: WithoutMask = "exclude",
     spacing_mm: float | None = None,
     gather: bool = False,
+    subtracted: bool = False,
 ) -> Path:
     """Make a cohort folder from a published data set as it was downloaded.
 
     Parameters
     ----------
-    dataset : {"cbis-ddsm", "inbreast", "vindr-mammo", "cmmd"}
+    dataset : {"cbis-ddsm", "inbreast", "vindr-mammo", "cmmd", "cdd-cesm"}
         Which one.
     folder : Path
         Where it lies; its tables directly in it, under their published names.
@@ -61,10 +64,12 @@ def import_dataset(
         Whether images without such findings are left out, or imported with an empty mask.
     spacing_mm : float
         A pixel spacing for all images, in mm, where the files have none; it is recorded as
-        estimated.
+        estimated. For CDD-CESM it counts for the images of its machine 1 only.
     gather : bool
         Bring the images together in ``out/images``, named by their ``image_id``, as hard links
         where the disk allows it and as copies elsewhere; otherwise they stay where they are.
+    subtracted : bool
+        CDD-CESM: the subtracted images too, not the low-energy ones alone.
 
     Returns
     -------
@@ -74,8 +79,8 @@ def import_dataset(
     Raises
     ------
     MammoroiError
-        When the release is not complete, a finding does not exist, ``out`` holds a cohort, or
-        nothing is left to import.
+        When the release is not complete, a finding does not exist, ``out`` holds a cohort,
+        nothing is left to import, or subtracted images are wanted of a data set without any.
     """
     folder, out = Path(folder), Path(out)
     if (out / "cohort.csv").exists():
@@ -84,6 +89,10 @@ def import_dataset(
         raise MammoroiError(f"{folder} is no folder", "name the folder of the data set")
     if not findings:
         raise MammoroiError("no findings are asked for", "name at least one, such as Mass")
-    wanted = Wanted(folder, tuple(findings), several, images_without_mask, spacing_mm, gather)
+    if subtracted and dataset != "cdd-cesm":
+        raise MammoroiError(f"{dataset} has no subtracted images", "leave out subtracted")
+    wanted = Wanted(
+        folder, tuple(findings), several, images_without_mask, spacing_mm, gather, subtracted
+    )
     _, read = DATASETS[dataset]
     return write_cohort(read(wanted), wanted, out)

@@ -81,9 +81,13 @@ def postprocessing(record: Record) -> Fact | None:
     learnt = record.json("segmentation/postprocessing.json")
     if learnt:
         return Fact(_learnt(learnt, how), (*files, "segmentation/postprocessing.json"))
-    text = f"Pixels with a probability of {how['threshold']:g} or more were lesion"
-    if how.get("test_time_augmentation"):
-        text += " (mean with that of the image turned upside down)"
+    threshold = how["threshold"]
+    text = (
+        "Pixels at or above the probability with the largest expected Dice of the image were lesion"
+        if isinstance(threshold, str)
+        else f"Pixels with a probability of {threshold:g} or more were lesion"
+    )
+    text += _averaged(how)
     if how.get("max_components"):
         n = how["max_components"]
         kept = "most probable region was" if n == 1 else f"{n} most probable regions were"
@@ -93,19 +97,32 @@ def postprocessing(record: Record) -> Fact | None:
     return Fact(text + ".", tuple(files))
 
 
+def _averaged(how: dict[str, Any]) -> str:
+    """Say over which copies of an image the probability is a mean; nothing for the image alone."""
+    copies = []
+    if how.get("test_time_augmentation"):
+        copies.append("turned upside down")
+    scales = how.get("test_time_scales", [1.0])
+    if len(scales) > 1:
+        copies.append("enlarged by " + ", ".join(f"{scale:g}" for scale in scales))
+    return f" (mean with that of the image {' and '.join(copies)})" if copies else ""
+
+
 def _learnt(learnt: dict[str, Any], how: dict[str, Any]) -> str:
     """Say which settings were chosen, over the folds and for everybody else."""
     ways = [*learnt["folds"], learnt["all"]]
-    thresholds = span([way["threshold"] for way in ways], digits=2)
+    numbers = [way["threshold"] for way in ways if not isinstance(way["threshold"], str)]
+    thresholds = span(numbers, digits=2) if numbers else "that of the largest expected Dice"
+    if 0 < len(numbers) < len(ways):
+        thresholds += ", or that of the largest expected Dice"
     regions, areas = (
         span([way[name] for way in ways]) for name in ("max_components", "minimum_area_mm2")
     )
-    turned = " (mean with that of the image turned upside down)"
     return (
         "Threshold, number of regions and smallest region of a mask were those with the best mean "
         "Dice on cross-fitted probabilities of training patients"
-        f"{turned if how.get('test_time_augmentation') else ''}, chosen for each fold on the "
-        f"patients of the others: threshold {thresholds}, at most {regions} regions (0: all), "
+        f"{_averaged(how)}, chosen for each fold on the "
+        f"patients of the others: threshold {thresholds}; at most {regions} regions (0: all), "
         f"{areas} mm² or more."
     )
 

@@ -13,6 +13,7 @@ MULTIPLES = {"unet": 16, "smp-unet": 32}
 ARCHITECTURES = tuple(MULTIPLES)
 AUGMENTATIONS = ("strong", "full", "flips")
 LOSSES = ("dice-ce", "dice-focal", "tversky-ce", "dice-boundary")
+EXPECTED_DICE = "expected-dice"
 POSTPROCESSING = ("fixed", "learnt")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 LOGGERS = ("csv", "tensorboard", "mlflow")
@@ -32,7 +33,9 @@ _TRAINING = (
 # Later settings, left out where they have the value that networks from before had.
 _LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16),
           "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best"}  # fmt: skip
-_INFERENCE = ("threshold", "max_components", "minimum_area_mm2", "test_time_augmentation")
+_INFERENCE = (
+    "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
+)  # fmt: skip
 _AGREEMENT = (
     "surface_tolerance_mm", "bootstrap_samples", "overlays", "hit", "hit_iou", "fp_per_image",
     "poor_dice", "caught", "seed",
@@ -121,8 +124,9 @@ class SegmentationConfig:
     logger : str
         `csv` writes history.csv; `tensorboard` and `mlflow` (extras of these names) show the same
         figures in these programs too.
-    threshold : float
-        A pixel belongs to the lesion when its probability reaches this value.
+    threshold : float | str
+        A pixel belongs to the lesion when its probability reaches this value; `expected-dice`
+        takes for each image the value whose mask has the largest expected Dice.
     max_components : int
         How many connected regions an automatic mask may have; those with the largest summed
         probability stay. 0 keeps all.
@@ -134,6 +138,8 @@ class SegmentationConfig:
         masks without the patient's fold.
     test_time_augmentation : bool
         Average the probability with that of the upside-down image.
+    test_time_scales : tuple[float, ...]
+        Average it over images enlarged by these factors; `[1]` takes them as they are.
     surface_tolerance_mm : float
         Distance up to which two contours agree, for the surface Dice.
     bootstrap_samples : int
@@ -183,11 +189,12 @@ class SegmentationConfig:
     find_learning_rate: bool = False
     workers: int = 0
     logger: str = "csv"
-    threshold: float = 0.5
+    threshold: float | str = 0.5
     max_components: int = 1
     minimum_area_mm2: float = 4.0
     postprocessing: str = "fixed"
     test_time_augmentation: bool = True
+    test_time_scales: tuple[float, ...] = (1.0,)
     surface_tolerance_mm: float = 2.0
     bootstrap_samples: int = 1000
     overlays: int = 4
@@ -227,10 +234,17 @@ class SegmentationConfig:
             self._require(name, getattr(self, name) > 0, "more than 0")
         one_of("hit", self.hit, HITS)
         object.__setattr__(self, "fp_per_image", tuple(sorted(map(float, self.fp_per_image))))
+        object.__setattr__(self, "test_time_scales", tuple(map(float, self.test_time_scales)))
+        scales = bool(self.test_time_scales) and all(0.2 <= s <= 5 for s in self.test_time_scales)
+        self._require("test_time_scales", scales, "one or more numbers from 0.2 to 5")
         rates = bool(self.fp_per_image) and min(self.fp_per_image) > 0
         self._require("fp_per_image", rates, "one or more positive numbers")
         self._require("caught", 0 < self.caught <= 1, "more than 0, at most 1")
-        for name in ("threshold", "tuning_fraction", "hit_iou", "poor_dice"):
+        if isinstance(self.threshold, str):
+            one_of("threshold", self.threshold, (EXPECTED_DICE,))
+        else:
+            self._require("threshold", 0 < self.threshold < 1, "between 0 and 1")
+        for name in ("tuning_fraction", "hit_iou", "poor_dice"):
             self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
         if self.patch is not None:
             object.__setattr__(self, "patch", tuple(self.patch))
@@ -248,6 +262,8 @@ class SegmentationConfig:
     def training(self) -> dict[str, Any]:
         """Give the settings on which a trained network depends."""
         settings = {name: getattr(self, name) for name in _TRAINING}
+        if self.keep == "last":
+            del settings["threshold"]  # it takes part in choosing the best epoch only
         later = {name: getattr(self, name) for name in _LATER}
         return settings | {name: value for name, value in later.items() if value != _LATER[name]}
 

@@ -85,7 +85,8 @@ def window_size(patch: tuple[int, int], ranges: Ranges) -> tuple[int, int]:
         (1 + ranges.scale) * (side + 2 * ranges.bend_pixels) + 2 * ranges.shift_pixels
         for side in patch
     )
-    rows, columns = rows + ranges.shear * columns, columns + ranges.shear * rows
+    shear = ranges.shear
+    rows, columns = rows + shear * columns, (1 + shear**2) * columns + shear * rows
     sine = math.sin(ranges.turn_rad)
     sides = rows + sine * columns, columns + sine * rows
     height, width = (
@@ -156,7 +157,8 @@ def affine_matrix(
     constant part. The order is that of MONAI's ``Affine``.
     """
     cosine, sine = math.cos(turn), math.sin(turn)
-    turned = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1, shear[0]], [shear[1], 1]])
+    sheared = np.array([[1, shear[0]], [shear[1], 1 + shear[0] * shear[1]]])
+    turned = np.array([[cosine, -sine], [sine, cosine]]) @ sheared
     matrix = np.column_stack([turned @ np.diag(scale), turned @ np.array(shift)])
     if flip:
         matrix[0] *= -1

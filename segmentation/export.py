@@ -100,6 +100,10 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
         if drawing["test_time_augmentation"]
         else []
     )
+    scales = drawing.get("test_time_scales", [1.0])
+    if len(scales) > 1:
+        factors = ", ".join(f"{scale:g}" for scale in scales)
+        turned.append(f"do so with the image enlarged by {factors}, take the mean of all")
     return {
         "notice": first.notice,
         "input": {
@@ -130,7 +134,7 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
             *turned,
             "remove the padding, resample to the breast's box on the mammogram's own grid, undo "
             "the mirroring",
-            f"the lesion is where the probability is {drawing['threshold']:g} or more",
+            _threshold(drawing["threshold"]),
             f"drop regions below {drawing['minimum_area_mm2']:g} mm2; of the others keep the "
             f"{drawing['max_components']} with the largest summed probability (0: all)",
         ],
@@ -139,6 +143,15 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
         "percentiles": [low, high],
         **drawing,
     }
+
+
+def _threshold(threshold: float | str) -> str:
+    if isinstance(threshold, str):
+        return (
+            "the lesion is where the probability p reaches the threshold, from 0.1 on, with the "
+            "largest 2 * (sum of p at or above it) / (sum of all p + number of pixels at or above)"
+        )
+    return f"the lesion is where the probability is {threshold:g} or more"
 
 
 def mean_probability(models: list[Model]) -> nn.Module:

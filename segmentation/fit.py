@@ -141,13 +141,14 @@ def images_of(
     return PreparedData(images, PreparedImages(prepared, tuning, canvas), config)
 
 
-def keep_best(target: Path, card: dict[str, Any]) -> None:
-    """Turn the best epoch's checkpoint into the fold's model and remove the checkpoints."""
+def keep_model(target: Path, card: dict[str, Any]) -> None:
+    """Turn the checkpoint of the epoch that is kept into the fold's model; remove checkpoints."""
     import torch
 
     from .weights import save_model
 
-    best = torch.load(target / "best.ckpt", map_location="cpu", weights_only=True)
+    kept = target / f"{card['settings']['keep']}.ckpt"
+    best = torch.load(kept, map_location="cpu", weights_only=True)
     prefix = "network."
     state = {
         name.removeprefix(prefix): tensor

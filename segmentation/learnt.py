@@ -19,19 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import read_json, sha256_of, write_json
-from .config import SegmentationConfig
+from .config import EXPECTED_DICE, SegmentationConfig
 from .mapping import Mapping
+from .postprocess import threshold_of
 
 if TYPE_CHECKING:
     from .train import FoldJob
 
 LEARNT_VERSION = 1
-THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))
+THRESHOLDS = (EXPECTED_DICE, *(round(0.1 + 0.05 * step, 2) for step in range(15)))
 MAX_COMPONENTS = (1, 2, 3, 0)
 MINIMUM_AREAS_MM2 = (0.0, 25.0, 50.0, 100.0, 200.0)
 """Those above the configured area are tried beside it."""
 
 Scores = NDArray[np.float64]
+Setting = tuple[float | str, int, float]
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Postprocessing:
         From how many images it was chosen.
     """
 
-    threshold: float
+    threshold: float | str
     max_components: int
     minimum_area_mm2: float
     dice: float
@@ -63,7 +65,7 @@ class Postprocessing:
         }
 
 
-def grid(config: SegmentationConfig) -> list[tuple[float, int, float]]:
+def grid(config: SegmentationConfig) -> list[Setting]:
     """List the settings that are tried; the configured ones come first and win ties."""
     areas = sorted({config.minimum_area_mm2, *MINIMUM_AREAS_MM2})
     areas = [area for area in areas if area >= config.minimum_area_mm2]
@@ -76,7 +78,7 @@ def dice_of_settings(
     probability: NDArray[np.float32],
     manual: NDArray[np.bool_],
     pixel_area_mm2: float,
-    tried: Sequence[tuple[float, int, float]],
+    tried: Sequence[Setting],
 ) -> Scores:
     """Dice with the manual mask for each of the settings (two empty masks: 1).
 
@@ -93,9 +95,10 @@ def dice_of_settings(
     """
     from scipy import ndimage
 
-    regions_at: dict[float, tuple[Scores, Scores]] = {}
+    regions_at: dict[float | str, tuple[Scores, Scores]] = {}
     for threshold in {one[0] for one in tried}:
-        regions, count = ndimage.label(probability >= threshold, structure=np.ones((3, 3)))
+        limit = threshold_of(probability, threshold)
+        regions, count = ndimage.label(probability >= limit, structure=np.ones((3, 3)))
         flat = regions.ravel()
         pixels, shared, weight = (
             np.bincount(flat, weights, count + 1)[1:]
@@ -113,7 +116,7 @@ def dice_of_settings(
     return np.array(scores, dtype=np.float64)
 
 
-def choose(scores: Scores, tried: Sequence[tuple[float, int, float]]) -> Postprocessing:
+def choose(scores: Scores, tried: Sequence[Setting]) -> Postprocessing:
     """Take the settings with the best mean of (images, settings); of equal ones the first."""
     means = scores.mean(axis=0)
     best = int(np.argmax(means))
@@ -132,7 +135,7 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     jobs : sequence of FoldJob
         The folds.
     """
-    from .data import load_array
+    from .store import load_array
     from .predict import on_device, probabilities
     from .trainer import choose_device
     from .weights import load_models
@@ -155,7 +158,7 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
             rows = []
             for image_id, _ in of_fold:
                 array = load_array(prepared / f"{image_id}.npy")
-                members = probabilities(model, array, config.test_time_augmentation, device)
+                members = probabilities(model, array, config.inference(), device)
                 probability: NDArray[np.float32] = np.mean(members, axis=0)
                 manual = load_array(prepared / f"{image_id}.mask.npy") > 0
                 mapping = Mapping.from_json(read_json(prepared / f"{image_id}.json")["mapping"])

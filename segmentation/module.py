@@ -131,7 +131,8 @@ class SegmentationModule(LightningModule):
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         """Log loss and Dice of a batch of tuning images."""
         logits = self(batch["image"]).float()
-        drawn = logits.sigmoid() >= self.config.threshold
+        threshold = self.config.threshold
+        drawn = logits.sigmoid() >= (0.5 if isinstance(threshold, str) else threshold)
         self._log("tuning_loss", self.loss(logits, batch["mask"]), batch)
         self._log("tuning_dice", dice_per_image(drawn, batch["mask"]).mean(), batch)
 

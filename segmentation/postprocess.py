@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates import CANDIDATE_PROBABILITY
+from .config import EXPECTED_DICE
+
+_STEPS = 1000
+
 
 def draw_mask(
     probability: NDArray[np.float32],
     pixel_area_mm2: float,
-    threshold: float,
+    threshold: float | str,
     max_components: int,
     minimum_area_mm2: float,
 ) -> NDArray[np.bool_]:
@@ -34,7 +39,8 @@ def draw_mask(
     """
     from scipy import ndimage
 
-    regions, count = ndimage.label(probability >= threshold, structure=np.ones((3, 3)))
+    limit = threshold_of(probability, threshold)
+    regions, count = ndimage.label(probability >= limit, structure=np.ones((3, 3)))
     if count == 0:
         return np.zeros(probability.shape, np.bool_)
     labels = np.arange(1, count + 1)
@@ -44,3 +50,31 @@ def draw_mask(
     kept = [label for label in order if areas[label - 1] >= minimum_area_mm2]
     mask: NDArray[np.bool_] = np.isin(regions, kept[: max_components or None])
     return mask
+
+
+def threshold_of(probability: NDArray[np.float32], threshold: float | str) -> float:
+    """Give the threshold of one image.
+
+    With ``expected-dice`` it is the one whose mask has the largest expected Dice if the probability
+    is calibrated: a sure lesion is cut near 0.5, a faint one lower, at half of the Dice that is to
+    be expected (Lipton et al. 2014, arXiv:1402.1892). It is never below the probability of a
+    candidate region, so that where nothing is probable nothing is drawn.
+
+    Parameters
+    ----------
+    probability : float32 array
+        0..1.
+    threshold : float or str
+        As in :class:`.config.SegmentationConfig`.
+    """
+    if threshold != EXPECTED_DICE:
+        return float(threshold)
+    values = probability.ravel()
+    step = np.minimum((values * _STEPS).astype(np.int64), _STEPS - 1)
+    # Pixels at or above each step, and the sum of their probabilities.
+    count, total = (
+        np.bincount(step, weights, _STEPS)[::-1].cumsum()[::-1] for weights in (None, values)
+    )
+    first = int(np.ceil(CANDIDATE_PROBABILITY * _STEPS))
+    expected = 2 * total[first:] / np.maximum(total[0] + count[first:], 1e-12)
+    return (first + int(np.argmax(expected))) / _STEPS

@@ -31,9 +31,9 @@ from .cases import map_cases
 from .config import SegmentationConfig
 from .folds import drawing_folds
 from .learnt import learnt_settings
-from .mapping import Mapping, padded_size
+from .mapping import Mapping, padded_size, resize
 from .pixel_calibration import write_probability
-from .postprocess import draw_mask
+from .postprocess import draw_mask, threshold_of
 from .prepare import load_mapping, prepare, working_array
 from .uncertainty import Uncertainty, uncertainty
 from .weights import Model, load_models
@@ -189,12 +189,11 @@ def draw(
     mapping : Mapping
         The way back.
     inference : dict
-        ``threshold, max_components, minimum_area_mm2, test_time_augmentation``.
+        ``threshold, max_components, minimum_area_mm2, test_time_augmentation, test_time_scales``.
     device : torch.device
         Where the networks are.
     """
-    upside_down = bool(inference["test_time_augmentation"])
-    members = [one for m in models for one in probabilities(m, array, upside_down, device)]
+    members = [one for m in models for one in probabilities(m, array, inference, device)]
     working: NDArray[np.float32] = np.mean(members, axis=0)
     original = mapping.to_original(working)
     mask = draw_mask(
@@ -210,7 +209,7 @@ def draw(
         area_mm2=float(mask.sum() * mapping.pixel_area_mm2),
         mean_probability=float(original[mask].mean()) if mask.any() else None,
         uncertainty=uncertainty(
-            original, mask, [member >= inference["threshold"] for member in members]
+            original, mask, [one >= threshold_of(one, inference["threshold"]) for one in members]
         ),
         candidates=find_candidates(original, mapping.pixel_area_mm2, inference["minimum_area_mm2"]),
         probability=working,
@@ -219,28 +218,54 @@ def draw(
 
 
 def probabilities(
-    model: Model, array: NDArray[np.float16], upside_down: bool, device: torch.device
+    model: Model, array: NDArray[np.float16], inference: dict[str, Any], device: torch.device
 ) -> list[NDArray[np.float32]]:
     """Probabilities of the lesion, each float32 of the array's shape, 0..1.
 
-    The array is padded to the training's canvas, or beyond it where it is larger. With
-    ``upside_down`` there are two: of the array and, turned back, of its upside-down image.
+    One for every scale of ``test_time_scales`` (networks from before have none: 1), of the array
+    enlarged by it and brought back; with ``test_time_augmentation`` for each also that of its
+    upside-down image, turned back.
+    """
+    members = []
+    for scale in inference.get("test_time_scales", (1.0,)):
+        scaled = array.astype(np.float32)
+        if scale != 1:
+            scaled = resize(
+                scaled, (enlarged(array.shape[0], scale), enlarged(array.shape[1], scale))
+            )
+        given = [scaled, scaled[::-1]] if inference["test_time_augmentation"] else [scaled]
+        results = [run_network(model, image, device) for image in given]
+        for number, result in enumerate(results):
+            upright = result[::-1] if number else result
+            members.append(upright if scale == 1 else resize(upright, array.shape))
+    return [np.ascontiguousarray(member) for member in members]
+
+
+def enlarged(size: int, scale: float) -> int:
+    """Give a side's length in pixels after scaling, at least one."""
+    return max(1, round(size * scale))
+
+
+def run_network(
+    model: Model, image: NDArray[np.float32], device: torch.device
+) -> NDArray[np.float32]:
+    """Give the probability of one image, (rows, columns) both.
+
+    It is padded to the training's canvas, or beyond it where it is larger.
     """
     import torch
 
-    rows, columns = array.shape
+    rows, columns = image.shape
     canvas = [
         max(int(side), padded_size(size, model.spec.multiple))
-        for side, size in zip(model.card["plan"]["canvas"], array.shape, strict=True)
+        for side, size in zip(model.card["plan"]["canvas"], image.shape, strict=True)
     ]
-    image = torch.zeros(1, 1, *canvas, device=device)
-    image[0, 0, :rows, :columns] = torch.from_numpy(array.astype(np.float32)).to(device)
+    padded = torch.zeros(1, 1, *canvas, device=device)
+    padded[0, 0, :rows, :columns] = torch.from_numpy(image.copy()).to(device)
     with torch.inference_mode():
-        results = [model.network(image).sigmoid()[0, 0, :rows, :columns]]
-        if upside_down:
-            image[0, 0, :rows, :columns] = image[0, 0, :rows, :columns].flip(0)
-            results.append(model.network(image).sigmoid()[0, 0, :rows, :columns].flip(0))
-    return [result.float().cpu().numpy() for result in results]
+        probability = model.network(padded)[0, 0, :rows, :columns].sigmoid()
+    result: NDArray[np.float32] = probability.float().cpu().numpy()
+    return result
 
 
 def image_name(path: Path) -> str:

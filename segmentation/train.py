@@ -36,7 +36,7 @@ from ..files import (
     write_json,
 )
 from .config import SegmentationConfig
-from .fit import fit, keep_best, remove_checkpoints
+from .fit import fit, keep_model, remove_checkpoints
 from .folds import FoldSets, fold_sets
 from .gpus import claim_gpu, gpus_for_folds
 from .learnt import learn
@@ -303,7 +303,7 @@ def _train_fold(
         "key": key,
         "versions": {name: version(name) for name in ("torch", "lightning", "monai")},
     }
-    keep_best(target, card)
+    keep_model(target, card)
 
 
 def _key_of(path: Path) -> str | None:

@@ -114,7 +114,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     best = ModelCheckpoint(
         folder,
         "best",
-        monitor="tuning_dice" if config.keep == "best" else None,
+        monitor="tuning_dice",
         mode="max",
         save_weights_only=True,
         save_on_train_epoch_end=True,
@@ -123,10 +123,11 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     last = ModelCheckpoint(
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    callbacks = [History(folder / "history.csv"), best, last]
+    by_tuning = config.keep == "best"
+    callbacks = [History(folder / "history.csv"), *([best] if by_tuning else []), last]
     if config.ema_decay:
         callbacks.append(MovingAverage(config.ema_decay))
-    if config.patience and config.keep == "best":
+    if config.patience and by_tuning:
         stop = Patience(
             "tuning_dice", mode="max", patience=config.patience, check_on_train_epoch_end=True
         )

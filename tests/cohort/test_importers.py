@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from mammoroi.cohort.accept import accept
@@ -17,6 +18,7 @@ from mammoroi.cohort.check import check
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.importers import import_images
+from mammoroi.configuration import find_config
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
 
@@ -153,6 +155,18 @@ def test_a_cohort_is_not_overwritten(source: Path, tmp_path: Path) -> None:
     bring_in(source, tmp_path / "cohort")
     with pytest.raises(MammoroiError, match="holds a cohort already"):
         bring_in(source, tmp_path / "cohort")
+
+
+def test_the_study_of_cdd_cesm_finds_its_cohort() -> None:
+    """The presets of the pictures that were packed anew belong together."""
+    imported, study = (
+        yaml.safe_load(find_config(name).read_text(encoding="utf-8"))
+        for name in ("import-cdd-cesm-512", "study-cdd-cesm")
+    )
+    assert study["cohort"]["folder"] == imported["out"]
+    assert study["cohort"]["stratify"][0] in imported["labels"]
+    published = yaml.safe_load(find_config("import-cdd-cesm").read_text(encoding="utf-8"))
+    assert published["out"] != imported["out"]
 
 
 def test_cdd_cesm(tmp_path: Path) -> None:

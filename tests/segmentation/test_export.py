@@ -24,7 +24,8 @@ SMP = NetworkSpec("smp-unet", (8, 8, 8, 8, 8), "resnet18")
 
 def _drawn(model, array):
     """Draw the probability map as the package itself does."""
-    (member,) = probabilities(model, array, False, torch.device("cpu"))
+    plain = {"test_time_augmentation": False}
+    (member,) = probabilities(model, array, plain, torch.device("cpu"))
     return member
 
 

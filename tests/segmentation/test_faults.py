@@ -91,15 +91,15 @@ def endings(monkeypatch: Patch) -> list[str]:
     The best epoch may be the first, which would hide what was resumed.
     """
     seen: list[str] = []
-    keep_best = training.keep_best
+    keep_model = training.keep_model
 
     def keep(target: Path, card: dict[str, Any]) -> None:
         last = torch.load(target / "last.ckpt", weights_only=True)
         history = (target / "history.csv").read_text()
         seen.append(digest(last["state_dict"], last["optimizer_states"], history))
-        keep_best(target, card)
+        keep_model(target, card)
 
-    monkeypatch.setattr(training, "keep_best", keep)
+    monkeypatch.setattr(training, "keep_model", keep)
     return seen
 
 
@@ -204,7 +204,7 @@ def test_a_training_that_stopped_early_stays_stopped(
     assert max(steps)[0] < 8
     again(target)
     with monkeypatch.context() as patched:
-        patched.setattr(training, "keep_best", lambda *_: (_ for _ in ()).throw(PowerCutError))
+        patched.setattr(training, "keep_model", lambda *_: (_ for _ in ()).throw(PowerCutError))
         with pytest.raises(PowerCutError):
             run_fold(study, config)
     steps.clear()
@@ -277,14 +277,14 @@ def test_a_full_disk_is_named_and_costs_the_epochs_since(
 
 
 def test_weights_that_cannot_be_written_leave_no_model(study: Path, monkeypatch: Patch) -> None:
-    keep_best = training.keep_best
+    keep_model = training.keep_model
 
     def keep(target: Path, card: dict[str, Any]) -> None:
         with files_of_at_most(3000):
-            keep_best(target, card)
+            keep_model(target, card)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "keep_best", keep)
+        patched.setattr(training, "keep_model", keep)
         with pytest.raises(OSError, match="File too large"):
             run_fold(study, replace(TINY, epochs=1))
     target = study / "segmentation" / "fold-0"

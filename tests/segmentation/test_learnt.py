@@ -12,7 +12,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.learnt import choose, dice_of_settings, grid, learnt_settings
-from mammoroi.segmentation.postprocess import draw_mask
+from mammoroi.segmentation.postprocess import draw_mask, threshold_of
 
 
 def _picture(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,6 +34,31 @@ def test_dice_of_settings_is_the_dice_of_the_mask_that_is_drawn(seed: int) -> No
     for (threshold, most, area), dice in zip(tried, found, strict=True):
         mask = draw_mask(probability, 0.7, threshold, most, area)
         assert dice == pytest.approx(2 * (mask & manual).sum() / (mask.sum() + manual.sum()))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_expected_dice_is_the_best_threshold_of_a_calibrated_map(seed: int) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    smooth = gaussian_filter(rng.normal(size=(200, 150)), 6)
+    probability = (1 / (1 + np.exp(-(smooth / smooth.std() * 1.5 - 2 - seed)))).astype(np.float32)
+    chosen = threshold_of(probability, "expected-dice")
+    thresholds = np.linspace(0.1, 0.9, 33)
+    dice = np.zeros(len(thresholds))
+    for _ in range(40):  # lesions drawn as the map says
+        lesion = rng.random(probability.shape) < probability
+        for number, threshold in enumerate(thresholds):
+            mask = probability >= threshold
+            dice[number] += 2 * (mask & lesion).sum() / (mask.sum() + lesion.sum()) / 40
+    assert abs(chosen - thresholds[dice.argmax()]) <= 0.05
+    assert chosen == pytest.approx(max(0.1, dice.max() / 2), abs=0.02)
+
+
+def test_nothing_probable_nothing_drawn() -> None:
+    faint = np.full((20, 20), 0.08, np.float32)
+    assert not draw_mask(faint, 1.0, "expected-dice", 0, 0.0).any()
+    assert threshold_of(faint, 0.3) == 0.3
 
 
 def test_two_empty_masks_agree() -> None:
@@ -69,6 +94,7 @@ def learnt_study(study: Path) -> tuple[Path, SegmentationConfig]:
         augmentation="strong",
         loss="tversky-ce",
         postprocessing="learnt",
+        test_time_scales=(0.8, 1.0),
         accelerator="cpu",
         workers=1,
     )
@@ -97,7 +123,9 @@ def test_settings_of_a_fold_are_chosen_without_the_fold(
             continue
         array = np.load(folder / "prepared" / f"{image_id}.npy")
         manual = np.load(folder / "prepared" / f"{image_id}.mask.npy") > 0
-        mean = np.mean(probabilities(models[fold], array, True, torch.device("cpu")), axis=0)
+        mean = np.mean(
+            probabilities(models[fold], array, config.inference(), torch.device("cpu")), axis=0
+        )
         area = load_mapping(study, image_id).working_pixel_area_mm2
         scores[fold].append(dice_of_settings(mean, manual, area, tried))
     expected = [choose(np.array(scores[other]), tried).settings() for other in (1, 0)]

@@ -1,0 +1,223 @@
+"""How well recipes of training segment real mammograms: one table, the same folds for all.
+
+Every recipe is a set of settings of ``segmentation``, run through the product's own stages
+(``train``, ``segment``, ``agree``) with cross-fitting over all patients: no test set, each mask by
+a network that never saw the patient. Recipes that differ only in how masks are drawn share their
+networks. The data are the pictures of CDD-CESM beside ``index.csv`` in ``MAMMOROI_DATA/cdd-cesm``;
+``mass`` are the images whose report names a mass, ``all`` are all findings, both where the spacing
+can be estimated.
+
+    MAMMOROI_DATA=... python benchmarks/segmentation_accuracy.py OUT --recipes plain small
+
+``OUT/<cohort>/<recipe>`` are study folders; ``OUT/<cohort>.csv`` has a row per recipe and group of
+images (all of the cohort; those whose report names a mass): mean and median Dice, mean and median
+HD95, share of masks that touch the lesion, sensitivity at one false positive per image, each with a
+95 % bootstrap interval over patients, and CPU seconds per fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mammoroi.cohort.accept import accept
+from mammoroi.cohort.config import CohortConfig
+from mammoroi.cohort.importers import import_images
+from mammoroi.configuration import configured, find_config
+from mammoroi.files import read_csv, read_json, write_csv, write_json
+from mammoroi.segmentation.agreement import agree
+from mammoroi.segmentation.bootstrap import mean_and_median
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.predict import segment
+from mammoroi.segmentation.train import train
+
+Recipe = dict[str, Any]
+DRAWING = (
+    "threshold", "max_components", "minimum_area_mm2", "postprocessing", "test_time_scales"
+)  # fmt: skip
+TURNED = "test_time_augmentation"
+
+# A U-Net as tutorials have it: ResNet-18 on the whole breast, shrunk to the pixels of 256 x 256
+# (the canvas is 288 x 192), flipped, cut at 0.5, best epoch kept.
+PLAIN: Recipe = {
+    "working_spacing_mm": 1.4,
+    "architecture": "smp-unet",
+    "encoder": "resnet18",
+    "augmentation": "flips",
+    "max_components": 0,
+    "minimum_area_mm2": 25.0,
+    TURNED: False,
+    "epochs": 18,
+    "precision": "bf16-mixed",
+}
+# The start of the ablation: small, so that a recipe takes minutes on two cores.
+SMALL: Recipe = {
+    "working_spacing_mm": 1.4,
+    "patch": (160, 96),
+    "architecture": "smp-unet",
+    "encoder": "tu-tf_efficientnet_lite0",
+    "decoder_channels": (96, 48, 32, 16, 16),
+    "encoder_weights": "imagenet",
+    "augmentation": "full",
+    "ema_decay": 0.98,
+    "keep": "last",
+    "tuning_fraction": 0.02,
+    "epochs": 24,
+    "threshold": "expected-dice",
+    "max_components": 0,
+    "minimum_area_mm2": 25.0,
+}
+# What is shipped as configs/study-cdd-cesm.yaml.
+OURS = SMALL | {
+    "encoder_rate": 0.1,
+    "learning_rate": 0.002,
+    "test_time_scales": (0.8, 1.0, 1.25),
+}
+RECIPES: dict[str, Recipe] = {
+    "plain": PLAIN,
+    "ours": OURS,
+    "ours, one scale": OURS | {"test_time_scales": (1.0,)},
+    "ours, 40 epochs": OURS | {"epochs": 40},
+    "ours, 40 epochs, strong augmentation": OURS | {"epochs": 40, "augmentation": "strong"},
+    "small": SMALL,
+    "small, threshold 0.5": SMALL | {"threshold": 0.5},
+    "small, threshold 0.5, largest region only": SMALL | {"threshold": 0.5, "max_components": 1},
+    "small, post-processing learnt": SMALL | {"postprocessing": "learnt"},
+    "small, not turned upside down": SMALL | {TURNED: False},
+    "small, last weights": SMALL | {"ema_decay": 0.0},
+    "small, best epoch of 15 %": SMALL | {"keep": "best", "tuning_fraction": 0.15},
+    "small, random start": SMALL | {"encoder_weights": None},
+    "small, encoder at a tenth of the rate": SMALL | {"encoder_rate": 0.1, "learning_rate": 0.002},
+    "small, only flips": SMALL | {"augmentation": "flips"},
+    "small, strong augmentation": SMALL | {"augmentation": "strong"},
+    "small, lesions mixed": SMALL | {"lesion_mixing": 0.3},
+    "small, Tversky": SMALL | {"loss": "tversky-ce"},
+    "small, focal": SMALL | {"loss": "dice-focal"},
+    "small, boundary": SMALL | {"loss": "dice-boundary"},
+    "small, ResNet-18": SMALL
+    | {"encoder": "resnet18", "encoder_weights": None, "precision": "bf16-mixed"},
+    "small, plain U-Net": SMALL
+    | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
+    "small, 48 epochs": SMALL | {"epochs": 48},
+    "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--cohort", choices=("mass", "all"), default="all")
+    parser.add_argument("--recipes", nargs="+", default=["plain", "small"], metavar="RECIPE")
+    parser.add_argument("--workers", type=int, default=2, help="folds at the same time")
+    given = parser.parse_args()
+    cohort = make_cohort(given.out, given.cohort)
+    for name in given.recipes:
+        config = SegmentationConfig(**RECIPES[name], workers=given.workers, patience=0)
+        run(config, cohort, given.out / given.cohort, name)
+        tabulate(given.out / given.cohort, masses(given.out))
+
+
+def make_cohort(out: Path, name: str) -> Path:
+    """Import the pictures once."""
+    cohort = out / f"cohort-{name}"
+    if not (cohort / "cohort.csv").exists():
+        data = Path(os.environ["MAMMOROI_DATA"]) / "cdd-cesm"
+        own = ["--filter", "approx_original_height_px > 0"] if name == "all" else []
+        files = {"images": "images", "masks": "masks", "table": "index.csv"}
+        paths = [word for key, file in files.items() for word in (f"--{key}", str(data / file))]
+        config = find_config("import-cdd-cesm-512")
+        configured(import_images, "import", config, [*paths, *own, "--out", str(cohort)])
+    return cohort
+
+
+def masses(out: Path) -> set[str]:
+    """Name the images whose report names a mass."""
+    return set(read_csv(make_cohort(out, "mass") / "cohort.csv", dtype=str)["image_id"])
+
+
+def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
+    """Train, draw and compare, or keep what is there."""
+    study = out / name.replace(", ", "--").replace(" ", "-")
+    if (study / "agreement_summary.csv").exists():
+        return
+    accept(CohortConfig(cohort, test_size=0, stratify=()), study)
+    shared = same_networks(config, out)
+    started, before = time.perf_counter(), cpu_seconds()
+    if shared is not None:
+        shutil.copytree(shared / "segmentation", study / "segmentation", dirs_exist_ok=True)
+    train(config, study)
+    cost = {"cpu_s": cpu_seconds() - before, "wall_s": time.perf_counter() - started}
+    if shared is not None:
+        cost = read_json(shared / "cost.json")
+    segment(config, study)
+    agree(replace(config, overlays=6), study)
+    write_json(study / "cost.json", {**cost, "name": name})
+
+
+def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
+    """Find a study whose networks were trained with the same settings."""
+    for study in out.glob("*/"):
+        cards = sorted(study.glob("segmentation/fold-*/model.json"))
+        if not cards or not (study / "cost.json").exists():
+            continue
+        theirs = SegmentationConfig(**read_json(cards[0])["settings"])
+        without = {name: getattr(config, name) for name in DRAWING}
+        if replace(theirs, **without).training() == config.training():
+            return study
+    return None
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of those that it waited for."""
+    uses = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(use.ru_utime + use.ru_stime for use in uses)
+
+
+def tabulate(out: Path, masses: set[str]) -> None:
+    """Write the table of all recipes that are there."""
+    rows = []
+    for file in sorted(out.glob("*/cost.json"), key=lambda path: path.stat().st_mtime):
+        study, cost = file.parent, read_json(file)
+        table = read_csv(study / "agreement.csv", dtype={"image_id": str, "patient_id": str})
+        froc = read_csv(study / "froc_summary.csv", dtype={"fp_per_image": str})
+        at_one = froc[(froc["group"] == "all") & (froc["fp_per_image"] == "1")].iloc[0]
+        for group, chosen in (("all", table), ("mass", table[table["image_id"].isin(masses)])):
+            row: dict[str, Any] = {"recipe": cost["name"], "group": group, "images": len(chosen)}
+            for metric in ("dice", "hd95_mm", "found"):
+                known = chosen[chosen[metric].notna()]
+                values = known[metric].astype(float).to_numpy()
+                owners = known["patient_id"].to_numpy(dtype=object)
+                mean, median = mean_and_median(values, owners, 1000, 15)
+                row[f"{metric}_mean"] = shown(mean.value, mean.lower, mean.upper)
+                if metric != "found":
+                    row[f"{metric}_median"] = shown(median.value, median.lower, median.upper)
+            if len(chosen) == len(table):
+                limits = at_one["sensitivity"], at_one["lower"], at_one["upper"]
+                row["sensitivity_at_1_fp"] = shown(*limits)
+            rows.append(row | {"cpu_s_per_fold": round(cost["cpu_s"] / 5)})
+    found = pd.DataFrame(rows)
+    write_csv(out.with_suffix(".csv"), found)
+    print(found.to_string(index=False), flush=True)
+
+
+def shown(value: float, lower: float, upper: float) -> str:
+    """Give an estimate and its interval in three digits."""
+    return f"{value:.3g} ({lower:.3g}-{upper:.3g})"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    np.seterr(all="ignore")
+    main()

@@ -1,0 +1,91 @@
+"""One sheet of a published workbook, as text.
+
+Workbooks are read where a data set is published as one. The tables of a user's own cohort are CSV,
+whose cells nobody has formatted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
+
+from ..errors import MammoroiError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_sheet(path: Path, sheet: str) -> pd.DataFrame:
+    """Read a sheet of an ``.xlsx`` workbook; its headings are in the first row.
+
+    Parameters
+    ----------
+    path : Path
+        The workbook.
+    sheet : str
+        Name of the sheet; upper and lower case and blanks around it do not matter.
+
+    Returns
+    -------
+    DataFrame
+        Text without blanks around it; whole numbers have no decimals (``44``), an empty cell is
+        None. Of a formula the value that was saved is taken. Rows that are wholly empty and columns
+        without a heading are left out.
+
+    Raises
+    ------
+    MammoroiError
+        When the file is no workbook, has no such sheet, the sheet is empty, or two columns of it
+        have one heading.
+    """
+    import openpyxl
+    import pandas as pd
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            names = {str(name).strip().casefold(): name for name in book.sheetnames}
+            if sheet.casefold() not in names:
+                raise MammoroiError(
+                    f"{path} has no sheet '{sheet}' (it has {', '.join(book.sheetnames)})",
+                    "download the workbook again",
+                )
+            rows = [
+                [_text(value) for value in row]
+                for row in book[names[sheet.casefold()]].iter_rows(values_only=True)
+            ]
+        finally:
+            book.close()
+    except (BadZipFile, InvalidFileException, KeyError, OSError, ParseError, ValueError) as error:
+        raise MammoroiError(
+            f"{path} cannot be read as a workbook ({type(error).__name__})", "download it again"
+        ) from None
+    rows = [row for row in rows if any(cell is not None for cell in row)]
+    if not rows:
+        raise MammoroiError(f"sheet '{sheet}' of {path} is empty", "download the workbook again")
+    heading = rows[0]
+    for name in heading:
+        if name and heading.count(name) > 1:
+            raise MammoroiError(
+                f"sheet '{sheet}' of {path} has two columns '{name}'", "remove or rename one"
+            )
+    return pd.DataFrame(
+        {
+            name: [row[position] if position < len(row) else None for row in rows[1:]]
+            for position, name in enumerate(heading)
+            if name
+        },
+        dtype=object,
+    )
+
+
+def _text(value: Any) -> str | None:
+    """Write a cell as text, 44.0 as ``44``."""
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None

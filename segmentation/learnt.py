@@ -135,8 +135,8 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     jobs : sequence of FoldJob
         The folds.
     """
-    from .store import load_array
     from .predict import on_device, probabilities
+    from .store import load_array
     from .trainer import choose_device
     from .weights import load_models
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import sys
 import time
@@ -37,6 +36,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from memory import peak_memory_mb
 from nnunet_data import (
     DATASET,
     ENDING,
@@ -144,7 +144,7 @@ def train_fold(root: Path, fold: int, device: str, length: tuple[int, int, int])
         "validation_iterations": length[0] * length[2],
         "wall_s": time.perf_counter() - wall,
         "cpu_s": time.process_time() - cpu,
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_rss_mb": peak_memory_mb(),
         "patch": list(trainer.configuration_manager.patch_size),
         "batch_size": trainer.batch_size,
         "device": device,
@@ -207,12 +207,29 @@ def draw_masks(study: Path, root: Path, cases: pd.DataFrame, device: str, outs: 
 
 
 def summarise(outs: list[Path]) -> pd.DataFrame:
-    """Collect both folders' agreement and detection over all images."""
+    """Collect both folders' agreement and detection over all images.
+
+    ``sensitivity at N`` is the share of lesions found at N false positives per image.
+    """
     tables = []
     for out in outs:
         overlap = read_csv(out / "agreement_summary.csv")
         mine = (overlap["comparison"] == AUTOMATIC) & (overlap["group"] == "all")
         tables.append(overlap[mine].assign(method=out.name))
+        froc = read_csv(out / "froc_summary.csv", dtype={"fp_per_image": str})
+        froc = froc[froc["group"] == "all"]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "metric": "sensitivity at " + froc["fp_per_image"],
+                    "n": froc["n_lesions"],
+                    "mean": froc["sensitivity"],
+                    "mean_lower": froc["lower"],
+                    "mean_upper": froc["upper"],
+                    "method": out.name,
+                }
+            )
+        )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -278,7 +295,7 @@ def run(given: argparse.Namespace) -> None:
     draw_masks(given.study, given.root, cases, given.device, outs)
     for out in outs:
         agree(SegmentationConfig(workers=1), out)
-    results = summarise(outs)
+    results = summarise(outs).drop(columns=["comparison", "group"])
     write_csv(given.root / "results.csv", results)
     shown = results[results["metric"].isin(["dice", "hd95_mm", "found"])]
     say(shown.to_string(index=False))

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -163,6 +162,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     if given.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     import torch
+    from memory import peak_memory_mb
 
     torch.set_num_threads(given.cores or os.cpu_count() or 1)
     if given.way == NNUNET:
@@ -176,7 +176,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         else:
             flipped = given.way == OURS_FLIPPED
             found = draw_ours(given.folder, given.model, given.device, flipped)
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found["peak_mb"] = peak_memory_mb()
     on_gpu = given.device == "cuda"
     found["peak_gpu_mb"] = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else float("nan")
     return found

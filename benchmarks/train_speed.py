@@ -23,7 +23,6 @@ import argparse
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning import Callback, Trainer
+from memory import peak_memory_mb
 
 from mammoroi.cohort.split import Fold, Splits, load_splits, write_splits
 from mammoroi.files import read_csv, write_csv
@@ -96,10 +96,7 @@ class Counter:
 
     def result(self) -> dict[str, float]:
         """Give the columns of the table."""
-        if self.on_gpu:
-            peak = torch.cuda.max_memory_allocated() / 2**20
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = torch.cuda.max_memory_allocated() / 2**20 if self.on_gpu else peak_memory_mb()
         return {
             "images_per_s": self.images / self.wall_s,
             "images_per_cpu_s": self.images / self.cpu_s,

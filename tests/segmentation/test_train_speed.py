@@ -19,11 +19,15 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "train_speed.py"
 def train_speed() -> ModuleType:
     if not BENCHMARK.exists():
         pytest.skip("the benchmarks are not installed with the package")
+    sys.path.insert(0, str(BENCHMARK.parent))
     spec = importlib.util.spec_from_file_location("train_speed", BENCHMARK)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(BENCHMARK.parent))
     return module
 
 

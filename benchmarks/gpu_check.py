@@ -30,13 +30,19 @@ TESTS = HERE.parent / "tests" / "segmentation"
 def steps(given: argparse.Namespace) -> dict[str, list[str]]:
     """Give the commands, the most telling first."""
     python = sys.executable
-    speed = [python, str(HERE / "train_speed.py"), "--device", "cuda", "--warm-up", "20"]
+
+    def training(preset: str, batch: int, steps: int, spacing_mm: float) -> list[str]:
+        chosen = {"preset": preset, "batch": batch, "steps": steps, "spacing-mm": spacing_mm}
+        chosen |= {"device": "cuda", "warm-up": 20, "patients": 80}
+        settings = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
+        return [python, str(HERE / "train_speed.py"), *settings]
+
     found = {
         "tests": [python, "-m", "pytest", "-q", "-m", "gpu", str(TESTS)],
-        "train_small": [*speed, "--preset", "small", "--steps", "60", "--spacing-mm", "0.4"],
+        "train_small": training("small", 16, 60, 0.4),
         "segment": [python, str(HERE / "segment_speed.py"), "--rounds", "1"],
-        "train_default": [*speed, "--preset", "default", "--steps", "60", "--spacing-mm", "0.3"],
-        "train_large": [*speed, "--preset", "large", "--steps", "40", "--spacing-mm", "0.2"],
+        "train_default": training("default", 20, 60, 0.3),
+        "train_large": training("large", 24, 40, 0.2),
     }
     for name in ("train_small", "segment", "train_default", "train_large"):
         found[name] += ["--out", str(given.out / f"{name}.csv")]

@@ -9,7 +9,8 @@ installed, nnU-Net's own trainer and network with its loader, and fed one batch 
     python benchmarks/train_speed.py --study STUDY --preset default --steps 200  # prepared images
 
 ``--study`` is a study whose images are prepared; patch and batch are those of nnU-Net's plan for
-it, so that all ways train on equally large batches, unless ``--patch`` and ``--batch`` are given.
+it, so that all ways train on equally large batches. ``--batch`` changes it for all, ``--patch`` for
+mammoroi alone.
 
 Counted are ``--steps`` steps after ``--warm-up`` ones. ``waiting`` is the share of their wall time
 in which the training loop stood in the loader's ``next``: with loader processes, what they did not
@@ -39,7 +40,7 @@ from lightning import Callback, Trainer
 from memory import peak_memory_mb
 
 from mammoroi.cohort.split import Fold, Splits, load_splits, write_splits
-from mammoroi.files import read_csv, write_csv
+from mammoroi.files import read_csv, read_json, write_csv, write_json
 from mammoroi.segmentation.config import SegmentationConfig
 
 LIMIT, HOST, DEVICE, COMPILED = (
@@ -285,12 +286,17 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
 
 def prepare_nnunet(given: argparse.Namespace) -> None:
     """Plan nnU-Net's training on the study, and take its patch and batch for all ways."""
-    from nnunet_data import environment, export, plan
+    from nnunet_data import CONFIGURATION, DATASET, PLANS, environment, export, plan
 
     environment(given.root, given.threads, 0)
     with (given.root / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log):
         planned = plan(given.study, given.root, export(given.study, given.root), None)
     given.patch = given.patch or [-(-side // 32) * 32 for side in planned["patch_size"]]
+    if given.batch:
+        file = given.root / "preprocessed" / DATASET / f"{PLANS}.json"
+        plans = read_json(file)
+        plans["configurations"][CONFIGURATION]["batch_size"] = given.batch
+        write_json(file, plans)
     given.batch = given.batch or planned["batch_size"]
 
 

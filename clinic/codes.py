@@ -2,7 +2,9 @@
 
 Our own scheme is ``99MAMMOROI``; every object that uses it says so in its Coding Scheme
 Identification Sequence. A feature is coded by IBSI where its number is IBSI's and it was computed
-on the pixels as they were read; every other feature by its name in the tables, in our scheme.
+on the pixels as they were read. Every other feature is coded in our scheme by a hash of its name,
+since a code value has 16 characters and readers stumble over longer ones (Long Code Value); its
+meaning is its name in the tables.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from ..errors import MammoroiError
+from ..files import sha256_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 SCHEME = "99MAMMOROI"
 _MEANING_LENGTH = 64
+_CODE_LENGTH = 16
 
 OWN = {
     "PROBABILITY": "Calibrated probability",
@@ -55,10 +59,13 @@ def own(value: str) -> Code:
 
 
 def private(value: str, meaning: str) -> Code:
-    """A concept of our scheme that a model or a table of features defines."""
+    """A concept of our scheme; one whose value is too long has a hash of it instead."""
     from pydicom.sr.coding import Code
 
-    return Code(ascii_text(value), SCHEME, ascii_text(meaning, _MEANING_LENGTH))
+    value = ascii_text(value)
+    if len(value) > _CODE_LENGTH:
+        value = sha256_of(value)[:_CODE_LENGTH].upper()
+    return Code(value, SCHEME, ascii_text(meaning, _MEANING_LENGTH))
 
 
 def laterality_code(laterality: str | None) -> Code | None:
@@ -74,15 +81,14 @@ def feature_code(name: str) -> Code:
 
     from ..radiomics.dictionary import describe
 
-    meaning = name.replace("_", " ")
     try:
         about = describe(name)
     except MammoroiError:
-        return private(name, meaning)
+        return private(name, name)
     as_read = about.image_type == "Original" and not about.region
     if as_read and about.ibsi == "same" and about.ibsi_code:
-        return Code(about.ibsi_code, "IBSI", ascii_text(meaning, _MEANING_LENGTH))
-    return private(name, meaning)
+        return Code(about.ibsi_code, "IBSI", ascii_text(name, _MEANING_LENGTH))
+    return private(name, name)
 
 
 def unit_code(unit: str) -> Code:

@@ -30,10 +30,11 @@ _INK = (255, 255, 255)
 def make_capture(patient: PatientResult, image: ImageResult, source: Dataset, uid: str) -> Dataset:
     """Make the secondary capture of a mammogram, also of one in which nothing was found."""
     import highdicom as hd
+    from pydicom.uid import ExplicitVRLittleEndian
 
     pixels = draw(read_display(image.file), image.mask, captions(patient, image))
     what = f"Lesion outline {side_and_view(image.laterality, image.view)}".strip()
-    result: Dataset = hd.sc.SCImage.from_ref_dataset(
+    result: Any = hd.sc.SCImage.from_ref_dataset(
         ref_dataset=source,
         pixel_array=pixels,
         photometric_interpretation="RGB",
@@ -42,8 +43,10 @@ def make_capture(patient: PatientResult, image: ImageResult, source: Dataset, ui
         # Its list of directions lacks those of oblique views: the true ones are set below.
         patient_orientation=("A", "F"),
         sop_instance_uid=uid,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
         **series("sc", derived_uid("series", uid), what),
     )
+    result.copy_patient_and_study_information(source)
     result.PatientOrientation = source.PatientOrientation
     result.Laterality = image.laterality or ""
     result.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
@@ -52,7 +55,8 @@ def make_capture(patient: PatientResult, image: ImageResult, source: Dataset, ui
     if source.get("BurnedInAnnotation") in ("YES", "NO"):
         result.BurnedInAnnotation = source.BurnedInAnnotation
     finish(result, source)
-    return result
+    made: Dataset = result
+    return made
 
 
 def captions(patient: PatientResult, image: ImageResult) -> list[str]:

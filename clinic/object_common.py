@@ -37,7 +37,7 @@ def series(kind: str, series_uid: str, what: str) -> dict[str, Any]:
     }
 
 
-def equipment(patient: PatientResult) -> dict[str, str]:
+def equipment(patient: PatientResult) -> dict[str, Any]:
     """Arguments that name software and model as the equipment."""
     return {
         "manufacturer_model_name": ascii_text(f"{MAKER} {patient.model_name}", _LO),
@@ -52,8 +52,14 @@ def side_and_view(laterality: str | None, view: str | None) -> str:
 
 
 def finish(result: Dataset, source: Dataset) -> None:
-    """Give a result the mammogram's date and time in place of the time of its making."""
+    """Give a result the mammogram's date and time in place of the time of its making.
+
+    highdicom also writes when it was called, which nobody could repeat: that is left out.
+    """
     result.ContentDate, result.ContentTime = moment_of(source)
     for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
         if keyword in result:
             delattr(result, keyword)
+    for item in result.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in item:
+            del item.ContributionDateTime

@@ -102,6 +102,7 @@ def _image_group(patient: PatientResult, item: Reported) -> Any:
 
     image, source = item.image, item.source
     site = hd.sr.FindingSite(codes.SCT.Breast, laterality_code(image.laterality))
+    group: Any
     if item.segmentation is None:
         group = hd.sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=hd.sr.TrackingIdentifier(
@@ -174,12 +175,13 @@ def _risk_group(patient: PatientResult, risk: Risk, uid: str, sources: Sequence[
     answer = {True: "POSITIVE", False: "NEGATIVE", None: "NONE"}[risk.above_threshold]
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(
-            uid=derived_uid("tracking", "risk", risk.target, uid), identifier=ascii_text(risk.target)
+            uid=derived_uid("tracking", "risk", risk.target, uid),
+            identifier=ascii_text(risk.target),
         ),
-        finding_type=private(f"TARGET-{risk.target}", f"{risk.title}: {risk.positive}"),
+        finding_type=private(risk.target, f"{risk.title}: {risk.positive}"),
         algorithm_id=_algorithm(patient, risk.target),
         measurements=[
-            _number(patient, own(code), float(value), feature=risk.target)
+            _number(patient, own(code), value, feature=risk.target)
             for code, value in numbers.items()
             if value is not None and math.isfinite(value)
         ],
@@ -217,7 +219,7 @@ def _number(
 
     return hd.sr.Measurement(
         name=name,
-        value=float(value),
+        value=value,
         unit=unit or unit_code("1"),
         algorithm_id=_algorithm(patient, feature),
     )

@@ -88,6 +88,8 @@ def make_segmentation(
     # highdicom leaves out what a projection has in place of positions in space.
     result.PatientOrientation = source.PatientOrientation
     result.ContentCreatorName = ""
+    for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
+        item.DimensionOrganizationUID = derived_uid("dimensions", uid)
     if geometry == "nominal":
         _add_nominal_geometry(result, image.spacing_mm)
     finish(result, source)

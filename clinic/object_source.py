@@ -8,7 +8,7 @@ What cannot be done without is asked for by name.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from typing import TYPE_CHECKING
 
@@ -117,7 +117,7 @@ def _is_date(value: object) -> bool:
     if not text:
         return True
     try:
-        datetime.datetime.strptime(text, "%Y%m%d").replace(tzinfo=datetime.UTC)
+        dt.datetime.strptime(text, "%Y%m%d").replace(tzinfo=dt.UTC)
     except ValueError:
         return False
     return len(text) == 8

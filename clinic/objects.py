@@ -102,7 +102,7 @@ def _make(
         )
     masks, captures = [], []
     studies: dict[str, list[Reported]] = {}
-    for image in sorted(images, key=lambda image: str(sources[image.image_id].SOPInstanceUID)):
+    for image in sorted(images, key=lambda image: _order(image, sources[image.image_id])):
         source = sources[image.image_id]
         try:
             segmentation = _segmentation(patient, image, source, geometry)
@@ -127,6 +127,11 @@ def _make(
             raise _unsuitable(f"patient {patient.patient_id}", error) from None
     pictures = [(f"{_safe(image.image_id)}_sc.dcm", made) for image, made in captures]
     return [*masks, *reports, *pictures]
+
+
+def _order(image: ImageResult, source: Dataset) -> tuple[str, str, str]:
+    """Side, view, UID: the order of the report, whatever the order in which the images came."""
+    return image.laterality or "", image.view or "", str(source.SOPInstanceUID)
 
 
 def _segmentation(

@@ -98,6 +98,11 @@ COMMANDS: dict[str, Command] = {
         "IMAGE ... --out FOLDER [--model model.mroi] [--spacing_mm MM] [--batch NAME]",
         commands_clinic.infer,
     ),
+    "validate": Command(
+        "a frozen model on a second cohort that has outcomes",
+        "COHORT --model model.mroi -o OUT [--batch NAME]",
+        commands_clinic.validate,
+    ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",
         "MODEL --to FORMAT --out FOLDER",

@@ -82,3 +82,24 @@ def _model_first(model: Path | None, images: list[Path]) -> tuple[Path | None, l
             "name mammograms or folders of them after it",
         )
     return images[0], images[1:]
+
+
+def validate(arguments: Sequence[str]) -> int:
+    """Try a frozen model on a second cohort that has outcomes."""
+    parser = parser_for("validate", "A frozen model on a second cohort: external validation.")
+    parser.add_argument("cohort", type=Path, help="folder with cohort.csv and patients.csv")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="a bundle, or the folder of a finished study (the shipped bundle, made on phantoms)",
+    )
+    parser.add_argument("--batch", help="centre or device, where the model needs it")
+    given = parser.parse_args(arguments)
+    from .clinic.bundle import open_bundle
+    from .clinic.validate import validate as validate_model
+
+    failures = validate_model(open_bundle(given.model), given.cohort, given.out, batch=given.batch)
+    code = new_results(failures, given.out)
+    print(f"Report: {given.out / 'report.html'}")
+    return code

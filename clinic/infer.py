@@ -219,6 +219,7 @@ def _read_image(
     numbers = numbers_of(array, mapping, limits)
     if drawn.mask.any():
         numbers["lesion_area_mm2"] = drawn.area_mm2
+        numbers["expected_dice"] = drawn.uncertainty.expected_dice
     given = new.by_user and spacing.source.startswith("the manifest")
     seen = Seen(
         numbers=numbers,
@@ -251,6 +252,7 @@ def _read_image(
         entropy=drawn.uncertainty.entropy,
         member_dice=drawn.uncertainty.member_dice,
         display=display,
+        numbers=numbers,
     )
     return image, failure
 

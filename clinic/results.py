@@ -6,7 +6,7 @@ from it and from nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class ImageResult:
     display : uint8 (rows, columns), or None
         The mammogram as its file says to show it, 0 black to 255 white; None where pictures were
         not kept: :func:`..imaging.read.read_display` reads it from the file.
+    numbers : dict of str to float
+        What the image is like: grey levels, sizes (:mod:`.ranges`).
     """
 
     image_id: str
@@ -80,6 +82,7 @@ class ImageResult:
     entropy: float | None = None
     member_dice: float | None = None
     display: NDArray[np.uint8] | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
 
     @property
     def found(self) -> bool:

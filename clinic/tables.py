@@ -4,7 +4,8 @@
     A row for each image that was processed: ``image_id, patient_id, view, laterality, file, found,
     area_mm2, mean_probability, entropy, expected_dice, member_dice`` (:mod:`..segmentation.
     uncertainty`), ``uncertain`` (whether the study's flag calls the mask so), ``spacing_row_mm,
-    spacing_column_mm, spacing_source``, ``flags`` (codes, a blank between them) and
+    spacing_column_mm, spacing_source``, ``breast_low, breast_median, breast_high`` (grey levels,
+    see :mod:`.ranges`), ``flags`` (codes, a blank between them) and
     ``model_sha256`` (of the bundle).
 ``features.csv``
     A row for each image in which a lesion was found and measured: ``image_id, patient_id, view,
@@ -27,11 +28,12 @@ from .results import Flag, ImageResult, PatientResult, Risk
 if TYPE_CHECKING:
     import pandas as pd
 
+LEVELS = ("breast_low", "breast_median", "breast_high")
 KEYS = ("image_id", "patient_id", "view", "laterality")
 PREDICTION_COLUMNS = (
     *KEYS, "file", "found", "area_mm2", "mean_probability", "entropy", "expected_dice",
-    "member_dice", "uncertain", "spacing_row_mm", "spacing_column_mm", "spacing_source", "flags",
-    "model_sha256",
+    "member_dice", "uncertain", "spacing_row_mm", "spacing_column_mm", "spacing_source",
+    "breast_low", "breast_median", "breast_high", "flags", "model_sha256",
 )  # fmt: skip
 RISK_COLUMNS = (
     "target", "positive", "patient_id", "n_images", "score", "risk", "lower", "upper", "radscore",
@@ -57,6 +59,7 @@ def prediction_row(image: ImageResult, bundle: Bundle) -> dict[str, Any]:
         "spacing_row_mm": image.spacing_mm[0],
         "spacing_column_mm": image.spacing_mm[1],
         "spacing_source": image.spacing_source,
+        **{name: image.numbers.get(name) for name in LEVELS},
         "flags": _codes(image.flags),
         "model_sha256": bundle.sha256,
     }

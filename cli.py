@@ -95,7 +95,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "infer": Command(
         "masks and risks for new mammograms",
-        "IMAGE ... --out FOLDER [--model model.mroi] [--spacing_mm MM] [--batch NAME]",
+        "IMAGE ... --out FOLDER [--model model.mroi] [--spacing_mm MM] [--batch NAME] "
+        "[--no-objects] [--capture] [--geometry nominal] [--no-pages]",
         commands_clinic.infer,
     ),
     "validate": Command(

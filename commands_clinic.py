@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import BooleanOptionalAction
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,16 +61,28 @@ def infer(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
     parser.add_argument("--batch", help="centre or device, where the model needs it")
+    yes_or_no = BooleanOptionalAction
+    parser.add_argument("--objects", action=yes_or_no, default=True, help="DICOM SEG and SR (yes)")
+    parser.add_argument(
+        "--capture", action=yes_or_no, default=False, help="DICOM secondary captures, too (no)"
+    )
+    parser.add_argument(
+        "--geometry", default="none", help="of the SEG: none, or nominal (see docs/objects.md)"
+    )
+    parser.add_argument("--pages", action=yes_or_no, default=True, help="a page a patient (yes)")
     given = parser.parse_args(arguments)
     model, images = _model_first(given.model, given.images)
-    from .clinic.bundle import open_bundle
-    from .clinic.infer import new_patients, read_patients
-    from .clinic.write import write_results
+    from .clinic.write import Outputs, process
 
-    opened = open_bundle(model)
-    patients = new_patients(images, given.spacing_mm)
-    read = read_patients(opened, patients, batch=given.batch)
-    return new_results(write_results(read, given.out, opened), given.out)
+    failures = process(
+        images,
+        given.out,
+        model,
+        spacing_mm=given.spacing_mm,
+        batch=given.batch,
+        outputs=Outputs(given.objects, given.capture, given.geometry, given.pages),
+    )
+    return new_results(failures, given.out)
 
 
 def _model_first(model: Path | None, images: list[Path]) -> tuple[Path | None, list[Path]]:

@@ -15,15 +15,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Failure
+from ..errors import Failure, MammoroiError
 from ..files import write_csv, write_failures, write_json, write_text
-from .bundle import Bundle
-from .infer import Read
-from .results import ImageResult
+from .bundle import Bundle, open_bundle
+from .infer import Read, new_patients, read_patients
+from .results import ImageResult, PatientResult
 from .tables import (
     KEYS,
     PREDICTION_COLUMNS,
@@ -39,7 +40,77 @@ from .tables import (
 log = logging.getLogger(__name__)
 
 
-def write_results(results: Iterable[Read], out: Path, bundle: Bundle) -> list[Failure]:
+@dataclass(frozen=True)
+class Outputs:
+    """What is written besides masks and tables.
+
+    Attributes
+    ----------
+    objects : bool
+        DICOM SEG and SR of images that are DICOM.
+    capture : bool
+        Secondary captures, too.
+    geometry : str
+        Of the SEG, see :func:`.objects.write_objects`.
+    pages : bool
+        A page for each patient.
+    """
+
+    objects: bool = True
+    capture: bool = False
+    geometry: str = "none"
+    pages: bool = True
+
+    def __post_init__(self) -> None:
+        from .object_seg import GEOMETRIES
+
+        if self.geometry not in GEOMETRIES:
+            raise MammoroiError(
+                f"geometry is {self.geometry!r}", f"give one of: {', '.join(GEOMETRIES)}"
+            )
+
+
+def process(
+    files: Sequence[Path],
+    out: Path,
+    model: Bundle | Path | None = None,
+    *,
+    spacing_mm: float | None = None,
+    batch: str | None = None,
+    outputs: Outputs | None = None,
+) -> list[Failure]:
+    """Process new mammograms and write everything that came of them.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Mammograms, or folders whose files are all taken.
+    out : Path
+        Folder for the files.
+    model, spacing_mm, batch
+        As for :func:`.infer.infer`.
+    outputs : Outputs, optional
+        What is written besides masks and tables.
+
+    Returns
+    -------
+    list of Failure
+        What could not be processed or written.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`.infer.infer`.
+    """
+    bundle = model if isinstance(model, Bundle) else open_bundle(model)
+    patients = new_patients(files, spacing_mm)
+    read = read_patients(bundle, patients, batch=batch)
+    return write_results(read, out, bundle, outputs or Outputs())
+
+
+def write_results(
+    results: Iterable[Read], out: Path, bundle: Bundle, outputs: Outputs
+) -> list[Failure]:
     """Write everything that came of some patients.
 
     Parameters
@@ -50,6 +121,8 @@ def write_results(results: Iterable[Read], out: Path, bundle: Bundle) -> list[Fa
         Folder for the files.
     bundle : Bundle
         What they were made with.
+    outputs : Outputs
+        What is written besides masks and tables.
 
     Returns
     -------
@@ -74,6 +147,7 @@ def write_results(results: Iterable[Read], out: Path, bundle: Bundle) -> list[Fa
             images.append(prediction_row(image, bundle))
             if image.features is not None:
                 features.append(feature_row(image))
+        failures += _write_patient(patient, failed, out, outputs)
         risks += [risk_row(patient.patient_id, risk) for risk in patient.risks]
         patients.append(patient_record(patient))
     write_csv(out / "predictions.csv", table_of(images, PREDICTION_COLUMNS))
@@ -81,6 +155,33 @@ def write_results(results: Iterable[Read], out: Path, bundle: Bundle) -> list[Fa
     write_csv(out / "risks.csv", table_of(risks, RISK_COLUMNS))
     write_json(out / "results.json", {"model": model_record(bundle), "patients": patients})
     write_failures(out / "failures.csv", failures)
+    return failures
+
+
+def _write_patient(
+    patient: PatientResult, failed: Sequence[Failure], out: Path, outputs: Outputs
+) -> list[Failure]:
+    """Write a patient's objects and page; what cannot be written is a failure, no end."""
+    failures = []
+    if outputs.objects:
+        from .objects import write_objects
+
+        try:
+            write_objects(
+                patient,
+                out / "objects" / patient.patient_id,
+                geometry=outputs.geometry,
+                capture=outputs.capture,
+            )
+        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+            failures.append(Failure.of(patient.patient_id, "infer/objects", error))
+    if outputs.pages:
+        from .page import write_page
+
+        try:
+            write_page(patient, out / "pages" / f"{patient.patient_id}.html", failures=failed)
+        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+            failures.append(Failure.of(patient.patient_id, "infer/page", error))
     return failures
 
 

@@ -5,7 +5,8 @@ phantoms (seed 2026): it saw none of them, so it stands for the network of every
 classifiers and calibration are then those of an ordinary study of these phantoms::
 
     python benchmarks/demonstration_bundle.py
-    mammoroi bundle demonstration -o demonstration.mroi
+
+makes the study in ``demonstration/`` and writes its bundle, unpacked, to ``checkpoints/phantoms/``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import logging
 import shutil
 from pathlib import Path
 
+from mammoroi.clinic.bundle import open_bundle
+from mammoroi.clinic.freeze import freeze
 from mammoroi.cohort.split import load_splits
 from mammoroi.configuration import configured
 from mammoroi.files import write_json
@@ -45,6 +48,11 @@ def main() -> None:
             logging.info("%s", stage.name)
             module = importlib.import_module(f"mammoroi.{stage.module}")
             getattr(module, stage.name)(stage.config(config), study)
+    shipped = ROOT / "checkpoints" / "phantoms"
+    for name, content in freeze(study, "mammoroi demonstration").items():
+        (shipped / name).parent.mkdir(parents=True, exist_ok=True)
+        (shipped / name).write_bytes(content)
+    print(f"Bundle: {open_bundle(shipped).sha256}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -122,29 +122,41 @@ class Bundle:
     sizes: Mapping[str, int]
 
     def check_batch(self, batch: str | None) -> None:
-        """Refuse a centre or device that the classifiers need and do not know.
+        """Refuse a centre or device that the classifiers need and do not know."""
+        by = str(self.about.get("harmonise_by") or "centre")
+        check_batch(self.classifiers, batch, self.name, by)
 
-        Raises
-        ------
-        MammoroiError
-            Which names those that they know.
-        """
-        known = sorted(
-            {name for one in self.classifiers for name in known_batches(one.model.about)}
+
+def check_batch(classifiers: Sequence[Classifier], batch: str | None, name: str, by: str) -> None:
+    """Refuse a centre or device that classifiers need and do not know, or do not need.
+
+    Parameters
+    ----------
+    classifiers : sequence of Classifier
+        Those of a bundle.
+    batch : str or None
+        What was given.
+    name, by : str
+        The bundle's name, and what its classifiers' features are harmonised by.
+
+    Raises
+    ------
+    MammoroiError
+        Which names those that they know.
+    """
+    known = sorted({batch for one in classifiers for batch in known_batches(one.model.about)})
+    if known and batch not in known:
+        found = "none was given" if batch is None else f"'{batch}' is none that they know"
+        raise MammoroiError(
+            f"the classifiers of {name} take features harmonised by {by}, and {found}",
+            f"give --batch with one of: {', '.join(known)}; for any other {by}, fit the study "
+            "again with patients of it, or with harmonise: none",
         )
-        by = self.about.get("harmonise_by") or "centre"
-        if known and batch not in known:
-            found = "none was given" if batch is None else f"'{batch}' is none that they know"
-            raise MammoroiError(
-                f"the classifiers of {self.name} take features harmonised by {by}, and {found}",
-                f"give --batch with one of: {', '.join(known)}; for any other {by}, fit the study "
-                "again with patients of it, or with harmonise: none",
-            )
-        if batch is not None and not known:
-            raise MammoroiError(
-                f"batch is '{batch}', but the classifiers of {self.name} take features as they are",
-                "leave it out",
-            )
+    if batch is not None and not known:
+        raise MammoroiError(
+            f"batch is '{batch}', but the classifiers of {name} take features as they are",
+            "leave it out",
+        )
 
 
 def demonstration_bundle() -> Path:

@@ -85,12 +85,12 @@ def _risk(
 ) -> Risk:
     obstacle = _obstacle(classifier, images)
     if obstacle is not None:
-        return _withheld(classifier, 0, obstacle)
+        return _withheld(classifier, obstacle)
     about = classifier.model.about
     row: dict[str, Any] = apply_model(classifier.model, table, batches).iloc[0].to_dict()
     flags = _feature_flags(classifier, table, batches)
     if any(flag.code == "unlike-training" for flag in flags):
-        return _withheld(classifier, int(row["n_images"]), *flags)
+        return _withheld(classifier, *flags)
     unlike = [flag.code for image in images for flag in image.flags if flag.code in UNLIKE]
     unlike += [flag.code for flag in flags if flag.code == "outside-training-features"]
     lower = upper = None
@@ -128,7 +128,7 @@ def _risk(
     )
 
 
-def _withheld(classifier: Classifier, n_images: int, *flags: Flag) -> Risk:
+def _withheld(classifier: Classifier, *flags: Flag) -> Risk:
     return Risk(
         target=classifier.target,
         title=classifier.title,
@@ -138,7 +138,7 @@ def _withheld(classifier: Classifier, n_images: int, *flags: Flag) -> Risk:
         upper=None,
         threshold=classifier.threshold,
         above_threshold=None,
-        n_images=n_images,
+        n_images=0,
         flags=flags,
     )
 

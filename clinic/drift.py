@@ -60,9 +60,9 @@ def drift_table(
             values = np.array([row[name] for row in given if name in row], dtype=float)
             values = values[np.isfinite(values)]
             if values.size:
-                rows.append(
-                    {"kind": kind, "name": name, **_row(training, values, images_per_patient)}
-                )
+                scale = ranges.scale(name) if kind == "image" else 0.0
+                row = _row(training, values, images_per_patient, scale)
+                rows.append({"kind": kind, "name": name, **row})
     table = pd.DataFrame(
         rows, columns=[name for name in COLUMNS if name not in ("q_value", "drifted")]
     )
@@ -73,7 +73,7 @@ def drift_table(
 
 
 def _row(
-    training: Distribution, values: NDArray[np.float64], images_per_patient: float
+    training: Distribution, values: NDArray[np.float64], images_per_patient: float, scale: float
 ) -> dict[str, Any]:
     sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
     difference = (
@@ -88,7 +88,7 @@ def _row(
         "mean": float(values.mean()),
         "sd": sd,
         "difference": difference,
-        "outside": float(np.mean([training.outside(value) for value in values])),
+        "outside": float(np.mean([training.outside(value, scale) for value in values])),
         "psi": psi,
         "p_value": p_value,
     }

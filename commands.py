@@ -143,32 +143,8 @@ def _names_dataset(file: Path) -> bool:
     return isinstance(content, dict) and "dataset" in content
 
 
-def infer(arguments: Sequence[str]) -> int:
-    """Predict masks, features and risks for new mammograms with the models of a study."""
-    parser = parser_for("infer", "Masks, features and risks for new mammograms.")
-    parser.add_argument(
-        "images",
-        type=Path,
-        nargs="+",
-        metavar="[STUDY] IMAGE",
-        help="folder of a finished study, then mammograms or folders of them; without a study "
-        "the shipped demonstration model draws masks",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
-    parser.add_argument("--batch", help="centre or device, where the study's models need it")
-    given = parser.parse_args(arguments)
-    from .clinic.infer import infer as infer_images
-
-    study = given.images[0] if (given.images[0] / "config.json").exists() else None
-    images = given.images if study is None else given.images[1:]
-    failures = infer_images(
-        study, images, given.out, spacing_mm=given.spacing_mm, batch=given.batch
-    )
-    return _new_results(failures, given.out)
-
-
-def _new_results(failures: Sequence[Failure], out: Path) -> int:
+def new_results(failures: Sequence[Failure], out: Path) -> int:
+    """Name what failed, and where the results are."""
     for failure in failures:
         print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)
     print(f"Results: {out}")
@@ -194,13 +170,13 @@ def segment(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
     given = parser.parse_args(arguments)
-    from .clinic.infer import expand
+    from .clinic.patients import expand
     from .segmentation.predict import segment_images
     from .segmentation.weights import demonstration_model
 
     images = expand(given.images)
     model = given.model or demonstration_model()
-    return _new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
+    return new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
 
 
 def deidentify(arguments: Sequence[str]) -> int:

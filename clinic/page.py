@@ -129,7 +129,8 @@ def write_page(patient: PatientResult, path: Path, *, failures: Sequence[Failure
 
 def _pane(number: int, image: ImageResult) -> Pane:
     try:
-        shown, turn = read_display(image.file), turned(image)
+        shown = read_display(image.file) if image.display is None else image.display
+        turn = turned(image)
     except MammoroiError:  # moved or removed since: the page says so, the rest stands
         shown, turn = None, Turned()
     if shown is not None and shown.shape != image.mask.shape:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .candidates import CANDIDATE_PROBABILITY
 from .config import EXPECTED_DICE
+from .mapping import bounding_box
 
 _STEPS = 1000
 
@@ -39,16 +40,20 @@ def draw_mask(
     """
     from scipy import ndimage
 
-    limit = threshold_of(probability, threshold)
-    regions, count = ndimage.label(probability >= limit, structure=np.ones((3, 3)))
-    if count == 0:
-        return np.zeros(probability.shape, np.bool_)
+    mask = np.zeros(probability.shape, np.bool_)
+    high = probability >= threshold_of(probability, threshold)
+    box = bounding_box(high)
+    if box is None:
+        return mask
+    top, bottom, left, right = box  # the rest of a large mammogram need not be looked at
+    probability = probability[top:bottom, left:right]
+    regions, count = ndimage.label(high[top:bottom, left:right], structure=np.ones((3, 3)))
     labels = np.arange(1, count + 1)
     areas = np.bincount(regions.ravel(), minlength=count + 1)[1:] * pixel_area_mm2
     sums = ndimage.sum_labels(probability, regions, labels)
     order = labels[np.argsort(-sums, kind="stable")]
     kept = [label for label in order if areas[label - 1] >= minimum_area_mm2]
-    mask: NDArray[np.bool_] = np.isin(regions, kept[: max_components or None])
+    mask[top:bottom, left:right] = np.isin(regions, kept[: max_components or None])
     return mask
 
 

@@ -93,6 +93,11 @@ COMMANDS: dict[str, Command] = {
         "[STUDY] IMAGE ... --out FOLDER [--spacing_mm MM] [--batch NAME]",
         commands.infer,
     ),
+    "serve": Command(
+        "mammograms in from a PACS or a folder, results back, by itself",
+        CONFIG_USAGE,
+        commands.serve_command,
+    ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",
         "MODEL --to FORMAT --out FOLDER",

@@ -168,6 +168,27 @@ def infer(arguments: Sequence[str]) -> int:
     return _new_results(failures, given.out)
 
 
+def serve_command(arguments: Sequence[str]) -> int:
+    """Run the service beside a PACS until it is told to stop."""
+    from .clinic.service.config import ServeConfig
+    from .configuration import configured, find_config
+
+    program = "mammoroi serve CONFIG"
+    if "--help" in arguments or "-h" in arguments:
+        configured(ServeConfig, program, None, ["--help"])
+    preset, rest = _first(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
+    config = configured(ServeConfig, program, find_config(preset), rest)
+    try:
+        from .clinic.service.processing import processing
+        from .clinic.service.run import serve
+    except ModuleNotFoundError as error:
+        raise MammoroiError(
+            f"the package {error.name} is missing", "pip install 'mammoroi[serve]'"
+        ) from None
+    serve(config, processing(config.model))
+    return EXIT_OK
+
+
 def _new_results(failures: Sequence[Failure], out: Path) -> int:
     for failure in failures:
         print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)

@@ -127,7 +127,9 @@ def examine(path: Path, max_bytes: float) -> Image | Refusal:
         return Refusal("not-dicom")
     with path.open("rb") as stream:
         try:
-            return _judge(stream, size, max_bytes)
+            with warnings.catch_warnings():  # pydicom's quote header values
+                warnings.simplefilter("ignore")
+                return _judge(stream, size, max_bytes)
         except Exception:  # noqa: BLE001  whatever a hostile header makes the parser raise
             return Refusal("damaged")
 
@@ -135,11 +137,7 @@ def examine(path: Path, max_bytes: float) -> Image | Refusal:
 def _judge(stream: BinaryIO, size: int, max_bytes: float) -> Image | Refusal:
     import pydicom
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        header = pydicom.dcmread(
-            stream, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
-        )
+    header = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
     pixels_at = stream.tell()
     refused = _kind(header)
     if refused is not None:

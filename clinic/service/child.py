@@ -40,6 +40,7 @@ the images that could not be processed, named by their files' stems.
 
 _LOOK_S = 0.25
 _PREDECESSOR_S = 60.0
+_START_S = 300.0
 _LOG = "process.log"
 
 
@@ -94,7 +95,9 @@ class Child:
             self.end()
         try:
             if self._running is None:
-                self._start()
+                early = self._start(stop)
+                if early is not None:
+                    return early
             assert self._pipe is not None
             self._pipe.send((list(files), out))
         except (OSError, EOFError):
@@ -137,7 +140,8 @@ class Child:
             return Outcome("memory", "the process was killed, most likely for want of memory")
         return Outcome("crash", f"the process ended with code {code}")
 
-    def _start(self) -> None:
+    def _start(self, stop: threading.Event) -> Outcome | None:
+        """Start a process and wait until it is ready: its imports are no case's time."""
         context = get_context("spawn")  # threads of this process must not be forked
         ours, theirs = context.Pipe()
         self._handle = context.Process(
@@ -147,6 +151,13 @@ class Child:
         theirs.close()
         self._pipe, self._done = ours, 0
         self._running = psutil.Process(self._handle.pid)
+        until = time.monotonic() + _START_S
+        while not ours.poll(_LOOK_S):
+            if stop.is_set() or time.monotonic() > until:
+                self.end()
+                return Outcome("stopped" if stop.is_set() else "crash", "it did not start")
+        ours.recv()
+        return None
 
     def end(self) -> None:
         """End the process, and what it started, at once."""
@@ -197,6 +208,7 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
     with suppress(OSError):  # if memory runs out, the kernel is to take this process
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     logging.captureWarnings(True)
+    pipe.send(None)  # ready
     while True:
         try:
             files, out = pipe.recv()

@@ -34,11 +34,12 @@ class TlsConfig:
     authorities: Path | None = None
     check_hostname: bool = True
 
-    def __post_init__(self) -> None:
+    def check(self, section: str) -> None:
+        """Refuse files that are not there."""
         for name in ("certificate", "key", "authorities"):
             path = getattr(self, name)
             if path is not None and not path.is_file():
-                raise MammoroiError(f"tls.{name}: {path} is no file", "name a PEM file")
+                raise MammoroiError(f"{section}.tls.{name}: {path} is no file", "name a PEM file")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class ListenerConfig:
             )
         _positive("listener", self, "max_associations", "timeout_s")
         _port("listener", self.port)
+        if self.tls is not None:
+            self.tls.check("listener")
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,8 @@ class DestinationConfig:
                 )
         check_ae_title("destination", self.ae_title)
         _port("destination", self.port)
+        if self.tls is not None:
+            self.tls.check("destination")
         _positive("destination", self, "timeout_s", "retry_s", "retry_max_s", "refusals")
 
 

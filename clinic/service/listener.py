@@ -49,8 +49,8 @@ class Listener:
     inbox : Inbox
         Takes what is received.
     counters : Counters
-        ``associations``, ``associations_rejected``, ``associations_aborted``, ``echoes``, and
-        ``connections_cut``.
+        ``associations``, ``associations_rejected``, ``associations_aborted``, ``echoes``,
+        ``objects_not_taken`` and ``connections_cut``.
     """
 
     def __init__(self, config: ListenerConfig, inbox: Inbox, counters: Counters) -> None:
@@ -83,6 +83,7 @@ class Listener:
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, self._echo),
                 (evt.EVT_REQUESTED, self._count, ["associations"]),
+                (evt.EVT_ACCEPTED, self._accepted),
                 (evt.EVT_REJECTED, self._rejected),
                 (evt.EVT_ABORTED, self._count, ["associations_aborted"]),
             ],
@@ -150,10 +151,28 @@ class Listener:
     def _rejected(self, event: Any) -> None:
         self._counters.add("associations_rejected")
         asked = event.assoc.requestor.primitive
+        calling, called = asked.calling_ae_title.strip(), asked.called_ae_title.strip()
+        if called != self._config.ae_title:
+            why = "the called AE title is not ours"
+        elif self._config.allowed and calling not in self._config.allowed:
+            why = "the calling AE title is not in listener.allowed"
+        else:
+            why = "there are listener.max_associations already"
         LOGGER.warning(
-            "listener: association rejected, calling AE title %s, called AE title %s",
-            *(_plain(getattr(asked, f"{side}_ae_title", "")) for side in ("calling", "called")),
+            "listener: association rejected, %s (calling %s, called %s)",
+            *(why, _plain(calling), _plain(called)),
         )
+
+    def _accepted(self, event: Any) -> None:
+        refused = {context.abstract_syntax for context in event.assoc.rejected_contexts}
+        refused -= {context.abstract_syntax for context in event.assoc.accepted_contexts}
+        if refused:
+            self._counters.add("objects_not_taken", len(refused))
+            LOGGER.info(
+                "listener: %s offers %d kinds of object (or codings) that are not taken: %s",
+                *(_plain(event.assoc.requestor.ae_title), len(refused)),
+                ", ".join(sorted(uid.name if uid.name != uid else "unknown" for uid in refused)),
+            )
 
 
 class _Server(ThreadedAssociationServer):  # type: ignore[misc, unused-ignore]

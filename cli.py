@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from . import __version__, commands
+from . import __version__, commands, commands_clinic
 from .errors import EXIT_BAD_INPUT, EXIT_OK, MammoroiError
 
 EXIT_USAGE = 2
@@ -88,15 +88,26 @@ COMMANDS: dict[str, Command] = {
     "consistency": Command(
         "are printed results possible", "[TABLE ...] [-o FILE]", commands.consistency
     ),
+    "bundle": Command(
+        "freeze a study into one file; or show what is in one",
+        "STUDY -o model.mroi [--name NAME] | inspect FILE",
+        commands_clinic.bundle,
+    ),
     "infer": Command(
         "masks and risks for new mammograms",
-        "[STUDY] IMAGE ... --out FOLDER [--spacing_mm MM] [--batch NAME]",
-        commands.infer,
+        "IMAGE ... --out FOLDER [--model model.mroi] [--spacing_mm MM] [--batch NAME] "
+        "[--no-objects] [--capture] [--geometry nominal] [--no-pages]",
+        commands_clinic.infer,
+    ),
+    "validate": Command(
+        "a frozen model on a second cohort that has outcomes",
+        "COHORT --model model.mroi -o OUT [--batch NAME]",
+        commands_clinic.validate,
     ),
     "serve": Command(
         "mammograms in from a PACS or a folder, results back, by itself",
         CONFIG_USAGE,
-        commands.serve_command,
+        commands_clinic.serve,
     ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",

@@ -52,7 +52,7 @@ def synthesize_command(arguments: Sequence[str]) -> int:
     program = "mammoroi synthesize OUT"
     if "--help" in arguments or "-h" in arguments:
         configured(SyntheticConfig, program, None, ["--help"])
-    out, rest = _first(arguments, "OUT", "the folder to write the cohort to")
+    out, rest = first_argument(arguments, "OUT", "the folder to write the cohort to")
     config = configured(SyntheticConfig, program, None, rest)
     print(f"Synthetic cohort: {synthesize(config, Path(out))}")
     return EXIT_OK
@@ -84,7 +84,7 @@ def study(name: str, arguments: Sequence[str]) -> int:
     program = f"mammoroi {name} CONFIG"
     if "--help" in arguments or "-h" in arguments:
         configured(StudyConfig, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
+    preset, rest = first_argument(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
     config = configured(StudyConfig, program, find_config(preset), rest)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
     if name in ("study", "report"):
@@ -99,7 +99,7 @@ def study(name: str, arguments: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def _first(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
+def first_argument(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
     """Split off the first argument, which must be there and no option."""
     if not arguments or arguments[0].startswith("-"):
         raise MammoroiError(f"{name} is missing", f"give {meaning} first")
@@ -118,7 +118,7 @@ def import_command(arguments: Sequence[str]) -> int:
         print("".join(f"  {name:<13} {what}\n" for name, (what, _) in DATASETS.items()))
         print("Anything else, as images and masks in folders with a table:")
         configured(import_images, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a data set, or a YAML file with settings,")
+    preset, rest = first_argument(arguments, "CONFIG", "a data set, or a YAML file with settings,")
     file = find_config(f"import-{preset}" if preset in DATASETS else preset)
     target = import_dataset if _names_dataset(file) else import_images
     cohort = configured(target, program, file, rest)
@@ -143,53 +143,8 @@ def _names_dataset(file: Path) -> bool:
     return isinstance(content, dict) and "dataset" in content
 
 
-def infer(arguments: Sequence[str]) -> int:
-    """Predict masks, features and risks for new mammograms with the models of a study."""
-    parser = parser_for("infer", "Masks, features and risks for new mammograms.")
-    parser.add_argument(
-        "images",
-        type=Path,
-        nargs="+",
-        metavar="[STUDY] IMAGE",
-        help="folder of a finished study, then mammograms or folders of them; without a study "
-        "the shipped demonstration model draws masks",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
-    parser.add_argument("--batch", help="centre or device, where the study's models need it")
-    given = parser.parse_args(arguments)
-    from .clinic.infer import infer as infer_images
-
-    study = given.images[0] if (given.images[0] / "config.json").exists() else None
-    images = given.images if study is None else given.images[1:]
-    failures = infer_images(
-        study, images, given.out, spacing_mm=given.spacing_mm, batch=given.batch
-    )
-    return _new_results(failures, given.out)
-
-
-def serve_command(arguments: Sequence[str]) -> int:
-    """Run the service beside a PACS until it is told to stop."""
-    from .clinic.service.config import ServeConfig
-    from .configuration import configured, find_config
-
-    program = "mammoroi serve CONFIG"
-    if "--help" in arguments or "-h" in arguments:
-        configured(ServeConfig, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
-    config = configured(ServeConfig, program, find_config(preset), rest)
-    try:
-        from .clinic.service.processing import processing
-        from .clinic.service.run import serve
-    except ModuleNotFoundError as error:
-        raise MammoroiError(
-            f"the package {error.name} is missing", "pip install 'mammoroi[serve]'"
-        ) from None
-    serve(config, processing(config.model))
-    return EXIT_OK
-
-
-def _new_results(failures: Sequence[Failure], out: Path) -> int:
+def new_results(failures: Sequence[Failure], out: Path) -> int:
+    """Name what failed, and where the results are."""
     for failure in failures:
         print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)
     print(f"Results: {out}")
@@ -215,13 +170,13 @@ def segment(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
     given = parser.parse_args(arguments)
-    from .clinic.infer import expand
+    from .clinic.patients import expand
     from .segmentation.predict import segment_images
     from .segmentation.weights import demonstration_model
 
     images = expand(given.images)
     model = given.model or demonstration_model()
-    return _new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
+    return new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
 
 
 def export_command(arguments: Sequence[str]) -> int:

@@ -1,125 +1,117 @@
-"""A finished study on new mammograms: masks, features, risks; without one, demonstration masks.
+"""A bundle on new mammograms: masks, features, risks with intervals, and flags where doubt is due.
 
-Written to the output folder:
+::
 
-=====================  ===========================================================================
-``masks/<image>.png``  0 or 255 on the mammogram's own grid; all zero: no tumour was found
-``masks/overlays/``    the outline on the mammogram, one PNG per image
-``masks/models.json``  the cards of the networks, with what their users must know
-``predictions.csv``    ``image_id, patient_id, view, laterality, file, found, area_mm2,
-                       mean_probability, entropy, expected_dice, member_dice, model_sha256``
-                       (:mod:`..segmentation.uncertainty`), ``uncertain``: whether the study's
-                       flag calls the mask so (empty: the study could not choose one); a row per
-                       image with a mask
-``features.csv``       ``image_id, patient_id, view, laterality``, then the features: a row per
-                       image in which a tumour was found
-``risks.csv``          the columns :data:`RISK_COLUMNS`: a row per patient and target; without any
-                       tumour found, ``n_images`` is 0 and the rest is empty
-``failures.csv``       ``case, stage, error, action``: what could not be processed
-=====================  ===========================================================================
+    from mammoroi.clinic.infer import infer
+    patients, failures = infer(["new-mammograms"], "model.mroi")
 
-An image's name is its file's without the ending. DICOM files with one Patient ID are one patient,
-named ``patient-1`` and so on, in the order of the files; a file without Patient ID, and every file
-that is not DICOM, is a patient of its own.
+:mod:`.write` makes files of the results. An image's name is its file's without the ending. DICOM
+files with one Patient ID are one patient, named ``patient-1`` and so on, in the order of the files;
+a file without Patient ID, and every file that is not DICOM, is a patient of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..cohort.schema import IMAGE_COLUMNS
 from ..errors import Failure, MammoroiError
-from ..files import read_csv, read_json, write_csv, write_failures
+from .bundle import Bundle, open_bundle
+from .flags import Seen, image_flags, patient_flags
+from .patients import NewImage, NewPatient, expand, group
+from .ranges import numbers_of
+from .results import Flag, ImageResult, PatientResult
+from .risks import index_images, risks_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import torch
 
-KEYS = ("image_id", "patient_id", "view", "laterality")
-SOURCE = "automatic"
-RISK_COLUMNS = (
-    "target",
-    "positive",
-    "patient_id",
-    "n_images",
-    "score",
-    "risk",
-    "radscore",
-    "above_threshold",
-    "threshold",
-    "n_filled",
-    "n_outside",
-)
+    from ..imaging.mammogram import Mammogram
+    from ..segmentation.mapping import Mapping
+    from ..segmentation.predict import Drawn
+
+GIVEN = "given by the user for all files"
 
 
-@dataclass(frozen=True)
-class New:
-    """One new mammogram whose mask was drawn.
+class Inference(NamedTuple):
+    """What came of all files.
 
     Attributes
     ----------
-    image_id, patient_id : str
-        Its name and its patient's, see above.
-    view, laterality : str or None
-        By the file's attributes.
-    file : Path
-        The mammogram.
+    patients : list of PatientResult
+        Those with at least one image that could be processed.
+    failures : list of Failure
+        Images that could not be processed, or whose lesion could not be measured.
     """
 
-    image_id: str
-    patient_id: str
-    view: str | None
-    laterality: str | None
-    file: Path
+    patients: list[PatientResult]
+    failures: list[Failure]
+
+
+class Read(NamedTuple):
+    """What came of one patient's files; the result is None when none could be processed."""
+
+    patient: PatientResult | None
+    failures: list[Failure]
 
 
 def infer(
-    study: Path | None,
-    images: Sequence[Path],
-    out: Path,
+    images: Sequence[Path | str],
+    model: Bundle | Path | str | None = None,
     *,
     spacing_mm: float | None = None,
     batch: str | None = None,
-) -> list[Failure]:
-    """Predict masks, features and risks for new mammograms; write them to ``out``.
+) -> Inference:
+    """Process new mammograms.
+
+    Masks are kept in memory, a byte for each pixel: for many patients iterate over
+    :func:`read_patients`.
 
     Parameters
     ----------
-    study : Path or None
-        A study folder whose networks are trained; features and risks are added where the study
-        has classifiers for automatic masks. None takes the shipped network, which was trained on
-        phantoms: masks for trying out, no features, no risks.
-    images : sequence of Path
+    images : sequence of Path or str
         Mammograms, or folders whose files are all taken.
-    out : Path
-        Folder for the results.
+    model : Bundle, Path or str, optional
+        A bundle, its file, or the folder of a finished study; without it the shipped one, which
+        was trained on phantoms.
     spacing_mm : float, optional
         Millimetres per pixel, for files that do not tell.
     batch : str, optional
-        The centre or device of all these images: needed where the study's classifiers take
-        features harmonised by it, and nowhere else.
-
-    Returns
-    -------
-    list of Failure
-        The images that could not be processed.
+        The centre or device of all these images: needed where the classifiers take features
+        harmonised by it, and nowhere else.
 
     Raises
     ------
     MammoroiError
-        When the study has no trained network, there is no image, or ``batch`` is none that its
-        classifiers know.
+        When the model cannot be used, there is no image, or an option cannot be meant.
     """
-    import pandas as pd
+    bundle = model if isinstance(model, Bundle) else open_bundle(model)
+    patients = new_patients([Path(image) for image in images], spacing_mm)
+    found = Inference([], [])
+    for result, failures in read_patients(bundle, patients, batch=batch):
+        found.failures.extend(failures)
+        if result is not None:
+            bare = [replace(image, display=None) for image in result.images]
+            found.patients.append(replace(result, images=tuple(bare)))
+    return found
 
-    from ..segmentation.predict import image_name, segment_images
-    from ..segmentation.uncertainty import load_flag
-    from ..segmentation.weights import demonstration_model
 
-    if study is not None and not (study / "config.json").exists():
-        raise MammoroiError(f"{study} is no study folder", "name the folder that a study wrote")
+def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:
+    """List the patients of files and folders.
+
+    Raises
+    ------
+    MammoroiError
+        When there is no image, two have the same name, or the spacing cannot be meant.
+    """
     low, high = next(
         (column.minimum, column.maximum) for column in IMAGE_COLUMNS if column.name == "spacing_mm"
     )
@@ -127,163 +119,169 @@ def infer(
         raise MammoroiError(
             f"spacing_mm is {spacing_mm:g}", f"give millimetres per pixel, {low:g} to {high:g}"
         )
-    if study is not None:
-        _check_batch(study, batch)
-    elif batch is not None:
-        raise MammoroiError(f"batch is '{batch}', but there is no study", "leave it out")
-    files = expand(images)
-    masks = out / "masks"
-    networks = demonstration_model() if study is None else study / "segmentation"
-    failures = segment_images(networks, files, masks, spacing_mm=spacing_mm)
-    failed = {failure.case for failure in failures}
-    patients = name_patients([file for file in files if image_name(file) not in failed])
-    drawn = read_csv(masks / "predictions.csv", dtype={"image_id": str})
-    found = set(drawn.loc[drawn["found"], "image_id"])
-    rows: list[dict[str, Any]] = []
-    new: list[New] = []
-    for file, patient_id in patients.items():
-        case, features = _measure(file, patient_id, study, masks, spacing_mm, found)
-        if isinstance(features, Failure):
-            failures.append(features)
-            continue
-        new.append(case)
-        if features is not None:
-            rows.append({key: getattr(case, key) for key in KEYS} | features)
-    about = pd.DataFrame([vars(case) for case in new], columns=[*KEYS, "file"])
-    measured = drawn.drop(columns=["patient_id", "fold"])
-    flag = None if study is None else load_flag(study)
-    if flag is not None:
-        measured["uncertain"] = [flag.uncertain(value) for value in measured["expected_dice"]]
-    write_csv(out / "predictions.csv", about.merge(measured, on="image_id"))
-    table = pd.DataFrame(rows, columns=None if rows else list(KEYS))
-    write_csv(out / "features.csv", table)
-    write_csv(out / "risks.csv", risks(study, table, [case.patient_id for case in new], batch))
-    write_failures(out / "failures.csv", failures)
-    return failures
+    return group(expand(images), spacing_mm)
 
 
-def expand(images: Sequence[Path]) -> list[Path]:
-    """List the files; a folder stands for everything in it and below, hidden files left out.
+def read_patients(
+    bundle: Bundle, patients: Iterable[NewPatient], *, batch: str | None = None
+) -> Iterator[Read]:
+    """Process patients one after the other; memory holds one of them.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        See :func:`.bundle.open_bundle`.
+    patients : iterable of NewPatient
+        See :func:`new_patients`.
+    batch : str, optional
+        As for :func:`infer`.
 
     Raises
     ------
     MammoroiError
-        When something does not exist, or nothing is left.
+        When the classifiers need a batch and do not know this one.
     """
-    files: list[Path] = []
-    for path in images:
-        if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.is_file())
-            files += [file for file in below if not file.name.startswith(".")]
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise MammoroiError(f"{path} does not exist", "name mammograms or folders of them")
-    if not files:
-        raise MammoroiError("there is no image", "name mammograms or folders that hold some")
-    return files
+    from ..segmentation.config import SegmentationConfig
+    from ..segmentation.predict import on_device
+    from ..segmentation.trainer import choose_device
+
+    bundle.check_batch(batch)
+    device = choose_device(SegmentationConfig())
+    numbered = 0
+    with ExitStack() as stack:
+        stack.enter_context(on_device(list(bundle.networks), device))
+        for patient in _tracked(patients):
+            name = patient.patient_id or f"patient-{numbered + 1}"
+            read = _read_patient(bundle, patient, name, batch, device)
+            numbered += read.patient is not None
+            yield read
 
 
-def name_patients(files: Sequence[Path]) -> dict[Path, str]:
-    """Give every file a patient's name that says nothing about the patient."""
-    from ..imaging.formats import Format, identify
+def _tracked(patients: Iterable[NewPatient]) -> Iterable[NewPatient]:
+    from rich.console import Console
+    from rich.progress import track
 
-    names: dict[str, str] = {}
-    named = {}
-    for file in files:
-        key = _patient_id(file) if identify(file) is Format.DICOM else ""
-        named[file] = names.setdefault(key or file.as_posix(), f"patient-{len(names) + 1}")
-    return named
+    listed = list(patients)
+    return track(
+        listed,
+        "Reading patients",
+        console=Console(stderr=True),
+        disable=len(listed) < 2 or not sys.stderr.isatty(),
+        transient=True,
+    )
 
 
-def _patient_id(file: Path) -> str:
-    import pydicom
+def _read_patient(
+    bundle: Bundle, patient: NewPatient, patient_id: str, batch: str | None, device: torch.device
+) -> Read:
+    images: list[ImageResult] = []
+    failures: list[Failure] = []
+    n_failed = 0
+    for new in patient.images:
+        try:
+            image, failure = _read_image(bundle, new, patient_id, device)
+        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+            failures.append(Failure.of(new.image_id, "infer/segment", error))
+            n_failed += 1
+            continue
+        images.append(image)
+        failures += [failure] if failure else []
+    if not images:
+        return Read(None, failures)
+    used = index_images(images)
+    result = PatientResult(
+        patient_id=patient_id,
+        images=tuple(images),
+        risks=risks_of(bundle, patient_id, used, batch),
+        flags=tuple(patient_flags(images, used, n_failed, patient.n_studies)),
+        model_name=bundle.name,
+        model_sha256=bundle.sha256,
+        notices=bundle.notices,
+    )
+    return Read(result, failures)
 
-    dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["PatientID"])
-    return str(dataset.get("PatientID") or "").strip()
+
+def _read_image(
+    bundle: Bundle, new: NewImage, patient_id: str, device: torch.device
+) -> tuple[ImageResult, Failure | None]:
+    """Draw and measure one image; a failure says why nothing could be measured in the mask."""
+    from ..imaging.read import read_both
+    from ..segmentation.predict import draw
+    from ..segmentation.prepare import working_array
+
+    mammogram, display = read_both(
+        new.file, spacing_mm=new.spacing_mm, spacing_source=new.spacing_source
+    )
+    spacing = mammogram.require_spacing()
+    network = bundle.networks[0]
+    array, mapping, limits = working_array(mammogram, network.working_spacing_mm)
+    drawn = draw(list(bundle.networks), array, mapping, network.card["inference"], device)
+    numbers = numbers_of(array, mapping, limits)
+    if drawn.mask.any():
+        numbers["lesion_area_mm2"] = drawn.area_mm2
+        numbers["expected_dice"] = drawn.uncertainty.expected_dice
+    given = new.by_user and spacing.source.startswith("the manifest")
+    seen = Seen(
+        numbers=numbers,
+        intent=mammogram.intent,
+        view=mammogram.view or new.view,
+        found=bool(drawn.mask.any()),
+        expected_dice=drawn.uncertainty.expected_dice,
+        n_regions=_count_regions(drawn, mapping, network.card["inference"]),
+        n_drawn=_count(drawn.mask[mapping.box]),
+        spacing_given=given,
+    )
+    flags = image_flags(seen, bundle.ranges, bundle.uncertainty)
+    features, failure = _measure(bundle, mammogram, drawn, new.image_id)
+    if failure is not None:
+        flags.append(Flag("no-features", f"The lesion could not be measured: {failure.error}."))
+    image = ImageResult(
+        image_id=new.image_id,
+        patient_id=patient_id,
+        file=new.file,
+        view=mammogram.view or new.view,
+        laterality=mammogram.laterality or new.laterality,
+        spacing_mm=(spacing.row_mm, spacing.column_mm),
+        spacing_source=GIVEN if given else spacing.source,
+        mask=drawn.mask,
+        area_mm2=drawn.area_mm2,
+        mean_probability=drawn.mean_probability,
+        expected_dice=drawn.uncertainty.expected_dice if seen.found else None,
+        features=features,
+        flags=tuple(flags),
+        entropy=drawn.uncertainty.entropy,
+        member_dice=drawn.uncertainty.member_dice,
+        display=display,
+        numbers=numbers,
+    )
+    return image, failure
 
 
 def _measure(
-    file: Path,
-    patient_id: str,
-    study: Path | None,
-    masks: Path,
-    spacing_mm: float | None,
-    found: set[str],
-) -> tuple[New, dict[str, float] | Failure | None]:
-    """Describe one image and extract its features; None without a tumour or classifiers."""
-    from ..imaging.mask import read_mask
-    from ..imaging.read import read_mammogram
+    bundle: Bundle, mammogram: Mammogram, drawn: Drawn, image_id: str
+) -> tuple[dict[str, float] | None, Failure | None]:
+    """Extract the features; nothing without a mask or classifiers."""
     from ..radiomics.extract import extract_case
-    from ..segmentation.predict import image_name
 
-    image_id = image_name(file)
-    mammogram = read_mammogram(file, spacing_mm=spacing_mm)
-    case = New(image_id, patient_id, mammogram.view, mammogram.laterality, file)
-    if study is None or image_id not in found or not _has_classifiers(study):
-        return case, None
-    preset = read_json(study / "config.json")["radiomics"]["preset"]
-    mask = read_mask(masks / f"{image_id}.png", mammogram.pixels.shape)
+    if bundle.preset is None or not drawn.mask.any():
+        return None, None
     try:
-        return case, extract_case(mammogram, mask, preset)
+        return extract_case(mammogram, drawn.mask, bundle.preset), None
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
-        return case, Failure.of(image_id, "infer/radiomics", error)
+        return None, Failure.of(image_id, "infer/radiomics", error)
 
 
-def _has_classifiers(study: Path) -> bool:
-    return (study / "models" / "targets.json").exists()
+def _count_regions(drawn: Drawn, mapping: Mapping, inference: dict[str, Any]) -> int:
+    """Count the regions that reach the threshold and are large enough, on the working array."""
+    from scipy.ndimage import label
+
+    box_mm2 = mapping.height * mapping.row_mm * mapping.width * mapping.column_mm
+    smallest = inference["minimum_area_mm2"] * drawn.probability.size / box_mm2
+    regions, _ = label(drawn.probability >= inference["threshold"], np.ones((3, 3)))
+    return int((np.bincount(regions.ravel())[1:] >= smallest).sum())
 
 
-def _check_batch(study: Path, batch: str | None) -> None:
-    """Refuse a centre or device that the study's classifiers need and do not know."""
-    from ..modeling.persist import known_batches
+def _count(mask: NDArray[np.bool_]) -> int:
+    from scipy.ndimage import label
 
-    files = sorted((study / "models").glob(f"*/{SOURCE}/model.json"))
-    by = str(read_json(study / "config.json")["modeling"].get("harmonise_by", "centre"))
-    known = sorted({name for file in files for name in known_batches(read_json(file))})
-    if known and batch not in known:
-        found = "none was given" if batch is None else f"'{batch}' is none that they know"
-        raise MammoroiError(
-            f"the classifiers of {study} take features harmonised by {by}, and {found}",
-            f"give --batch with one of: {', '.join(known)}; for any other {by}, fit the study "
-            "again with patients of it, or with harmonise: none",
-        )
-    if batch is not None and not known:
-        raise MammoroiError(
-            f"batch is '{batch}', but the classifiers of {study} take features as they are",
-            "leave it out",
-        )
-
-
-def risks(
-    study: Path | None, features: pd.DataFrame, patients: Sequence[str], batch: str | None = None
-) -> pd.DataFrame:
-    """Apply the study's classifiers for automatic masks; one row per patient and target."""
-    import pandas as pd
-
-    from ..modeling.persist import predict_risk
-
-    everyone = pd.DataFrame({"patient_id": pd.Series(list(dict.fromkeys(patients)), dtype=str)})
-    batches = pd.Series(batch, index=list(everyone["patient_id"]), dtype=object)
-    parts = []
-    if study is None or not _has_classifiers(study):
-        return pd.DataFrame(columns=list(RISK_COLUMNS))
-    for target in read_json(study / "models" / "targets.json"):
-        folder = study / "models" / target["target"] / SOURCE
-        if SOURCE not in target["rois"]:
-            continue
-        if len(features):
-            predicted = predict_risk(folder, features, batches).rename(
-                columns={"positive": "above_threshold"}
-            )
-        else:
-            predicted = pd.DataFrame({"patient_id": pd.Series(dtype=str)})
-        part = everyone.merge(predicted, on="patient_id", how="left")
-        part.insert(0, "target", target["target"])
-        part.insert(1, "positive", target["positive"])
-        part["threshold"] = read_json(folder / "model.json")["threshold"]
-        parts.append(part.reindex(columns=list(RISK_COLUMNS)))
-    if not parts:
-        return pd.DataFrame(columns=list(RISK_COLUMNS))
-    table = pd.concat(parts, ignore_index=True)
-    return table.assign(n_images=table["n_images"].fillna(0).astype(int))
+    return int(label(mask, np.ones((3, 3)))[1])

@@ -6,7 +6,7 @@ from it and from nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ class Flag:
     Attributes
     ----------
     code : str
-        Short and stable, for programs: ``no-lesion``, ``uncertain-mask``, ``outside-training-size``.
+        Short and stable, for programs: ``no-lesion``, ``uncertain-mask`` (:mod:`.flags`).
     text : str
         One sentence for the reader, with the numbers that raised the flag.
     """
@@ -57,6 +57,13 @@ class ImageResult:
         By the names of the bundle's preset; None without a mask or without classifiers.
     flags : tuple of Flag
         What to know before this image's result is believed.
+    entropy, member_dice : float or None
+        Further measures of uncertainty (:mod:`..segmentation.uncertainty`).
+    display : uint8 (rows, columns), or None
+        The mammogram as its file says to show it, 0 black to 255 white; None where pictures were
+        not kept: :func:`..imaging.read.read_display` reads it from the file.
+    numbers : dict of str to float
+        What the image is like: grey levels, sizes (:mod:`.ranges`).
     """
 
     image_id: str
@@ -72,6 +79,10 @@ class ImageResult:
     expected_dice: float | None
     features: dict[str, float] | None
     flags: tuple[Flag, ...] = ()
+    entropy: float | None = None
+    member_dice: float | None = None
+    display: NDArray[np.uint8] | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
 
     @property
     def found(self) -> bool:
@@ -99,6 +110,11 @@ class Risk:
         How many of the patient's images it rests on.
     flags : tuple of Flag
         What to know before it is believed.
+    score, radscore : float or None
+        The SVM's score and the LASSO's linear combination.
+    n_filled, n_outside : int
+        Features that were missing and became the training median, and features outside the range
+        of the training patients.
     """
 
     target: str
@@ -111,6 +127,10 @@ class Risk:
     above_threshold: bool | None
     n_images: int
     flags: tuple[Flag, ...] = ()
+    score: float | None = None
+    radscore: float | None = None
+    n_filled: int = 0
+    n_outside: int = 0
 
 
 @dataclass(frozen=True)

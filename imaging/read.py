@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from .raster import read_nifti, read_raster
 from .spacing import agreed_spacing, dicom_spacing, manifest_spacing
 from .transform import attenuation, displayed
 from .view import laterality_of, view_of
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _STRETCH = (0.5, 99.5)
 """Percentiles shown as black and white where the file does not say how to show itself."""
@@ -46,16 +50,56 @@ def read_mammogram(
     kind = identify(path)
     if kind is Format.DICOM:
         dataset = open_mammogram(path)
-        return Mammogram(
-            pixels=attenuation(dataset, stored_values(path, dataset)),
-            spacing=agreed_spacing(path, dicom_spacing(dataset), manifest),
-            laterality=laterality_of(dataset),
-            view=view_of(dataset),
-            intent=intent_of(dataset),
-            bits_stored=int(dataset.BitsStored),
-            source=path,
-        )
+        return _of_dicom(path, dataset, stored_values(path, dataset), manifest)
+    return _of_plain(path, *_plain_image(path, kind), manifest)
+
+
+def read_both(
+    path: Path | str, *, spacing_mm: float | None = None, spacing_source: str = "measured"
+) -> tuple[Mammogram, NDArray[np.uint8]]:
+    """Read a mammogram for computing and for showing, decoding it once.
+
+    Returns
+    -------
+    mammogram : Mammogram
+        As :func:`read_mammogram` gives it.
+    display : NDArray[np.uint8]
+        As :func:`read_display` gives it.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`read_mammogram`.
+    """
+    path = Path(path)
+    manifest = manifest_spacing(spacing_mm, spacing_source)
+    kind = identify(path)
+    if kind is Format.DICOM:
+        dataset = open_mammogram(path)
+        stored = stored_values(path, dataset)
+        mammogram = _of_dicom(path, dataset, stored, manifest)
+        return mammogram, _grey(_shown(dataset, stored, mammogram.pixels))
     array, stated = _plain_image(path, kind)
+    return _of_plain(path, array, stated, manifest), _shown_plain(array)
+
+
+def _of_dicom(
+    path: Path, dataset: Dataset, stored: NDArray[np.int32], manifest: Spacing | None
+) -> Mammogram:
+    return Mammogram(
+        pixels=attenuation(dataset, stored),
+        spacing=agreed_spacing(path, dicom_spacing(dataset), manifest),
+        laterality=laterality_of(dataset),
+        view=view_of(dataset),
+        intent=intent_of(dataset),
+        bits_stored=int(dataset.BitsStored),
+        source=path,
+    )
+
+
+def _of_plain(
+    path: Path, array: NDArray[np.generic], stated: Spacing | None, manifest: Spacing | None
+) -> Mammogram:
     return Mammogram(
         pixels=array.astype(np.float32),
         spacing=agreed_spacing(path, stated, manifest),
@@ -97,15 +141,27 @@ def read_display(path: Path | str) -> NDArray[np.uint8]:
     kind = identify(path)
     if kind is Format.DICOM:
         dataset = open_mammogram(path)
-        stored = stored_values(path, dataset)
-        shown = displayed(dataset, stored)
-        if shown is None:
-            shown = _stretched(attenuation(dataset, stored))
-    else:
-        array, _ = _plain_image(path, kind)
-        if array.dtype == np.uint8:
-            return array.astype(np.uint8)
-        shown = _stretched(array.astype(np.float32))
+        return _grey(_shown(dataset, stored_values(path, dataset), None))
+    return _shown_plain(_plain_image(path, kind)[0])
+
+
+def _shown(
+    dataset: Dataset, stored: NDArray[np.int32], pixels: NDArray[np.float32] | None
+) -> NDArray[np.float64]:
+    """By the file's own window, else stretched; ``pixels`` where they are known already."""
+    shown = displayed(dataset, stored)
+    if shown is None:
+        shown = _stretched(attenuation(dataset, stored) if pixels is None else pixels)
+    return shown
+
+
+def _shown_plain(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array.astype(np.uint8)
+    return _grey(_stretched(array.astype(np.float32)))
+
+
+def _grey(shown: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.rint(shown * 255).astype(np.uint8)
 
 

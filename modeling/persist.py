@@ -211,20 +211,18 @@ def predict_risk(
     MammoroiError
         When the table is no feature table or lacks a feature, or batches are needed and not given.
     """
+    return apply_model(load_model(model_folder), features, batches)
+
+
+def apply_model(
+    model: Model, features: pd.DataFrame, batches: pd.Series | None = None
+) -> pd.DataFrame:
+    """Apply a model that was read already; see :func:`predict_risk`."""
     import pandas as pd
 
-    model = load_model(model_folder)
     about, names = model.about, model.features()
-    check_features(features, "the feature table")
-    needed = {name.rpartition("@")[0] or name for name in names}
-    absent = sorted(needed - set(feature_names(features)))
-    if absent:
-        raise MammoroiError(
-            f"the feature table lacks '{absent[0]}' ({len(absent)} of {len(needed)} are missing)",
-            f"extract features with the preset {about.get('preset')}",
-        )
-    patients = combine_views(features, about["views"])
-    values = _moved(patients[names], about, batches)
+    patients = taken_values(model, features, batches)
+    values = patients.to_numpy(dtype=np.float64)
     median, minimum, maximum, weight = (
         np.array([feature[key] for feature in about["features"]], dtype=np.float64)
         for key in ("median", "minimum", "maximum", "coefficient")
@@ -252,6 +250,37 @@ def predict_risk(
             "n_outside": ((filled < minimum) | (filled > maximum)).sum(axis=1),
         }
     )
+
+
+def taken_values(
+    model: Model, features: pd.DataFrame, batches: pd.Series | None = None
+) -> pd.DataFrame:
+    """Give the values that a model takes: its features, views combined, moved by ComBat.
+
+    Returns
+    -------
+    DataFrame
+        A row for each patient, indexed by ``patient_id``; what is missing is NaN.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`predict_risk`.
+    """
+    import pandas as pd
+
+    about, names = model.about, model.features()
+    check_features(features, "the feature table")
+    needed = {name.rpartition("@")[0] or name for name in names}
+    absent = sorted(needed - set(feature_names(features)))
+    if absent:
+        raise MammoroiError(
+            f"the feature table lacks '{absent[0]}' ({len(absent)} of {len(needed)} are missing)",
+            f"extract features with the preset {about.get('preset')}",
+        )
+    patients = combine_views(features, about["views"])
+    values = _moved(patients[names], about, batches)
+    return pd.DataFrame(values, index=patients.index, columns=names)
 
 
 def known_batches(about: dict[str, Any]) -> list[str]:

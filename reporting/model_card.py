@@ -67,7 +67,7 @@ def model_card(study: Path, target: str, roi: str) -> str:
     MammoroiError
         When the study has no such model.
     """
-    return _markdown(card_of(study, target, roi))
+    return markdown(card_of(study, target, roi))
 
 
 def card_of(study: Path, target: str, roi: str) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def write_cards(study: Path) -> list[Path]:
     for card in cards:
         name = card["model"].removeprefix("models/").replace("/", "-")
         write_json(folder / f"{name}.json", card)
-        written.append(write_text(folder / f"{name}.md", _markdown(card)))
+        written.append(write_text(folder / f"{name}.md", markdown(card)))
     return written
 
 
@@ -273,7 +273,9 @@ def _beside_clinical(record: Record, model: ModelFiles) -> Iterator[str]:
             yield imputed.text
 
 
-def _markdown(card: dict[str, Any]) -> str:
+def markdown(card: dict[str, Any]) -> str:
+    """A card as Markdown."""
+
     def bullets(heading: str, lines: list[str]) -> list[str]:
         return [f"## {heading}", "", *(f"- {line}" for line in lines), ""] if lines else []
 

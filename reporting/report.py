@@ -127,10 +127,10 @@ def _pieces(results: Results) -> dict[str, Any]:
     folder = results.folder
 
     def table(made: Table | None) -> Shown | None:
-        return None if made is None else _show_table(made, made.save(folder / "tables"), folder)
+        return None if made is None else show_table(made, made.save(folder / "tables"), folder)
 
     def plots(*made: Plot | None) -> list[Shown]:
-        return [_show_plot(plot, folder) for plot in made if plot is not None]
+        return [show_plot(plot, folder) for plot in made if plot is not None]
 
     flow, record = flow_table(results), Record(folder)
     tasks = _by_task(results.targets)
@@ -195,7 +195,7 @@ def _clinical(results: Results, tasks: list[list[Target]]) -> tuple[Shown | None
     """The table of characteristics and the regressions, where the stage `tables` has run."""
     titles = {targets[0].task: targets[0].title for targets in tasks}
     shown = [
-        _show_table(table, csv, results.folder)
+        show_table(table, csv, results.folder)
         for table, csv in clinical_tables(results.folder, titles)
     ]
     first = next((item for item in shown if item.name == "table1_baseline"), None)
@@ -216,7 +216,7 @@ def _documents(study: Path) -> dict[str, Any]:
     write_methods(study)
     return {
         "standards": [
-            _show_table(table, study / "standards" / f"{table.name}.csv", study)
+            show_table(table, study / "standards" / f"{table.name}.csv", study)
             for table in standards_tables(filled)
         ],
         "score": str(score(filled["metrics"])),
@@ -293,7 +293,8 @@ def _numbered(item: Titled, number: str) -> Titled:
     return item and replace(item, title=number + item.title)
 
 
-def _show_plot(plot: Plot, folder: Path) -> Shown:
+def show_plot(plot: Plot, folder: Path) -> Shown:
+    """Write a figure with its numbers into ``folder / "figures"``, and give it for a page."""
     svg, csv = save(plot, folder / "figures")
     image = _svg_uri(svg.read_text("utf-8"))
     link, data = _csv(csv, folder)
@@ -302,7 +303,8 @@ def _show_plot(plot: Plot, folder: Path) -> Shown:
     )
 
 
-def _show_table(table: Table, csv: Path, folder: Path) -> Shown:
+def show_table(table: Table, csv: Path, folder: Path) -> Shown:
+    """Give a table that was written for a page in ``folder``."""
     link, data = _csv(csv, folder)
     cells = [[_RANGE.sub("(\\1\u00a0to\u00a0\\2)", cell) for cell in row] for row in table.cells]
     return Shown(table.name, table.title, table.note, [], "", link, data, table.head, cells)
@@ -374,8 +376,8 @@ def _page(
         not_a_device=NOT_A_DEVICE,
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=content_hash(style),
+        script_hash=content_hash(script),
         estimated=wording.share(n_estimated, len(results.images), "images") if n_estimated else "",
         glances=summary.glances(results),
         claim_sentences=claim_sentences(results.targets),
@@ -400,6 +402,6 @@ def _page(
     )
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
     """A hash for the content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

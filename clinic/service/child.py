@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 Process = Callable[[Sequence[Path], Path], list[Failure]]
 """What computes: takes the DICOM files of one study and a folder for results.
 
-DICOM objects to be sent are to be in ``OUT/objects/*.dcm`` when it returns; what it returns are
-the images that could not be processed, named by their files' stems.
+DICOM objects to be sent are to be in ``OUT/objects`` or below, as ``*.dcm``, when it returns; what
+it returns are the images that could not be processed, named by their files' stems. If it has a
+method ``prepare()``, that is called once before the first case, and may raise a
+:class:`MammoroiError`.
 """
 
 _LOOK_S = 0.25
@@ -94,12 +96,13 @@ class Child:
         if self._done >= self._cases:
             self.end()
         try:
-            if self._running is None:
-                early = self._start(stop)
-                if early is not None:
-                    return early
+            early = self.start(stop)
+            if early is not None:
+                return early
             assert self._pipe is not None
             self._pipe.send((list(files), out))
+        except MammoroiError as error:
+            return Outcome("error", str(error))
         except (OSError, EOFError):
             self.end()
             return Outcome("crash", "the process could not be started, or died while it was idle")
@@ -140,8 +143,20 @@ class Child:
             return Outcome("memory", "the process was killed, most likely for want of memory")
         return Outcome("crash", f"the process ended with code {code}")
 
-    def _start(self, stop: threading.Event) -> Outcome | None:
-        """Start a process and wait until it is ready: its imports are no case's time."""
+    def start(self, stop: threading.Event) -> Outcome | None:
+        """Start a process, unless one is there, and wait until it is ready.
+
+        What it imports and prepares is no case's time. The outcome is None when it is ready.
+
+        Raises
+        ------
+        MammoroiError
+            When its preparation says that it cannot be used.
+        OSError, EOFError
+            When it cannot be started, or dies.
+        """
+        if self._running is not None:
+            return None
         context = get_context("spawn")  # threads of this process must not be forked
         ours, theirs = context.Pipe()
         self._handle = context.Process(
@@ -156,7 +171,10 @@ class Child:
             if stop.is_set() or time.monotonic() > until:
                 self.end()
                 return Outcome("stopped" if stop.is_set() else "crash", "it did not start")
-        ours.recv()
+        error: MammoroiError | None = ours.recv()
+        if error is not None:
+            self.end()
+            raise error
         return None
 
     def end(self) -> None:
@@ -208,6 +226,11 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
     with suppress(OSError):  # if memory runs out, the kernel is to take this process
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     logging.captureWarnings(True)
+    try:
+        getattr(process, "prepare", lambda: None)()
+    except MammoroiError as error:
+        pipe.send(error)
+        return
     pipe.send(None)  # ready
     while True:
         try:

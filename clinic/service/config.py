@@ -162,6 +162,39 @@ class CasesConfig:
 
 
 @dataclass(frozen=True)
+class ProcessingConfig:
+    """What is computed, see `docs/infer.md`.
+
+    Attributes
+    ----------
+    model : Path | None
+        The bundle that is run; none runs the shipped one, which was trained on phantoms.
+    batch : str | None
+        The centre or device of all images, where the bundle's classifiers need it.
+    geometry : str
+        Of the segmentation objects: `none`, or `nominal` for viewers that need positions.
+    capture : bool
+        Whether pictures with the outline (secondary captures) are made, too.
+    pages : bool
+        Whether a page per patient is kept in `done/` as long as the images are.
+    """
+
+    model: Path | None = None
+    batch: str | None = None
+    geometry: str = "none"
+    capture: bool = False
+    pages: bool = False
+
+    def __post_init__(self) -> None:
+        if self.geometry not in ("none", "nominal"):
+            raise MammoroiError(
+                f"processing.geometry is {self.geometry!r}", "give one of: none, nominal"
+            )
+        if self.model is not None and not self.model.exists():
+            raise MammoroiError(f"processing.model: {self.model} does not exist", "name a bundle")
+
+
+@dataclass(frozen=True)
 class DestinationConfig:
     """Where results go: to `url` by DICOMweb, or to `host` by C-STORE, or (neither) nowhere.
 
@@ -273,8 +306,6 @@ class ServeConfig:
     ----------
     home : Path
         Folder for everything that the service keeps; one service per folder.
-    model : Path | None
-        The bundle that is run; none runs the shipped one, which was trained on phantoms.
     stop_s : float
         On a stop, the running case has so long to end; then it is put back.
     listener : ListenerConfig
@@ -283,6 +314,8 @@ class ServeConfig:
         The watched folder.
     cases : CasesConfig
         Cases and their limits.
+    processing : ProcessingConfig
+        What is computed.
     destination : DestinationConfig
         Where results go.
     health : HealthConfig
@@ -290,11 +323,11 @@ class ServeConfig:
     """
 
     home: Path = Path("mammoroi-service")
-    model: Path | None = None
     stop_s: float = 20.0
     listener: ListenerConfig = field(default_factory=ListenerConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     cases: CasesConfig = field(default_factory=CasesConfig)
+    processing: ProcessingConfig = field(default_factory=ProcessingConfig)
     destination: DestinationConfig = field(default_factory=DestinationConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
 

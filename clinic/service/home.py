@@ -18,7 +18,7 @@ and inside it are
 
     =====================  ==================================================================
     ``images/IMAGE.dcm``   the mammograms, named by the keyed hash of their SOP Instance UID
-    ``out/``               what the processing wrote; DICOM objects to send in ``out/objects/``
+    ``out/``               what the processing wrote; DICOM objects to send in ``out/objects``
     ``tries.json``         how often it failed and was interrupted
     ``record.json``        what became of it: images with the digest of their pixels, failures
     =====================  ==================================================================

@@ -1,23 +1,52 @@
-"""What the service computes unless it is told otherwise: :func:`..infer.infer`, file by file."""
+"""What the service computes unless it is told otherwise: :func:`..write.process`, study by study."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..infer import infer
+from .config import ProcessingConfig
 
 if TYPE_CHECKING:
     from ...errors import Failure
-    from .child import Process
+    from ..bundle import Bundle
 
 
-def processing(model: Path | None) -> Process:
-    """Give the function that processes one study with a bundle, or with the shipped one."""
-    return partial(_process, model)
+@dataclass(frozen=True)
+class Processing:
+    """Inference with a bundle, as the service's process calls it; see :data:`.child.Process`."""
+
+    config: ProcessingConfig
+
+    def prepare(self) -> None:
+        """Load and check the bundle before the first case.
+
+        Raises
+        ------
+        MammoroiError
+            When it cannot be used, or needs a batch and does not know the configured one.
+        """
+        _bundle(self.config.model).check_batch(self.config.batch)
+
+    def __call__(self, files: Sequence[Path], out: Path) -> list[Failure]:
+        """Process the images of one study; DICOM objects are in ``out/objects`` and below."""
+        from ..write import Outputs, process
+
+        config = self.config
+        return process(
+            files,
+            out,
+            _bundle(config.model),
+            batch=config.batch,
+            outputs=Outputs(True, config.capture, config.geometry, config.pages),
+        )
 
 
-def _process(model: Path | None, files: Sequence[Path], out: Path) -> list[Failure]:
-    return infer(model, files, out)
+@lru_cache(maxsize=1)
+def _bundle(model: Path | None) -> Bundle:
+    from ..bundle import open_bundle
+
+    return open_bundle(model)

@@ -71,6 +71,17 @@ class Service:
 
     def start(self) -> None:
         """Take up what an earlier service left, then open the doors."""
+        try:
+            self._child.start(self._now)
+        except MammoroiError:
+            self.home.close()
+            raise
+        except (OSError, EOFError):
+            self.home.close()
+            raise MammoroiError(
+                "the process that computes died when it was started",
+                "run `mammoroi doctor`; look at the lines before this one",
+            ) from None
         self._worker.recover()
         self._thread("worker", lambda: self._worker.run(self._stopping, self._now))
         self._thread("sender", lambda: self._sender.run(self._stopping))

@@ -94,7 +94,7 @@ class Sender:
                 self._send(case)
 
     def _send(self, case: str) -> None:
-        objects = sorted((self._home.case("outbox", case) / "out" / "objects").glob("*.dcm"))
+        objects = sorted((self._home.case("outbox", case) / "out" / "objects").rglob("*.dcm"))
         try:
             if self._destination is not None:
                 self._destination.send(objects)

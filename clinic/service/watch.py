@@ -126,7 +126,7 @@ class Watch:
         if path not in self._said:
             self._said.add(path)
             self._counters.add("watch_left")
-            LOGGER.warning("file %s: %s", self._home.name(str(path)), why)
+            LOGGER.warning("file %s: %s", self._home.name(ascii(str(path))), why)
 
     def _take(self, path: Path, seen: _Seen) -> None:
         """Take one file in, or set it aside, and remove it."""

@@ -35,7 +35,7 @@ REASONS = {
     "timeout": "it took longer than cases.timeout_s",
     "error": "the processing raised an error",
     "interrupted": f"the service ended {INTERRUPTIONS} times while it was processed",
-    "unusable": "no image of the study could be used",
+    "unusable": "nothing could be made of the study",
     "images": "these images of the study could not be used; the others have results",
     "no-result": "the processing wrote no object to send",
 }
@@ -165,15 +165,13 @@ class Worker:
     def _finish(self, case: str, outcome: Outcome, seconds: float) -> None:
         """Move a processed case to the outbox, its unusable images to ``failed/images``."""
         folder = self._home.case("working", case)
-        objects = sorted((folder / "out" / "objects").glob("*.dcm"))
+        objects = sorted((folder / "out" / "objects").rglob("*.dcm"))
         if not objects:
             reason = "unusable" if outcome.failures else "no-result"
             self._fail(case, reason, outcome.detail, outcome.failures)
             return
-        for path in objects:
+        for path in {*objects, *(path.parent for path in objects), folder / "out"}:
             sync(path)
-        sync(folder / "out" / "objects")
-        sync(folder / "out")
         digests = dict(self._home.record("done", case).get("images", {}))
         self._set_images_aside(case, outcome.failures)
         for image in self._home.images("working", case):

@@ -190,15 +190,12 @@ def test_a_harmonised_model_needs_the_centre(harmonised, tmp_path):
     assert not any((again / "models" / "sln" / "manual" / file).exists() for file in FILES)
 
 
-def test_an_unknown_centre_is_refused_before_any_work(harmonised, tmp_path):
-    from mammoroi.clinic.infer import infer
-    from mammoroi.files import write_json
+def test_an_unknown_centre_is_refused_before_any_work(harmonised):
+    from mammoroi.clinic.bundle import Classifier, check_batch
+    from mammoroi.modeling.persist import load_model
 
-    folder = shutil.copytree(harmonised, tmp_path / "study")
-    write_json(folder / "config.json", {"modeling": {"harmonise_by": "centre"}})
+    one = Classifier(load_model(harmonised / "models" / "sln" / "automatic"), None)
     for batch, found in ((None, "none was given"), ("east", "'east' is none that they know")):
         with pytest.raises(MammoroiError, match=f"harmonised by centre, and {found} .* north"):
-            infer(folder, [tmp_path], tmp_path / "out", batch=batch)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(MammoroiError, match="there is no image"):
-        infer(folder, [tmp_path / "empty"], tmp_path / "out", batch="north")
+            check_batch([one], batch, "a model", "centre")
+    check_batch([one], "north", "a model", "centre")

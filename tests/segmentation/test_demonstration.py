@@ -50,8 +50,8 @@ def test_infers_without_a_study(phantoms: Path, tmp_path: Path) -> None:
     image = cohort.path(cohort.images["image"].iloc[0])
     assert main(["infer", str(image), "--out", str(tmp_path)]) == 0
     assert len(read_csv(tmp_path / "predictions.csv")) == 1
-    assert not len(read_csv(tmp_path / "risks.csv"))
-    assert not len(read_csv(tmp_path / "features.csv"))
+    assert len(read_csv(tmp_path / "features.csv")) == 1
+    assert len(read_csv(tmp_path / "risks.csv")) == 4
     assert "trying out" in read_json(tmp_path / "masks" / "models.json")[0]["notice"]
 
 

@@ -1,0 +1,50 @@
+"""What is in a bundle, as lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .bundle import Bundle
+
+
+def lines(bundle: Bundle) -> list[str]:
+    """Describe a bundle in a page."""
+    return list(_lines(bundle))
+
+
+def _lines(bundle: Bundle) -> Iterator[str]:
+    study = bundle.about["study"]
+    yield bundle.name
+    yield from (f"  ! {notice}" for notice in bundle.notices)
+    yield f"  SHA-256           {bundle.sha256}"
+    yield (
+        f"  trained on        {study['training_patients']} patients of {study['cohort']}"
+        f"{' (synthetic)' if study['synthetic'] else ''}; {study['test_patients']} kept apart"
+    )
+    network = bundle.networks[0]
+    yield (
+        f"  networks          {len(bundle.networks)} {network.spec.architecture} at "
+        f"{network.working_spacing_mm:g} mm, threshold {network.card['inference']['threshold']:g}"
+    )
+    flag = bundle.uncertainty
+    if flag is not None and flag.threshold is not None:
+        yield f"  uncertain mask    expected Dice at or below {flag.threshold:.2f}"
+    if bundle.preset is not None:
+        yield f"  features          {bundle.preset.name}: {bundle.preset.description}"
+    for one in bundle.classifiers:
+        interval = (
+            f"interval from {one.spread.n} patients" if one.spread is not None else "no interval"
+        )
+        yield (
+            f"  classifier        {one.target}: {len(one.model.about['features'])} features, "
+            f"threshold {one.threshold:.3f}, {one.model.about['n_train']} training patients, "
+            f"{interval}"
+        )
+    if not bundle.classifiers:
+        yield "  classifiers       none: it draws masks"
+    for name, known in bundle.ranges.numbers.items():
+        yield f"  {name:<18}{known.minimum:.5g} to {known.maximum:.5g} ({known.n} images)"
+    for kind, counts in bundle.ranges.kinds.items():
+        counted = ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
+        yield f"  {kind:<18}{counted}"
+    yield f"  {'members':<18}{len(bundle.sizes)}, {sum(bundle.sizes.values()):,} bytes"

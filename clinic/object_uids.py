@@ -1,0 +1,44 @@
+"""UIDs of result objects: functions of the source, the model and the kind, so that nothing doubles.
+
+A result that is made again has the UID that it had, and the same bytes: an archive that has it
+already loses nothing and gains nothing. What changes a result is in its UID: the source images and
+the spacing at which they were read, the model's SHA-256, the declared geometry, and
+:data:`LAYOUT`, which is raised whenever this software writes the same result in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LAYOUT = "1"
+
+
+def result_uid(
+    kind: str,
+    model_sha256: str,
+    sources: Iterable[tuple[str, tuple[float, float]]],
+    *,
+    geometry: str = "none",
+) -> str:
+    """The SOP Instance UID of a result.
+
+    Parameters
+    ----------
+    kind : str
+        ``seg``, ``sr`` or ``sc``.
+    model_sha256 : str
+        The model that drew and judged.
+    sources : iterable of (str, (float, float))
+        SOP Instance UID of each image, and its row and column spacing in mm; any order.
+    geometry : str
+        As given to :func:`.objects.write_objects`.
+    """
+    images = [f"{uid} {row:.6g} {column:.6g}" for uid, (row, column) in sources]
+    return derived_uid(kind, model_sha256, geometry, *sorted(images))
+
+
+def derived_uid(*names: str) -> str:
+    """A UID that is always the same for the same names."""
+    from pydicom.uid import generate_uid
+
+    return str(generate_uid(entropy_srcs=["mammoroi results", LAYOUT, *names]))

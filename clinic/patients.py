@@ -1,0 +1,135 @@
+"""Which files are one patient's, before any pixel is read."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import MammoroiError
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """A mammogram to be processed.
+
+    Attributes
+    ----------
+    image_id : str
+        Its name in all results.
+    file : Path
+        Where it is.
+    spacing_mm : float or None
+        Millimetres per pixel, for files that do not tell.
+    spacing_source : {"measured", "estimated"}
+        How that number came about.
+    view, laterality : str or None
+        For files that do not tell.
+    by_user : bool
+        Whether a user gave the spacing for all files at once, and no table for each of them.
+    """
+
+    image_id: str
+    file: Path
+    spacing_mm: float | None = None
+    spacing_source: str = "measured"
+    view: str | None = None
+    laterality: str | None = None
+    by_user: bool = False
+
+
+@dataclass(frozen=True)
+class NewPatient:
+    """One patient's mammograms.
+
+    Attributes
+    ----------
+    images : tuple of NewImage
+        In the order of the files.
+    patient_id : str or None
+        A name that says nothing about the patient; None: she is numbered as she comes.
+    n_studies : int
+        From how many examinations (Study Instance UID) the images are; 0 where they do not say.
+    """
+
+    images: tuple[NewImage, ...]
+    patient_id: str | None = None
+    n_studies: int = 0
+
+
+@dataclass
+class _Found:
+    images: list[NewImage] = field(default_factory=list)
+    studies: set[str] = field(default_factory=set)
+
+
+def expand(images: Sequence[Path]) -> list[Path]:
+    """List the files; a folder stands for everything in it and below, hidden files left out.
+
+    Raises
+    ------
+    MammoroiError
+        When something does not exist, or nothing is left.
+    """
+    files: list[Path] = []
+    for path in images:
+        if path.is_dir():
+            below = sorted(file for file in path.rglob("*") if file.is_file())
+            files += [file for file in below if not file.name.startswith(".")]
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise MammoroiError(f"{path} does not exist", "name mammograms or folders of them")
+    if not files:
+        raise MammoroiError("there is no image", "name mammograms or folders that hold some")
+    return files
+
+
+def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:
+    """Put files of one patient together: DICOM files with one Patient ID of one issuer.
+
+    A file without Patient ID, one that cannot be read, and every file that is not DICOM is a
+    patient of its own. The IDs themselves are forgotten.
+
+    Raises
+    ------
+    MammoroiError
+        When two files have the same name: results are named by them.
+    """
+    from ..segmentation.predict import image_name
+
+    names = [image_name(file) for file in files]
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise MammoroiError(
+            f"several files are named {', '.join(repeated[:5])}",
+            "rename them, or take them in several runs into different folders",
+        )
+    found: dict[tuple[str, ...], _Found] = {}
+    for name, file in zip(names, files, strict=True):
+        patient, study = _identity(file)
+        one = found.setdefault(patient or (file.as_posix(),), _Found())
+        one.images.append(NewImage(name, file, spacing_mm, by_user=True))
+        one.studies |= {study} - {""}
+    return [NewPatient(tuple(one.images), None, len(one.studies)) for one in found.values()]
+
+
+def _identity(file: Path) -> tuple[tuple[str, str] | None, str]:
+    """Patient ID with its issuer, and the examination; nothing where a file does not say."""
+    import pydicom
+
+    from ..imaging.formats import Format, identify
+
+    tags = ["PatientID", "IssuerOfPatientID", "StudyInstanceUID"]
+    try:
+        if identify(file) is not Format.DICOM:
+            return None, ""
+        with warnings.catch_warnings():  # pydicom's quote header values
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
+            patient, issuer, study = (str(dataset.get(tag) or "").strip() for tag in tags)
+    except Exception:  # noqa: BLE001  whatever is wrong with it, reading the image will say so
+        return None, ""
+    return ((patient, issuer) if patient else None), study

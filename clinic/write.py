@@ -1,0 +1,196 @@
+"""The files of an inference, patient by patient; tables and JSON come last.
+
+=========================  =======================================================================
+``masks/<image>.png``      0 or 255 on the mammogram's own grid; all zero: no lesion was found
+``masks/overlays/*.png``   the outline on the mammogram
+``masks/models.json``      the cards of the networks
+``predictions.csv``        see :mod:`.tables`; ``features.csv, risks.csv, results.json`` alike
+``failures.csv``           ``case, stage, error, action``: what could not be processed
+``pages/<patient>.html``   a page for each patient
+``objects/<patient>/``     DICOM objects for the PACS, of images that are DICOM
+``card.md``                the model card of the bundle
+=========================  =======================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Failure, MammoroiError
+from ..files import write_csv, write_failures, write_json, write_text
+from .bundle import Bundle, open_bundle
+from .infer import Read, new_patients, read_patients
+from .results import ImageResult, PatientResult
+from .tables import (
+    KEYS,
+    PREDICTION_COLUMNS,
+    RISK_COLUMNS,
+    feature_row,
+    model_record,
+    patient_record,
+    prediction_row,
+    risk_row,
+    table_of,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written besides masks and tables.
+
+    Attributes
+    ----------
+    objects : bool
+        DICOM SEG and SR of images that are DICOM.
+    capture : bool
+        Secondary captures, too.
+    geometry : str
+        Of the SEG, see :func:`.objects.write_objects`.
+    pages : bool
+        A page for each patient.
+    """
+
+    objects: bool = True
+    capture: bool = False
+    geometry: str = "none"
+    pages: bool = True
+
+    def __post_init__(self) -> None:
+        from .object_seg import GEOMETRIES
+
+        if self.geometry not in GEOMETRIES:
+            raise MammoroiError(
+                f"geometry is {self.geometry!r}", f"give one of: {', '.join(GEOMETRIES)}"
+            )
+
+
+def process(
+    files: Sequence[Path],
+    out: Path,
+    model: Bundle | Path | None = None,
+    *,
+    spacing_mm: float | None = None,
+    batch: str | None = None,
+    outputs: Outputs | None = None,
+) -> list[Failure]:
+    """Process new mammograms and write everything that came of them.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Mammograms, or folders whose files are all taken.
+    out : Path
+        Folder for the files.
+    model, spacing_mm, batch
+        As for :func:`.infer.infer`.
+    outputs : Outputs, optional
+        What is written besides masks and tables.
+
+    Returns
+    -------
+    list of Failure
+        What could not be processed or written.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`.infer.infer`.
+    """
+    bundle = model if isinstance(model, Bundle) else open_bundle(model)
+    patients = new_patients(files, spacing_mm)
+    read = read_patients(bundle, patients, batch=batch)
+    return write_results(read, out, bundle, outputs or Outputs())
+
+
+def write_results(
+    results: Iterable[Read], out: Path, bundle: Bundle, outputs: Outputs
+) -> list[Failure]:
+    """Write everything that came of some patients.
+
+    Parameters
+    ----------
+    results : iterable of Read
+        As :func:`.infer.read_patients` yields them; each is written before the next is read.
+    out : Path
+        Folder for the files.
+    bundle : Bundle
+        What they were made with.
+    outputs : Outputs
+        What is written besides masks and tables.
+
+    Returns
+    -------
+    list of Failure
+        All failures: of images, and of files that could not be written for one patient.
+    """
+    for notice in bundle.notices:
+        log.warning(notice)
+    write_json(out / "masks" / "models.json", [network.card for network in bundle.networks])
+    write_text(out / "card.md", bundle.card)
+    failures: list[Failure] = []
+    images: list[dict[str, Any]] = []
+    features: list[dict[str, Any]] = []
+    risks: list[dict[str, Any]] = []
+    patients: list[dict[str, Any]] = []
+    for patient, failed in results:
+        failures += failed
+        if patient is None:
+            continue
+        for image in patient.images:
+            write_image(image, out / "masks", bundle.notices)
+            images.append(prediction_row(image, bundle))
+            if image.features is not None:
+                features.append(feature_row(image))
+        failures += _write_patient(patient, failed, out, outputs)
+        risks += [risk_row(patient.patient_id, risk) for risk in patient.risks]
+        patients.append(patient_record(patient))
+    write_csv(out / "predictions.csv", table_of(images, PREDICTION_COLUMNS))
+    write_csv(out / "features.csv", table_of(features, KEYS))
+    write_csv(out / "risks.csv", table_of(risks, RISK_COLUMNS))
+    write_json(out / "results.json", {"model": model_record(bundle), "patients": patients})
+    write_failures(out / "failures.csv", failures)
+    return failures
+
+
+def _write_patient(
+    patient: PatientResult, failed: Sequence[Failure], out: Path, outputs: Outputs
+) -> list[Failure]:
+    """Write a patient's objects and page; what cannot be written is a failure, no end."""
+    failures = []
+    if outputs.objects:
+        from .objects import write_objects
+
+        try:
+            write_objects(
+                patient,
+                out / "objects" / patient.patient_id,
+                geometry=outputs.geometry,
+                capture=outputs.capture,
+            )
+        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+            failures.append(Failure.of(patient.patient_id, "infer/objects", error))
+    if outputs.pages:
+        from .page import write_page
+
+        try:
+            write_page(patient, out / "pages" / f"{patient.patient_id}.html", failures=failed)
+        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+            failures.append(Failure.of(patient.patient_id, "infer/page", error))
+    return failures
+
+
+def write_image(image: ImageResult, folder: Path, notices: Iterable[str] = ()) -> None:
+    """Write an image's mask and its overlay."""
+    from ..imaging.mask import write_mask
+    from ..imaging.read import read_display
+    from .overlay import draw_outline
+
+    write_mask(folder / f"{image.image_id}.png", image.mask)
+    display = read_display(image.file) if image.display is None else image.display
+    draw_outline(folder / "overlays" / f"{image.image_id}.png", image, display, notices)

@@ -1,0 +1,232 @@
+"""A bundle is what its study is, is refused when it is anything else, and never runs code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mammoroi.cli import main
+from mammoroi.clinic.archive import MANIFEST, pack, unpack
+from mammoroi.clinic.bundle import open_bundle
+from mammoroi.clinic.freeze import write_bundle
+from mammoroi.errors import MammoroiError
+
+SKOPS = "classifiers/sln/model.skops"
+
+
+class Executed:
+    """Would leave a file behind if anything unpickled it."""
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, ("executed", "w")
+
+
+def rewritten(members: dict[str, bytes], out: Path) -> Path:
+    """An archive of these members whose manifest fits them, as a careful forger writes it."""
+    out.write_bytes(pack({name: members[name] for name in members if name != MANIFEST}))
+    return out
+
+
+def zipped(out: Path, members: dict[str, bytes], **changes: object) -> Path:
+    """An archive of any names; ``changes`` are attributes of the last member."""
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            if name == list(members)[-1]:
+                for key, value in changes.items():
+                    setattr(info, key, value)
+            archive.writestr(info, content)
+    return out
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(MammoroiError) as refused:
+        open_bundle(path)
+    assert refused.value.action
+    return str(refused.value)
+
+
+def test_equal_studies_give_equal_bytes(study, model, bundle, tmp_path):
+    again = write_bundle(study, tmp_path / "again.mroi")
+    assert again.read_bytes() == model.read_bytes()
+    assert bundle.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert open_bundle(study).sha256 == bundle.sha256
+
+
+def test_it_holds_what_the_study_holds(study, bundle):
+    (classifier,) = bundle.classifiers
+    about = json.loads((study / "models" / "sln" / "automatic" / "model.json").read_text())
+    assert classifier.model.features() == [one["name"] for one in about["features"]]
+    assert classifier.threshold == about["threshold"]
+    assert bundle.preset is not None
+    assert bundle.preset.sha256 == about["settings_sha256"]
+    assert len(bundle.networks) == 1, "two folds of one network are one network"
+    assert bundle.ranges.kinds["intent"] == {"presentation": bundle.ranges.numbers["breast_high"].n}
+    assert bundle.ranges.numbers["spacing_row_mm"].maximum == 0.5
+    assert "phantoms only" in bundle.notices[0]
+    assert bundle.uncertainty is not None
+
+
+def test_nothing_in_it_names_a_patient_or_a_folder(study, model):
+    for name, content in unpack(model).items():
+        assert b"SYN0" not in content, name
+        assert str(study.parent).encode() not in content, name
+        assert b"/tests/" not in content, name
+
+
+def test_inspect_shows_it(model, capsys):
+    assert main(["bundle", "inspect", str(model)]) == 0
+    shown = capsys.readouterr().out
+    for word in ("SHA-256", "sln", "original-only.yaml", "phantoms only", "intent"):
+        assert word in shown
+    assert main(["bundle", "inspect", str(model), "--card"]) == 0
+    assert "## Intended use" in capsys.readouterr().out
+
+
+def test_the_command_writes_it(study, model, tmp_path, capsys):
+    out = tmp_path / "model.mroi"
+    assert main(["bundle", str(study), "-o", str(out), "--name", "another name"]) == 0
+    assert "another name" in capsys.readouterr().out
+    assert open_bundle(out).name == "another name"
+    assert main(["bundle", str(tmp_path), "-o", str(out)]) == 1
+    assert "is no study folder" in capsys.readouterr().err
+
+
+def test_an_unpacked_bundle_is_the_same(model, bundle, tmp_path):
+    with zipfile.ZipFile(model) as archive:
+        archive.extractall(tmp_path)
+    assert open_bundle(tmp_path).sha256 == bundle.sha256
+    assert write_bundle(tmp_path, tmp_path / "m.mroi").read_bytes() == model.read_bytes()
+    (tmp_path / "card.md").unlink()
+    assert "lacks card.md" in refusal(tmp_path)
+
+
+def test_a_changed_byte_is_refused(model, tmp_path):
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed = tmp_path / "changed.mroi"
+    changed.write_bytes(content)
+    assert "cut short or changed" in refusal(changed)
+
+
+def test_a_changed_member_is_refused(model, tmp_path):
+    members = unpack(model)
+    members["ranges.json"] = members["ranges.json"].replace(b"0", b"1", 1)
+    changed = zipped(tmp_path / "changed.mroi", members)
+    assert "ranges.json was changed: its SHA-256" in refusal(changed)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
+def test_a_truncated_file_is_refused(model, tmp_path, share):
+    content = model.read_bytes()
+    cut = tmp_path / "cut.mroi"
+    cut.write_bytes(content[: int(share * len(content))])
+    assert "cut short or changed" in refusal(cut)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil.json", "/etc/evil", "fold-0/../../evil", "..\\evil", "C:\\evil", "model.pkl",
+        "classifiers/../../x/model.json", "classifiers/a b/model.json", "fold-0/",
+        "fold-0/model.pt",
+    ],
+)  # fmt: skip
+def test_any_other_name_is_refused(model, tmp_path, name):
+    evil = zipped(tmp_path / "evil.mroi", {**unpack(model), name: b"x"})
+    message = refusal(evil)
+    assert "no bundle of mammoroi does" in message
+    assert "do not use this file" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.mroi"]
+
+
+def test_links_compression_doubles_and_gaps_are_refused(model, tmp_path):
+    members = unpack(model)
+    last = list(members)[-1]
+    link = zipped(tmp_path / "link.mroi", members, external_attr=(stat.S_IFLNK | 0o777) << 16)
+    assert f"{last!r}, which no bundle" in refusal(link)
+    deflated = zipped(tmp_path / "deflated.mroi", members, compress_type=zipfile.ZIP_DEFLATED)
+    assert "compressed or encrypted" in refusal(deflated)
+    twice = tmp_path / "twice.mroi"
+    twice.write_bytes(model.read_bytes())
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(twice, "a") as archive:
+        archive.writestr("card.md", b"other")
+    assert "card.md twice" in refusal(twice)
+    gap = zipped(tmp_path / "gap.mroi", {k: v for k, v in members.items() if k != "card.md"})
+    assert "lacks card.md" in refusal(gap)
+    del members[MANIFEST]
+    assert "holds no manifest.json" in refusal(zipped(tmp_path / "bare.mroi", members))
+
+
+def test_another_format_is_refused_with_what_to_do(model, tmp_path):
+    members = unpack(model)
+    manifest = json.loads(members[MANIFEST])
+    members[MANIFEST] = json.dumps({**manifest, "version": 99}).encode()
+    message = refusal(zipped(tmp_path / "newer.mroi", members))
+    assert "format 99" in message
+    assert "make it again from its study" in message
+    members[MANIFEST] = b'{"format": "something else"}'
+    assert "is not that of a bundle" in refusal(zipped(tmp_path / "other.mroi", members))
+
+
+def test_a_pickle_is_refused_and_never_run(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    evil = pickle.dumps(Executed())
+    plain = tmp_path / "plain.mroi"
+    plain.write_bytes(evil)
+    assert "is no bundle" in refusal(plain)
+    members = unpack(model)
+    forged = rewritten({**members, SKOPS: evil}, tmp_path / "skops.mroi")
+    assert "is no skops file" in refusal(forged)
+    weights = rewritten({**members, "fold-0/model.safetensors": evil}, tmp_path / "w.mroi")
+    assert "SHA-256 is not that of its card" in refusal(weights)
+    card = json.loads(members["fold-0/model.json"])
+    card["sha256"] = hashlib.sha256(evil).hexdigest()
+    members |= {"fold-0/model.json": json.dumps(card).encode(), "fold-0/model.safetensors": evil}
+    fitting = rewritten(members, tmp_path / "f.mroi")
+    assert "does not hold what its card says" in refusal(fitting)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_foreign_type_in_a_classifier_is_refused(model, tmp_path):
+    import skops.io
+    from sklearn.linear_model import LinearRegression
+
+    members = unpack(model)
+    foreign = skops.io.dumps(LinearRegression())
+    about = json.loads(members["classifiers/sln/model.json"])
+    about["model_sha256"] = hashlib.sha256(foreign).hexdigest()
+    members |= {"classifiers/sln/model.json": json.dumps(about).encode(), SKOPS: foreign}
+    message = refusal(rewritten(members, tmp_path / "foreign.mroi"))
+    assert "LinearRegression, which a model of mammoroi never does" in message
+    assert "foreign.mroi" in message, "the place is the bundle's, not a temporary one"
+
+
+def test_features_and_classifier_must_be_of_one_kind(model, tmp_path):
+    members = unpack(model)
+    members["preset.yaml"] = members["preset.yaml"].replace(b"binWidth: 25", b"binWidth: 20")
+    assert "other settings" in refusal(rewritten(members, tmp_path / "mixed.mroi"))
+
+
+def test_what_is_no_bundle_is_named(tmp_path, capsys):
+    assert "does not exist" in refusal(tmp_path / "nowhere.mroi")
+    assert "neither a bundle nor a study folder" in refusal(tmp_path)
+    assert main(["bundle", "inspect", str(tmp_path / "nowhere.mroi")]) == 1
+    assert "nowhere.mroi" in capsys.readouterr().err
+
+
+def test_the_shipped_bundle_is_small_and_says_what_it_is():
+    shipped = open_bundle()
+    assert {one.target for one in shipped.classifiers} == {
+        "sln", "her2-zero", "her2-low", "her2-positive",
+    }  # fmt: skip
+    assert sum(shipped.sizes.values()) < 4e6
+    assert "trained on phantoms only" in shipped.notices[0]
+    assert "trained on phantoms only" in shipped.card
+    assert all(one.spread is not None for one in shipped.classifiers)

@@ -1,0 +1,336 @@
+"""What infer says of new mammograms: the study's own numbers, and doubt where doubt is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.uid import generate_uid
+
+from mammoroi.cli import main
+from mammoroi.clinic.bundle import Bundle
+from mammoroi.clinic.infer import infer, new_patients
+from mammoroi.clinic.intervals import RiskSpread, spread_of
+from mammoroi.clinic.ranges import Distribution
+from mammoroi.clinic.results import PatientResult, Risk
+from mammoroi.clinic.risks import index_images
+from mammoroi.cohort.cohort import load_cohort
+from mammoroi.cohort.split import load_splits
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv, read_json
+from mammoroi.modeling.calibration import fit_calibration
+
+IDS = {"image_id": str, "patient_id": str}
+
+
+@pytest.fixture(scope="module")
+def files(second: Path) -> list[Path]:
+    """CC and MLO of one breast of the second cohort's patients, in order."""
+    cohort = load_cohort(second)
+    return [cohort.path(image) for image in cohort.images["image"]]
+
+
+@pytest.fixture
+def edited(files: list[Path], tmp_path: Path) -> Callable[..., Path]:
+    """Copies of files with other attributes (None removes one)."""
+
+    def edit(number: int, name: str, pixels: Callable | None = None, **attributes: object) -> Path:
+        dataset = pydicom.dcmread(files[number])
+        for keyword, value in attributes.items():
+            if value is None:
+                del dataset[keyword]
+            else:
+                setattr(dataset, keyword, value)
+        if pixels is not None:
+            changed = pixels(dataset.pixel_array.astype(np.int64)).clip(0, 4095).astype("<u2")
+            dataset.PixelData = changed.tobytes()
+            dataset.Rows, dataset.Columns = changed.shape
+        path = tmp_path / "new" / f"{name}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        dataset.save_as(path)
+        return path
+
+    return edit
+
+
+def only(found: tuple[list[PatientResult], list]) -> PatientResult:
+    (patient,), failures = found
+    assert not failures
+    return patient
+
+
+def codes(flags: tuple) -> set[str]:
+    return {flag.code for flag in flags}
+
+
+def test_the_studys_own_test_patients_get_the_studys_own_risks(study, bundle):
+    """Masks, features and risks are those that the study found, by another way."""
+    cohort, tests = load_cohort(study), load_splits(study).test
+    rows = cohort.images[cohort.images["patient_id"].isin(tests)]
+    patients, failures = infer([cohort.path(image) for image in rows["image"]], bundle)
+    assert not failures
+    drawn = read_csv(study / "masks" / "predictions.csv", dtype=IDS).set_index("image_id")
+    features = pd.read_parquet(study / "features" / "automatic.parquet").set_index("image_id")
+    risks = read_csv(study / "models" / "sln" / "automatic" / "predictions.csv", dtype=IDS)
+    expected = risks.set_index("patient_id")
+    owners = rows.set_index("image_id")["patient_id"]
+    checked = 0
+    for patient in patients:
+        for image in patient.images:
+            assert image.area_mm2 == pytest.approx(drawn.loc[image.image_id, "area_mm2"])
+            for name, value in (image.features or {}).items():
+                assert value == pytest.approx(features.loc[image.image_id, name], rel=1e-9)
+        (risk,) = patient.risks
+        row = expected.loc[owners[patient.images[0].image_id]]
+        if row["missed"]:
+            assert risk.risk is None
+        elif risk.risk is not None:
+            assert risk.risk == pytest.approx(row["risk"], rel=1e-9)
+            checked += 1
+    assert checked >= 5
+
+
+def test_the_command_writes_the_documented_files(model, study, files, tmp_path, caplog):
+    out, again = tmp_path / "out", tmp_path / "again"
+    images = [str(file) for file in files[:4]]
+    assert main(["infer", *images, "--out", str(out), "--model", str(model)]) == 0
+    assert "trained on phantoms only" in caplog.text
+    predictions = read_csv(out / "predictions.csv", dtype=IDS)
+    assert predictions["image_id"].tolist() == [file.stem for file in files[:4]]
+    assert predictions["patient_id"].tolist() == ["patient-1"] * 2 + ["patient-2"] * 2
+    for file in files[:4]:
+        mask = np.asarray(Image.open(out / "masks" / f"{file.stem}.png"))
+        assert mask.shape == pydicom.dcmread(file).pixel_array.shape
+        assert (out / "masks" / "overlays" / f"{file.stem}.png").stat().st_size > 1000
+    features = read_csv(out / "features.csv", dtype=IDS)
+    assert set(features["image_id"]) == set(predictions.loc[predictions["found"], "image_id"])
+    risks = read_csv(out / "risks.csv", dtype=IDS)
+    given = risks[risks["lower"].notna()]
+    assert ((given["lower"] < given["risk"]) & (given["risk"] < given["upper"])).all()
+    record = read_json(out / "results.json")
+    assert record["model"]["sha256"] == predictions["model_sha256"][0]
+    assert record["patients"][0]["risks"][0]["target"] == "sln"
+    assert len(read_csv(out / "failures.csv")) == 0
+    # A study folder, named first as before, goes the same way.
+    assert main(["infer", str(study), *images, "--out", str(again)]) == 0
+    for name in ("predictions.csv", "features.csv", "risks.csv", "results.json"):
+        assert (again / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_nothing_says_who_the_patient_is(edited, model, tmp_path, caplog):
+    secret = {"PatientID": "ID-4711-SECRET", "PatientName": "Secretive^Sandra"}
+    edited(0, "a", **secret)
+    edited(1, "b", **secret)
+    (tmp_path / "new" / "c.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"ID-4711-SECRET" * 40)
+    out = tmp_path / "out"
+    assert main(["infer", str(tmp_path / "new"), "-o", str(out), "--model", str(model)]) == 3
+    for path in out.rglob("*"):
+        if path.suffix in (".csv", ".json", ".md", ".png"):
+            assert b"SECRET" not in path.read_bytes(), path
+            assert b"Secretive" not in path.read_bytes(), path
+    assert "SECRET" not in caplog.text
+
+
+def test_a_bad_file_fails_and_its_patient_goes_on(edited, files, bundle, tmp_path):
+    good = edited(0, "good")
+    tomosynthesis = edited(1, "tomo", SOPClassUID="1.2.840.10008.5.1.4.1.1.13.1.3")
+    other = edited(1, "other", Modality="CR")
+    (tmp_path / "new" / "zero.dcm").write_bytes(b"")
+    (tmp_path / "new" / "cut.dcm").write_bytes(good.read_bytes()[:3000])
+    (patient,), failures = infer([tmp_path / "new"], bundle)
+    assert {failure.case for failure in failures} == {"tomo", "other", "zero", "cut"}
+    words = {failure.case: failure.error for failure in failures}
+    assert "tomosynthesis" in words["tomo"]
+    assert "modality CR" in words["other"]
+    assert all(failure.action for failure in failures)
+    assert [image.file for image in patient.images] == [good]
+    assert {"images-failed", "one-view"} <= codes(patient.flags)
+    assert tomosynthesis.exists()
+    assert other.exists()
+
+
+def test_equal_names_and_no_image_are_refused(files, tmp_path):
+    (tmp_path / "sub").mkdir()
+    for folder in (tmp_path, tmp_path / "sub"):
+        (folder / "same.dcm").write_bytes(files[0].read_bytes())
+    with pytest.raises(MammoroiError, match="several files are named same"):
+        new_patients([tmp_path])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MammoroiError, match="there is no image"):
+        new_patients([tmp_path / "empty"])
+    with pytest.raises(MammoroiError, match="give millimetres per pixel"):
+        new_patients([tmp_path / "sub"], spacing_mm=70.0)
+
+
+def test_an_image_like_those_of_the_training_raises_no_flag_of_range(files, bundle):
+    patients, _ = infer(files[:12], bundle)
+    found = {
+        code for patient in patients for image in patient.images for code in codes(image.flags)
+    }
+    assert not {code for code in found if code.startswith(("outside", "other"))}
+    assert any(patient.risks[0].lower is not None for patient in patients)
+
+
+def test_brighter_images_are_flagged_and_get_no_interval(edited, bundle):
+    bright = [edited(k, f"bright{k}", pixels=lambda grey: grey * 1.6) for k in (0, 1)]
+    patient = only(infer(bright, bundle))
+    flags = [flag for image in patient.images for flag in image.flags]
+    text = next(flag.text for flag in flags if flag.code == "outside-training-intensity")
+    assert "99.8th percentile" in text
+    assert "in training" in text
+    (risk,) = patient.risks
+    assert risk.lower is None
+    assert codes(risk.flags) & {"no-interval", "unlike-training"}
+
+
+def test_another_spacing_size_view_and_intent_are_flagged(edited, bundle):
+    other = edited(0, "other", ImagerPixelSpacing=[0.9, 0.9], PixelSpacing=None)
+    (image,) = only(infer([other], bundle)).images
+    assert {"outside-training-spacing", "outside-training-size"} <= codes(image.flags)
+    raw = edited(0, "raw", SOPClassUID="1.2.840.10008.5.1.4.1.1.1.2.1")
+    patient = only(infer([raw], bundle))
+    assert "other-intent" in codes(patient.images[0].flags)
+    assert patient.risks[0].risk is None
+    assert "other-intent" in codes(patient.risks[0].flags)
+    view = pydicom.dcmread(raw).ViewCodeSequence
+    view[0].CodeValue, view[0].CodeMeaning = "399260004", "medio-lateral"
+    lateral = edited(0, "lateral", ViewCodeSequence=view, ViewPosition="ML")
+    (image,) = only(infer([lateral], bundle)).images
+    assert image.view == "ML"
+    assert "outside-training-view" in codes(image.flags)
+
+
+def test_without_a_lesion_there_is_no_risk(files, bundle):
+    network = bundle.networks[0]
+    inference = {**network.card["inference"], "threshold": 1.1}
+    blind = replace(
+        bundle, networks=(replace(network, card={**network.card, "inference": inference}),)
+    )
+    patient = only(infer(files[:2], blind))
+    assert not any(image.found for image in patient.images)
+    assert all("no-lesion" in codes(image.flags) for image in patient.images)
+    assert "no-lesion" in codes(patient.flags)
+    (risk,) = patient.risks
+    assert (risk.risk, risk.lower, risk.above_threshold, risk.n_images) == (None, None, None, 0)
+    assert "not-measured" in codes(risk.flags)
+
+
+def test_lesions_of_both_breasts_are_not_mixed(edited, bundle):
+    """Four views of one patient: the risk rests on one breast, and says on which."""
+    one = {"PatientID": "P", "IssuerOfPatientID": "here"}
+    study = generate_uid()
+    four = [edited(k, f"four{k}", StudyInstanceUID=study, **one) for k in range(2)]
+    side = "R" if pydicom.dcmread(four[0]).ImageLaterality == "L" else "L"
+    mirrored = [
+        edited(
+            k, f"four{k}", pixels=lambda grey: grey[:, ::-1], ImageLaterality=side,
+            StudyInstanceUID=study, **one,
+        )
+        for k in (2, 3)
+    ]  # fmt: skip
+    patient = only(infer([*four, *mirrored], bundle))
+    assert len(patient.images) == 4
+    assert "both-breasts" in codes(patient.flags)
+    used = index_images(patient.images)
+    assert len({image.laterality for image in used}) == 1
+    assert patient.risks[0].n_images == len(used) == 2
+    alone = only(infer([image.file for image in used], bundle))
+    assert alone.risks[0].risk == patient.risks[0].risk
+    other = edited(0, "later", StudyInstanceUID=generate_uid(), **one)
+    assert "several-studies" in codes(only(infer([*four, other], bundle)).flags)
+
+
+def test_one_id_of_two_issuers_is_two_patients(edited):
+    here = edited(0, "here", PatientID="1", IssuerOfPatientID="A")
+    there = edited(1, "there", PatientID="1", IssuerOfPatientID="B")
+    none = edited(2, "none", PatientID="")
+    assert len(new_patients([here, there, none])) == 3
+
+
+def test_a_spacing_is_asked_for_and_then_flagged(bundle, tmp_path, files, capsys):
+    grey = pydicom.dcmread(files[0]).pixel_array
+    Image.fromarray(grey.astype(np.uint16)).save(tmp_path / "plain.png")
+    patients, (failure,) = infer([tmp_path / "plain.png"], bundle)
+    assert not patients
+    assert "states no pixel spacing" in failure.error
+    assert "--spacing_mm" in failure.action
+    patient = only(infer([tmp_path / "plain.png"], bundle, spacing_mm=0.5))
+    (image,) = patient.images
+    assert image.spacing_source == "given by the user for all files"
+    assert "spacing-given" in codes(image.flags)
+    conflicting = infer([files[0]], bundle, spacing_mm=0.05).failures[0]
+    assert "but the manifest says" in conflicting.error
+
+
+def test_a_batch_is_refused_where_none_is_known(bundle, files):
+    with pytest.raises(MammoroiError, match="take features as they are"):
+        infer(files[:1], bundle, batch="Berlin")
+
+
+def test_the_shipped_bundle_gives_masks_features_and_risks(tmp_path):
+    """At the spacing of `mammoroi synthesize`, right after installing, without a flag of range."""
+    assert main(["synthesize", str(tmp_path / "c"), "--n_patients", "1", "--seed", "99"]) == 0
+    patient = only(infer([tmp_path / "c" / "images"]))
+    assert len(patient.risks) == 4
+    for image in patient.images:
+        assert image.found
+        assert image.features
+        assert not {code for code in codes(image.flags) if code.startswith("outside")}
+    assert all(risk.risk is not None and 0 < risk.risk < 1 for risk in patient.risks)
+    assert any("trying out" in notice for notice in patient.notices)
+
+
+def test_intervals_hold_the_share_of_positives_as_often_as_they_claim():
+    """Scores whose true calibration is known: about 95 of 100 intervals hold the truth."""
+    rng = np.random.default_rng(4)
+    at = np.array([-1.5, 0.0, 1.0])
+    truth = 1 / (1 + np.exp(-(-0.5 + 0.9 * at)))
+    held = np.zeros(3)
+    repeats = 600
+    for _ in range(repeats):
+        scores = rng.normal(size=150)
+        labels = rng.random(150) < 1 / (1 + np.exp(-(-0.5 + 0.9 * scores)))
+        calibration = fit_calibration(scores, labels)
+        spread = spread_of(calibration, scores, labels)
+        assert spread is not None
+        ends = np.array([spread.interval(calibration, score) for score in at])
+        held += (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+    assert np.all(np.abs(held / repeats - 0.95) < 0.03), held / repeats
+
+
+def test_an_interval_is_not_made_up():
+    calibration = fit_calibration(np.zeros(4), np.array([0, 1, 0, 1]))
+    assert spread_of(calibration, np.arange(10.0), np.arange(10) % 2) is None, "too few"
+    assert spread_of(calibration, np.zeros(40), np.arange(40) % 2) is None, "equal scores"
+    assert spread_of(calibration, np.arange(40.0), np.ones(40)) is None, "one class"
+    prevalence = spread_of(None, np.zeros(40), np.arange(40) % 4 == 0)
+    assert prevalence is not None
+    lower, upper = prevalence.interval(calibration, 0.0)
+    assert (lower, upper) == pytest.approx((0.1419, 0.4019), abs=5e-4), "Wilson's, of 10 in 40"
+    assert RiskSpread.from_json(vars(prevalence)) == prevalence
+
+
+def test_a_range_has_some_slack_and_an_end():
+    known = Distribution.of([10.0, 20.0, np.nan])
+    assert known is not None
+    assert known.n == 2
+    assert not known.outside(20.9)
+    assert known.outside(21.1)
+    assert known.outside(8.9)
+    constant = Distribution.of([0.07] * 5)
+    assert constant is not None
+    assert not constant.outside(0.0705)
+    assert constant.outside(0.1)
+    assert Distribution.of([np.nan]) is None
+
+
+def test_a_bundle_can_be_used_for_many_calls(files, bundle: Bundle):
+    first, second = (only(infer(files[:2], bundle)) for _ in range(2))
+    risks: list[Risk] = [first.risks[0], second.risks[0]]
+    assert risks[0] == risks[1]

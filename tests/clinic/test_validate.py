@@ -1,0 +1,199 @@
+"""A frozen model on a second cohort: what was planted is found, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+from scipy.special import expit, logit
+
+from mammoroi.cli import main
+from mammoroi.clinic.drift import drift_table
+from mammoroi.clinic.infer import infer
+from mammoroi.clinic.ranges import Distribution, Ranges
+from mammoroi.cohort.cohort import load_cohort
+from mammoroi.files import read_csv
+from mammoroi.modeling.metrics import measure
+from mammoroi.modeling.recalibration import recalibrated, recalibration_table
+
+IDS = {"image_id": str, "patient_id": str}
+
+
+@pytest.fixture(scope="module")
+def validated(model, second, tmp_path_factory):
+    """The second cohort as it is."""
+    out = tmp_path_factory.mktemp("validated")
+    code = main(["validate", str(second), "--model", str(model), "-o", str(out)])
+    return code, out
+
+
+def test_every_case_is_accounted_for(validated, second):
+    code, out = validated
+    assert code == 0
+    flow = read_csv(out / "flow.csv")
+    for level in ("images", "patients"):
+        n = flow[flow["level"] == level].drop_duplicates("what").set_index("what")["n"]
+        assert n["in"] == n["used"] + n["excluded"] + n["failed"]
+    cohort = load_cohort(second)
+    assert flow.loc[flow["level"] == "images", "n"].iloc[0] == len(cohort.images)
+    sln = flow[flow["target"] == "sln"].set_index("what")["n"]
+    assert sln["used, with an outcome"] == (
+        sln["with an outcome and a risk"] + sln["with an outcome, no risk"]
+    )
+
+
+def test_masks_are_compared_with_the_manual_ones(validated, second):
+    _, out = validated
+    agreement = read_csv(out / "agreement.csv", dtype=IDS)
+    assert set(agreement["image_id"]) == set(load_cohort(second).images["image_id"])
+    summary = read_csv(out / "agreement_summary.csv").set_index("metric")
+    assert summary.loc["dice", "mean"] == pytest.approx(agreement["dice"].mean())
+    assert summary.loc["dice", "median"] > 0.6
+    assert summary.loc["dice", "mean_lower"] < summary.loc["dice", "mean"]
+
+
+def test_performance_is_that_of_the_frozen_risks(validated, bundle, second):
+    _, out = validated
+    risks = read_csv(out / "risks.csv", dtype=IDS)
+    known = risks[risks["label"].notna() & risks["risk"].notna()]
+    outcomes = load_cohort(second).patients.set_index("patient_id")["sln"]
+    assert (known["label"] == (outcomes[known["patient_id"]] == "positive").to_numpy()).all()
+    row = read_csv(out / "performance.csv").iloc[0]
+    expected = measure(known["label"], known["risk"], bundle.classifiers[0].threshold, [False])
+    for name in ("auc", "auc_lower", "calibration_intercept", "brier", "sensitivity"):
+        assert row[name] == pytest.approx(expected[name]), name
+
+
+def test_a_cohort_of_the_same_kind_has_not_drifted(validated):
+    _, out = validated
+    drift = read_csv(out / "drift.csv")
+    assert {"breast_high", "spacing_row_mm", "lesion_area_mm2"} <= set(drift["name"])
+    assert set(drift["kind"]) == {"image", "feature"}
+    assert not drift["drifted"].any(), drift[drift["drifted"]]
+
+
+def test_the_report_is_one_page_that_loads_nothing(validated):
+    _, out = validated
+    page = (out / "report.html").read_text("utf-8")
+    for words in (
+        "Flow of cases",
+        "Simple recalibration",
+        "SYNTHETIC DATA",
+        "Not a medical device",
+    ):
+        assert words in page
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+    assert (out / "figures" / "drift.svg").exists()
+
+
+def test_planted_shifts_are_found(model, bundle, second, tmp_path):
+    """Darker images, an outcome that is more frequent than the risks say, cases that are lost."""
+    folder, out = tmp_path / "cohort", tmp_path / "out"
+    shutil.copytree(second, folder)
+    for path in folder.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = (dataset.pixel_array * 0.93).astype("<u2").tobytes()
+        dataset.save_as(path)
+    cohort = load_cohort(folder)
+    patients, _ = infer([cohort.path(image) for image in cohort.images["image"]], bundle)
+    owner = cohort.images.set_index("image_id")["patient_id"]
+    rng = np.random.default_rng(1)
+    table = cohort.patients.set_index("patient_id")
+    for patient in patients:
+        risk = patient.risks[0].risk
+        if risk is not None:
+            positive = rng.random() < expit(logit(risk) + 2.0)
+            table.loc[owner[patient.images[0].image_id], "sln"] = (
+                "positive" if positive else "negative"
+            )
+    table.reset_index().to_csv(folder / "patients.csv", index=False)
+    images = pd.read_csv(folder / "cohort.csv", dtype=str)
+    (folder / images.loc[0, "image"]).write_bytes(b"lost")
+    images.loc[1, "patient_id"] = "nobody"
+    images.drop(columns="mask").to_csv(folder / "cohort.csv", index=False)
+    assert main(["validate", str(folder), "--model", str(model), "-o", str(out)]) == 3
+    drift = read_csv(out / "drift.csv").set_index("name")
+    assert drift.loc["breast_high", "drifted"]
+    assert drift.loc["breast_high", "difference"] < 0
+    assert not drift.loc["spacing_row_mm", "drifted"]
+    row = read_csv(out / "performance.csv").iloc[0]
+    assert row["calibration_intercept_lower"] < 2.0 < row["calibration_intercept_upper"]
+    assert row["calibration_intercept_lower"] > 0
+    assert row["observed_expected"] > 1
+    recalibration = read_csv(out / "recalibration.csv").set_index("method")
+    assert not recalibration.loc["none", "enough"]
+    shift = recalibration.loc["intercept", "intercept"]
+    assert shift == pytest.approx(row["calibration_intercept"], rel=1e-6)
+    flow = read_csv(out / "flow.csv")
+    counted = flow[flow["level"] == "images"].set_index("what")["n"]
+    assert (counted["excluded"], counted["failed"]) == (1, 1)
+    excluded = read_csv(out / "excluded.csv", dtype=str).iloc[0]
+    assert "not in patients.csv" in excluded["error"]
+    assert not (out / "agreement.csv").exists(), "there are no masks"
+
+
+def test_a_cohort_without_outcomes_is_said_to_have_none(model, second, tmp_path, capsys):
+    folder, out = tmp_path / "cohort", tmp_path / "out"
+    folder.mkdir()
+    cohort = load_cohort(second)
+    images = cohort.images.head(2).assign(
+        image=[str(cohort.path(image)) for image in cohort.images["image"].head(2)], mask=None
+    )
+    images.dropna(axis=1, how="all").to_csv(folder / "cohort.csv", index=False)
+    cohort.patients[["patient_id"]].head(1).to_csv(folder / "patients.csv", index=False)
+    assert main(["validate", str(folder), "--model", str(model), "-o", str(out)]) == 3
+    assert "no column 'sln'" in capsys.readouterr().err
+    assert "no outcome that a classifier" in (out / "report.html").read_text("utf-8")
+    assert main(["validate", str(tmp_path / "nowhere"), "-o", str(out)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("intercept", "slope", "enough"),
+    [(0.0, 1.0, "none"), (0.8, 1.0, "intercept"), (0.3, 0.4, "logistic")],
+)
+def test_recalibration_finds_what_was_planted(intercept, slope, enough):
+    rng = np.random.default_rng(2)
+    risks = expit(rng.normal(0, 1.3, 3000))
+    labels = (rng.random(3000) < recalibrated(risks, intercept, slope)).astype(int)
+    table = recalibration_table(labels, risks).set_index("method")
+    assert table.index[table["enough"]].tolist() == [enough]
+    logistic = table.loc["logistic"]
+    for name, planted in (("intercept", intercept), ("slope", slope)):
+        assert logistic[f"{name}_lower"] < planted < logistic[f"{name}_upper"]
+    assert table.loc[enough, "brier_cross_fitted"] <= table.loc["none", "brier_cross_fitted"]
+
+
+def test_recalibration_says_nothing_without_both_classes():
+    assert recalibration_table([1, 1, 1], [0.2, 0.5, 0.7]).empty
+    flat = recalibration_table([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5])
+    assert flat["method"].tolist() == ["none", "intercept"]
+    assert flat["enough"].tolist() == [True, False]
+
+
+def test_drift_test_holds_its_level_and_finds_a_shift():
+    """Cohorts of the same kind are flagged in about 5 of 100; shifted ones nearly always."""
+    rng = np.random.default_rng(3)
+    flagged = {0.0: 0, 1.0: 0}
+    for _ in range(200):
+        known = Distribution.of(rng.normal(size=300))
+        assert known is not None
+        ranges = Ranges({"breast_high": known}, {}, {})
+        for shift in flagged:
+            rows = [{"breast_high": value} for value in rng.normal(shift, 1, 80)]
+            flagged[shift] += int(drift_table(ranges, rows, [], 1.0)["drifted"].iloc[0])
+    assert flagged[0.0] <= 20
+    assert flagged[1.0] >= 195
+
+
+def test_a_constant_quantity_drifts_when_it_changes():
+    known = Distribution.of([0.07] * 50)
+    assert known is not None
+    ranges = Ranges({"spacing_row_mm": known}, {}, {})
+    same = drift_table(ranges, [{"spacing_row_mm": 0.07}] * 20, [], 2.0).iloc[0]
+    other = drift_table(ranges, [{"spacing_row_mm": 0.1}] * 20, [], 2.0).iloc[0]
+    assert not same["drifted"]
+    assert other["drifted"]
+    assert other["outside"] == 1.0

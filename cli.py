@@ -109,6 +109,11 @@ COMMANDS: dict[str, Command] = {
         CONFIG_USAGE,
         commands_clinic.serve,
     ),
+    "deidentify": Command(
+        "mammograms for research, without who they are of",
+        "IN ... -o OUT --key FILE [--new-key] [--dates shift] [--patient keep] [--device keep]",
+        commands.deidentify,
+    ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",
         "MODEL --to FORMAT --out FOLDER",

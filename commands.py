@@ -84,7 +84,9 @@ def study(name: str, arguments: Sequence[str]) -> int:
     program = f"mammoroi {name} CONFIG"
     if "--help" in arguments or "-h" in arguments:
         configured(StudyConfig, program, None, ["--help"])
-    preset, rest = first_argument(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
+    preset, rest = first_argument(
+        arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
+    )
     config = configured(StudyConfig, program, find_config(preset), rest)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
     if name in ("study", "report"):
@@ -207,7 +209,7 @@ def deidentify(arguments: Sequence[str]) -> int:
         print(f"New key: {new_key(given.key)}. Keep it, and keep it secret.")
     keep = {name for name in ("dates", "patient", "device") if vars(given)[name] != "remove"}
     export = Export(given.key, frozenset(keep), given.unstated == "accept", given.crosswalk)
-    return _new_results(export_images(given.inputs, given.out, export), given.out)
+    return new_results(export_images(given.inputs, given.out, export), given.out)
 
 
 def export_command(arguments: Sequence[str]) -> int:

@@ -71,7 +71,7 @@ class Lab:
         self.orthanc = Orthanc(folder / "orthanc").start()
         self.service = Service(
             folder / "service",
-            cases={"settle_s": 0.4, "timeout_s": 4.0, "memory_gb": 0.6, "min_free_gb": 0.0}
+            cases={"settle_s": 0.4, "timeout_s": 8.0, "memory_gb": 0.6, "min_free_gb": 0.0}
             | {"max_instance_mb": LIMIT_MB},
             watch={"folder": str(folder / "service" / "watched"), "every_s": 0.05, "stable_s": 0.2},
             listener={"timeout_s": 3.0},
@@ -524,12 +524,18 @@ def still_written(lab: Lab) -> Iterator[Row]:
     dataset = lab.fresh()
     content = lab.file(dataset)
     path = lab.service.watched / "slow.dcm"
+    longest, last = 0.0, time.monotonic()
     with path.open("wb") as stream:
         for at in range(0, len(content), len(content) // 12 + 1):
             stream.write(content[at : at + len(content) // 12 + 1])
             stream.flush()
-            time.sleep(0.1)
-            assert path.exists(), "taken before it was whole"
+            time.sleep(0.05)
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+            assert path.exists() or longest > 0.15, "taken before it was whole"
+    if longest > 0.15:  # this machine is too busy to write without pauses
+        yield from still_written(lab)
+        return
     wait_for(lambda: not path.exists(), 20, "taken")
     lab.accepted.add(str(dataset.SOPInstanceUID))
     lab.has_result(dataset.SOPInstanceUID)
@@ -657,7 +663,7 @@ def second(lab: Lab) -> Iterator[Row]:
     other = Service(lab.folder / "other", home=str(lab.service.home))
     other.start(wait=False)
     assert other.process is not None
-    code = other.process.wait(120)
+    code = other.process.wait(600)
     assert code == 1, code
     assert "another mammoroi serve uses it" in other.log.read_text()
     yield "service", f"refused, exit code {code}; the first goes on"
@@ -742,7 +748,7 @@ def read_only(lab: Lab) -> Iterator[Row]:
         writable = os.access(other.home / "parts", os.W_OK)
         answer = send(other.port, [dataset])
         other.stop()
-        code = other.start(wait=False).process.wait(120)  # type: ignore[union-attr]
+        code = other.start(wait=False).process.wait(600)  # type: ignore[union-attr]
         said = other.log.read_text().splitlines()[-1]
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -900,7 +906,7 @@ def damaged_key(lab: Lab) -> Iterator[Row]:
     other = with_service(lab, "key").start()
     other.stop()
     (other.home / "key").write_bytes(b"short")
-    code = other.start(wait=False).process.wait(120)  # type: ignore[union-attr]
+    code = other.start(wait=False).process.wait(600)  # type: ignore[union-attr]
     said = other.log.read_text().splitlines()[-1]
     assert code == 1, code
     assert "is damaged" in said, said

@@ -25,13 +25,17 @@ import numpy as np
 import pydicom
 import requests
 import yaml
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 from pynetdicom import AE
 
+from mammoroi.cohort.phantom import Findings, draw_anatomy, draw_view
 from mammoroi.cohort.phantom_dicom import ImageName, write_phantom_dicom
+from mammoroi.cohort.texture import LesionTexture
 from mammoroi.errors import Failure
 
+PATIENCE = 5
 VIEWS = (("CC", "L"), ("CC", "R"), ("MLO", "L"), ("MLO", "R"))
 IDENTITY = {
     "PatientName": "Quenstedt^Wilhelmine",
@@ -119,16 +123,18 @@ def mammogram(
     view: str = "CC",
     laterality: str = "L",
     shape: tuple[int, int] = (64, 48),
+    pixels: NDArray[np.uint16] | None = None,
+    spacing_mm: float = 1.0,
     **attributes: Any,
 ) -> Dataset:
-    """Make a small mammogram that names a person who does not exist."""
-    pixels = np.random.default_rng(abs(hash(view + laterality)) % 99).integers(
-        1, 4000, shape, dtype=np.uint16
-    )
+    """Make a mammogram that names a person who does not exist: small and noise, if not told."""
+    if pixels is None:
+        noise = np.random.default_rng(VIEWS.index((view, laterality)))
+        pixels = noise.integers(1, 4000, shape, dtype=np.uint16)
     number = 1 + VIEWS.index((view, laterality))
     name = ImageName(f"{study}-{view}-{laterality}", study, view, laterality, number, 60)
     with tempfile.TemporaryDirectory() as folder:
-        path = write_phantom_dicom(Path(folder) / "image.dcm", pixels, name, 1.0, seed=7)
+        path = write_phantom_dicom(Path(folder) / "image.dcm", pixels, name, spacing_mm, seed=7)
         dataset = pydicom.dcmread(path)
         dataset.PixelData  # noqa: B018  read before the file is gone
     for keyword, value in (IDENTITY | attributes).items():
@@ -145,6 +151,22 @@ def study(name: str, **attributes: Any) -> list[Dataset]:
     return [mammogram(name, view, side, **attributes) for view, side in VIEWS]
 
 
+def phantom_study(name: str, spacing_mm: float = 0.5) -> list[Dataset]:
+    """Draw the four views of a phantom, whose lesions are in both breasts."""
+    findings = Findings("scattered", 22.0, True, True, True, False, False, False)
+    views = []
+    for view, side in VIEWS:
+        anatomy = draw_anatomy(findings, np.random.default_rng(len(name) + len(side)))
+        seed = np.random.SeedSequence(1 + VIEWS.index((view, side)))
+        texture = LesionTexture(0.5, 0.0, 0.2)
+        drawn = draw_view(view, side, anatomy, findings, texture, spacing_mm, seed)
+        patient = {"PatientID": f"MRN-{name}-94170"}
+        views.append(
+            mammogram(name, view, side, pixels=drawn.pixels, spacing_mm=spacing_mm, **patient)
+        )
+    return views
+
+
 def free_port() -> int:
     """Give a port of this machine that nobody has."""
     with socket.socket() as free:
@@ -155,12 +177,14 @@ def free_port() -> int:
 def wait_for(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
     """Wait until something is true; its value is returned.
 
+    A busy machine is given :data:`PATIENCE` times as long.
+
     Raises
     ------
     TimeoutError
         When it does not become true.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + PATIENCE * seconds
     while time.monotonic() < until:
         with suppress(requests.RequestException, OSError):
             value = condition()
@@ -210,7 +234,7 @@ class Service:
                 [*self.command, str(self.config)], stderr=log, stdout=log, **options
             )
         if wait:
-            wait_for(self._runs, 120, "the service starts")
+            wait_for(self._runs, 60, "the service starts")
         return self
 
     def _runs(self) -> bool:
@@ -232,7 +256,7 @@ class Service:
         """Ask it to stop; its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(60 * PATIENCE)
 
     def kill(self) -> None:
         """End it at once, without a word; its child process has to end by itself."""
@@ -268,7 +292,7 @@ def send(
 ) -> list[int | str]:
     """Send by C-STORE; the status of each, or in a word why there is none."""
     entity = AE(calling)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
     pairs = contexts or sorted({(d.SOPClassUID, d.file_meta.TransferSyntaxUID) for d in datasets})
     for sop_class, coding in pairs:
         entity.add_requested_context(sop_class, coding)

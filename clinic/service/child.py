@@ -36,8 +36,8 @@ Process = Callable[[Sequence[Path], Path], list[Failure]]
 
 DICOM objects to be sent are to be in ``OUT/objects`` or below, as ``*.dcm``, when it returns; what
 it returns are the images that could not be processed, named by their files' stems. If it has a
-method ``prepare()``, that is called once before the first case, and may raise a
-:class:`MammoroiError`.
+method ``prepare()``, that is called once before the first case; it says in a few words what is run,
+or raises a :class:`MammoroiError`.
 """
 
 _LOOK_S = 0.25
@@ -79,6 +79,11 @@ class Child:
         Limits of a case.
     cases : int
         So many cases a process is used for.
+
+    Attributes
+    ----------
+    runs : str
+        What the process says that it runs, once it was started.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Child:
         self._running: psutil.Process | None = None
         self._pipe: Connection | None = None
         self._done = 0
+        self.runs = ""
 
     def run(self, files: Sequence[Path], out: Path, stop: threading.Event) -> Outcome:
         """Process one case; kill the process when ``stop`` is set."""
@@ -171,10 +177,11 @@ class Child:
             if stop.is_set() or time.monotonic() > until:
                 self.end()
                 return Outcome("stopped" if stop.is_set() else "crash", "it did not start")
-        error: MammoroiError | None = ours.recv()
-        if error is not None:
+        answer: MammoroiError | str = ours.recv()
+        if isinstance(answer, MammoroiError):
             self.end()
-            raise error
+            raise answer
+        self.runs = answer
         return None
 
     def end(self) -> None:
@@ -227,11 +234,10 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     logging.captureWarnings(True)
     try:
-        getattr(process, "prepare", lambda: None)()
+        pipe.send(getattr(process, "prepare", lambda: "")())
     except MammoroiError as error:
         pipe.send(error)
         return
-    pipe.send(None)  # ready
     while True:
         try:
             files, out = pipe.recv()

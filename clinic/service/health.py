@@ -50,6 +50,7 @@ class Health:
         self._parts, self._sender = parts, sender
         self._began = time.monotonic()
         self.ports: dict[str, int] = {}
+        self.model = ""
         self.stopping = False
 
     def read(self) -> dict[str, Any]:
@@ -66,12 +67,13 @@ class Health:
             problems.append("failed-cases")
         return {
             "version": __version__,
+            "model": self.model,
             "state": "stopping" if self.stopping else "running",
             "problems": problems,
             "uptime_s": round(time.monotonic() - self._began, 1),
             "ports": self.ports,
             "parts": parts,
-            "cases": {state: len(self._home.cases(state)) for state in STATES},
+            "cases": {state: self._home.count(state) for state in STATES},
             "failed": failed,
             "pacs": sender,
             "counters": self._counters.read(),

@@ -132,6 +132,10 @@ class Home:
                 continue
         return [name for _, name in sorted(found)]
 
+    def count(self, state: str) -> int:
+        """How many cases are in a state."""
+        return sum(1 for _ in os.scandir(self.folder / state))
+
     def failed(self) -> dict[str, int]:
         """How many cases or files lie in ``failed/``, by reason."""
         reasons = sorted(path for path in (self.folder / FAILED).iterdir() if path.is_dir())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +63,6 @@ class Inbox:
     ) -> None:
         self._home, self._config, self._counters, self._clock = home, config, counters, clock
         self._newest = dict.fromkeys(home.cases("incoming"), clock())
-        self.arrived = threading.Event()
 
     @property
     def max_bytes(self) -> float:
@@ -138,7 +136,6 @@ class Inbox:
             self._newest[case] = self._clock()
         self._counters.add("received")
         LOGGER.info("image %s of case %s: received", image, case)
-        self.arrived.set()
         return Receipt(case, image)
 
     def _digest(self, earlier: Path | str) -> str:

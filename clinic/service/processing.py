@@ -1,4 +1,4 @@
-"""What the service computes unless it is told otherwise: :func:`..write.process`, study by study."""
+"""What the service computes unless it is told otherwise: :mod:`..write`, study by study."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ class Processing:
 
     config: ProcessingConfig
 
-    def prepare(self) -> None:
-        """Load and check the bundle before the first case.
+    def prepare(self) -> str:
+        """Load and check the bundle before the first case; give its name and hash.
 
         Raises
         ------
         MammoroiError
             When it cannot be used, or needs a batch and does not know the configured one.
         """
-        _bundle(self.config.model).check_batch(self.config.batch)
+        bundle = _bundle(self.config.model)
+        bundle.check_batch(self.config.batch)
+        return f"{bundle.name}, SHA-256 {bundle.sha256}"
 
     def __call__(self, files: Sequence[Path], out: Path) -> list[Failure]:
         """Process the images of one study; DICOM objects are in ``out/objects`` and below."""

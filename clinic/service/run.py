@@ -69,10 +69,12 @@ class Service:
         self._stopping, self._now = threading.Event(), threading.Event()
         self._threads: dict[str, threading.Thread] = {}
 
-    def start(self) -> None:
-        """Take up what an earlier service left, then open the doors."""
+    def start(self, stop: threading.Event) -> None:
+        """Take up what an earlier service left, then open the doors, unless ``stop`` is set."""
+        LOGGER.info("service: starting")
         try:
-            self._child.start(self._now)
+            if self._child.start(stop) is not None and stop.is_set():
+                return
         except MammoroiError:
             self.home.close()
             raise
@@ -82,6 +84,8 @@ class Service:
                 "the process that computes died when it was started",
                 "run `mammoroi doctor`; look at the lines before this one",
             ) from None
+        self.health.model = self._child.runs
+        LOGGER.info("service: model %s", self._child.runs or "(none)")
         self._worker.recover()
         self._thread("worker", lambda: self._worker.run(self._stopping, self._now))
         self._thread("sender", lambda: self._sender.run(self._stopping))
@@ -161,6 +165,6 @@ def serve(config: ServeConfig, process: Process) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     service = Service(config, process)
-    service.start()
+    service.start(stop)
     service.wait(stop)
     service.stop()

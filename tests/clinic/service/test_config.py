@@ -1,10 +1,16 @@
 """Settings that open a door have to be meant."""
 
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 
+import mammoroi
 from mammoroi.cli import main
+from mammoroi.clinic.service.admission import REFUSALS
 from mammoroi.clinic.service.config import ServeConfig
+from mammoroi.clinic.service.worker import REASONS
 from mammoroi.configuration import configured, find_config
 from mammoroi.errors import MammoroiError
 
@@ -52,6 +58,26 @@ def test_credentials_are_for_their_owner_and_for_encrypted_ways(tmp_path):
     words[1] = "http://pacs.example/dicom-web"
     with pytest.raises(MammoroiError, match="unencrypted"):
         configured(ServeConfig, "serve", None, [*words, str(secret)])
+
+
+def test_the_documented_file_is_understood(tmp_path):
+    """The clinic's file of docs/serve.md, its files made here."""
+    page = Path(mammoroi.__file__).parent / "docs" / "serve.md"
+    text = re.search(r'```yaml title="clinic.yaml"\n(.*?)```', page.read_text(), re.DOTALL)[1]
+    for path in set(re.findall(r"/etc/mammoroi/[\w.-]+", text)):
+        (tmp_path / Path(path).name).touch(mode=0o600)
+    (tmp_path / "clinic.yaml").write_text(text.replace("/etc/mammoroi", str(tmp_path)))
+    config = configured(ServeConfig, "serve", tmp_path / "clinic.yaml", [])
+    assert config.listener.allowed == ("MODALITY1", "PACS")
+    assert config.cases.min_free_gb == 20
+
+
+def test_every_reason_is_documented():
+    page = (Path(mammoroi.__file__).parent / "docs" / "serve.md").read_text()
+    for reason, (status, _) in REFUSALS.items():
+        assert f"| `{reason}` | {status:04X} |" in page
+    for reason in (*REASONS, "pacs-refused"):
+        assert f"| `{reason}` |" in page
 
 
 def test_the_preset_is_reachable_from_this_machine_alone():

@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--large", type=float, default=0.2, help="share of real-size images")
     parser.add_argument("--real", action="store_true", help="the shipped processing")
+    parser.add_argument("--model", type=Path, help="the bundle of --real (the shipped one)")
     parser.add_argument("--keep_hours", type=float, default=0.0)
     given = parser.parse_args()
     command = None
@@ -95,6 +96,7 @@ def main() -> None:
             cases={"settle_s": 2.0, "min_free_gb": 1.0, "keep_hours": given.keep_hours}
             | {"timeout_s": 600.0},
             destination={"url": f"{orthanc.url}/dicom-web"},
+            processing={"model": None if given.model is None else str(given.model.resolve())},
         ).start()
         memory = Memory(service)
         memory.start()

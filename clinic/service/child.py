@@ -40,7 +40,8 @@ method ``prepare()``, that is called once before the first case; it says in a fe
 or raises a :class:`MammoroiError`.
 """
 
-_LOOK_S = 0.25
+_LOOK_S = 1.0
+_PARENT_S = 0.25
 _PREDECESSOR_S = 60.0
 _START_S = 300.0
 _LOG = "process.log"
@@ -53,8 +54,9 @@ class Outcome:
     Attributes
     ----------
     reason : str or None
-        Why there is no result: ``crash``, ``memory``, ``timeout``, ``error`` (an exception),
-        ``stopped`` (the service was told to stop); None when it returned.
+        Why there is no result: ``crash``, ``memory``, ``timeout``, ``error`` (an exception);
+        ``stopped`` (the service was told to stop) and ``unready`` (the process could not be
+        started), which are not the case's fault; None when it returned.
     detail : str
         For the case's record, which lies beside its images; never for the log.
     failures : tuple of Failure
@@ -102,16 +104,15 @@ class Child:
         if self._done >= self._cases:
             self.end()
         try:
-            early = self.start(stop)
-            if early is not None:
-                return early
+            if not self.start(stop):
+                return Outcome("stopped")
             assert self._pipe is not None
             self._pipe.send((list(files), out))
         except MammoroiError as error:
-            return Outcome("error", str(error))
-        except (OSError, EOFError):
+            return Outcome("unready", str(error))
+        except OSError:
             self.end()
-            return Outcome("crash", "the process could not be started, or died while it was idle")
+            return Outcome("unready", "the process died while it was idle")
         began = time.monotonic()
         reason = None
         while reason is None:
@@ -149,20 +150,19 @@ class Child:
             return Outcome("memory", "the process was killed, most likely for want of memory")
         return Outcome("crash", f"the process ended with code {code}")
 
-    def start(self, stop: threading.Event) -> Outcome | None:
-        """Start a process, unless one is there, and wait until it is ready.
+    @property
+    def start(self, stop: threading.Event) -> bool:
+        """Start a process, unless one is there, and wait until it is ready; not if ``stop`` is set.
 
-        What it imports and prepares is no case's time. The outcome is None when it is ready.
+        What it imports and prepares is no case's time.
 
         Raises
         ------
         MammoroiError
-            When its preparation says that it cannot be used.
-        OSError, EOFError
-            When it cannot be started, or dies.
+            When it cannot be started, or its preparation says that it cannot be used.
         """
         if self._running is not None:
-            return None
+            return True
         context = get_context("spawn")  # threads of this process must not be forked
         ours, theirs = context.Pipe()
         self._handle = context.Process(
@@ -172,17 +172,32 @@ class Child:
         theirs.close()
         self._pipe, self._done = ours, 0
         self._running = psutil.Process(self._handle.pid)
+        answer = self._first_word(ours, stop)
+        if isinstance(answer, str):
+            self.runs = answer
+            return True
+        self.end()
+        if answer is None:
+            return False
+        raise answer
+
+    @staticmethod
+    def _first_word(pipe: Connection, stop: threading.Event) -> str | MammoroiError | None:
+        """What the process runs, or why it cannot; None when ``stop`` was set before."""
         until = time.monotonic() + _START_S
-        while not ours.poll(_LOOK_S):
-            if stop.is_set() or time.monotonic() > until:
-                self.end()
-                return Outcome("stopped" if stop.is_set() else "crash", "it did not start")
-        answer: MammoroiError | str = ours.recv()
-        if isinstance(answer, MammoroiError):
-            self.end()
-            raise answer
-        self.runs = answer
-        return None
+        try:
+            while not pipe.poll(_PARENT_S):
+                if stop.is_set():
+                    return None
+                if time.monotonic() > until:
+                    raise EOFError
+            word: str | MammoroiError = pipe.recv()
+        except (EOFError, OSError):
+            return MammoroiError(
+                "the process that computes died, or hung, when it was started",
+                "run `mammoroi doctor`, and look at the lines before this one",
+            )
+        return word
 
     def end(self) -> None:
         """End the process, and what it started, at once."""
@@ -219,7 +234,7 @@ def wait_for_predecessor(lock: Path) -> None:
                         f"{lock} is held by the process of an earlier service",
                         "end that process",
                     ) from None
-                time.sleep(_LOOK_S)
+                time.sleep(_PARENT_S)
 
 
 def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
@@ -259,5 +274,5 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
 
 def _end_with(service: int) -> None:
     while os.getppid() == service:
-        time.sleep(_LOOK_S)
+        time.sleep(_PARENT_S)
     os._exit(1)

@@ -35,6 +35,7 @@ MAXIMUM_PDU = 131_072
 _OVERHEAD = 1 << 20
 """Bytes of protocol that may come with a message, beside the mammogram."""
 _CHUNK = 1 << 16
+_NAMED = 5
 SUCCESS = 0x0000
 STOPPING = 0xA700
 
@@ -50,7 +51,7 @@ class Listener:
         Takes what is received.
     counters : Counters
         ``associations``, ``associations_rejected``, ``associations_aborted``, ``echoes``,
-        ``objects_not_taken`` and ``connections_cut``.
+        ``nothing_taken`` and ``connections_cut``.
     """
 
     def __init__(self, config: ListenerConfig, inbox: Inbox, counters: Counters) -> None:
@@ -164,14 +165,16 @@ class Listener:
         )
 
     def _accepted(self, event: Any) -> None:
+        """Say when a sender has nothing to offer that is taken: it would only see that it fails."""
+        accepted = {context.abstract_syntax for context in event.assoc.accepted_contexts}
         refused = {context.abstract_syntax for context in event.assoc.rejected_contexts}
-        refused -= {context.abstract_syntax for context in event.assoc.accepted_contexts}
-        if refused:
-            self._counters.add("objects_not_taken", len(refused))
-            LOGGER.info(
-                "listener: %s offers %d kinds of object (or codings) that are not taken: %s",
-                *(_plain(event.assoc.requestor.ae_title), len(refused)),
-                ", ".join(sorted(uid.name if uid.name != uid else "unknown" for uid in refused)),
+        if refused and not accepted:
+            self._counters.add("nothing_taken")
+            names = sorted(uid.name if uid.name != uid else "unknown" for uid in refused)
+            LOGGER.warning(
+                "listener: %s offers nothing that is taken (or codings that are not): %s%s",
+                *(_plain(event.assoc.requestor.ae_title), ", ".join(names[:_NAMED])),
+                ", ..." if len(names) > _NAMED else "",
             )
 
 

@@ -73,17 +73,11 @@ class Service:
         """Take up what an earlier service left, then open the doors, unless ``stop`` is set."""
         LOGGER.info("service: starting")
         try:
-            if self._child.start(stop) is not None and stop.is_set():
+            if not self._child.start(stop):
                 return
         except MammoroiError:
             self.home.close()
             raise
-        except (OSError, EOFError):
-            self.home.close()
-            raise MammoroiError(
-                "the process that computes died when it was started",
-                "run `mammoroi doctor`; look at the lines before this one",
-            ) from None
         self.health.model = self._child.runs
         LOGGER.info("service: model %s", self._child.runs or "(none)")
         self._worker.recover()
@@ -113,6 +107,7 @@ class Service:
 
     def _parts(self) -> dict[str, bool]:
         parts = {name: thread.is_alive() for name, thread in self._threads.items()}
+        parts["process"] = self._worker.process_is_well
         if self._config.listener.enabled:
             parts["listener"] = self._listener.is_alive
         return parts

@@ -12,6 +12,8 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from ...errors import Failure
@@ -25,7 +27,10 @@ from .log import Counters, unexpected
 LOGGER = logging.getLogger(__name__)
 INTERRUPTIONS = 25
 """A case during which the service itself ended so often is set aside: it may be the reason."""
+UNEXPECTED = 5
+"""A case that raised so many unexpected errors in the service itself is set aside."""
 _IDLE_S = 0.2
+_PAUSE_S = 10.0
 _SWEEP_S = 60.0
 _HOUR_S = 3600.0
 _SECONDS_A_DAY = 86400.0
@@ -34,7 +39,7 @@ REASONS = {
     "memory": "the process needed more than cases.memory_gb, or the machine's memory ran out",
     "timeout": "it took longer than cases.timeout_s",
     "error": "the processing raised an error",
-    "interrupted": f"the service ended {INTERRUPTIONS} times while it was processed",
+    "interrupted": f"the service ended {INTERRUPTIONS} times, or failed, while it was processed",
     "unusable": "nothing could be made of the study",
     "images": "these images of the study could not be used; the others have results",
     "no-result": "the processing wrote no object to send",
@@ -68,7 +73,9 @@ class Worker:
         self._home, self._inbox, self._child = home, inbox, child
         self._config, self._counters = config, counters
         self._keep_results, self._swept = keep_results, -_SWEEP_S
+        self._unexpected: Counter[str] = Counter()
         self.has_results = threading.Event()
+        self.process_is_well = True
 
     def recover(self) -> None:
         """Put back what was claimed when the service was killed; remove half-written results."""
@@ -92,10 +99,24 @@ class Worker:
             except Exception as error:  # noqa: BLE001  the boundary of one case: the others go on
                 self._counters.add("errors")
                 LOGGER.error("worker: unexpected %s", unexpected(error))
-                busy = False
-            if not busy:
+                self._rescue()
+                stopping.wait(_PAUSE_S)
+                continue
+            if not self.process_is_well:
+                stopping.wait(_PAUSE_S)
+            elif not busy:
                 stopping.wait(_IDLE_S)
         self._child.end()
+
+    def _rescue(self) -> None:
+        """Put back the case during which the service itself failed, as on a full disk."""
+        for case in self._home.cases("working"):
+            self._unexpected[case] += 1
+            with suppress(OSError):
+                if self._unexpected[case] < UNEXPECTED:
+                    self._put_back(case)
+                else:
+                    self._fail(case, "interrupted", "unexpected errors of the service")
 
     def step(self, now: threading.Event) -> bool:
         """Do one case, if one is ready; say whether there was one."""
@@ -111,9 +132,14 @@ class Worker:
         LOGGER.info("case %s: %d images, begun", case, len(self._home.images("working", case)))
         outcome = self._child.run(self._home.images("working", case), folder / "out", now)
         seconds = time.monotonic() - began
+        self.process_is_well = outcome.reason != "unready"
         if outcome.reason == "stopped":
             self._put_back(case)
             LOGGER.info("case %s: put back, the service stops", case)
+        elif outcome.reason == "unready":
+            self._put_back(case)
+            self._counters.add("process_unready")
+            LOGGER.error("worker: the process cannot be started: %s", outcome.detail)
         elif outcome.reason is not None:
             self._failed_try(case, outcome)
         else:
@@ -151,16 +177,16 @@ class Worker:
         """Set a case aside; what the processing printed stays beside it."""
         folder = self._home.case("working", case)
         (folder / "tries.json").unlink(missing_ok=True)  # whoever moves it back gives it new tries
-        write_synced(
-            folder / "record.json",
-            {"reason": reason, "text": REASONS[reason], "detail": detail, "failures": failures},
-        )
+        text = REASONS[reason]
+        with suppress(OSError):  # on a full disk it is moved all the same
+            write_synced(
+                folder / "record.json",
+                {"reason": reason, "text": text, "detail": detail, "failures": failures},
+            )
         self._home.move(case, "working", f"failed/{reason}")
         self._counters.add("failed")
         self._counters.add(f"failed.{reason}")
-        LOGGER.error(
-            "case %s: failed (%s), %s; see failed/%s", case, reason, REASONS[reason], reason
-        )
+        LOGGER.error("case %s: failed (%s), %s; see failed/%s", case, reason, text, reason)
 
     def _finish(self, case: str, outcome: Outcome, seconds: float) -> None:
         """Move a processed case to the outbox, its unusable images to ``failed/images``."""

@@ -1,6 +1,6 @@
 r"""Does to a running service what goes wrong in a clinic, and prints what happened as a table.
 
-A service with a fast processing (``service_parts.py``) and an Orthanc as its PACS run on loopback.
+A service with a fast processing (``service_fast.py``) and an Orthanc as its PACS run on loopback.
 Every fault is a function that does it through the real listener or the real watched folder and
 raises where something was lost or doubled; at the end every image that was accepted must have
 exactly one result in Orthanc::

@@ -1,7 +1,7 @@
 r"""Sends mammograms through the listener of a service and measures throughput and memory.
 
 Real-size images (3328 x 4096, 27 MB) and small ones are mixed; four images are one study. The
-processing is the fast one of ``service_parts.py``, or with ``--real`` the shipped one; results go
+processing is the fast one of ``service_fast.py``, or with ``--real`` the shipped one; results go
 to Orthanc. Wall time means nothing while others use the machine, so CPU time is printed too::
 
     OMP_NUM_THREADS=1 python benchmarks/service_load.py --images 500 --large 0.2

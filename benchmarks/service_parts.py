@@ -1,16 +1,9 @@
-"""What the benchmarks and tests of the service share: mammograms, a fast processing, a PACS.
-
-Run as a script it is a service whose processing is :func:`fast`::
-
-    python benchmarks/service_parts.py CONFIG.yaml
-"""
+"""What the benchmarks and tests of the service share: mammograms, a service, a PACS."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -26,14 +19,12 @@ import pydicom
 import requests
 import yaml
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.dataset import Dataset
 from pynetdicom import AE
 
 from mammoroi.cohort.phantom import Findings, draw_anatomy, draw_view
 from mammoroi.cohort.phantom_dicom import ImageName, write_phantom_dicom
 from mammoroi.cohort.texture import LesionTexture
-from mammoroi.errors import Failure
 
 PATIENCE = 5
 VIEWS = (("CC", "L"), ("CC", "R"), ("MLO", "L"), ("MLO", "R"))
@@ -53,69 +44,6 @@ IDENTITY = {
     "StudyDescription": "Screening Quenstedt",
     "PatientComments": "Schwester Adelheid erkrankt",
 }
-
-
-def fast(files: Sequence[Path], out: Path) -> list[Failure]:
-    """Copy each mammogram's identity into a small capture; misbehave where a comment says so.
-
-    An image comment ``do:WORD`` asks for it: ``crash``, ``hang``, ``memory``, ``error``, ``fail``
-    (this image is named as a failure), ``nothing`` (no object), ``slow`` (0.5 s), ``warn`` (prints
-    every header value), ``big`` (an object of 1 MB).
-    """
-    failures = []
-    (out / "objects").mkdir(parents=True, exist_ok=True)
-    for file in files:
-        source = pydicom.dcmread(file, stop_before_pixels=True)
-        word = str(source.get("ImageComments") or "").partition("do:")[2]
-        if word == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        elif word == "hang":
-            time.sleep(3600)
-        elif word == "memory":
-            hoard = []
-            while True:
-                hoard.append(np.ones(8_000_000))
-                time.sleep(0.01)
-        elif word == "error":
-            raise ValueError(f"cannot do {source.PatientName}")
-        elif word == "slow":
-            time.sleep(0.5)
-        elif word == "warn":
-            print(source)
-            print(source, file=sys.stderr)
-        if word == "fail":
-            failures.append(Failure(file.stem, "fast", f"{source.PatientName}", "nothing"))
-        elif word != "nothing":
-            write_capture(source, out / "objects" / f"{file.stem}.dcm", big=word == "big")
-    return failures
-
-
-def write_capture(source: Dataset, path: Path, *, big: bool = False) -> None:
-    """Write a secondary capture of the source's study; its UIDs follow from the source's."""
-    capture = Dataset()
-    capture.file_meta = FileMetaDataset()
-    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    capture.SOPClassUID = SecondaryCaptureImageStorage
-    capture.SOPInstanceUID = result_uid(source.SOPInstanceUID)
-    for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID"):
-        setattr(capture, name, source.get(name))
-    for name in ("StudyDate", "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName"):
-        setattr(capture, name, source.get(name))
-    capture.SeriesInstanceUID = generate_uid(entropy_srcs=[source.SeriesInstanceUID, "fast"])
-    capture.Modality, capture.ConversionType = "OT", "WSD"
-    capture.SeriesNumber = capture.InstanceNumber = 1
-    side = 1000 if big else 8
-    capture.Rows, capture.Columns, capture.SamplesPerPixel = side, side, 1
-    capture.PhotometricInterpretation, capture.PixelRepresentation = "MONOCHROME2", 0
-    capture.BitsAllocated = capture.BitsStored = 8
-    capture.HighBit = 7
-    capture.PixelData = bytes(side * side)
-    capture.save_as(path, enforce_file_format=True)
-
-
-def result_uid(source: str) -> str:
-    """SOP Instance UID of the result of a mammogram."""
-    return str(generate_uid(entropy_srcs=[str(source), "fast"]))
 
 
 def mammogram(
@@ -199,7 +127,7 @@ class Service:
 
     def __init__(self, folder: Path, command: Sequence[str] | None = None, **sections: Any) -> None:
         self.folder, self.home = folder, folder / "home"
-        self.command = command or [sys.executable, __file__]
+        self.command = command or [sys.executable, str(Path(__file__).with_name("service_fast.py"))]
         settings: dict[str, Any] = {
             "home": str(self.home),
             "stop_s": 5.0,
@@ -384,19 +312,3 @@ class Orthanc:
             uid = parent["MainDicomTags"]["StudyInstanceUID"]
             found.setdefault(uid, []).append(item["MainDicomTags"]["Modality"])
         return {uid: sorted(modalities) for uid, modalities in found.items()}
-
-
-def main() -> None:
-    from mammoroi.clinic.service.config import ServeConfig
-    from mammoroi.clinic.service.run import serve
-    from mammoroi.configuration import configured
-    from mammoroi.errors import MammoroiError
-
-    try:
-        serve(configured(ServeConfig, "service_parts.py", Path(sys.argv[1]), []), fast)
-    except MammoroiError as error:
-        sys.exit(f"{error}")
-
-
-if __name__ == "__main__":
-    main()

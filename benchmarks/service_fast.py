@@ -2,7 +2,7 @@
 
 ::
 
-python benchmarks/service_fast.py CONFIG.yaml
+    python benchmarks/service_fast.py CONFIG.yaml
 """
 
 from __future__ import annotations

@@ -34,12 +34,12 @@ from pydicom.uid import JPEG2000, CTImageStorage, JPEG2000Lossless, Segmentation
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
+from service_fast import result_uid
 from service_parts import (
     Orthanc,
     Service,
     free_port,
     mammogram,
-    result_uid,
     send,
     study,
     wait_for,

@@ -150,7 +150,6 @@ class Child:
             return Outcome("memory", "the process was killed, most likely for want of memory")
         return Outcome("crash", f"the process ended with code {code}")
 
-    @property
     def start(self, stop: threading.Event) -> bool:
         """Start a process, unless one is there, and wait until it is ready; not if ``stop`` is set.
 

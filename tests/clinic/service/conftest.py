@@ -23,7 +23,7 @@ def load(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-load("service_fast")
+fast = load("service_fast")
 parts = load("service_parts")
 faults = load("service_faults")
 

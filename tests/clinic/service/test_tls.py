@@ -10,7 +10,7 @@ import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import SecondaryCaptureImageStorage
 
-from .conftest import parts
+from .conftest import fast, parts
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_in_and_out_over_tls(certificates, pacs, tmp_path):
         with socket.create_connection(("127.0.0.1", service.port)):  # says nothing, holds nobody up
             answer = parts.send(service.port, [dataset], tls=client(certificates, "theirs"))
         assert answer == [0]
-        parts.wait_for(lambda: stored == [parts.result_uid(dataset.SOPInstanceUID)], 60)
+        parts.wait_for(lambda: stored == [fast.result_uid(dataset.SOPInstanceUID)], 60)
         plain = parts.send(service.port, [parts.mammogram("U")])
         stranger = parts.send(
             service.port, [parts.mammogram("V")], tls=client(certificates, "strange")

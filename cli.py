@@ -104,6 +104,11 @@ COMMANDS: dict[str, Command] = {
         "COHORT --model model.mroi -o OUT [--batch NAME]",
         commands_clinic.validate,
     ),
+    "serve": Command(
+        "mammograms in from a PACS or a folder, results back, by itself",
+        CONFIG_USAGE,
+        commands_clinic.serve,
+    ),
     "deidentify": Command(
         "mammograms for research, without who they are of",
         "IN ... -o OUT --key FILE [--new-key] [--dates shift] [--patient keep] [--device keep]",

@@ -52,7 +52,7 @@ def synthesize_command(arguments: Sequence[str]) -> int:
     program = "mammoroi synthesize OUT"
     if "--help" in arguments or "-h" in arguments:
         configured(SyntheticConfig, program, None, ["--help"])
-    out, rest = _first(arguments, "OUT", "the folder to write the cohort to")
+    out, rest = first_argument(arguments, "OUT", "the folder to write the cohort to")
     config = configured(SyntheticConfig, program, None, rest)
     print(f"Synthetic cohort: {synthesize(config, Path(out))}")
     return EXIT_OK
@@ -84,7 +84,9 @@ def study(name: str, arguments: Sequence[str]) -> int:
     program = f"mammoroi {name} CONFIG"
     if "--help" in arguments or "-h" in arguments:
         configured(StudyConfig, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a YAML file, or the name of a shipped preset")
+    preset, rest = first_argument(
+        arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
+    )
     config = configured(StudyConfig, program, find_config(preset), rest)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
     if name in ("study", "report"):
@@ -99,7 +101,7 @@ def study(name: str, arguments: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def _first(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
+def first_argument(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
     """Split off the first argument, which must be there and no option."""
     if not arguments or arguments[0].startswith("-"):
         raise MammoroiError(f"{name} is missing", f"give {meaning} first")
@@ -118,7 +120,7 @@ def import_command(arguments: Sequence[str]) -> int:
         print("".join(f"  {name:<13} {what}\n" for name, (what, _) in DATASETS.items()))
         print("Anything else, as images and masks in folders with a table:")
         configured(import_images, program, None, ["--help"])
-    preset, rest = _first(arguments, "CONFIG", "a data set, or a YAML file with settings,")
+    preset, rest = first_argument(arguments, "CONFIG", "a data set, or a YAML file with settings,")
     file = find_config(f"import-{preset}" if preset in DATASETS else preset)
     target = import_dataset if _names_dataset(file) else import_images
     cohort = configured(target, program, file, rest)
@@ -208,7 +210,7 @@ def deidentify(arguments: Sequence[str]) -> int:
         print(f"New key: {new_key(given.key)}. Keep it, and keep it secret.")
     keep = {name for name in ("dates", "patient", "device") if vars(given)[name] != "remove"}
     export = Export(given.key, frozenset(keep), given.unstated == "accept", given.crosswalk)
-    return _new_results(export_images(given.inputs, given.out, export), given.out)
+    return new_results(export_images(given.inputs, given.out, export), given.out)
 
 
 def export_command(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from argparse import BooleanOptionalAction
 from collections.abc import Sequence
 from pathlib import Path
 
-from .commands import new_results, parser_for
+from .commands import first_argument, new_results, parser_for
 from .errors import EXIT_OK, MammoroiError
 
 
@@ -95,6 +95,28 @@ def _model_first(model: Path | None, images: list[Path]) -> tuple[Path | None, l
             "name mammograms or folders of them after it",
         )
     return images[0], images[1:]
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Run the service beside a PACS until it is told to stop."""
+    from .clinic.service.config import ServeConfig
+    from .configuration import configured, find_config
+
+    program = "mammoroi serve CONFIG"
+    if "--help" in arguments or "-h" in arguments:
+        configured(ServeConfig, program, None, ["--help"])
+    meaning = "a YAML file, or the name of a shipped preset"
+    preset, rest = first_argument(arguments, "CONFIG", meaning)
+    config = configured(ServeConfig, program, find_config(preset), rest)
+    try:
+        from .clinic.service.processing import Processing
+        from .clinic.service.run import serve as run
+    except ModuleNotFoundError as error:
+        raise MammoroiError(
+            f"the package {error.name} is missing", "pip install 'mammoroi[serve]'"
+        ) from None
+    run(config, Processing(config.processing))
+    return EXIT_OK
 
 
 def validate(arguments: Sequence[str]) -> int:

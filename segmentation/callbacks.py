@@ -83,7 +83,7 @@ class MovingAverage(WeightAveraging):
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's notes on hardware and its advice on workers from the terminal."""
+    """Keep notes on hardware, advice on workers and crops of air alone from the terminal."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -92,6 +92,7 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             warnings.filterwarnings("ignore", module=r"torch\..*")
+            warnings.filterwarnings("ignore", message="The image's intensity is a single value")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -1,0 +1,162 @@
+"""How DICOM objects get into the PACS: DICOMweb (STOW-RS) or C-STORE.
+
+A PACS that has an object already (same SOP Instance UID) accepts it again or says so; both count as
+sent.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from .admission import NATIVE
+from .config import DestinationConfig, TlsConfig
+
+_ACCEPTED = (0x0000, 0xB000, 0xB006, 0xB007, 0x0111)
+"""Success, its warnings, and Duplicate SOP Instance."""
+_BUSY = range(0xA700, 0xA800)
+"""Refused: Out of Resources."""
+_HTTP_WAIT = (401, 403, 404, 408, 425, 429)
+"""Answers that somebody can mend without touching the objects; all of 5xx is among them too."""
+
+
+class AwayError(Exception):
+    """The PACS cannot be reached or cannot take anything now; its text is a short code."""
+
+
+class RefusedError(Exception):
+    """The PACS does not want these objects; its text is a short code."""
+
+
+class Destination(Protocol):
+    """A PACS."""
+
+    def send(self, objects: Sequence[Path]) -> None:
+        """Store objects; all of them are stored when it returns.
+
+        Raises
+        ------
+        AwayError, RefusedError
+            When they are not; then all of them are to be sent again.
+        """
+
+
+def destination(config: DestinationConfig, ae_title: str) -> Destination | None:
+    """Give the configured PACS; None when results go nowhere."""
+    if config.url is not None:
+        return Stow(config)
+    if config.host is not None:
+        return CStore(config, ae_title)
+    return None
+
+
+class Stow:
+    """A PACS by DICOMweb."""
+
+    def __init__(self, config: DestinationConfig) -> None:
+        import requests
+        from dicomweb_client.api import DICOMwebClient
+
+        session = requests.Session()
+        session.trust_env = False  # no proxy and no .netrc that the configuration does not name
+        if config.credentials is not None:
+            line = config.credentials.read_text(encoding="utf-8").strip()
+            if line.startswith("Bearer "):
+                session.headers["Authorization"] = line
+            else:
+                user, _, password = line.partition(":")
+                session.auth = (user, password)
+        if config.authorities is not None:
+            session.verify = str(config.authorities)
+        self._client = DICOMwebClient(
+            url=str(config.url).rstrip("/"), session=session, timeout=config.timeout_s
+        )
+        self._client.set_http_retry_params(retry=False)
+
+    def send(self, objects: Sequence[Path]) -> None:
+        """Store all objects by one request."""
+        import pydicom
+        import requests
+
+        try:
+            answer = self._client.store_instances([pydicom.dcmread(path) for path in objects])
+        except requests.HTTPError as error:
+            status = 0 if error.response is None else error.response.status_code
+            if status >= 500 or status in _HTTP_WAIT:
+                raise AwayError(f"http-{status}") from None
+            raise RefusedError(f"http-{status}") from None
+        except requests.RequestException as error:
+            raise AwayError(type(error).__name__) from None
+        for item in answer.get("FailedSOPSequence") or []:
+            reason = int(item.get("FailureReason") or 0)
+            if reason in _BUSY:
+                raise AwayError(f"status-{reason:04X}")
+            if reason not in _ACCEPTED or reason == 0:
+                raise RefusedError(f"status-{reason:04X}")
+
+
+class CStore:
+    """A PACS by C-STORE."""
+
+    def __init__(self, config: DestinationConfig, ae_title: str) -> None:
+        self._config, self._ae_title = config, ae_title
+
+    def send(self, objects: Sequence[Path]) -> None:
+        """Store objects one after the other by one association."""
+        import pydicom
+        from pynetdicom import AE
+
+        datasets = [pydicom.dcmread(path) for path in objects]
+        entity = AE(self._ae_title)
+        seconds = self._config.timeout_s
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = seconds
+        entity.connection_timeout = seconds
+        for sop_class, coding in sorted(
+            {(item.SOPClassUID, item.file_meta.TransferSyntaxUID) for item in datasets}
+        ):
+            entity.add_requested_context(sop_class, list(NATIVE) if coding in NATIVE else coding)
+        options: dict[str, Any] = {}
+        if self._config.tls is not None:
+            options["tls_args"] = (client_context(self._config.tls), self._config.host)
+        association = entity.associate(
+            str(self._config.host),
+            self._config.port,
+            ae_title=self._config.ae_title,
+            **options,
+        )
+        if not association.is_established:
+            raise AwayError("rejected" if association.is_rejected else "no-connection")
+        try:
+            for dataset in datasets:
+                _store(association, dataset)
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _store(association: Any, dataset: Any) -> None:
+    try:
+        answer = association.send_c_store(dataset)
+    except ValueError:  # no accepted presentation context
+        raise RefusedError("no-context") from None
+    except RuntimeError:
+        raise AwayError("connection-lost") from None
+    if "Status" not in answer:
+        raise AwayError("no-answer")
+    status = int(answer.Status)
+    if status in _BUSY:
+        raise AwayError(f"status-{status:04X}")
+    if status not in _ACCEPTED:
+        raise RefusedError(f"status-{status:04X}")
+
+
+def client_context(tls: TlsConfig) -> ssl.SSLContext:
+    """TLS 1.2 or newer for a connection that we open, with our certificate."""
+    cafile = None if tls.authorities is None else str(tls.authorities)
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=cafile)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = tls.check_hostname
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context

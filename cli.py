@@ -104,6 +104,11 @@ COMMANDS: dict[str, Command] = {
         "COHORT --model model.mroi -o OUT [--batch NAME]",
         commands_clinic.validate,
     ),
+    "deidentify": Command(
+        "mammograms for research, without who they are of",
+        "IN ... -o OUT --key FILE [--new-key] [--dates shift] [--patient keep] [--device keep]",
+        commands.deidentify,
+    ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",
         "MODEL --to FORMAT --out FOLDER",

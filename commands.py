@@ -208,7 +208,7 @@ def deidentify(arguments: Sequence[str]) -> int:
         print(f"New key: {new_key(given.key)}. Keep it, and keep it secret.")
     keep = {name for name in ("dates", "patient", "device") if vars(given)[name] != "remove"}
     export = Export(given.key, frozenset(keep), given.unstated == "accept", given.crosswalk)
-    return _new_results(export_images(given.inputs, given.out, export), given.out)
+    return new_results(export_images(given.inputs, given.out, export), given.out)
 
 
 def export_command(arguments: Sequence[str]) -> int:

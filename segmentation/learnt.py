@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from .train import FoldJob
 
 LEARNT_VERSION = 1
-THRESHOLDS = (EXPECTED_DICE, *(round(0.1 + 0.05 * step, 2) for step in range(15)))
+THRESHOLDS: tuple[float | str, ...] = (
+    EXPECTED_DICE,
+    *(round(0.1 + 0.05 * step, 2) for step in range(15)),
+)
 MAX_COMPONENTS = (1, 2, 3, 0)
 MINIMUM_AREAS_MM2 = (0.0, 25.0, 50.0, 100.0, 200.0)
 """Those above the configured area are tried beside it."""
@@ -69,8 +72,10 @@ def grid(config: SegmentationConfig) -> list[Setting]:
     """List the settings that are tried; the configured ones come first and win ties."""
     areas = sorted({config.minimum_area_mm2, *MINIMUM_AREAS_MM2})
     areas = [area for area in areas if area >= config.minimum_area_mm2]
-    configured = (config.threshold, config.max_components, config.minimum_area_mm2)
-    tried = [(t, count, area) for t in THRESHOLDS for count in MAX_COMPONENTS for area in areas]
+    configured: Setting = (config.threshold, config.max_components, config.minimum_area_mm2)
+    tried: list[Setting] = [
+        (t, count, area) for t in THRESHOLDS for count in MAX_COMPONENTS for area in areas
+    ]
     return [configured, *(one for one in tried if one != configured)]
 
 
@@ -101,7 +106,7 @@ def dice_of_settings(
         regions, count = ndimage.label(probability >= limit, structure=np.ones((3, 3)))
         flat = regions.ravel()
         pixels, shared, weight = (
-            np.bincount(flat, weights, count + 1)[1:]
+            np.bincount(flat, weights, count + 1)[1:].astype(np.float64)
             for weights in (None, manual.ravel(), probability.ravel())
         )
         best_first = np.argsort(-weight, kind="stable")
@@ -109,10 +114,10 @@ def dice_of_settings(
     size = int(manual.sum())
     scores = []
     for threshold, most, area in tried:
-        pixels, shared = regions_at[threshold]
-        kept = np.flatnonzero(pixels * pixel_area_mm2 >= area)[: most or None]
-        total = pixels[kept].sum() + size
-        scores.append(2 * shared[kept].sum() / total if total else 1.0)
+        sizes, hits = regions_at[threshold]
+        kept = np.flatnonzero(sizes * pixel_area_mm2 >= area)[: most or None]
+        total = float(sizes[kept].sum()) + size
+        scores.append(2 * float(hits[kept].sum()) / total if total else 1.0)
     return np.array(scores, dtype=np.float64)
 
 

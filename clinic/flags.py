@@ -32,16 +32,14 @@ UNLIKE = (
 _GROUPS = {
     "outside-training-intensity": (
         ("breast_low", "breast_median", "breast_high"),
-        "grey levels",
-        "grey levels within the breast",
+        "The grey levels of the breast are",
     ),
     "outside-training-spacing": (
         ("spacing_row_mm", "spacing_column_mm"),
-        "mm per pixel",
-        "pixel spacing",
+        "The pixel spacing (mm) is",
     ),
-    "outside-training-size": (("height_mm", "width_mm"), "mm", "size of the image"),
-    "outside-training-lesion-size": (("lesion_area_mm2",), "mm2", "area of the mask"),
+    "outside-training-size": (("height_mm", "width_mm"), "The size of the image (mm) is"),
+    "outside-training-lesion-size": (("lesion_area_mm2",), "The area of the mask (mm²) is"),
 }
 _NAMES = {
     "breast_low": "1st percentile",
@@ -123,16 +121,16 @@ def image_flags(seen: Seen, ranges: Ranges, uncertainty: UncertaintyFlag | None)
 
 
 def _outside(numbers: Mapping[str, float], ranges: Ranges) -> Iterator[Flag]:
-    for code, (names, unit, what) in _GROUPS.items():
+    for code, (names, what) in _GROUPS.items():
         beyond = [
-            f"{_NAMES[name]} {numbers[name]:.4g}, in training {known.minimum:.4g} to "
-            f"{known.maximum:.4g}"
+            f"{_NAMES[name]} {numbers[name]:.5g}, in training {known.minimum:.5g} to "
+            f"{known.maximum:.5g}"
             for name in names
             if name in numbers and (known := ranges.numbers.get(name)) is not None
             if known.outside(numbers[name], ranges.scale(name))
         ]
         if beyond:
-            yield Flag(code, f"Outside the training images' {what} ({unit}): {'; '.join(beyond)}.")
+            yield Flag(code, f"{what} outside the training images' range: {'; '.join(beyond)}.")
 
 
 def _other_kind(seen: Seen, ranges: Ranges) -> Iterator[Flag]:

@@ -6,8 +6,8 @@
     patients, failures = infer(["new-mammograms"], "model.mroi")
 
 :mod:`.write` makes files of the results. An image's name is its file's without the ending. DICOM
-files with one Patient ID are one patient, named ``patient-1`` and so on, in the order of the files;
-a file without Patient ID, and every file that is not DICOM, is a patient of its own.
+files with one Patient ID are one patient, named ``patient-1`` and so on, in the order of the files
+(:func:`.patients.group`); every file that is not DICOM is a patient of its own.
 """
 
 from __future__ import annotations

@@ -90,8 +90,9 @@ def expand(images: Sequence[Path]) -> list[Path]:
 def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:
     """Put files of one patient together: DICOM files with one Patient ID of one issuer.
 
-    A file without Patient ID, one that cannot be read, and every file that is not DICOM is a
-    patient of its own. The IDs themselves are forgotten.
+    Without a Patient ID, files of one examination are one patient's. A file that does not even
+    name its examination, one that cannot be read, and every file that is not DICOM is a patient of
+    its own. The IDs themselves are forgotten.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPat
 
 
 def _identity(file: Path) -> tuple[tuple[str, str] | None, str]:
-    """Patient ID with its issuer, and the examination; nothing where a file does not say."""
+    """Who the patient is, and the examination; nothing where a file does not say."""
     import pydicom
 
     from ..imaging.formats import Format, identify
@@ -132,4 +133,6 @@ def _identity(file: Path) -> tuple[tuple[str, str] | None, str]:
             patient, issuer, study = (str(dataset.get(tag) or "").strip() for tag in tags)
     except Exception:  # noqa: BLE001  whatever is wrong with it, reading the image will say so
         return None, ""
-    return ((patient, issuer) if patient else None), study
+    if patient:
+        return (patient, issuer), study
+    return (("", study) if study else None), study

@@ -248,8 +248,9 @@ def test_lesions_of_both_breasts_are_not_mixed(edited, bundle):
 def test_one_id_of_two_issuers_is_two_patients(edited):
     here = edited(0, "here", PatientID="1", IssuerOfPatientID="A")
     there = edited(1, "there", PatientID="1", IssuerOfPatientID="B")
-    none = edited(2, "none", PatientID="")
-    assert len(new_patients([here, there, none])) == 3
+    none = [edited(k, f"none{k}", PatientID="") for k in (2, 3)]
+    patients = new_patients([here, there, *none])
+    assert [len(patient.images) for patient in patients] == [1, 1, 2], "none: one examination"
 
 
 def test_a_spacing_is_asked_for_and_then_flagged(bundle, tmp_path, files, capsys):

@@ -79,12 +79,16 @@ def with_found(
 def find(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> dict[str, Any]:
-    """Search what the settings ask for; give ``batch_size`` and ``learning_rate``."""
+    """Search what the settings ask for; give ``batch_size`` and ``learning_rate``.
+
+    A batch is tried whole, not in parts (``accumulate``), and all layers at the same rate.
+    """
     from .callbacks import quiet_lightning
     from .trainer import choose_accelerator
 
     os.environ["TQDM_DISABLE"] = "1"  # Lightning's sweep draws a bar of its own
     accelerator = choose_accelerator(config)
+    config = replace(config, accumulate=1)
     work = folder / ".search"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
@@ -119,13 +123,12 @@ def _batch_size(
         def _share(self, number: int, images: int) -> float:  # noqa: ARG002 - Lightning's loader
             return 1.0  # has another batch size than the settings
 
-    single = replace(config, accumulate=1)
     largest = max(1, len(job.training) // STEPS_PER_EPOCH)
-    images = images_of(single, folder, job, plan)
+    images = images_of(config, folder, job, plan)
     images.batch_size = 1
     try:
-        found = Tuner(_trainer(single, choose_accelerator(config), work)).scale_batch_size(
-            Module(single),
+        found = Tuner(_trainer(config, choose_accelerator(config), work)).scale_batch_size(
+            Module(config),
             datamodule=images,
             mode="power",
             init_val=1,
@@ -155,11 +158,10 @@ def _learning_rate(
     from .module import SegmentationModule
     from .trainer import choose_accelerator
 
-    single = replace(config, accumulate=1)
     seed_everything(config.seed + job.fold, workers=True, verbose=False)
-    sweep = Tuner(_trainer(single, choose_accelerator(config), work)).lr_find(
-        SegmentationModule(single, config.seed + job.fold),
-        datamodule=images_of(single, folder, job, plan),
+    sweep = Tuner(_trainer(config, choose_accelerator(config), work)).lr_find(
+        SegmentationModule(config, config.seed + job.fold),
+        datamodule=images_of(config, folder, job, plan),
         min_lr=RATES[0],
         max_lr=RATES[1],
         num_training=SWEEP_STEPS,

@@ -422,7 +422,7 @@ def test_the_largest_power_of_two_that_fits_is_found(
     monkeypatch.setattr(search, "_trainer", lambda config, _, work: build(config, "cpu", work))
     monkeypatch.setattr(trainer, "choose_accelerator", lambda _: "gpu")
     monkeypatch.setattr(SegmentationModule, "training_step", training_step)
-    config = replace(TINY, find_batch_size=True, accelerator="auto")
+    config = replace(TINY, find_batch_size=True, accelerator="auto", accumulate=4)
     assert search.find(config, folder, many, plan)["batch_size"] == 4
     assert sorted(set(sizes)) == [1, 2, 4, 8]
     few = replace(job, training=job.training * 4)  # 16 images: a batch of 2 leaves 8 steps

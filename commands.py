@@ -203,8 +203,9 @@ def deidentify(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     from .clinic.deidentify import Export
     from .clinic.deidentify import deidentify as export_images
-    from .clinic.privacy import new_key
+    from .clinic.privacy import hide_values, new_key
 
+    hide_values()
     if given.new_key:
         print(f"New key: {new_key(given.key)}. Keep it, and keep it secret.")
     keep = {name for name in ("dates", "patient", "device") if vars(given)[name] != "remove"}

@@ -17,7 +17,6 @@ Who is who stays at home: a crosswalk, where it is asked for, is written outside
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from .deidentify_image import (
     write_deidentified,
 )
 from .deidentify_rules import OPTIONS
-from .privacy import hide_values, pseudonym, read_key
+from .privacy import pseudonym, read_key, values_hidden
 
 STAGE = "deidentify"
 IMAGE_COLUMNS = ("file", "patient_id", "kind", "view", "laterality", "of")
@@ -97,7 +96,6 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     key = read_key(export.key)
     _keep_apart(inputs, out, export)
     files = list(_files(inputs))
-    hide_values()
     failures: list[Failure] = []
     images: list[dict[str, Any]] = []
     crosswalk: list[dict[str, Any]] = []
@@ -107,8 +105,7 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
         row = dict.fromkeys(CROSSWALK_COLUMNS, "") | {"file": path.as_posix(), "case": case}
         crosswalk.append(row)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they quote header values
+            with values_hidden():
                 image = _export(path, out, key, export, row, written)
         except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
             failures.append(_failure(case, path, error))

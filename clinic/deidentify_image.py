@@ -18,8 +18,6 @@ from .object_source import UNDATED
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-    from pydicom.uid import UID
-
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -69,6 +67,7 @@ def read_exportable(path: Path, accept_unstated: bool) -> Dataset:
     if sop_class == SEGMENTATION:
         if "PixelData" not in dataset:
             raise MammoroiError(f"{path} has no Pixel Data (7FE0,0010)", "export it again")
+        _state_transfer_syntax(dataset)
         return dataset
     if dataset.get("Modality") != "MG":
         raise MammoroiError(
@@ -77,6 +76,7 @@ def read_exportable(path: Path, accept_unstated: bool) -> Dataset:
             "leave it out: text and pictures of other objects are not cleaned here",
         )
     _refuse_burned_in(path, dataset, accept_unstated)
+    _state_transfer_syntax(dataset)
     try:
         open_mammogram(path)
         # Old overlays lie in the bits above those stored; this also proves that pixels are whole.
@@ -114,9 +114,7 @@ def _refuse_burned_in(path: Path, dataset: Dataset, accept_unstated: bool) -> No
 
 def _cut_trailing_bytes(dataset: Dataset) -> None:
     """Leave nothing behind the last pixel of uncompressed data but the one byte of padding."""
-    meta = getattr(dataset, "file_meta", {})
-    syntax = meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_encapsulated:
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     length = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
     if len(dataset.PixelData) > length:
@@ -141,7 +139,7 @@ def deidentified(path: Path, dataset: Dataset, key: bytes, options: frozenset[st
             "nobody can tell whose it is: export it again from its source",
         )
     _refuse_words_in_stream(path, dataset, person)
-    syntax = _transfer_syntax(dataset)
+    syntax = dataset.file_meta.TransferSyntaxUID
     clean(dataset, person)
     _declare(dataset, options)
     meta = FileMetaDataset()
@@ -155,7 +153,7 @@ def deidentified(path: Path, dataset: Dataset, key: bytes, options: frozenset[st
 
 def _refuse_words_in_stream(path: Path, dataset: Dataset, person: Person) -> None:
     """JPEG and its kin may carry comments, which are part of the pixel data."""
-    if not _transfer_syntax(dataset).is_encapsulated:
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     words = [re.escape(word.encode()) for word in person.words if len(word) >= _LONG_WORD]
     if words and re.search(b"|".join(words), dataset.PixelData, re.IGNORECASE):
@@ -165,17 +163,17 @@ def _refuse_words_in_stream(path: Path, dataset: Dataset, person: Person) -> Non
         )
 
 
-def _transfer_syntax(dataset: Dataset) -> UID:
+def _state_transfer_syntax(dataset: Dataset) -> None:
+    """Say how a bare data set, which has no file meta information, was read."""
+    from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    meta = getattr(dataset, "file_meta", {})
-    stated: UID | None = meta.get("TransferSyntaxUID")
-    if stated is not None:
-        return stated
+    if getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") is not None:
+        return
     implicit, little = dataset.original_encoding
-    if implicit or implicit is None:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
 def _declare(dataset: Dataset, options: frozenset[str]) -> None:

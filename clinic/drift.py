@@ -4,8 +4,9 @@
 ``feature``), ``name, n_training, mean_training, sd_training, n, mean, sd``; ``difference``, the
 difference of the means in training standard deviations; ``outside``, the share of images outside
 the training's range (:meth:`.ranges.Distribution.outside`); ``psi``, the population stability index
-over the training's tenths; ``p_value`` of a chi-squared test that both are distributed alike over
-these tenths, with images counted as if each patient had one, since hers are alike; ``q_value``, by
+over the training's tenths; ``p_value``, twice the smaller P (Bonferroni) of Welch's t-test, which
+sees shifts, and of a chi-squared test that both are distributed alike over these tenths, which sees
+the rest, with images counted as if each patient had one, since hers are alike; ``q_value``, by
 Benjamini and Hochberg; and ``drifted``: q below 0.05, or, where the training's values do not differ
 and so cannot be tested, more than a twentieth outside.
 """
@@ -60,9 +61,9 @@ def drift_table(
             values = np.array([row[name] for row in given if name in row], dtype=float)
             values = values[np.isfinite(values)]
             if values.size:
-                rows.append(
-                    {"kind": kind, "name": name, **_row(training, values, images_per_patient)}
-                )
+                scale = ranges.scale(name) if kind == "image" else 0.0
+                row = _row(training, values, images_per_patient, scale)
+                rows.append({"kind": kind, "name": name, **row})
     table = pd.DataFrame(
         rows, columns=[name for name in COLUMNS if name not in ("q_value", "drifted")]
     )
@@ -73,13 +74,18 @@ def drift_table(
 
 
 def _row(
-    training: Distribution, values: NDArray[np.float64], images_per_patient: float
+    training: Distribution, values: NDArray[np.float64], images_per_patient: float, scale: float
 ) -> dict[str, Any]:
     sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
     difference = (
         (float(values.mean()) - training.mean) / training.sd if training.sd > 0 else float("nan")
     )
-    psi, p_value = _by_tenths(training, values, images_per_patient)
+    psi, p_shape = _by_tenths(training, values, images_per_patient)
+    p_values = [
+        p_shape,
+        _shift(training, float(values.mean()), sd, values.size, images_per_patient),
+    ]
+    known = [p for p in p_values if np.isfinite(p)]
     return {
         "n_training": training.n,
         "mean_training": training.mean,
@@ -88,10 +94,25 @@ def _row(
         "mean": float(values.mean()),
         "sd": sd,
         "difference": difference,
-        "outside": float(np.mean([training.outside(value) for value in values])),
+        "outside": float(np.mean([training.outside(value, scale) for value in values])),
         "psi": psi,
-        "p_value": p_value,
+        "p_value": min(1.0, len(known) * min(known)) if known else float("nan"),
     }
+
+
+def _shift(
+    training: Distribution, mean: float, sd: float, n: int, images_per_patient: float
+) -> float:
+    """P of Welch's test of the means; NaN where either does not vary."""
+    from scipy.stats import ttest_ind_from_stats
+
+    counts = [size / max(1.0, images_per_patient) for size in (training.n, n)]
+    if training.sd == 0 or sd == 0 or min(counts) < 2:
+        return float("nan")
+    test = ttest_ind_from_stats(
+        training.mean, training.sd, counts[0], mean, sd, counts[1], equal_var=False
+    )
+    return float(test.pvalue)
 
 
 def _by_tenths(

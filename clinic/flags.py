@@ -129,7 +129,7 @@ def _outside(numbers: Mapping[str, float], ranges: Ranges) -> Iterator[Flag]:
             f"{known.maximum:.4g}"
             for name in names
             if name in numbers and (known := ranges.numbers.get(name)) is not None
-            if known.outside(numbers[name])
+            if known.outside(numbers[name], ranges.scale(name))
         ]
         if beyond:
             yield Flag(code, f"Outside the training images' {what} ({unit}): {'; '.join(beyond)}.")

@@ -228,7 +228,7 @@ def _read_image(
         found=bool(drawn.mask.any()),
         expected_dice=drawn.uncertainty.expected_dice,
         n_regions=_count_regions(drawn, mapping, network.card["inference"]),
-        n_drawn=_count(drawn.mask[mapping.box]),
+        n_drawn=_count(drawn.mask),
         spacing_given=given,
     )
     flags = image_flags(seen, bundle.ranges, bundle.uncertainty)
@@ -284,4 +284,10 @@ def _count_regions(drawn: Drawn, mapping: Mapping, inference: dict[str, Any]) ->
 def _count(mask: NDArray[np.bool_]) -> int:
     from scipy.ndimage import label
 
-    return int(label(mask, np.ones((3, 3)))[1])
+    from ..segmentation.mapping import bounding_box
+
+    box = bounding_box(mask)
+    if box is None:
+        return 0
+    top, bottom, left, right = box
+    return int(label(mask[top:bottom, left:right], np.ones((3, 3)))[1])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from .codes import ascii_text
-from .object_source import moment_of
+from .object_source import character_set_of, moment_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -34,6 +34,8 @@ def series(kind: str, series_uid: str, what: str) -> dict[str, Any]:
         "manufacturer": MAKER,
         "series_description": ascii_text(f"{what} ({RESEARCH.lower()})", _LO),
         "content_qualification": "RESEARCH",
+        # highdicom knows fewer character sets than pydicom: finish() sets it.
+        "specific_character_set": None,
     }
 
 
@@ -52,10 +54,13 @@ def side_and_view(laterality: str | None, view: str | None) -> str:
 
 
 def finish(result: Dataset, source: Dataset) -> None:
-    """Give a result the mammogram's date and time in place of the time of its making.
+    """Give a result the mammogram's character set, and its date and time for those of the making.
 
     highdicom also writes when it was called, which nobody could repeat: that is left out.
     """
+    character_set = character_set_of(source)
+    if character_set is not None:
+        result.SpecificCharacterSet = character_set
     result.ContentDate, result.ContentTime = moment_of(source)
     for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
         if keyword in result:

@@ -100,6 +100,17 @@ def moment_of(source: Dataset) -> tuple[str, str]:
     return UNDATED, "000000"
 
 
+def character_set_of(source: Dataset) -> list[str] | None:
+    """The mammogram's Specific Character Set; UTF-8 for one that is none; None without."""
+    from pydicom.charset import python_encoding
+
+    value = source.get("SpecificCharacterSet")
+    if not value:
+        return None
+    stated = [value] if isinstance(value, str) else [str(part or "") for part in value]
+    return stated if all(part in python_encoding for part in stated) else ["ISO_IR 192"]
+
+
 def _named(keyword: str) -> str:
     from pydicom.datadict import dictionary_description, tag_for_keyword
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from .object_report import Reported, make_report
 from .object_seg import GEOMETRIES, make_segmentation
 from .object_source import read_source
 from .object_uids import result_uid
-from .privacy import hide_values
+from .privacy import values_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,9 +77,7 @@ def write_objects(
             len(patient.images) - len(images),
             len(patient.images),
         )
-    hide_values()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they quote header values
+    with values_hidden():
         made = _make(patient, images, geometry, capture)
         paths = []
         for name, result in made:

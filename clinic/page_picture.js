@@ -114,9 +114,10 @@ class Pane {
     const fit = this.fit();
     const { zoom } = this.view;
     const [wide, tall] = [fit.wide * zoom, fit.tall * zoom];
-    const keep = 0.25; // a quarter of the place always shows the mammogram
-    this.view.x = clamp(this.view.x, fit.width * keep - wide - fit.left, fit.width * (1 - keep) - fit.left);
-    this.view.y = clamp(this.view.y, fit.height * keep - tall - fit.top, fit.height * (1 - keep) - fit.top);
+    // Some of the mammogram always stays in its place.
+    const keep = { x: Math.min(fit.width / 4, wide / 2), y: Math.min(fit.height / 4, tall / 2) };
+    this.view.x = clamp(this.view.x, keep.x - wide - fit.left, fit.width - keep.x - fit.left);
+    this.view.y = clamp(this.view.y, keep.y - tall - fit.top, fit.height - keep.y - fit.top);
     Object.assign(this.sheet.style, {
       position: "absolute", width: `${wide}px`, height: `${tall}px`,
       left: `${fit.left + this.view.x}px`, top: `${fit.top + this.view.y}px`,

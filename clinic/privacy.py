@@ -1,7 +1,8 @@
 """Nothing about a patient in logs: keyed hashes of identifiers, and libraries that quote no header.
 
 pydicom, highdicom and pynetdicom warn with the value that they dislike, which may be a name or a
-birth date. Once :func:`hide_values` has run, such a warning says only where it was raised.
+birth date. A program that logs calls :func:`hide_values` once: from then on such a warning says
+only where it was raised. A function that handles headers does so within :func:`values_hidden`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import hmac
 import logging
 import os
 import secrets
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import MammoroiError
@@ -83,7 +87,29 @@ def hide_values() -> None:
     if not any(isinstance(known, _WithoutValues) for known in logger.filters):
         logger.addFilter(_WithoutValues())
     for name in _QUOTING:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        library = logging.getLogger(name)
+        library.setLevel(logging.ERROR)  # for the loggers below it
+        if not any(isinstance(known, _ErrorsOnly) for known in library.filters):
+            library.addFilter(_ErrorsOnly())  # pydicom sets its level anew when it is imported
+
+
+@contextmanager
+def values_hidden() -> Iterator[None]:
+    """Keep header values out of logs and off the screen while a block runs.
+
+    For one thread, as :func:`warnings.catch_warnings` is.
+    """
+    loggers = [logging.getLogger(name) for name in _QUOTING]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(max(logger.level, logging.ERROR))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class _WithoutValues(logging.Filter):
@@ -97,3 +123,11 @@ class _WithoutValues(logging.Filter):
             record.msg = f"{place} a warning about a DICOM attribute (its value is not shown)"
             record.args = ()
         return True
+
+
+class _ErrorsOnly(logging.Filter):
+    """Drops what is less than an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record passes."""
+        return record.levelno >= logging.ERROR

@@ -89,9 +89,9 @@ class Distribution:
         """The largest value."""
         return self.quantiles[-1]
 
-    def outside(self, value: float) -> bool:
-        """Whether a value is beyond the range, see :data:`MARGIN`."""
-        return beyond(value, self.minimum, self.maximum)
+    def outside(self, value: float, scale: float = 0.0) -> bool:
+        """Whether a value is beyond the range, see :func:`beyond`."""
+        return beyond(value, self.minimum, self.maximum, scale)
 
 
 def _rounded(value: float) -> float:
@@ -99,9 +99,17 @@ def _rounded(value: float) -> float:
     return float(f"{value:.10g}")
 
 
-def beyond(value: float, minimum: float, maximum: float) -> bool:
-    """Whether a value is beyond a range by more than :data:`MARGIN` and :data:`SAME` allow."""
-    slack = max(MARGIN * (maximum - minimum), SAME * max(abs(minimum), abs(maximum)))
+def beyond(value: float, minimum: float, maximum: float, scale: float = 0.0) -> bool:
+    """Whether a value is beyond a range by more than :data:`MARGIN` and :data:`SAME` allow.
+
+    Parameters
+    ----------
+    value, minimum, maximum : float
+        The value and the range.
+    scale : float
+        How large such values can be, where the range does not tell: a darkest grey level of 0.
+    """
+    slack = max(MARGIN * (maximum - minimum), SAME * max(abs(minimum), abs(maximum), scale))
     return bool(value < minimum - slack or value > maximum + slack)
 
 
@@ -112,6 +120,11 @@ class Ranges:
     numbers: Mapping[str, Distribution]
     features: Mapping[str, Distribution]
     kinds: Mapping[str, Mapping[str, int]]
+
+    def scale(self, name: str) -> float:
+        """How large a number can be, see :func:`beyond`: of grey levels, that of the brightest."""
+        brightest = self.numbers.get("breast_high")
+        return brightest.maximum if brightest and name.startswith("breast_") else 0.0
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Ranges:

@@ -87,7 +87,7 @@ def _risk(
     if obstacle is not None:
         return _withheld(classifier, obstacle)
     about = classifier.model.about
-    row: dict[str, Any] = apply_model(classifier.model, table, batches).iloc[0].to_dict()
+    row: dict[Any, Any] = apply_model(classifier.model, table, batches).iloc[0].to_dict()
     flags = _feature_flags(classifier, table, batches)
     if any(flag.code == "unlike-training" for flag in flags):
         return _withheld(classifier, *flags)

@@ -140,8 +140,8 @@ def draw_drift(table: pd.DataFrame) -> Plot | None:
         "drift",
         "Are the images like those of the training?",
         "Each mark is a quantity of the images or a feature that a classifier takes. Filled "
-        "diamonds: distributed otherwise than in training (chi-squared test over the training's "
-        "tenths, false discovery rate 5%). Open circles: no difference shown.",
+        "diamonds: distributed otherwise than in training (Welch's and chi-squared test, false "
+        "discovery rate 5%). Open circles: no difference shown.",
         finding,
         figure,
         table,

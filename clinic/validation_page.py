@@ -210,7 +210,7 @@ def drift(frame: pd.DataFrame) -> Table:
         "Drift of images and features",
         "Mean (SD). Difference in training standard deviations; outside: images beyond the "
         "training's range; PSI: population stability index over the training's tenths; q: "
-        "chi-squared test over these tenths, false discovery rate.",
+        "Welch's test and a chi-squared test over these tenths, false discovery rate.",
         frame,
         ["Quantity", "Training", "Here", "Difference", "Outside", "PSI", "q", "Drifted"],
         cells,

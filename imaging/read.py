@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MammoroiError
-from .dicom import intent_of, open_mammogram, stored_values
+from .dicom import intent_of, open_mammogram, stored_range, stored_values
 from .formats import Format, identify
 from .mammogram import Mammogram, Spacing
 from .raster import read_nifti, read_raster
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _STRETCH = (0.5, 99.5)
 """Percentiles shown as black and white where the file does not say how to show itself."""
+
+_MOST_VALUES = 1 << 16
+"""As many pixel values as can be shown by way of a table."""
 
 
 def read_mammogram(
@@ -78,7 +81,7 @@ def read_both(
         dataset = open_mammogram(path)
         stored = stored_values(path, dataset)
         mammogram = _of_dicom(path, dataset, stored, manifest)
-        return mammogram, _grey(_shown(dataset, stored, mammogram.pixels))
+        return mammogram, _shown(dataset, stored, mammogram.pixels)
     array, stated = _plain_image(path, kind)
     return _of_plain(path, array, stated, manifest), _shown_plain(array)
 
@@ -141,18 +144,24 @@ def read_display(path: Path | str) -> NDArray[np.uint8]:
     kind = identify(path)
     if kind is Format.DICOM:
         dataset = open_mammogram(path)
-        return _grey(_shown(dataset, stored_values(path, dataset), None))
+        return _shown(dataset, stored_values(path, dataset), None)
     return _shown_plain(_plain_image(path, kind)[0])
 
 
 def _shown(
     dataset: Dataset, stored: NDArray[np.int32], pixels: NDArray[np.float32] | None
-) -> NDArray[np.float64]:
-    """By the file's own window, else stretched; ``pixels`` where they are known already."""
-    shown = displayed(dataset, stored)
-    if shown is None:
-        shown = _stretched(attenuation(dataset, stored) if pixels is None else pixels)
-    return shown
+) -> NDArray[np.uint8]:
+    """By the file's own window, else stretched; ``pixels`` where they are known already.
+
+    A window looks at single values, of which there are far fewer than pixels: each is shown once.
+    """
+    lowest, highest = stored_range(dataset)
+    few = highest - lowest < _MOST_VALUES
+    values = np.arange(lowest, highest + 1, dtype=np.int32)[None] if few else stored
+    shown = displayed(dataset, values)
+    if shown is not None:
+        return _grey(shown[0])[stored - lowest] if few else _grey(shown)
+    return _grey(_stretched(attenuation(dataset, stored) if pixels is None else pixels))
 
 
 def _shown_plain(array: NDArray[np.generic]) -> NDArray[np.uint8]:

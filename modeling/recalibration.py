@@ -82,7 +82,7 @@ def recalibration_table(
     table["p_against_logistic"] = np.where(
         freedom > 0, chi2.sf(excess.clip(lower=0), freedom.clip(lower=1)), np.nan
     )
-    beaten = (table["p_against_logistic"] < alpha).to_numpy()
+    beaten = np.array(table["p_against_logistic"] < alpha)
     if table["method"].iloc[-1] != "logistic":  # then nothing can be said against it
         beaten[:] = False
         table["p_against_logistic"] = np.nan

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .mapping import bounding_box
+
 # Well below any threshold of a mask: faint regions are the right end of an FROC curve.
 CANDIDATE_PROBABILITY = 0.1
 
@@ -47,7 +49,13 @@ def find_candidates(
     """
     from scipy import ndimage
 
-    regions, count = ndimage.label(probability >= CANDIDATE_PROBABILITY, np.ones((3, 3)))
+    high = probability >= CANDIDATE_PROBABILITY
+    whole = bounding_box(high)
+    if whole is None:
+        return []
+    above, below, before, behind = whole  # the rest of a large mammogram need not be looked at
+    probability = probability[above:below, before:behind]
+    regions, count = ndimage.label(high[above:below, before:behind], np.ones((3, 3)))
     found = []
     for label, box in enumerate(ndimage.find_objects(regions, count), start=1):
         inside = regions[box] == label
@@ -60,12 +68,12 @@ def find_candidates(
                 region=0,
                 score=float(probability[box][inside].mean()),
                 area_mm2=area,
-                row=float(rows.mean() + box[0].start),
-                column=float(columns.mean() + box[1].start),
-                top=box[0].start,
-                bottom=box[0].stop,
-                left=box[1].start,
-                right=box[1].stop,
+                row=float(rows.mean() + (above + box[0].start)),
+                column=float(columns.mean() + (before + box[1].start)),
+                top=above + box[0].start,
+                bottom=above + box[0].stop,
+                left=before + box[1].start,
+                right=before + box[1].stop,
             )
         )
     found.sort(key=lambda one: -one.score)

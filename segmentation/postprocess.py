@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .mapping import bounding_box
+
 
 def draw_mask(
     probability: NDArray[np.float32],
@@ -34,13 +36,18 @@ def draw_mask(
     """
     from scipy import ndimage
 
-    regions, count = ndimage.label(probability >= threshold, structure=np.ones((3, 3)))
-    if count == 0:
-        return np.zeros(probability.shape, np.bool_)
+    mask = np.zeros(probability.shape, np.bool_)
+    high = probability >= threshold
+    box = bounding_box(high)
+    if box is None:
+        return mask
+    top, bottom, left, right = box  # the rest of a large mammogram need not be looked at
+    probability = probability[top:bottom, left:right]
+    regions, count = ndimage.label(high[top:bottom, left:right], structure=np.ones((3, 3)))
     labels = np.arange(1, count + 1)
     areas = np.bincount(regions.ravel(), minlength=count + 1)[1:] * pixel_area_mm2
     sums = ndimage.sum_labels(probability, regions, labels)
     order = labels[np.argsort(-sums, kind="stable")]
     kept = [label for label in order if areas[label - 1] >= minimum_area_mm2]
-    mask: NDArray[np.bool_] = np.isin(regions, kept[: max_components or None])
+    mask[top:bottom, left:right] = np.isin(regions, kept[: max_components or None])
     return mask

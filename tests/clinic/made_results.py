@@ -31,7 +31,7 @@ def run_tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed (Debian packages dcmtk, dicom3tools)")
     words = [name, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    return subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
 
 
 def errors_of(path: Path) -> list[str]:

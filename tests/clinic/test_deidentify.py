@@ -26,7 +26,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
 
-from .made_results import SHAPE, change, errors_of, make_image, make_patient
+from .made_results import SHAPE, change, errors_of, make_image, make_patient, run_tool
 
 NAME, GIVEN, BORN, IDENTIFIER = "SECRETNAME", "XANTHIPPE", "19600229", "SECRET-ID-77"
 UID = "1.2.276.0.7230010.99.77"
@@ -197,6 +197,27 @@ def test_pixels_and_what_the_software_needs_stay(syntax, photometric, mammogram,
     assert np.array_equal(before.pixels, after.pixels)
     for name in ("spacing", "view", "laterality", "intent", "bits_stored"):
         assert getattr(before, name) == getattr(after, name)
+
+
+@pytest.mark.parametrize("coding", ["+ti", "+te", "+tb", "+td", "-F"])
+def test_every_uncompressed_coding(coding, mammogram, tmp_path, key):
+    """Implicit, explicit, big endian, deflated; and a bare data set without file meta."""
+    change(mammogram, KVP="28", PatientComments=NAME)
+    other = mammogram.with_name("other.dcm")
+    assert run_tool("dcmconv", coding, mammogram, other).returncode == 0
+    (copy,) = export([other], tmp_path / "out", key)
+    assert_no_secrets(everything_written(tmp_path / "out"))
+    # dciodvfy does not inflate, and deflated bytes hide what is in them.
+    plain = tmp_path / "plain.dcm"
+    assert run_tool("dcmconv", "+te", copy, plain).returncode == 0
+    assert_no_secrets(plain.read_bytes())
+    assert errors_of(plain) == []
+    made = pydicom.dcmread(copy)
+    assert made.KVP == 28
+    if coding != "-F":
+        syntax = pydicom.dcmread(other).file_meta.TransferSyntaxUID
+        assert made.file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(made.pixel_array, pydicom.dcmread(mammogram).pixel_array)
 
 
 def test_mask_and_mammogram_still_belong_together(tmp_path, key):

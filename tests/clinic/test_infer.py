@@ -38,15 +38,12 @@ def files(second: Path) -> list[Path]:
 
 @pytest.fixture
 def edited(files: list[Path], tmp_path: Path) -> Callable[..., Path]:
-    """Copies of files with other attributes (None removes one)."""
+    """Copies of files with other attributes and pixels."""
 
     def edit(number: int, name: str, pixels: Callable | None = None, **attributes: object) -> Path:
         dataset = pydicom.dcmread(files[number])
         for keyword, value in attributes.items():
-            if value is None:
-                del dataset[keyword]
-            else:
-                setattr(dataset, keyword, value)
+            setattr(dataset, keyword, value)
         if pixels is not None:
             changed = pixels(dataset.pixel_array.astype(np.int64)).clip(0, 4095).astype("<u2")
             dataset.PixelData = changed.tobytes()
@@ -113,6 +110,8 @@ def test_the_command_writes_the_documented_files(model, study, files, tmp_path, 
     risks = read_csv(out / "risks.csv", dtype=IDS)
     given = risks[risks["lower"].notna()]
     assert ((given["lower"] < given["risk"]) & (given["risk"] < given["upper"])).all()
+    assert (out / "pages" / "patient-2.html").exists()
+    assert len(list((out / "objects" / "patient-1").glob("*_seg.dcm"))) == 2
     record = read_json(out / "results.json")
     assert record["model"]["sha256"] == predictions["model_sha256"][0]
     assert record["patients"][0]["risks"][0]["target"] == "sln"
@@ -131,7 +130,7 @@ def test_nothing_says_who_the_patient_is(edited, model, tmp_path, caplog):
     out = tmp_path / "out"
     assert main(["infer", str(tmp_path / "new"), "-o", str(out), "--model", str(model)]) == 3
     for path in out.rglob("*"):
-        if path.suffix in (".csv", ".json", ".md", ".png"):
+        if path.suffix in (".csv", ".json", ".md", ".png", ".html"):
             assert b"SECRET" not in path.read_bytes(), path
             assert b"Secretive" not in path.read_bytes(), path
     assert "SECRET" not in caplog.text
@@ -190,7 +189,7 @@ def test_brighter_images_are_flagged_and_get_no_interval(edited, bundle):
 
 
 def test_another_spacing_size_view_and_intent_are_flagged(edited, bundle):
-    other = edited(0, "other", ImagerPixelSpacing=[0.9, 0.9], PixelSpacing=None)
+    other = edited(0, "other", ImagerPixelSpacing=[0.9, 0.9])
     (image,) = only(infer([other], bundle)).images
     assert {"outside-training-spacing", "outside-training-size"} <= codes(image.flags)
     raw = edited(0, "raw", SOPClassUID="1.2.840.10008.5.1.4.1.1.1.2.1")

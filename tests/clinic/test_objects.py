@@ -328,6 +328,12 @@ ODD = {
     },
     "latin-1": {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Zoë"},
     "utf-8": {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Wang^XiaoDong=王^小東"},
+    "japanese": {
+        "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
+        "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    },
+    "cyrillic": {"SpecificCharacterSet": "ISO_IR 144", "PatientName": "Иванова^Анна"},
+    "no-such-character-set": {"SpecificCharacterSet": "ISO_IR 999", "PatientName": "Doe^Jane"},
     "no-device": {"DeviceSerialNumber": None, "ManufacturerModelName": None, "Manufacturer": ""},
     "burned-in": {"BurnedInAnnotation": "YES"},
 }  # fmt: skip

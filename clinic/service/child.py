@@ -40,8 +40,7 @@ method ``prepare()``, that is called once before the first case; it says in a fe
 or raises a :class:`MammoroiError`.
 """
 
-_LOOK_S = 1.0
-_PARENT_S = 0.25
+_LOOK_S = 0.25
 _PREDECESSOR_S = 60.0
 _START_S = 300.0
 _LOG = "process.log"
@@ -185,7 +184,7 @@ class Child:
         """What the process runs, or why it cannot; None when ``stop`` was set before."""
         until = time.monotonic() + _START_S
         try:
-            while not pipe.poll(_PARENT_S):
+            while not pipe.poll(_LOOK_S):
                 if stop.is_set():
                     return None
                 if time.monotonic() > until:
@@ -233,7 +232,7 @@ def wait_for_predecessor(lock: Path) -> None:
                         f"{lock} is held by the process of an earlier service",
                         "end that process",
                     ) from None
-                time.sleep(_PARENT_S)
+                time.sleep(_LOOK_S)
 
 
 def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
@@ -273,5 +272,5 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
 
 def _end_with(service: int) -> None:
     while os.getppid() == service:
-        time.sleep(_PARENT_S)
+        time.sleep(_LOOK_S)
     os._exit(1)

@@ -81,6 +81,9 @@ class Worker:
         """Put back what was claimed when the service was killed; remove half-written results."""
         for case in self._home.cases("working"):
             folder = self._home.case("working", case)
+            if not self._home.images("working", case):
+                shutil.rmtree(folder)
+                continue
             tries = read_if_there(folder / "tries.json")
             tries["interrupted"] = int(tries.get("interrupted", 0)) + 1
             write_synced(folder / "tries.json", tries)
@@ -139,7 +142,7 @@ class Worker:
         elif outcome.reason == "unready":
             self._put_back(case)
             self._counters.add("process_unready")
-            LOGGER.error("worker: the process cannot be started: %s", outcome.detail)
+            LOGGER.error("worker: the process is not ready: %s", outcome.detail)
         elif outcome.reason is not None:
             self._failed_try(case, outcome)
         else:

@@ -1,4 +1,4 @@
-"""Orthanc in, Orthanc out, with a bundle: what a clinic would see."""
+"""Orthanc in, Orthanc out, with the shipped bundle: what a clinic would see."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ def storescu(port, called, folder):
 
 
 @pytest.fixture(scope="module")
-def clinic(needs_orthanc, model, tmp_path_factory):
+def clinic(needs_orthanc, tmp_path_factory):
     """Three studies of four views, each by another way, and what is in Orthanc afterwards.
 
     The first comes into Orthanc by ``storescu`` and is forwarded by it, the second comes by
@@ -33,7 +33,6 @@ def clinic(needs_orthanc, model, tmp_path_factory):
         folder,
         [sys.executable, "-c", COMMAND],
         cases={"settle_s": 1.0, "timeout_s": 1200.0},
-        processing={"model": str(model)},
     )
     orthanc = parts.Orthanc(folder / "orthanc", {"MAMMOROI": service.port}).start()
     service.settings["destination"]["url"] = f"{orthanc.url}/dicom-web"

@@ -3,8 +3,8 @@
 ``none`` leaves the risks; ``intercept`` shifts their logits, which mends calibration in the large;
 ``logistic`` shifts and stretches them. Which is enough is told by the closed test of Vergouwe et
 al., Stat Med 2017;36:4529-4539: the simplest that the largest one that can be fitted does not beat
-in a likelihood ratio test. A recalibrated model fits the patients it was recalibrated on by construction; its Brier
-score is therefore that of risks recalibrated on the other nine tenths of them.
+in a likelihood ratio test. A recalibrated model fits the patients it was recalibrated on by
+construction; its Brier score is therefore that of risks recalibrated on the other nine tenths.
 """
 
 from __future__ import annotations

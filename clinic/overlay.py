@@ -71,7 +71,7 @@ def _mask_words(image: ImageResult) -> str:
     if not image.found:
         return "no lesion found"
     codes = ", ".join(flag.code for flag in image.flags)
-    found = f"automatic mask, {image.area_mm2:.0f} mm²"
+    found = f"automatic mask, {image.area_mm2:.0f} square mm"
     return f"{found}; flags: {codes}" if codes else found
 
 

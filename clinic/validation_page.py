@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORTING = Path(__file__).resolve().parent.parent / "reporting"
+SHOWN_CALLS = {name: words for name, words in CALLS.items() if name != "f1"}
+MEASURES = {**METRICS, "found": "Lesion found, share of images"}
 METHOD_NAME = {"none": "as it is", "intercept": "intercept only", "logistic": "logistic"}
 
 
@@ -68,7 +70,10 @@ def write_page(
             agreement=table(agreement(tables.get("agreement_summary"))),
             calls=table(
                 performance(
-                    tables.get("performance"), CALLS, "performance", "At the model's own threshold"
+                    tables.get("performance"),
+                    SHOWN_CALLS,
+                    "performance",
+                    "At the model's own threshold",
                 )
             ),
             risks=table(performance(tables.get("performance"), RISKS, "performance", "As risks")),
@@ -104,7 +109,7 @@ def agreement(frame: pd.DataFrame | None) -> Table | None:
         return None
     cells = [
         [
-            METRICS.get(row["metric"], str(row["metric"])),
+            MEASURES.get(row["metric"], str(row["metric"])),
             str(row["n"]),
             *(
                 wording.interval(row[part], row[f"{part}_lower"], row[f"{part}_upper"])
@@ -167,7 +172,7 @@ def recalibration(frame: pd.DataFrame | None) -> Table | None:
             _estimate(row, "intercept", fixed=row["method"] == "none"),
             _estimate(row, "slope", fixed=row["method"] != "logistic"),
             wording.number(row["brier_cross_fitted"], 3),
-            wording.p_value(row["p_against_logistic"]),
+            wording.p_value(row["p_against_largest"]),
         ]
         for row in frame.to_dict("records")
     ]
@@ -176,10 +181,10 @@ def recalibration(frame: pd.DataFrame | None) -> Table | None:
         "Simple recalibration",
         "Fitted to this cohort's outcomes, so no longer the frozen model. Recalibrated risk: the "
         "logit of the risk times the slope plus the intercept. “Enough”: the simplest that the "
-        "logistic recalibration does not beat (closed test, 5%). Brier score: of risks "
+        "last of the target's rows does not beat (closed test, 5%). Brier score: of risks "
         "recalibrated on the other nine tenths of the patients.",
         frame,
-        ["Target", "Recalibration", "Intercept", "Slope", "Brier score", "Against logistic"],
+        ["Target", "Recalibration", "Intercept", "Slope", "Brier score", "Against the last"],
         cells,
     )
 

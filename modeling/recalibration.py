@@ -2,9 +2,9 @@
 
 ``none`` leaves the risks; ``intercept`` shifts their logits, which mends calibration in the large;
 ``logistic`` shifts and stretches them. Which is enough is told by the closed test of Vergouwe et
-al., Stat Med 2017;36:4529-4539: the simplest that the logistic one does not beat in a likelihood
-ratio test. A recalibrated model fits the patients it was recalibrated on by construction; its Brier
-score is therefore that of risks recalibrated on the other nine tenths of them.
+al., Stat Med 2017;36:4529-4539: the simplest that the largest one that can be fitted does not beat
+in a likelihood ratio test. A recalibrated model fits the patients it was recalibrated on by
+construction; its Brier score is therefore that of risks recalibrated on the other nine tenths.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def recalibration_table(
         A row for each method that can be fitted: ``method, intercept, intercept_lower,
         intercept_upper, slope, slope_lower, slope_upper`` (the recalibrated risk is
         ``expit(intercept + slope * logit(risk))``; Wald's 95 % intervals) ``, log_likelihood,
-        p_against_logistic`` (likelihood ratio test; empty for itself) ``, brier_cross_fitted,
-        enough`` (chosen by the closed test). No row when a class is absent.
+        p_against_largest`` (likelihood ratio test against the last row; empty for itself) ``,
+        brier_cross_fitted, enough`` (chosen by the closed test). No row when a class is absent.
     """
     import pandas as pd
 
@@ -77,15 +77,12 @@ def recalibration_table(
     if table.empty:
         return table
     best = float(table["log_likelihood"].iloc[-1])
-    freedom = len(METHODS) - 1 - table["method"].map(METHODS.index)
+    freedom = len(table) - 1 - np.arange(len(table))
     excess = 2 * (best - table["log_likelihood"])
-    table["p_against_logistic"] = np.where(
-        freedom > 0, chi2.sf(excess.clip(lower=0), freedom.clip(lower=1)), np.nan
+    table["p_against_largest"] = np.where(
+        freedom > 0, chi2.sf(excess.clip(lower=0), np.maximum(freedom, 1)), np.nan
     )
-    beaten = np.array(table["p_against_logistic"] < alpha)
-    if table["method"].iloc[-1] != "logistic":  # then nothing can be said against it
-        beaten[:] = False
-        table["p_against_logistic"] = np.nan
+    beaten = np.array(table["p_against_largest"] < alpha)
     table["enough"] = np.arange(len(table)) == int(np.flatnonzero(~beaten)[0])
     return table
 

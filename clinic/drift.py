@@ -106,8 +106,7 @@ def _shift(
     """P of Welch's test of the means; NaN where either does not vary."""
     from scipy.stats import ttest_ind_from_stats
 
-    # Numbers of patients, which need not be whole; the stubs think that they must.
-    counts: list[Any] = [size / max(1.0, images_per_patient) for size in (training.n, n)]
+    counts = [round(size / max(1.0, images_per_patient)) for size in (training.n, n)]
     if training.sd == 0 or sd == 0 or min(counts) < 2:
         return float("nan")
     test = ttest_ind_from_stats(

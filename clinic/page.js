@@ -22,6 +22,7 @@ function show() {
   for (const name of ["window", "level"]) {
     const value = Math.round(chosen.greys[name]);
     input(name).value = value;
+    input(name).setAttribute("aria-valuetext", `${value} %`);
     input(name).nextElementSibling.textContent = `${value} %`;
   }
   press("invert", chosen.greys.invert);

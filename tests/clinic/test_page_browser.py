@@ -40,6 +40,15 @@ CANVAS = """name => {
 }"""
 
 
+def wait(page, expression: str) -> None:
+    """Wait until it is true; the page's own policy forbids Playwright's wait_for_function."""
+    for _ in range(1200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never true: {expression}")
+
+
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
@@ -61,13 +70,13 @@ def address(tmp_path_factory):
 def loaded(browser, address):
     """The page, loaded once; whatever it asks for or complains about is kept."""
     page = browser.new_page(viewport=WIDE)
-    page.set_default_timeout(300_000)
+    page.set_default_timeout(60_000)
     asked, said = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(address)
-    page.wait_for_function("document.querySelectorAll('canvas').length === 6")
+    wait(page, "document.querySelectorAll('canvas').length === 6")
     yield page, asked, said
     page.close()
 
@@ -79,7 +88,7 @@ def page(loaded, address):
     page.emulate_media(media="screen", reduced_motion="no-preference")
     page.set_viewport_size(WIDE)
     page.evaluate(AS_LOADED)
-    page.wait_for_function("panes.every(pane => pane.layers.length && !pane.due)")
+    wait(page, "panes.every(pane => pane.layers.length && !pane.due)")
     yield page
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [address]
@@ -90,7 +99,7 @@ def button(page, name: str):
 
 
 def grey(page, name: str = "p1") -> dict:
-    page.wait_for_function("panes.every(pane => !pane.due)")
+    wait(page, "panes.every(pane => !pane.due)")
     return page.evaluate(CANVAS, name)
 
 
@@ -143,7 +152,7 @@ def test_window_and_level_change_the_pixels(page):
     darker = grey(page)
     assert darker["mean"] < start["mean"]
     assert grey(page, "p3")["mean"] < start["mean"] * 2  # all pictures alike
-    assert page.locator("output").nth(1).inner_text() == "60 %"
+    assert page.locator(".tools .value").nth(1).inner_text() == "60 %"
     button(page, "Reset").click()
     assert grey(page) == start
     button(page, "Invert").click()
@@ -181,7 +190,7 @@ def test_zoom_by_button_wheel_and_key_keeps_the_scale_true(page):
     assert true_scale()
     page.locator("#p1 .stage").click()
     page.mouse.wheel(0, -500)
-    page.wait_for_function("panes[0].view.zoom > 1.5")
+    wait(page, "panes.some(pane => pane.view.zoom > 1.5)")
     assert true_scale()
     button(page, "Zoom out").click()
     page.keyboard.press("+")
@@ -221,7 +230,7 @@ def test_measuring_gives_mm(page):
     page.mouse.down()
     page.mouse.move(x + 90, y + 40)
     page.mouse.up()
-    per_mm = box(page, "#p1 .sheet")["width"] / page.evaluate("panes[0].width")
+    per_mm = box(page, "#p1 .sheet")["width"] / page.evaluate("panes.at(-1).width")
     said = float(page.locator("#p1 .state").inner_text().removesuffix(" mm"))
     assert said == pytest.approx((90**2 + 40**2) ** 0.5 / per_mm, abs=0.3)
     page.locator("#p1 .stage").focus()
@@ -296,7 +305,7 @@ def test_what_a_screen_reader_is_told(page):
         'heading "patient-1" [level=1]',
         'region "Mammograms"',
         'button "Outline" [pressed]',
-        'slider "Window 100 %"',
+        'slider "Window"',
         'group "Left breast, MLO view: Lesion',
         'group "Right breast, CC view: No lesion found"',
         'article "Sentinel lymph node"',

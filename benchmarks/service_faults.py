@@ -20,6 +20,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -769,6 +770,11 @@ def read_only(lab: Lab) -> Iterator[Row]:
 def permission(lab: Lab) -> Iterator[Row]:
     if os.getuid() != 0:
         yield "folder", "NOT TRIED: only root can start a service as another user"
+        return
+    try:
+        subprocess.run([sys.executable, "-c", ""], user=65534, check=True)
+    except (PermissionError, subprocess.CalledProcessError):
+        yield "folder", "NOT TRIED: another user may not run this Python"
         return
     folder = Path(tempfile.mkdtemp(prefix="permission-"))
     folder.chmod(0o755)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ def image(number: int, large: bool, template: dict[bool, Dataset]) -> Dataset:
     study, view = divmod(number, 4)
     if large not in template:
         template[large] = mammogram("L", shape=LARGE if large else SMALL)
-    dataset = template[large].copy()
+    dataset = deepcopy(template[large])
     small = mammogram(f"L{study}", *VIEWS[view], shape=(8, 8))
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"):
         setattr(dataset, keyword, small.get(keyword))
@@ -136,13 +136,12 @@ def main() -> None:
             f"({(after[0] - before[0]) / given.images * 1000:.0f} ms an image), "
             f"its process {after[1] - before[1]:.1f} s"
         )
-        for who, parts in (("service", thirds), ("its process", child)):
+        for who, parts in (("the service", thirds), ("its process", child)):
             peaks = ", ".join(f"{part.max():.0f}" for part in parts)
             means = ", ".join(f"{part.mean():.0f}" for part in parts)
-            print(f"memory of the {who}, MB, by thirds of the time: peak {peaks}; mean {means}")
+            print(f"memory of {who}, MB, by thirds of the time: peak {peaks}; mean {means}")
         print(f"objects in the PACS: {stored}; counters: {counters}")
-        cores = subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout.strip()
-        print(f"{cores} cores, {psutil.virtual_memory().total / 2**30:.0f} GB")
+        print(f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GB")
 
 
 if __name__ == "__main__":

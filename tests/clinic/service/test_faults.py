@@ -15,7 +15,7 @@ SLOW = (
     "service is stopped (SIGTERM) during a case",
     "connection that says nothing, twice as many as allowed",
     "disk is full (tmpfs of 1 MB)",
-    "home is read-only, from the start or since",
+    "home is read-only",
     "less free space than cases.min_free_gb",
     "file without permission to read; folder without permission to remove",
     "PACS answers 503, 401, or not at all",

@@ -63,10 +63,10 @@ def default_networks(file: Path) -> float:
     card = {"plan": {"working_spacing_mm": config.working_spacing_mm, "canvas": [16, 16]}}
     network = build_network(spec).eval().to(memory_format=torch.channels_last)
     model = Model(network, spec, card)
-    probabilities(model, array, {"test_time_augmentation": True}, torch.device("cpu"))
+    probabilities(model, array, config.inference(), torch.device("cpu"))
     started = time.process_time()
     for _ in range(5):
-        probabilities(model, array, config.test_time_augmentation, torch.device("cpu"))
+        probabilities(model, array, config.inference(), torch.device("cpu"))
     return time.process_time() - started
 
 

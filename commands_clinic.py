@@ -71,6 +71,9 @@ def infer(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--pages", action=yes_or_no, default=True, help="a page a patient (yes)")
     given = parser.parse_args(arguments)
+    from .clinic.privacy import hide_values
+
+    hide_values()
     model, images = _model_first(given.model, given.images)
     from .clinic.write import Outputs, process
 

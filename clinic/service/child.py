@@ -11,7 +11,6 @@ What it and its libraries print goes to ``out/process.log`` of the case, and nev
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import signal
 import threading
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ...errors import Failure, MammoroiError
+from ..privacy import hide_values
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -245,7 +245,7 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
     threading.Thread(target=_end_with, args=(service,), daemon=True).start()
     with suppress(OSError):  # if memory runs out, the kernel is to take this process
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    logging.captureWarnings(True)
+    hide_values()
     try:
         pipe.send(getattr(process, "prepare", lambda: "")())
     except MammoroiError as error:

@@ -18,6 +18,7 @@ from .. import __version__
 from ..errors import Failure, MammoroiError
 from ..files import write_text
 from ..imaging.read import read_display
+from ..reporting.templates import environment
 from . import page_words as words
 from .contour import largest_region, outline_path
 from .hanging import hang
@@ -98,31 +99,26 @@ def write_page(patient: PatientResult, path: Path, *, failures: Sequence[Failure
     MammoroiError
         When a mask is not on its mammogram's own grid.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     panes = [_pane(number, image) for number, image in enumerate(patient.images, 1)]
     style = (_HERE / "page.css").read_text("utf-8") + _places(panes)
     scripts = [(_HERE / name).read_text("utf-8") for name in ("page_picture.js", "page.js")]
-    page = environment.get_template("page.html.j2").render(
-        patient=patient,
-        panes=panes,
-        wall=hang(patient.images),
-        overview=words.overview(patient),
-        answers=[(risk, words.answer(risk)) for risk in patient.risks],
-        failures=failures,
-        words=words,
-        version=__version__,
-        style=style,
-        scripts=scripts,
-        style_hash=_hash(style),
-        script_hashes=[_hash(script) for script in scripts],
+    page = (
+        environment(_HERE)
+        .get_template("page.html.j2")
+        .render(
+            patient=patient,
+            panes=panes,
+            wall=hang(patient.images),
+            overview=words.overview(patient),
+            answers=[(risk, words.answer(risk)) for risk in patient.risks],
+            failures=failures,
+            words=words,
+            version=__version__,
+            style=style,
+            scripts=scripts,
+            style_hash=_hash(style),
+            script_hashes=[_hash(script) for script in scripts],
+        )
     )
     return write_text(Path(path), page)
 

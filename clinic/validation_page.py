@@ -12,6 +12,7 @@ from ..reporting.performance import CALLS, DIGITS, RISKS
 from ..reporting.report import NOT_A_DEVICE, Shown, content_hash, show_plot, show_table
 from ..reporting.style import Plot, drawing
 from ..reporting.tables import METRICS, Table
+from ..reporting.templates import environment
 from .bundle import Bundle
 from .second_cohort import SecondCohort
 from .validation_figures import draw_drift, draw_target
@@ -41,7 +42,6 @@ def write_page(
     out : Path
         The folder that holds these files.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     def table(made: Table | None) -> Shown | None:
         return None if made is None else show_table(made, out / f"{made.name}.csv", out)
@@ -49,39 +49,40 @@ def write_page(
     def plots(*made: Plot | None) -> list[Shown]:
         return [show_plot(plot, out) for plot in made if plot is not None]
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style = (REPORTING / "report.css").read_text("utf-8")
     with drawing():
-        page = environment.get_template("validation.html.j2").render(
-            title=f"{bundle.name} on {second.name}",
-            bundle=bundle,
-            second=second,
-            banner="SYNTHETIC DATA: phantom mammograms, no patients" if second.synthetic else "",
-            not_a_device=NOT_A_DEVICE,
-            style=style,
-            style_hash=content_hash(style),
-            flow=table(flow(tables["flow"])),
-            agreement=table(agreement(tables.get("agreement_summary"))),
-            calls=table(
-                performance(
-                    tables.get("performance"),
-                    SHOWN_CALLS,
-                    "performance",
-                    "At the model's own threshold",
-                )
-            ),
-            risks=table(performance(tables.get("performance"), RISKS, "performance", "As risks")),
-            recalibration=table(recalibration(tables.get("recalibration"))),
-            targets=plots(*(draw_target(one, tables) for one in bundle.classifiers)),
-            drift=plots(draw_drift(tables["drift"])),
-            drift_table=table(drift(tables["drift"])),
-            kinds=table(kinds(tables["kinds"])),
+        page = (
+            environment(Path(__file__).parent)
+            .get_template("validation.html.j2")
+            .render(
+                title=f"{bundle.name} on {second.name}",
+                bundle=bundle,
+                second=second,
+                banner="SYNTHETIC DATA: phantom mammograms, no patients"
+                if second.synthetic
+                else "",
+                not_a_device=NOT_A_DEVICE,
+                style=style,
+                style_hash=content_hash(style),
+                flow=table(flow(tables["flow"])),
+                agreement=table(agreement(tables.get("agreement_summary"))),
+                calls=table(
+                    performance(
+                        tables.get("performance"),
+                        SHOWN_CALLS,
+                        "performance",
+                        "At the model's own threshold",
+                    )
+                ),
+                risks=table(
+                    performance(tables.get("performance"), RISKS, "performance", "As risks")
+                ),
+                recalibration=table(recalibration(tables.get("recalibration"))),
+                targets=plots(*(draw_target(one, tables) for one in bundle.classifiers)),
+                drift=plots(draw_drift(tables["drift"])),
+                drift_table=table(drift(tables["drift"])),
+                kinds=table(kinds(tables["kinds"])),
+            )
         )
     return write_text(out / "report.html", page)
 

@@ -48,6 +48,7 @@ from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
 from .subgroups import looked_at, subgroups_table
 from .tables import Table
+from .templates import environment
 from .trust import NO_AUDIT, leakage_table, size_table
 
 if TYPE_CHECKING:
@@ -358,47 +359,45 @@ def _overlays(results: Results, pixels: int) -> list[Overlay]:
 def _page(
     config: ReportConfig, results: Results, pieces: dict[str, Any], overlays: list[Overlay]
 ) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style, script = ((_HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     n_estimated = summary.estimated_spacings(results)
-    return environment.get_template("report.html.j2").render(
-        title=config.title or f"Manual and automatic masks in {results.name}",
-        results=results,
-        banner="SYNTHETIC DATA: phantom mammograms, no patients" if results.synthetic else "",
-        not_a_device=NOT_A_DEVICE,
-        style=style,
-        script=script,
-        style_hash=content_hash(style),
-        script_hash=content_hash(script),
-        estimated=wording.share(n_estimated, len(results.images), "images") if n_estimated else "",
-        glances=summary.glances(results),
-        claim_sentences=claim_sentences(results.targets),
-        mask_sentences=summary.mask_sentences(results),
-        target_sentences={
-            target.heading: summary.target_sentences(results, target) for target in results.targets
-        },
-        limits=summary.limits(results),
-        overlays=overlays,
-        settings=list(summary.flatten(results.run.get("config", {}))),
-        record=[
-            pair
-            for name, value in results.run.items()
-            if name not in ("config", "stages")
-            for pair in summary.flatten(value, "" if name == "versions" else name)
-        ],
-        feature_settings={
-            roi: list(summary.flatten(features.provenance))
-            for roi, features in results.features.items()
-        },
-        **pieces,
+    return (
+        environment(_HERE)
+        .get_template("report.html.j2")
+        .render(
+            title=config.title or f"Manual and automatic masks in {results.name}",
+            results=results,
+            banner="SYNTHETIC DATA: phantom mammograms, no patients" if results.synthetic else "",
+            not_a_device=NOT_A_DEVICE,
+            style=style,
+            script=script,
+            style_hash=content_hash(style),
+            script_hash=content_hash(script),
+            estimated=wording.share(n_estimated, len(results.images), "images")
+            if n_estimated
+            else "",
+            glances=summary.glances(results),
+            claim_sentences=claim_sentences(results.targets),
+            mask_sentences=summary.mask_sentences(results),
+            target_sentences={
+                target.heading: summary.target_sentences(results, target)
+                for target in results.targets
+            },
+            limits=summary.limits(results),
+            overlays=overlays,
+            settings=list(summary.flatten(results.run.get("config", {}))),
+            record=[
+                pair
+                for name, value in results.run.items()
+                if name not in ("config", "stages")
+                for pair in summary.flatten(value, "" if name == "versions" else name)
+            ],
+            feature_settings={
+                roi: list(summary.flatten(features.provenance))
+                for roi, features in results.features.items()
+            },
+            **pieces,
+        )
     )
 
 

@@ -109,6 +109,7 @@ RECIPES: dict[str, Recipe] = {
     | {"encoder": "resnet18", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, plain U-Net": SMALL
     | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
+    "small, whole breasts, 7 epochs": SMALL | {"patch": None, "epochs": 7},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
 }

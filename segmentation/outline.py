@@ -68,15 +68,7 @@ def training_places(config: SegmentationConfig) -> list[tuple[SegmentationConfig
 
 
 def note_outline(config: SegmentationConfig, folder: Path) -> None:
-    """Write ``outline.json``, or remove it where the settings have one stage.
-
-    Parameters
-    ----------
-    config : SegmentationConfig
-        The settings.
-    folder : Path
-        ``segmentation`` in the study folder.
-    """
+    """Write ``outline.json`` below ``segmentation``, or remove it where there is one stage."""
     file = folder / "outline" / "outline.json"
     if config.outline_spacing_mm is None:
         file.unlink(missing_ok=True)
@@ -85,10 +77,8 @@ def note_outline(config: SegmentationConfig, folder: Path) -> None:
 
 
 def _wanted(config: SegmentationConfig) -> dict[str, Any]:
-    return {
-        "working_spacing_mm": config.outline_spacing_mm,
-        "patch": list(config.outline_patch),
-    }
+    patch = list(config.outline_patch)
+    return {"working_spacing_mm": config.outline_spacing_mm, "patch": patch}
 
 
 @dataclass(frozen=True)
@@ -114,13 +104,7 @@ class OutlineStage:
         return [self.working_spacing_mm, self.patch, [model.sha256 for model in self.models]]
 
     def of_prepared(self, study: Path, image_id: str, folds: Sequence[int]) -> Outlining:
-        """Make the stage ready for an image of a study, to be drawn by the networks of some folds.
-
-        Raises
-        ------
-        MammoroiError
-            When it is not prepared, or its array is damaged.
-        """
+        """Make the stage ready for a prepared image, to be drawn by the networks of some folds."""
         from .store import load_array
 
         array = load_array(Path(study) / OUTLINE / "prepared" / f"{image_id}.npy")
@@ -259,7 +243,8 @@ def refined(
         looks[place] += 1
         for total, one in zip(sums, seen, strict=True):
             total[place] += one[:rows, :columns]
-    inside = looks > 0
-    for member, total in zip(finer, sums, strict=True):
-        member[inside] = (member[inside] + total[inside] / looks[inside]) / 2
-    return finer
+    looked, looks = looks > 0, np.maximum(looks, 1)
+    return [
+        np.where(looked, (member + total / looks) / 2, member)
+        for member, total in zip(finer, sums, strict=True)
+    ]

@@ -13,7 +13,7 @@ can be estimated.
 images (all of the cohort; those whose report names a mass): mean and median Dice, mean and median
 HD95, share of masks that touch the lesion, sensitivity at one false positive per image, each with a
 95 % bootstrap interval over patients; the mean difference of the Dice to that of the recipe
-``small`` where it is there; CPU seconds per fold.
+``small`` where it is there; CPU seconds per fold, those of networks that were shared included.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from mammoroi.files import read_csv, read_json, write_csv, write_json
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.outline import outline_config
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
 
@@ -112,6 +113,9 @@ RECIPES: dict[str, Recipe] = {
     "small, whole breasts, 7 epochs": SMALL | {"patch": None, "epochs": 7},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
+    "small, two stages": SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)},
+    "small, two stages, larger windows": SMALL
+    | {"outline_spacing_mm": 0.7, "outline_patch": (224, 224)},
 }
 
 
@@ -162,23 +166,48 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
     train(config, study)
     cost = {"cpu_s": cpu_seconds() - before, "wall_s": time.perf_counter() - started}
     if shared is not None:
-        cost = read_json(shared / "cost.json")
+        whole = second_stage(config, shared / "segmentation")
+        earlier = read_json(shared / "cost.json")
+        cost = {name: earlier[name] + (0 if whole else cost[name]) for name in cost}
     segment(config, study)
     agree(replace(config, overlays=6), study)
     write_json(study / "cost.json", {**cost, "name": name})
 
 
 def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
-    """Find a study whose networks were trained with the same settings."""
-    for study in out.glob("*/"):
-        cards = sorted(study.glob("segmentation/fold-*/model.json"))
-        if not cards or not (study / "cost.json").exists():
-            continue
-        theirs = SegmentationConfig(**read_json(cards[0])["settings"])
-        without = {name: getattr(config, name) for name in DRAWING}
-        if replace(theirs, **without).training() == config.training():
-            return study
-    return None
+    """Find a study whose networks were trained with the same settings.
+
+    For two stages one with both is best; one of one stage lends the first.
+    """
+    found = [
+        study
+        for study in out.glob("*/")
+        if (study / "cost.json").exists() and trained_with(config, study / "segmentation")
+    ]
+    both = [study for study in found if second_stage(config, study / "segmentation")]
+    one = [study for study in found if not (study / "segmentation/outline/outline.json").exists()]
+    return next(iter(both + one), None)
+
+
+def second_stage(config: SegmentationConfig, folder: Path) -> bool:
+    """Whether a folder of networks has the second stage of these settings, if there is to be one.
+
+    A folder that has one in vain is not the settings' either: its cost is that of both.
+    """
+    there = (folder / "outline" / "outline.json").exists()
+    if config.outline_spacing_mm is None:
+        return not there
+    return there and trained_with(outline_config(config), folder / "outline")
+
+
+def trained_with(config: SegmentationConfig, folder: Path) -> bool:
+    """Whether networks were trained with these settings, however masks were drawn."""
+    cards = sorted(folder.glob("fold-*/model.json"))
+    if not cards:
+        return False
+    theirs = SegmentationConfig(**read_json(cards[0])["settings"])
+    without = {name: getattr(config, name) for name in DRAWING}
+    return replace(theirs, **without).training() == config.training()
 
 
 def cpu_seconds() -> float:

@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import MammoroiError
 from ..files import atomic, read_json
+from ..segmentation.outline import load_outline
 from ..segmentation.uncertainty import load_flag
 from ..segmentation.weights import load_models
 from .archive import MANIFEST, as_json, check_members, pack, packed_again
@@ -111,21 +112,30 @@ def _with_manifest(packed: bytes, members: dict[str, bytes]) -> dict[str, bytes]
 
 
 def _networks(study: Path) -> Iterator[tuple[str, bytes]]:
-    """The networks of all folds; equal ones once, since their mean is the same."""
-    seen: set[str] = set()
+    """The networks of all folds, of both stages; equal ones once, since their mean is the same."""
+    seen: set[tuple[str, ...]] = set()
     folder = study / "segmentation"
-    for model in load_models(folder):
-        if model.sha256 in seen:
+    models = load_models(folder)
+    outline = load_outline(folder, len(models))
+    if outline is not None:
+        yield "outline/outline.json", (folder / "outline" / "outline.json").read_bytes()
+    for number, model in enumerate(models):
+        pair = [("", model), *([("outline/", outline.models[number])] if outline else [])]
+        key = tuple(network.sha256 for _, network in pair)
+        if key in seen:
             continue
-        place = f"fold-{model.card['fold']}" if (folder / "fold-0").exists() else "."
-        weights = (folder / place / "model.safetensors").read_bytes()
-        if hashlib.sha256(weights).hexdigest() != model.sha256:
-            raise MammoroiError(f"{folder / place} changed while it was read", "try again")
-        member = f"fold-{len(seen)}"
-        seen.add(model.sha256)
-        yield f"{member}/model.safetensors", weights
-        # Not the file: the card that was read has the learnt settings for drawing, too.
-        yield f"{member}/model.json", as_json(model.card)
+        for stage, network in pair:
+            place = folder / stage
+            if (place / "fold-0").exists():
+                place /= f"fold-{network.card['fold']}"
+            weights = (place / "model.safetensors").read_bytes()
+            if hashlib.sha256(weights).hexdigest() != network.sha256:
+                raise MammoroiError(f"{place} changed while it was read", "try again")
+            member = f"{stage}fold-{len(seen)}"
+            yield f"{member}/model.safetensors", weights
+            # Not the file: the card that was read has the learnt settings for drawing, too.
+            yield f"{member}/model.json", as_json(network.card)
+        seen.add(key)
 
 
 def _targets(study: Path) -> list[dict[str, Any]]:

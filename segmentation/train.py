@@ -9,6 +9,7 @@ the training lasts, ``last.ckpt`` and ``best.ckpt``. An interrupted fold goes on
 ``last.ckpt``; a finished one whose inputs and settings are unchanged is kept.
 ``segmentation/failures.csv`` names the folds that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
+With two stages ``segmentation/outline/`` has the files of the second (:mod:`.outline`).
 Hidden lock files keep a second training out (see :mod:`.lock`).
 """
 
@@ -44,7 +45,8 @@ from .lock import held
 from .loggers import require_logger
 from .mapping import padded_size
 from .network import NetworkSpec
-from .prepare import prepare
+from .outline import note_outline, training_places
+from .prepare import SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
@@ -67,7 +69,8 @@ def train(config: SegmentationConfig, study: Path) -> Path:
         ``segmentation`` in the study folder.
     """
     with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
-        prepare(config, study)
+        for settings, place in training_places(config):
+            prepare(settings, study, place)
         return _train(config, study)
 
 
@@ -75,7 +78,8 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
     """Train the networks of all folds from ``splits.json`` and the prepared arrays alone.
 
     Neither mammograms nor the libraries that read them are needed, so this also runs on a bare
-    GPU machine that was given ``splits.json`` and ``segmentation/prepared/``. Without a GPU the
+    GPU machine that was given ``splits.json`` and ``segmentation/prepared/`` (with two stages also
+    ``segmentation/outline/prepared/``). Without a GPU the
     folds are trained side by side, which small networks use better than several cores each; with
     several GPUs too, each fold on its own.
 
@@ -97,11 +101,22 @@ def lock_of(study: Path) -> Path:
 
 
 def _train(config: SegmentationConfig, study: Path) -> Path:
+    folder = Path(study) / SEGMENTATION
+    note_outline(config, folder)
+    first, *_ = [
+        _train_folds(settings, study, place) for settings, place in training_places(config)
+    ]
+    learn(config, folder, first)
+    return folder
+
+
+def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[FoldJob]:
+    """Train the networks of all folds of one stage; give what each is trained on."""
     from ..cohort.split import load_splits
     from .network import build_network
     from .trainer import choose_accelerator
 
-    folder = Path(study) / "segmentation"
+    folder = Path(study) / place
     splits = load_splits(study)
     index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
     index = index[index["has_mask"] & index["patient_id"].isin(splits.train)]
@@ -132,13 +147,12 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
             begin = partial(claim_gpu, folder, gpus) if gpus else None
             results = side_by_side(calls, processes, max(1, cores // processes), begin)
         failures = [
-            _failure(number, result)
+            _failure(number, result, place)
             for number, result in sorted(results, key=lambda pair: pair[0])
             if isinstance(result, BaseException)
         ]
     _tell(folder, failures)
-    learn(config, folder, jobs)
-    return folder
+    return jobs
 
 
 def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | BaseException]]:
@@ -149,7 +163,7 @@ def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | Bas
             yield number, error
 
 
-def _failure(fold: int, error: BaseException) -> Failure:
+def _failure(fold: int, error: BaseException, place: str) -> Failure:
     """Describe why a fold could not be trained."""
     if isinstance(error, KeyboardInterrupt):
         raise error
@@ -164,7 +178,7 @@ def _failure(fold: int, error: BaseException) -> Failure:
             f"{error.filename or 'a file'} could not be written: {error.strerror}",
             "free space on the disk; the training goes on after the last epoch that was saved",
         )
-    return Failure.of(f"fold {fold}", "segmentation/train", error)
+    return Failure.of(f"fold {fold}", f"{place}/train", error)
 
 
 def _tell(folder: Path, failures: list[Failure]) -> None:

@@ -13,7 +13,7 @@ import yaml
 from ..errors import MammoroiError
 from ..files import atomic, read_json
 from ..segmentation.uncertainty import load_flag
-from ..segmentation.weights import load_models
+from ..segmentation.weights import load_models, network_folders
 from .archive import MANIFEST, as_json, check_members, pack, packed_again
 from .bundle_card import bundle_card
 from .intervals import study_spread
@@ -114,13 +114,13 @@ def _networks(study: Path) -> Iterator[tuple[str, bytes]]:
     """The networks of all folds; equal ones once, since their mean is the same."""
     seen: set[str] = set()
     folder = study / "segmentation"
-    for model in load_models(folder):
+    places = network_folders(folder).values()
+    for model, place in zip(load_models(folder), places, strict=True):
         if model.sha256 in seen:
             continue
-        place = f"fold-{model.card['fold']}" if (folder / "fold-0").exists() else "."
-        weights = (folder / place / "model.safetensors").read_bytes()
+        weights = (place / "model.safetensors").read_bytes()
         if hashlib.sha256(weights).hexdigest() != model.sha256:
-            raise MammoroiError(f"{folder / place} changed while it was read", "try again")
+            raise MammoroiError(f"{place} changed while it was read", "try again")
         member = f"fold-{len(seen)}"
         seen.add(model.sha256)
         yield f"{member}/model.safetensors", weights

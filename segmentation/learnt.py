@@ -1,10 +1,10 @@
-"""How probabilities become masks, learnt from masks of patients whom the network never saw.
+"""How probabilities become masks, learnt from masks of patients whom the networks never saw.
 
 ``segmentation/postprocessing.json`` holds ``key``, ``folds`` (for each fold the settings with which
 the masks of its validation patients are drawn, chosen on the training patients of the other folds)
 and ``all`` (chosen on the training patients of all folds: for test patients and new mammograms).
 Each has ``threshold, max_components, minimum_area_mm2, dice`` (mean over the ``n_images`` from
-which it was chosen). Every probability that is looked at was given by the network of the patient's
+which it was chosen). Every probability that is looked at was given by the networks of the patient's
 own fold, which the patient did not train. The file is there with ``postprocessing: learnt`` only.
 """
 
@@ -138,18 +138,19 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     folder : Path
         ``segmentation`` in the study folder, with all folds trained.
     jobs : sequence of FoldJob
-        The folds.
+        The folds, one job each.
     """
     from .predict import on_device, probabilities
     from .store import load_array
     from .trainer import choose_device
-    from .weights import load_models
+    from .weights import load_folds
 
     file = folder / "postprocessing.json"
     if config.postprocessing == "fixed":
         file.unlink(missing_ok=True)
         return
-    models = load_models(folder)
+    folds = load_folds(folder, len(jobs), config.networks_per_fold)
+    models = [model for of_fold in folds for model in of_fold]
     tried = grid(config)
     images = [validation_images(jobs, fold) for fold in range(len(jobs))]
     key = sha256_of(LEARNT_VERSION, tried, config.inference(), [m.sha256 for m in models], images)
@@ -159,11 +160,15 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     prepared = folder / "prepared"
     scores: list[Scores] = []
     with on_device(models, device):
-        for model, of_fold in zip(models, images, strict=True):
+        for networks, of_fold in zip(folds, images, strict=True):
             rows = []
             for image_id, _ in of_fold:
                 array = load_array(prepared / f"{image_id}.npy")
-                members = probabilities(model, array, config.inference(), device)
+                members = [
+                    one
+                    for network in networks
+                    for one in probabilities(network, array, config.inference(), device)
+                ]
                 probability: NDArray[np.float32] = np.mean(members, axis=0)
                 manual = load_array(prepared / f"{image_id}.mask.npy") > 0
                 mapping = Mapping.from_json(read_json(prepared / f"{image_id}.json")["mapping"])

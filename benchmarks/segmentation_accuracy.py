@@ -3,9 +3,10 @@
 Every recipe is a set of settings of ``segmentation``, run through the product's own stages
 (``train``, ``segment``, ``agree``) with cross-fitting over all patients: no test set, each mask by
 a network that never saw the patient. Recipes that differ only in how masks are drawn share their
-networks. The data are the pictures of CDD-CESM beside ``index.csv`` in ``MAMMOROI_DATA/cdd-cesm``;
-``mass`` are the images whose report names a mass, ``all`` are all findings, both where the spacing
-can be estimated.
+networks; one with more networks per fold starts from those of one with fewer, trains the others,
+and its cost is that of both. The data are the pictures of CDD-CESM beside ``index.csv`` in
+``MAMMOROI_DATA/cdd-cesm``; ``mass`` are the images whose report names a mass,
+``all`` are all findings, both where the spacing can be estimated.
 
     MAMMOROI_DATA=... python benchmarks/segmentation_accuracy.py OUT --recipes plain small
 
@@ -41,6 +42,7 @@ from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
+from mammoroi.segmentation.weights import network_folders
 
 Recipe = dict[str, Any]
 DRAWING = (
@@ -109,6 +111,8 @@ RECIPES: dict[str, Recipe] = {
     | {"encoder": "resnet18", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, plain U-Net": SMALL
     | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
+    "small, two networks per fold": SMALL | {"networks_per_fold": 2},
+    "ours, three networks per fold": OURS | {"networks_per_fold": 3},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
 }
@@ -161,23 +165,35 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
     train(config, study)
     cost = {"cpu_s": cpu_seconds() - before, "wall_s": time.perf_counter() - started}
     if shared is not None:
-        cost = read_json(shared / "cost.json")
+        own = cost if networks_per_fold(shared) < config.networks_per_fold else {}
+        theirs = read_json(shared / "cost.json")
+        cost = {name: theirs[name] + own.get(name, 0) for name in cost}
     segment(config, study)
     agree(replace(config, overlays=6), study)
     write_json(study / "cost.json", {**cost, "name": name})
 
 
 def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
-    """Find a study whose networks were trained with the same settings."""
+    """Find a study whose networks were trained with the same settings, as many or fewer per fold.
+
+    Of several the one with the most.
+    """
+    found: list[Path] = []
     for study in out.glob("*/"):
         cards = sorted(study.glob("segmentation/fold-*/model.json"))
         if not cards or not (study / "cost.json").exists():
             continue
         theirs = SegmentationConfig(**read_json(cards[0])["settings"])
         without = {name: getattr(config, name) for name in DRAWING}
-        if replace(theirs, **without).training() == config.training():
-            return study
-    return None
+        same = replace(theirs, **without).training() == config.training()
+        if same and networks_per_fold(study) <= config.networks_per_fold:
+            found.append(study)
+    return max(found, key=networks_per_fold, default=None)
+
+
+def networks_per_fold(study: Path) -> int:
+    """Count the networks of each fold of a finished study."""
+    return max(name.number for name in network_folders(study / "segmentation"))
 
 
 def cpu_seconds() -> float:

@@ -218,7 +218,7 @@ def export_command(arguments: Sequence[str]) -> int:
     from .segmentation.export import FORMATS, export
 
     parser = parser_for("export", "Trained networks as files that other programs run.")
-    parser.add_argument("model", type=Path, help="folder of fold-0, ..., or one fold")
+    parser.add_argument("model", type=Path, help="folder of fold-0, ..., or one of these")
     parser.add_argument("--to", required=True, help=" | ".join(FORMATS))
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     given = parser.parse_args(arguments)

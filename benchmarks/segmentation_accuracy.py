@@ -3,9 +3,10 @@
 Every recipe is a set of settings of ``segmentation``, run through the product's own stages
 (``train``, ``segment``, ``agree``) with cross-fitting over all patients: no test set, each mask by
 a network that never saw the patient. Recipes that differ only in how masks are drawn share their
-networks. The data are the pictures of CDD-CESM beside ``index.csv`` in ``MAMMOROI_DATA/cdd-cesm``;
-``mass`` are the images whose report names a mass, ``all`` are all findings, both where the spacing
-can be estimated.
+networks; one with more networks per fold starts from those of one with fewer, trains the others,
+and its cost is that of both. The data are the pictures of CDD-CESM beside ``index.csv`` in
+``MAMMOROI_DATA/cdd-cesm``; ``mass`` are the images whose report names a mass,
+``all`` are all findings, both where the spacing can be estimated.
 
     MAMMOROI_DATA=... python benchmarks/segmentation_accuracy.py OUT --recipes plain small
 
@@ -42,6 +43,7 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.outline import outline_config
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
+from mammoroi.segmentation.weights import network_folders
 
 Recipe = dict[str, Any]
 DRAWING = (
@@ -111,6 +113,8 @@ RECIPES: dict[str, Recipe] = {
     "small, plain U-Net": SMALL
     | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
     "small, whole breasts, 7 epochs": SMALL | {"patch": None, "epochs": 7},
+    "small, two networks per fold": SMALL | {"networks_per_fold": 2},
+    "ours, three networks per fold": OURS | {"networks_per_fold": 3},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
     "small, two stages": SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)},
@@ -166,38 +170,53 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
     train(config, study)
     cost = {"cpu_s": cpu_seconds() - before, "wall_s": time.perf_counter() - started}
     if shared is not None:
-        whole = second_stage(config, shared / "segmentation")
-        earlier = read_json(shared / "cost.json")
-        cost = {name: earlier[name] + (0 if whole else cost[name]) for name in cost}
+        own = cost if missing(config, shared / "segmentation") else {}
+        theirs = read_json(shared / "cost.json")
+        cost = {name: theirs[name] + own.get(name, 0) for name in cost}
     segment(config, study)
     agree(replace(config, overlays=6), study)
     write_json(study / "cost.json", {**cost, "name": name})
 
 
 def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
-    """Find a study whose networks were trained with the same settings.
+    """Find a study whose networks are some of those that the settings ask for, the more the better.
 
-    For two stages one with both is best; one of one stage lends the first.
+    A study with a second stage lends to none with one stage: its cost is that of both.
     """
-    found = [
-        study
-        for study in out.glob("*/")
-        if (study / "cost.json").exists() and trained_with(config, study / "segmentation")
-    ]
-    both = [study for study in found if second_stage(config, study / "segmentation")]
-    one = [study for study in found if not (study / "segmentation/outline/outline.json").exists()]
-    return next(iter(both + one), None)
+    found: list[Path] = []
+    for study in out.glob("*/"):
+        networks = study / "segmentation"
+        if not (study / "cost.json").exists() or not trained_with(config, networks):
+            continue
+        second = has_outline(networks) <= (config.outline_spacing_mm is not None)
+        if second and networks_per_fold(networks) <= config.networks_per_fold:
+            found.append(study)
+
+    def effort(study: Path) -> tuple[int, bool]:
+        return missing(config, study / "segmentation"), has_outline(study / "segmentation")
+
+    return min(found, key=effort, default=None)
 
 
-def second_stage(config: SegmentationConfig, folder: Path) -> bool:
-    """Whether a folder of networks has the second stage of these settings, if there is to be one.
+def has_outline(networks: Path) -> bool:
+    """Whether a folder of networks draws in two stages."""
+    return (networks / "outline" / "outline.json").exists()
 
-    A folder that has one in vain is not the settings' either: its cost is that of both.
-    """
-    there = (folder / "outline" / "outline.json").exists()
-    if config.outline_spacing_mm is None:
-        return not there
-    return there and trained_with(outline_config(config), folder / "outline")
+
+def networks_per_fold(networks: Path) -> int:
+    """Count the networks of each fold."""
+    return max(name.number for name in network_folders(networks))
+
+
+def missing(config: SegmentationConfig, networks: Path) -> int:
+    """Count the networks per fold that the settings ask for beyond those of a folder."""
+    wanted = config.networks_per_fold
+    lacking = wanted - networks_per_fold(networks)
+    if config.outline_spacing_mm is not None:
+        second = networks / "outline"
+        there = has_outline(networks) and trained_with(outline_config(config), second)
+        lacking += wanted - (networks_per_fold(second) if there else 0)
+    return lacking
 
 
 def trained_with(config: SegmentationConfig, folder: Path) -> bool:

@@ -9,7 +9,8 @@ Members (see :mod:`.archive`; what writes them is :mod:`.freeze`):
                                   interval rests on), ``uncertainty`` (the flag of uncertain
                                   masks), ``harmonise_by``, ``versions``
 ``card.md``                       the model card
-``fold-<n>/``                     a network: ``model.safetensors``, ``model.json``
+``fold-<n>/``                     a network: ``model.safetensors``, ``model.json`` (its fold, and
+                                  which of the fold's it is, stand there; ``n`` only counts)
 ``outline/``                      the second of two stages, where there is one: ``outline.json``,
                                   ``fold-<n>/`` (:mod:`..segmentation.outline`)
 ``preset.yaml``                   which features, a pyradiomics parameter file

@@ -14,7 +14,7 @@ from ..errors import MammoroiError
 from ..files import atomic, read_json
 from ..segmentation.outline import load_outline
 from ..segmentation.uncertainty import load_flag
-from ..segmentation.weights import load_models
+from ..segmentation.weights import load_models, network_folders
 from .archive import MANIFEST, as_json, check_members, pack, packed_again
 from .bundle_card import bundle_card
 from .intervals import study_spread
@@ -116,25 +116,24 @@ def _networks(study: Path) -> Iterator[tuple[str, bytes]]:
     seen: set[tuple[str, ...]] = set()
     folder = study / "segmentation"
     models = load_models(folder)
+    stages = {"": dict(zip(network_folders(folder).values(), models, strict=True))}
     outline = load_outline(folder, len(models))
     if outline is not None:
+        second = network_folders(folder / "outline").values()
+        stages["outline/"] = dict(zip(second, outline.models, strict=True))
         yield "outline/outline.json", (folder / "outline" / "outline.json").read_bytes()
-    for number, model in enumerate(models):
-        pair = [("", model), *([("outline/", outline.models[number])] if outline else [])]
-        key = tuple(network.sha256 for _, network in pair)
+    for together in zip(*(places.items() for places in stages.values()), strict=True):
+        key = tuple(model.sha256 for _, model in together)
         if key in seen:
             continue
-        for stage, network in pair:
-            place = folder / stage
-            if (place / "fold-0").exists():
-                place /= f"fold-{network.card['fold']}"
+        for stage, (place, model) in zip(stages, together, strict=True):
             weights = (place / "model.safetensors").read_bytes()
-            if hashlib.sha256(weights).hexdigest() != network.sha256:
+            if hashlib.sha256(weights).hexdigest() != model.sha256:
                 raise MammoroiError(f"{place} changed while it was read", "try again")
             member = f"{stage}fold-{len(seen)}"
             yield f"{member}/model.safetensors", weights
             # Not the file: the card that was read has the learnt settings for drawing, too.
-            yield f"{member}/model.json", as_json(network.card)
+            yield f"{member}/model.json", as_json(model.card)
         seen.add(key)
 
 

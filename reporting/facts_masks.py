@@ -36,6 +36,11 @@ def outline_models(record: Record) -> tuple[list[dict[str, Any]], list[str]]:
     return [record.json(name) for name in names], names
 
 
+def networks_per_fold(cards: list[dict[str, Any]]) -> int:
+    """How many networks each fold has."""
+    return max((int(card.get("network_of_fold", 1)) for card in cards), default=1)
+
+
 def network(record: Record) -> Fact | None:
     """Architecture and training of the networks."""
     cards, files = fold_models(record)
@@ -49,7 +54,10 @@ def network(record: Record) -> Fact | None:
     )
     if spec["architecture"] != "unet" and settings.get("encoder_weights"):
         shape += f", pretrained on {settings['encoder_weights']}"
+    each = networks_per_fold(cards)
     many = f"{shape}, one for each of {len(cards)} folds" if len(cards) > 1 else shape
+    if each > 1:
+        many = f"{shape}, {each} for each of {len(cards) // each} folds"
     text = [f"Lesions were segmented by {many}."]
     if "working_spacing_mm" in settings:
         patch = settings.get("patch")
@@ -65,6 +73,11 @@ def network(record: Record) -> Fact | None:
             f"Training minimised {_LOSS.get(loss, loss)} by AdamW (peak learning rate {rate:g}, "
             f"batches of {batch}, at most {epochs} epochs, "
             f"{_AUGMENTATION.get(augmentation, augmentation)})."
+        )
+    if each > 1:
+        text.append(
+            "The networks of a fold had the same patients and differed in the seed of their first "
+            "weights, order and augmentation."
         )
     if all("n_tuning_patients" in card for card in cards):
         fitted, tuned = (
@@ -159,10 +172,13 @@ def cross_fitted(record: Record) -> Fact | None:
         n = masks.loc[wrong, "patient_id"].nunique()
         text = f"Masks of {wording.plural(n, 'patient')} come from another network than planned."
         return Fact(text, files, shown=False)
+    cards, models = fold_models(record)
+    each = networks_per_fold(cards)
+    by = "the network" if each == 1 else f"the mean of the {each} networks"
     return Fact(
-        "Training patients were segmented by the network of the fold that left them out, test "
+        f"Training patients were segmented by {by} of the fold that left them out, test "
         "patients by the mean of all networks: no network had seen the patient.",
-        files,
+        files if each == 1 else (*files, *models),
     )
 
 

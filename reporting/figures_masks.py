@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..segmentation.folds import NetworkName
 from . import wording
 from .results import Results
 from .style import COLOUR, COMPARISON, MARKER, Plot, bare, legend_below, panels
@@ -156,7 +157,7 @@ def _group_name(group: str) -> str:
 
 
 def draw_history(results: Results) -> Plot | None:
-    """Loss and Dice over the epochs, one line per fold."""
+    """Loss and Dice over the epochs, one line per network."""
     import matplotlib as mpl
     import pandas as pd
 
@@ -174,9 +175,10 @@ def draw_history(results: Results) -> Plot | None:
             "color": shades(0.15 + 0.6 * at / len(results.histories)),
             "lw": 1.6,
         }
+        label = str(NetworkName.of(fold) or fold)
         loss.plot(history["epoch"], history["train_loss"], ls=":", **line)
         loss.plot(history["epoch"], history["tuning_loss"], **line)
-        dice.plot(history["epoch"], history["tuning_dice"], label=fold.replace("-", " "), **line)
+        dice.plot(history["epoch"], history["tuning_dice"], label=label, **line)
     loss.set_title("loss")
     dice.set_title("Dice")
     for ax in (loss, dice):
@@ -184,11 +186,13 @@ def draw_history(results: Results) -> Plot | None:
     dice.set_ylim(0, 1)
     legend_below(figure, dice)
     best = [float(history["tuning_dice"].max()) for history in results.histories.values()]
-    finding = f"Best held-out Dice per fold: {', '.join(wording.number(x) for x in best)}."
+    several = any("-network-" in fold for fold in results.histories)
+    what, each = ("network", "") if several else ("fold", " (one network each)")
+    finding = f"Best held-out Dice per {what}: {', '.join(wording.number(x) for x in best)}."
     return Plot(
         "training_history",
         "Training of the network",
-        "One line per fold (one network each); solid on images held back from training, dotted on "
+        f"One line per {what}{each}; solid on images held back from training, dotted on "
         "the training images. A solid Dice line that falls again would mean learning by heart.",
         finding,
         figure,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import write_json, write_text
+from ..segmentation.folds import NetworkName
 from . import wording
 from .card_limits import classifier_limits, common_limits
 from .facts import FACTS
@@ -112,7 +113,7 @@ def segmentation_card(study: Path) -> dict[str, Any]:
         "without a lesion."
     )
     trained = {
-        f"fold {card['fold']}": f"{card['n_training_patients']} patients, "
+        _network(card): f"{card['n_training_patients']} patients, "
         f"{card['n_training_images']} mammograms; {card['n_tuning_patients']} patients chose the "
         "epoch"
         for card in cards
@@ -141,6 +142,10 @@ def segmentation_card(study: Path) -> dict[str, Any]:
         "versions": cards[0].get("versions", {}),
         "hashes": hashes,
     }
+
+
+def _network(card: dict[str, Any]) -> str:
+    return str(NetworkName(card["fold"], card.get("network_of_fold", 1)))
 
 
 def write_cards(study: Path) -> list[Path]:

@@ -111,6 +111,9 @@ class SegmentationConfig:
         where patients are too few to be held back.
     patience : int
         Stop after so many epochs without a better tuning Dice; 0 never stops early.
+    networks_per_fold : int
+        How many networks each fold trains on the same patients, from other first weights, in
+        another order and with other augmentation; their mean draws the masks.
     accelerator : str
         `auto` takes a GPU where there is one; `cpu`, `gpu` and `mps` insist.
     devices : int | str
@@ -195,6 +198,7 @@ class SegmentationConfig:
     tuning_fraction: float = 0.15
     keep: str = "best"
     patience: int = 30
+    networks_per_fold: int = 1
     accelerator: str = "auto"
     devices: int | str = "auto"
     precision: str = "auto"
@@ -240,6 +244,7 @@ class SegmentationConfig:
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
+        self._require("networks_per_fold", self.networks_per_fold >= 1, "1 or more")
         parts = self.batch_size % self.accumulate == 0
         self._require("accumulate", parts, f"a divisor of batch_size, {self.batch_size}")
         for name in ("patience", "workers", "max_components", "overlays", "minimum_area_mm2"):

@@ -49,7 +49,7 @@ def export(model: Path, to: str, out: Path) -> Path:
     Parameters
     ----------
     model : Path
-        Folder that holds ``fold-0`` and so on, or one such fold.
+        Folder that holds ``fold-0`` and so on, or one such folder, which is one network.
     to : str
         One of :data:`FORMATS`.
     out : Path

@@ -45,7 +45,7 @@ def write_bundle(models: list[Model], out: Path) -> float:
     if len(models) > 1:
         raise MammoroiError(
             f"a MONAI Bundle holds one network, and there are {len(models)}",
-            "name one fold, such as segmentation/fold-0; onnx and torch-export hold them all",
+            "name the folder of one, such as segmentation/fold-0; onnx and torch-export hold all",
         )
     model = models[0]
     if model.spec.architecture != "unet":

@@ -1,4 +1,4 @@
-"""Lightning's part of one fold: go on from the last epoch, and come through what can go wrong.
+"""Lightning's part of one network: go on from the last epoch, and come through what can go wrong.
 
 When the GPU's memory runs out, the step's batch is computed in more parts (``accumulate``), and the
 training goes on from the last finished epoch.
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]) -> int:
-    """Train one fold until its last epoch, from ``last.ckpt`` where there is one.
+    """Train one network until its last epoch, from ``last.ckpt`` where there is one.
 
     Returns
     -------
@@ -41,8 +41,8 @@ def fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, 
     while memory_ran_out(_fit, config, folder, job, plan):
         config = with_smaller_parts(config)
         log.warning(
-            "fold %d: the device's memory ran out; a batch of %d is now computed in %d parts",
-            *(job.fold, config.batch_size, config.accumulate),
+            "%s: the device's memory ran out; a batch of %d is now computed in %d parts",
+            *(job.name, config.batch_size, config.accumulate),
         )
     return config.accumulate
 
@@ -94,7 +94,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     from .module import SegmentationModule
     from .trainer import build_trainer, choose_accelerator
 
-    target = folder / f"fold-{job.fold}"
+    target = folder / job.name.folder
     seed = config.seed + job.fold
     last = target / "last.ckpt"
     with quiet_lightning():
@@ -143,7 +143,7 @@ def images_of(
 
 
 def keep_model(target: Path, card: dict[str, Any]) -> None:
-    """Turn the checkpoint of the epoch that is kept into the fold's model; remove checkpoints."""
+    """Turn the checkpoint of the epoch that is kept into the network; remove checkpoints."""
     import torch
 
     from .weights import save_model

@@ -1,10 +1,10 @@
-"""How probabilities become masks, learnt from masks of patients whom the network never saw.
+"""How probabilities become masks, learnt from masks of patients whom the networks never saw.
 
 ``segmentation/postprocessing.json`` holds ``key``, ``folds`` (for each fold the settings with which
 the masks of its validation patients are drawn, chosen on the training patients of the other folds)
 and ``all`` (chosen on the training patients of all folds: for test patients and new mammograms).
 Each has ``threshold, max_components, minimum_area_mm2, dice`` (mean over the ``n_images`` from
-which it was chosen). Every probability that is looked at was given by the network of the patient's
+which it was chosen). Every probability that is looked at was given by the networks of the patient's
 own fold, which the patient did not train. The file is there with ``postprocessing: learnt`` only.
 """
 
@@ -139,19 +139,20 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
         ``segmentation`` in the study folder, with all folds trained, of both stages where there
         are two.
     jobs : sequence of FoldJob
-        The folds.
+        The folds, one job each.
     """
     from .outline import refined, trained_outline
     from .probability import on_device, probabilities
     from .store import load_array
     from .trainer import choose_device
-    from .weights import load_models
+    from .weights import load_folds
 
     file = folder / "postprocessing.json"
     if config.postprocessing == "fixed":
         file.unlink(missing_ok=True)
         return
-    models = load_models(folder)
+    folds = load_folds(folder, len(jobs), config.networks_per_fold)
+    models = [model for of_fold in folds for model in of_fold]
     tried = grid(config)
     images = [validation_images(jobs, fold) for fold in range(len(jobs))]
     outline = None
@@ -168,11 +169,15 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     device = choose_device(config)
     scores: list[Scores] = []
     with on_device([*models, *(outline.models if outline else ())], device):
-        for fold, (model, of_fold) in enumerate(zip(models, images, strict=True)):
+        for fold, (networks, of_fold) in enumerate(zip(folds, images, strict=True)):
             rows = []
             for image_id, _ in of_fold:
                 array = load_array(folder / "prepared" / f"{image_id}.npy")
-                members = probabilities(model, array, config.inference(), device)
+                members = [
+                    one
+                    for network in networks
+                    for one in probabilities(network, array, config.inference(), device)
+                ]
                 if outline is not None:
                     outlining = outline.of_prepared(folder.parent, image_id, [fold])
                     members = refined(members, outlining, config.inference(), device)

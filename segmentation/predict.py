@@ -2,10 +2,10 @@
 
 ``masks/automatic/<image_id>.png`` is on the mammogram's own grid, 0 or 255; all zero means that
 the lesion was missed. ``masks/predictions.csv``: ``image_id, patient_id, fold`` (the fold whose
-network drew the mask, or ``test`` where all networks together did), ``found`` (whether the mask
+networks drew the mask, or ``test`` where those of all folds did), ``found`` (whether the mask
 has any pixel), ``area_mm2``, ``mean_probability`` (mean within the mask; empty without a mask),
 ``entropy, expected_dice, member_dice`` (see :mod:`.uncertainty`) and ``model_sha256`` (of the
-weights; for several networks, of their digests in the folds' order). ``masks/candidates.csv`` has
+weights; for several networks, of their digests in order). ``masks/candidates.csv`` has
 the regions from which the mask was chosen (see :mod:`.candidates`), and
 ``masks/probability/<image_id>.png`` the probability on the working array, 8 bits. With two stages
 (:mod:`.outline`) all of it is of the probability that both gave together.
@@ -37,7 +37,7 @@ from .postprocess import draw_mask, threshold_of
 from .prepare import load_mapping, prepare, working_array
 from .probability import on_device, probabilities
 from .uncertainty import Uncertainty, uncertainty
-from .weights import Model, load_models
+from .weights import Model, load_folds, load_models
 
 if TYPE_CHECKING:
     import torch
@@ -55,14 +55,14 @@ COLUMNS = (
 def segment(config: SegmentationConfig, study: Path) -> Path:
     """Draw the masks of all images of a study, cross-fitted; give their folder.
 
-    A training patient's masks come from the one network that neither trained nor was tuned on the
-    patient; a test patient's from the mean probability of all networks. Nothing is drawn again
-    when networks, images and settings are unchanged.
+    A training patient's masks come from the mean probability of the networks of one fold, which
+    were neither trained nor tuned on the patient; a test patient's from that of all networks.
+    Nothing is drawn again when networks, images and settings are unchanged.
 
     Raises
     ------
     MammoroiError
-        When there is no trained network, or its weights were changed.
+        When the networks there are not those that the settings ask for, or weights were changed.
     """
     from ..cohort.split import load_splits
     from ..imaging.mask import write_mask
@@ -74,12 +74,8 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
     splits = load_splits(study)
     trained = study / "segmentation"
-    models = load_models(trained)
-    if len(models) != len(splits.folds):
-        raise MammoroiError(
-            f"{study / 'segmentation'} holds {len(models)} networks for {len(splits.folds)} folds",
-            "run mammoroi train",
-        )
+    networks = load_folds(trained, len(splits.folds), config.networks_per_fold)
+    models = [model for of_fold in networks for model in of_fold]
     outline = None
     second: list[Any] = []
     if config.outline_spacing_mm is not None:
@@ -89,7 +85,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     key = sha256_of(
         PREDICTION_VERSION,
         config.inference(),
-        [learnt_settings(trained, fold) for fold in (None, *range(len(models)))],
+        [learnt_settings(trained, fold) for fold in (None, *range(len(networks)))],
         [model.sha256 for model in models],
         index[["image_id", "key"]].to_dict("records"),
         splits,
@@ -105,7 +101,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         folds = drawing_folds(splits, patient_id)
         own = folds[0] if splits.fold_of(patient_id) is not None else None
         drawn = draw(
-            [models[fold] for fold in folds],
+            [model for fold in folds for model in networks[fold]],
             np.load(prepared / f"{image_id}.npy"),
             load_mapping(study, image_id),
             config.inference() | learnt_settings(trained, own),

@@ -1,9 +1,9 @@
-"""How far the folds' trainings are, read from the histories that they write."""
+"""How far the networks' trainings are, read from the histories that they write."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from .folds import NetworkName
+
 
 @contextmanager
-def watching(folder: Path, folds: int, epochs: int) -> Iterator[None]:
-    """Show a bar per fold while the folds are trained, in this process or in others.
+def watching(folder: Path, names: Sequence[NetworkName], epochs: int) -> Iterator[None]:
+    """Show a bar per network while they are trained, in this process or in others.
 
     Parameters
     ----------
     folder : Path
         ``segmentation`` in the study folder.
-    folds, epochs : int
-        How many.
+    names : sequence of NetworkName
+        The networks.
+    epochs : int
+        How many each is trained.
     """
     from rich.console import Console
     from rich.live import Live
@@ -30,7 +34,7 @@ def watching(folder: Path, folds: int, epochs: int) -> Iterator[None]:
         yield
         return
     live = Live(
-        get_renderable=lambda: bars(folder, folds, epochs),
+        get_renderable=lambda: bars(folder, names, epochs),
         console=Console(stderr=True),
         refresh_per_second=1,
         transient=True,
@@ -39,19 +43,19 @@ def watching(folder: Path, folds: int, epochs: int) -> Iterator[None]:
         yield
 
 
-def bars(folder: Path, folds: int, epochs: int) -> Table:
-    """Draw a line per fold: finished epochs, last and best tuning Dice."""
+def bars(folder: Path, names: Sequence[NetworkName], epochs: int) -> Table:
+    """Draw a line per network: finished epochs, last and best tuning Dice."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     table = Table.grid(padding=(0, 1))
-    for fold in range(folds):
-        target = folder / f"fold-{fold}"
+    for name in names:
+        target = folder / name.folder
         dice = tuning_dice(target / "history.csv")
         done = epochs if (target / "model.json").exists() else len(dice)
         text = f"Dice {dice[-1]:.3f} (best {max(dice):.3f})" if dice else "starts"
         bar = ProgressBar(total=epochs, completed=done, width=40)
-        table.add_row(f"Training fold {fold}", bar, f"epoch {len(dice)}/{epochs}", text)
+        table.add_row(f"Training {name}", bar, f"epoch {len(dice)}/{epochs}", text)
     return table
 
 

@@ -1,6 +1,6 @@
 """Batch size and learning rate, found on the first fold's training images (Lightning's Tuner).
 
-What was found holds for all folds. It is written to ``segmentation/found.json`` (``key`` of the
+What was found holds for all networks. It is written to ``segmentation/found.json`` (``key`` of the
 settings and images, ``batch_size``, ``learning_rate``), so that a training that goes on later does
 so with the same values, on whatever device.
 """
@@ -57,7 +57,8 @@ def with_found(
     """
     if not (config.find_batch_size or config.find_learning_rate):
         return config
-    key = sha256_of(config.training(), config.find_batch_size, config.find_learning_rate, plan, job)
+    asked = (config.find_batch_size, config.find_learning_rate)
+    key = sha256_of(config.training(), *asked, plan, job.inputs())
     path = folder / "found.json"
     found = read_json(path) if path.exists() else {}
     if found.get("key") != key:

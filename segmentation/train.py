@@ -1,13 +1,15 @@
-"""Train one network per fold.
+"""Train the networks of every fold, one or several.
 
 ``segmentation/plan.json`` holds ``working_spacing_mm`` and ``canvas`` (rows, columns), chosen once
 from the training patients. ``segmentation/folds.csv`` has a row for every patient and fold:
 ``patient_id, fold, role`` (``training``, ``tuning`` or ``validation``; see :mod:`.folds`). Every
 ``segmentation/fold-K/`` holds ``model.safetensors``,
 ``model.json`` (see :mod:`.weights`), ``history.csv`` (see :class:`.callbacks.History`) and, while
-the training lasts, ``last.ckpt`` and ``best.ckpt``. An interrupted fold goes on from
+the training lasts, ``last.ckpt`` and ``best.ckpt``. With several networks per fold, the further
+ones are in ``segmentation/fold-K-network-N/``. An interrupted network goes on from
 ``last.ckpt``; a finished one whose inputs and settings are unchanged is kept.
-``segmentation/failures.csv`` names the folds that could not be trained; the others are kept.
+``segmentation/set-aside/`` holds networks that the settings no longer ask for (:mod:`.surplus`).
+``segmentation/failures.csv`` names the networks that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
 With two stages ``segmentation/outline/`` has the files of the second (:mod:`.outline`).
 Hidden lock files keep a second training out (see :mod:`.lock`).
@@ -38,7 +40,7 @@ from ..files import (
 )
 from .config import SegmentationConfig
 from .fit import fit, keep_model, remove_checkpoints
-from .folds import FoldSets, fold_sets
+from .folds import FoldSets, NetworkName, fold_sets
 from .gpus import claim_gpu, gpus_for_folds
 from .learnt import learn
 from .lock import held
@@ -50,6 +52,7 @@ from .prepare import SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
+from .surplus import arrange
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
     from ..cohort.split import Splits
 
 TRAINING_VERSION = 1
+ORPHAN_S = 20 * LOOK_S
+"""Processes of a training that was killed live on for a moment."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -79,17 +84,17 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
 
     Neither mammograms nor the libraries that read them are needed, so this also runs on a bare
     GPU machine that was given ``splits.json`` and ``segmentation/prepared/`` (with two stages also
-    ``segmentation/outline/prepared/``). Without a GPU the
-    folds are trained side by side, which small networks use better than several cores each; with
-    several GPUs too, each fold on its own.
+    ``segmentation/outline/prepared/``). Without a GPU the networks are trained side by side, which
+    small ones use better than several cores each; with several GPUs too, each network on its own.
+    The first networks of all folds come first.
 
-    A fold that fails takes no other with it: the others are trained, then the failure is told.
+    A network that fails takes no other with it: the others are trained, then the failure is told.
 
     Raises
     ------
     MammoroiError
         When a fold has no image to train or tune on, the network cannot be built, another process
-        trains in this folder, or a fold failed.
+        trains in this folder, or a network failed.
     """
     with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
         return _train(config, study)
@@ -120,16 +125,19 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     splits = load_splits(study)
     index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
     index = index[index["has_mask"] & index["patient_id"].isin(splits.train)]
-    jobs = [fold_job(config, splits, fold, index) for fold in range(len(splits.folds))]
-    write_csv(folder / "folds.csv", roles([job.sets for job in jobs]))
+    folds = [fold_job(config, splits, fold, index) for fold in range(len(splits.folds))]
+    write_csv(folder / "folds.csv", roles([job.sets for job in folds]))
     plan = make_plan(config, index)
     write_json(folder / "plan.json", plan)
-    # Here a wrong name or missing weights end the run with one message, not one per fold.
+    # Here a wrong name or missing weights end the run with one message, not one per network.
     build_network(NetworkSpec.of(config), config.encoder_weights)
     require_logger(config)
+    numbers = range(1, config.networks_per_fold + 1)
+    jobs = [replace(job, network=number) for number in numbers for job in folds]
+    arrange(folder, [job.name for job in jobs], wait_s=ORPHAN_S)
 
     cores = os.cpu_count() or 1
-    config = with_found(config, folder, jobs[0], plan, cores)
+    config = with_found(config, folder, folds[0], plan, cores)
     accelerator = choose_accelerator(config)
     gpus = gpus_for_folds(config, accelerator)
     together = len(gpus) or config.workers or 2 * cores
@@ -139,7 +147,7 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     if gpus:
         config = replace(config, workers=config.workers or max(1, cores // processes))
     calls = [(train_fold, (config, folder, job, plan)) for job in jobs]
-    with watching(folder, len(jobs), config.epochs):
+    with watching(folder, sorted(job.name for job in jobs), config.epochs):
         results: Iterator[tuple[int, Path | BaseException]]
         if processes == 1:
             results = _one_after_the_other(calls)
@@ -147,29 +155,29 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
             begin = partial(claim_gpu, folder, gpus) if gpus else None
             results = side_by_side(calls, processes, max(1, cores // processes), begin)
         failures = [
-            _failure(number, result, place)
+            _failure(jobs[number].name, result, place)
             for number, result in sorted(results, key=lambda pair: pair[0])
             if isinstance(result, BaseException)
         ]
     _tell(folder, failures)
-    return jobs
+    return folds
 
 
 def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | BaseException]]:
     for number, (function, arguments) in enumerate(calls):
         try:
             yield number, function(*arguments)
-        except Exception as error:  # noqa: BLE001 - one bad fold must not stop the others
+        except Exception as error:  # noqa: BLE001 - one bad network must not stop the others
             yield number, error
 
 
-def _failure(fold: int, error: BaseException, place: str) -> Failure:
-    """Describe why a fold could not be trained."""
+def _failure(name: NetworkName, error: BaseException, place: str) -> Failure:
+    """Describe why a network could not be trained."""
     if isinstance(error, KeyboardInterrupt):
         raise error
     if isinstance(error, BrokenProcessPool):
         error = MammoroiError(
-            "its process was killed twice, the second time while no other fold was trained",
+            "its process was killed twice, the second time while no other network was trained",
             "most likely memory ran out: lower segmentation.workers, or raise "
             "segmentation.working_spacing_mm",
         )
@@ -178,7 +186,7 @@ def _failure(fold: int, error: BaseException, place: str) -> Failure:
             f"{error.filename or 'a file'} could not be written: {error.strerror}",
             "free space on the disk; the training goes on after the last epoch that was saved",
         )
-    return Failure.of(f"fold {fold}", f"{place}/train", error)
+    return Failure.of(str(name), f"{place}/train", error)
 
 
 def _tell(folder: Path, failures: list[Failure]) -> None:
@@ -192,7 +200,7 @@ def _tell(folder: Path, failures: list[Failure]) -> None:
         told = "; ".join(f"{failure.case}: {failure.error}" for failure in failures)
         actions = "; ".join(dict.fromkeys(failure.action for failure in failures))
         raise MammoroiError(
-            f"{len(failures)} of the folds could not be trained ({told}); the others are kept",
+            f"{len(failures)} of the networks could not be trained ({told}); the others are kept",
             f"{actions}; then run the same command again",
         )
 
@@ -214,7 +222,7 @@ def roles(folds: Sequence[FoldSets]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class FoldJob:
-    """One fold's patients and prepared images.
+    """One network's fold, its patients and prepared images.
 
     Attributes
     ----------
@@ -224,12 +232,24 @@ class FoldJob:
         Its patients; those of the validation part have no image here.
     training, tuning : tuple of (str, str)
         ``image_id`` and ``key`` of the prepared images.
+    network : int
+        Which of the fold's networks, counted from 1. All have the same patients.
     """
 
     fold: int
     sets: FoldSets
     training: tuple[tuple[str, str], ...]
     tuning: tuple[tuple[str, str], ...]
+    network: int = 1
+
+    @property
+    def name(self) -> NetworkName:
+        """Which network is trained."""
+        return NetworkName(self.fold, self.network)
+
+    def inputs(self) -> dict[str, Any]:
+        """Give what a network is trained on; which of the fold's it is shows in its seed."""
+        return {name: value for name, value in vars(self).items() if name != "network"}
 
 
 def fold_job(config: SegmentationConfig, splits: Splits, fold: int, index: pd.DataFrame) -> FoldJob:
@@ -270,7 +290,7 @@ def make_plan(config: SegmentationConfig, index: pd.DataFrame) -> dict[str, Any]
 def train_fold(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> Path:
-    """Train one fold's network, or keep the one that is there; give its folder.
+    """Train one network of a fold, or keep the one that is there; give its folder.
 
     Parameters
     ----------
@@ -283,9 +303,8 @@ def train_fold(
     plan : dict
         ``canvas`` and ``working_spacing_mm``.
     """
-    target = folder / f"fold-{job.fold}"
-    # Processes of a training that was killed live on for a moment.
-    with held(folder / f".fold-{job.fold}.lock", str(target), wait_s=20 * LOOK_S):
+    target = folder / job.name.folder
+    with held(folder / job.name.lock, str(target), wait_s=ORPHAN_S):
         remove_unfinished(target)
         _train_fold(config, folder, job, plan)
     return target
@@ -294,8 +313,10 @@ def train_fold(
 def _train_fold(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> None:
-    key = sha256_of(TRAINING_VERSION, config.training(), plan, job)
-    target = folder / f"fold-{job.fold}"
+    settings = asdict(config)
+    config = replace(config, seed=job.name.seed(config.seed))
+    key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs())
+    target = folder / job.name.folder
     if (target / "model.safetensors").exists() and _key_of(target / "model.json") == key:
         remove_checkpoints(target)  # it may have been killed just before
         return
@@ -305,10 +326,11 @@ def _train_fold(
     accumulate = fit(config, folder, job, plan)
     card = {
         "fold": job.fold,
+        "network_of_fold": job.network,
         "network": NetworkSpec.of(config).to_json(),
         "plan": plan,
         "inference": config.inference(),
-        "settings": asdict(config),
+        "settings": settings,
         "n_training_patients": len(job.sets.training),
         "n_tuning_patients": len(job.sets.tuning),
         "n_training_images": len(job.training),

@@ -6,7 +6,8 @@
                   Confidence, arXiv:2402.10665): about the Dice to be expected if the map is
                   calibrated; 0 without a mask
 ``member_dice``   mean Dice between the masks that the single members draw, a member being one
-                  network on the image or on its upside-down copy (Roy et al., NeuroImage 2019)
+                  network on one view, the image, its upside-down copy or one of another scale
+                  (Roy et al., NeuroImage 2019)
 ================  ==================================================================================
 
 Missing: ``entropy`` without a mask, ``member_dice`` with a single member or where no member draws

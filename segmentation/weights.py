@@ -1,7 +1,8 @@
 """Weights as safetensors, and beside them a card that says what they are.
 
-``model.safetensors`` holds the network's state. ``model.json`` holds ``format, fold, network``
-(see :class:`.network.NetworkSpec`), ``plan`` (``working_spacing_mm, canvas``), ``inference``
+``model.safetensors`` holds the network's state. ``model.json`` holds ``format, fold``,
+``network_of_fold`` (counted from 1; a card without it is of a first one), ``network`` (see
+:class:`.network.NetworkSpec`), ``plan`` (``working_spacing_mm, canvas``), ``inference``
 (threshold and the like), ``epoch`` (counted from 0), ``metrics`` of that epoch, numbers of
 patients and images, ``accumulate`` (parts in which a step's batch was computed in the end),
 ``skipped_steps``, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights;
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import atomic, read_json, sha256_file, write_json
+from .folds import NetworkName, network_names
 from .learnt import learnt_settings
 from .network import NetworkSpec, build_network
 
@@ -109,23 +111,61 @@ def demonstration_model() -> Path:
     return Path(str(resources.files("mammoroi.checkpoints"))) / "phantoms"
 
 
-def load_models(folder: Path) -> list[Model]:
-    """Read the networks of all folds of a folder, in the folds' order, or those of one fold.
+def network_folders(folder: Path) -> dict[NetworkName, Path]:
+    """List the folders of the networks in a folder, in order, or the folder of a single one.
 
-    The settings for drawing in the cards of all folds are the learnt ones where there are some
-    (:mod:`.learnt`).
+    Folders of other names are left alone.
+    """
+    if (folder / "model.json").exists():
+        return {NetworkName(0): folder}
+    found = ((NetworkName.of(path.name), path) for path in folder.glob("fold-*/"))
+    return dict(sorted((name, path) for name, path in found if name is not None))
+
+
+def load_models(folder: Path) -> list[Model]:
+    """Read the networks of all folds of a folder, in order, or the one that the folder is of.
+
+    A fold's networks follow each other, the first one first. The settings for drawing in the cards
+    of all are the learnt ones where there are some (:mod:`.learnt`).
 
     Raises
     ------
     MammoroiError
-        When there is none, or one of them cannot be trusted.
+        When there is none, one of them cannot be trusted, or one fold has more than another.
     """
-    if (folder / "model.json").exists():
-        return [load_model(folder)]
-    folders = sorted(folder.glob("fold-*/"), key=lambda path: int(path.name.split("-")[1]))
+    folders = network_folders(folder)
     if not folders:
         raise MammoroiError(f"{folder} holds no fold-0/model.safetensors", "run mammoroi train")
-    models = [load_model(path) for path in folders]
+    folds = [name.fold for name in folders]
+    counts = {fold: folds.count(fold) for fold in folds}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{count} of fold {fold}" for fold, count in counts.items())
+        raise MammoroiError(
+            f"{folder} holds unequal numbers of networks: {told}",
+            "run mammoroi train, or copy all of its folders fold-*",
+        )
+    models = [load_model(path) for path in folders.values()]
     for model in models:
         model.card["inference"] |= learnt_settings(folder, None)
     return models
+
+
+def load_folds(folder: Path, folds: int, networks_per_fold: int) -> list[list[Model]]:
+    """Read the networks of a study, fold by fold.
+
+    Raises
+    ------
+    MammoroiError
+        When one is missing or cannot be trusted, or there are others than the settings ask for.
+    """
+    there, wanted = set(network_folders(folder)), set(network_names(folds, networks_per_fold))
+    if there != wanted:
+        lacking, surplus = (
+            "; ".join(str(name) for name in sorted(names))
+            for names in (wanted - there, there - wanted)
+        )
+        found = [f"lacks networks: {lacking}"] if lacking else []
+        found += [f"holds networks that the settings do not ask for: {surplus}"] if surplus else []
+        raise MammoroiError(f"{folder} {' and '.join(found)}", "run mammoroi train")
+    models = load_models(folder)
+    return [models[n : n + networks_per_fold] for n in range(0, len(models), networks_per_fold)]

@@ -112,7 +112,7 @@ def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match="BasicUNet"):
         export(tmp_path / "models", "monai-bundle", tmp_path / "out")
     save(tmp_path / "models", SMP, 1)
-    with pytest.raises(MammoroiError, match="name one fold"):
+    with pytest.raises(MammoroiError, match="name the folder of one"):
         export(tmp_path / "models", "monai-bundle", tmp_path / "out")
 
 

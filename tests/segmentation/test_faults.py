@@ -30,6 +30,7 @@ from mammoroi.segmentation import module as module_of_training
 from mammoroi.segmentation import train as training
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
+from mammoroi.segmentation.folds import NetworkName
 from mammoroi.segmentation.lock import held
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.prepare import prepare
@@ -509,7 +510,7 @@ def test_a_killed_process_takes_no_other_job_with_it() -> None:
     results = dict(side_by_side(calls, 2, 1))
     assert (results[0], results[2]) == (None, None)
     assert "BrokenProcessPool" in [kind.__name__ for kind in type(results[1]).__mro__]
-    assert "killed twice" in training._failure(1, results[1]).error  # type: ignore[arg-type]
+    assert "killed twice" in training._failure(NetworkName(1), results[1]).error  # type: ignore[arg-type]
 
 
 def test_loader_processes_change_no_batch(study: Path) -> None:

@@ -14,6 +14,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
@@ -150,6 +151,7 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"working_spacing_mm": 0.0}, "more than 0"),
         ({"channels": (16, 32)}, "five positive"),
         ({"devices": 0}, "auto or a number"),
+        ({"networks_per_fold": 0}, "1 or more"),
     ],
 )
 def test_settings_that_cannot_be_meant(settings: dict, message: str) -> None:
@@ -185,7 +187,7 @@ def test_a_network_keeps_the_size_of_its_multiple(architecture: str) -> None:
 def test_the_bars_read_the_histories(tmp_path: Path) -> None:
     (tmp_path / "fold-0").mkdir()
     (tmp_path / "fold-0" / "history.csv").write_text("epoch,tuning_dice\n0,0.5\n1,0.4\n")
-    table = bars(tmp_path, folds=2, epochs=9)
+    table = bars(tmp_path, network_names(2, 1), epochs=9)
     cells = [list(column.cells) for column in table.columns]
     assert cells[2] == ["epoch 2/9", "epoch 0/9"]
     assert cells[3] == ["Dice 0.400 (best 0.500)", "starts"]

@@ -12,9 +12,12 @@ from mammoroi.modeling.leakage import COLUMNS
 from mammoroi.modeling.sample_size import expected_shrinkage, needed_patients
 from mammoroi.reporting import wording
 from mammoroi.reporting.facts import FACTS
+from mammoroi.reporting.figures_masks import draw_history
 from mammoroi.reporting.methods import sections
+from mammoroi.reporting.model_card import segmentation_card
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
+from mammoroi.reporting.results import read_results
 from mammoroi.reporting.standards import _gathered, standards
 from mammoroi.reporting.trust import leakage_table, size_table
 
@@ -169,3 +172,27 @@ def test_works_are_numbered_as_they_are_first_named(complete: Path) -> None:
 def test_without_models_there_is_no_fact(copied: Path, name: str) -> None:
     shutil.rmtree(copied / "models")
     assert FACTS[name](Record(copied)) is None
+
+
+def test_several_networks_per_fold_are_said(copied: Path) -> None:
+    assert "one for each of 3 folds" in _said(copied, "network")
+    assert "by the network of the fold that left them out" in _said(copied, "cross_fitted")
+    for fold in range(3):
+        first = copied / f"segmentation/fold-{fold}"
+        card = json.loads((first / "model.json").read_text())
+        write_json(copied / f"segmentation/fold-{fold}-network-2/model.json",
+                   {**card, "network_of_fold": 2})  # fmt: skip
+        shutil.copy(first / "history.csv", copied / f"segmentation/fold-{fold}-network-2")
+    text = _said(copied, "network")
+    assert "2 for each of 3 folds" in text
+    assert "differed in the seed of their first weights, order and augmentation" in text
+    said = _said(copied, "cross_fitted")
+    assert "by the mean of the 2 networks of the fold that left them out, test" in said
+    card = segmentation_card(copied)
+    assert list(card["trained_on"])[:3] == ["fold 0", "fold 0, network 2", "fold 1"]
+    assert len(card["hashes"]) == 6
+    plot = draw_history(read_results(copied))
+    assert plot is not None
+    labels = [line.get_label() for line in plot.figure.axes[1].get_lines()]
+    assert labels[:2] == ["fold 0", "fold 0, network 2"]
+    assert "Best held-out Dice per network" in plot.finding

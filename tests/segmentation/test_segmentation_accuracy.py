@@ -1,0 +1,90 @@
+"""Which study's networks benchmarks/segmentation_accuracy.py starts from, and what they cost."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mammoroi.files import read_json, write_json
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.folds import network_names
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "segmentation_accuracy.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    if not BENCHMARK.exists():
+        pytest.skip("the benchmarks are not installed with the package")
+    spec = importlib.util.spec_from_file_location("segmentation_accuracy", BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["segmentation_accuracy"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def finished(out: Path, name: str, config: SegmentationConfig, networks: int) -> Path:
+    """A study that is done: its cards and its cost."""
+    for network in network_names(2, networks):
+        write_json(
+            out / name / "segmentation" / network.folder / "model.json", {"settings": config}
+        )
+    write_json(out / name / "cost.json", {"cpu_s": 100.0 * networks, "wall_s": 50.0, "name": name})
+    return out / name
+
+
+def test_a_study_starts_from_equal_networks_as_many_as_there_are(
+    tmp_path: Path, benchmark: ModuleType
+) -> None:
+    config = SegmentationConfig(epochs=3)
+    three = SegmentationConfig(epochs=3, networks_per_fold=3, threshold=0.2)
+    assert benchmark.same_networks(three, tmp_path) is None
+    one = finished(tmp_path, "one", config, 1)
+    finished(tmp_path, "other", SegmentationConfig(epochs=4), 1)
+    assert benchmark.same_networks(three, tmp_path) == one
+    two = finished(tmp_path, "two", config, 2)
+    finished(tmp_path, "four", config, 4)
+    assert benchmark.same_networks(three, tmp_path) == two
+    assert benchmark.same_networks(config, tmp_path) == one
+
+
+@pytest.mark.parametrize(("networks", "cost"), [(1, 100.0), (2, 107.0)])
+def test_the_cost_of_further_networks_is_added(
+    tmp_path: Path,
+    benchmark: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    networks: int,
+    cost: float,
+) -> None:
+    finished(tmp_path, "one", SegmentationConfig(), 1)
+    seen: list[list[str]] = []
+    seconds = iter([3.0, 10.0])
+    monkeypatch.setattr(benchmark, "cpu_seconds", lambda: next(seconds))
+    for name in ("accept", "segment", "agree"):
+        monkeypatch.setattr(benchmark, name, lambda *_: None)
+
+    def train(_: SegmentationConfig, study: Path) -> None:
+        seen.append(sorted(path.name for path in (study / "segmentation").iterdir()))
+
+    monkeypatch.setattr(benchmark, "train", train)
+    config = SegmentationConfig(networks_per_fold=networks, overlays=0)
+    benchmark.run(config, tmp_path, tmp_path, "more, of them")
+    assert seen == [["fold-0", "fold-1"]]
+    told = read_json(tmp_path / "more--of-them" / "cost.json")
+    assert (told["cpu_s"], told["name"]) == (cost, "more, of them")
+
+
+def test_recipes_can_be_meant(benchmark: ModuleType) -> None:
+    for recipe in benchmark.RECIPES.values():
+        SegmentationConfig(**recipe)
+    small, two = (
+        SegmentationConfig(**benchmark.RECIPES[name])
+        for name in ("small", "small, two networks per fold")
+    )
+    assert two.training() == small.training()

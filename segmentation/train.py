@@ -6,7 +6,9 @@ from the training patients. ``segmentation/folds.csv`` has a row for every patie
 ``segmentation/fold-K/`` holds ``model.safetensors``,
 ``model.json`` (see :mod:`.weights`), ``history.csv`` (see :class:`.callbacks.History`) and, while
 the training lasts, ``last.ckpt`` and ``best.ckpt``. An interrupted fold goes on from
-``last.ckpt``; a finished one whose inputs and settings are unchanged is kept.
+``last.ckpt``; a finished one whose inputs and settings are unchanged is kept. A fold that is
+pre-trained (:mod:`.pretraining`) has ``pretraining.csv`` too, and until it is finished
+``pretraining.ckpt`` or ``pretrained.safetensors``.
 ``segmentation/failures.csv`` names the folds that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
 Hidden lock files keep a second training out (see :mod:`.lock`).
@@ -48,6 +50,7 @@ from .prepare import prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
+from .start import begin_with_start, check_start, start_card, start_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,13 +107,18 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
     folder = Path(study) / "segmentation"
     splits = load_splits(study)
     index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
-    index = index[index["has_mask"] & index["patient_id"].isin(splits.train)]
+    index = index[index["patient_id"].isin(splits.train)]
+    if not config.pretraining_epochs:
+        index = index[index["has_mask"]]
     jobs = [fold_job(config, splits, fold, index) for fold in range(len(splits.folds))]
     write_csv(folder / "folds.csv", roles([job.sets for job in jobs]))
     plan = make_plan(config, index)
     write_json(folder / "plan.json", plan)
     # Here a wrong name or missing weights end the run with one message, not one per fold.
-    build_network(NetworkSpec.of(config), config.encoder_weights)
+    network = build_network(NetworkSpec.of(config), config.encoder_weights)
+    for job in jobs:
+        check_start(config, job.fold, folder, {*job.sets.validation, *splits.test})
+        begin_with_start(network, config, job.fold)
     require_logger(config)
 
     cores = os.cpu_count() or 1
@@ -210,12 +218,20 @@ class FoldJob:
         Its patients; those of the validation part have no image here.
     training, tuning : tuple of (str, str)
         ``image_id`` and ``key`` of the prepared images.
+    unmasked : tuple of (str, str)
+        The same of images of the training patients that have no mask, where there is a
+        pre-training, which needs none.
     """
 
     fold: int
     sets: FoldSets
     training: tuple[tuple[str, str], ...]
     tuning: tuple[tuple[str, str], ...]
+    unmasked: tuple[tuple[str, str], ...] = ()
+
+    def described(self) -> dict[str, Any]:
+        """Give the attributes; without ``unmasked``, when there is none, as keys always had it."""
+        return {name: value for name, value in vars(self).items() if name != "unmasked" or value}
 
 
 def fold_job(config: SegmentationConfig, splits: Splits, fold: int, index: pd.DataFrame) -> FoldJob:
@@ -227,22 +243,27 @@ def fold_job(config: SegmentationConfig, splits: Splits, fold: int, index: pd.Da
         When there is no training or no tuning image.
     """
     sets = fold_sets(splits, fold, config.tuning_fraction, config.seed)
-    training, tuning = (
+    training, tuning, unmasked = (
         tuple(
             (str(image_id), str(key))
-            for image_id, key, patient in zip(
-                index["image_id"], index["key"], index["patient_id"], strict=True
+            for image_id, key, patient, has_mask in zip(
+                *(index[name] for name in ("image_id", "key", "patient_id", "has_mask")),
+                strict=True,
             )
-            if patient in patients
+            if patient in patients and has_mask == masked
         )
-        for patients in (set(sets.training), set(sets.tuning))
+        for patients, masked in (
+            (set(sets.training), True),
+            (set(sets.tuning), True),
+            (set(sets.training) if config.pretraining_epochs else set(), False),
+        )
     )
     if not training or not tuning:
         raise MammoroiError(
             f"fold {fold} has {len(training)} training and {len(tuning)} tuning images",
             "see segmentation/prepared/failures.csv, or add patients",
         )
-    return FoldJob(fold, sets, training, tuning)
+    return FoldJob(fold, sets, training, tuning, unmasked)
 
 
 def make_plan(config: SegmentationConfig, index: pd.DataFrame) -> dict[str, Any]:
@@ -280,7 +301,10 @@ def train_fold(
 def _train_fold(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> None:
-    key = sha256_of(TRAINING_VERSION, config.training(), plan, job)
+    from .pretraining import pretraining_card
+
+    start = start_key(config, job.fold)
+    key = sha256_of(TRAINING_VERSION, config.training(), plan, job.described(), *start)
     target = folder / f"fold-{job.fold}"
     if (target / "model.safetensors").exists() and _key_of(target / "model.json") == key:
         remove_checkpoints(target)  # it may have been killed just before
@@ -294,7 +318,9 @@ def _train_fold(
         "network": NetworkSpec.of(config).to_json(),
         "plan": plan,
         "inference": config.inference(),
-        "settings": asdict(config),
+        "settings": {k: v for k, v in asdict(config).items() if k != "start_from"},
+        **start_card(config, job.fold),
+        **pretraining_card(config, target, job),
         "n_training_patients": len(job.sets.training),
         "n_tuning_patients": len(job.sets.tuning),
         "n_training_images": len(job.training),

@@ -34,13 +34,18 @@ import torch
 from mammoroi.cohort.accept import accept
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.importers import import_images
+from mammoroi.cohort.split import load_splits
+from mammoroi.cohort.synthetic import synthesize
+from mammoroi.cohort.synthetic_config import SyntheticConfig
 from mammoroi.configuration import configured, find_config
 from mammoroi.files import read_csv, read_json, write_csv, write_json
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.predict import segment
-from mammoroi.segmentation.train import train
+from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.start import start_card
+from mammoroi.segmentation.train import fold_job, make_plan, roles, train, train_fold
 
 Recipe = dict[str, Any]
 DRAWING = (
@@ -84,6 +89,8 @@ OURS = SMALL | {
     "learning_rate": 0.002,
     "test_time_scales": (0.8, 1.0, 1.25),
 }
+# Stands for the network that phantoms_network() trains.
+TRAINED_HERE = "small, on phantoms"
 RECIPES: dict[str, Recipe] = {
     "plain": PLAIN,
     "ours": OURS,
@@ -111,6 +118,11 @@ RECIPES: dict[str, Recipe] = {
     | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
+    "small, after 20 epochs of restoration": SMALL | {"pretraining_epochs": 20},
+    "small, random start, after 20 epochs of restoration": SMALL
+    | {"encoder_weights": None, "pretraining_epochs": 20},
+    "small, started from phantoms": SMALL | {"encoder_weights": None, "start_from": TRAINED_HERE},
+    "small, EfficientNet-Lite2": SMALL | {"encoder": "tu-tf_efficientnet_lite2"},
 }
 
 
@@ -125,7 +137,10 @@ def main() -> None:
     given = parser.parse_args()
     cohort = make_cohort(given.out, given.cohort)
     for name in given.recipes:
-        config = SegmentationConfig(**RECIPES[name], workers=given.workers, patience=0)
+        recipe = RECIPES[name]
+        if recipe.get("start_from") == TRAINED_HERE:
+            recipe = recipe | {"start_from": str(phantoms_network(given.out, given.workers))}
+        config = SegmentationConfig(**recipe, workers=given.workers, patience=0)
         run(config, cohort, given.out / given.cohort, name)
         tabulate(given.out / given.cohort, masses(given.out))
 
@@ -141,6 +156,20 @@ def make_cohort(out: Path, name: str) -> Path:
         config = find_config("import-cdd-cesm-512")
         configured(import_images, "import", config, [*paths, *own, "--out", str(cohort)])
     return cohort
+
+
+def phantoms_network(out: Path, workers: int) -> Path:
+    """Train the first of five folds of 150 phantom patients as ``small``; give its folder."""
+    cohort, study = out / "cohort-phantoms", out / "phantoms"
+    if not (study / "splits.json").exists():
+        synthesize(SyntheticConfig(n_patients=150, spacing_mm=0.5, workers=workers), cohort)
+        accept(CohortConfig(cohort, test_size=0), study)
+    config = SegmentationConfig(**SMALL, workers=workers, patience=0)
+    prepared = prepare(config, study)
+    index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
+    job = fold_job(config, load_splits(study), 0, index)
+    write_csv(prepared.parent / "folds.csv", roles([job.sets]))
+    return train_fold(config, prepared.parent, job, make_plan(config, index))
 
 
 def masses(out: Path) -> set[str]:
@@ -173,9 +202,11 @@ def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
         cards = sorted(study.glob("segmentation/fold-*/model.json"))
         if not cards or not (study / "cost.json").exists():
             continue
-        theirs = SegmentationConfig(**read_json(cards[0])["settings"])
+        card = read_json(cards[0])
+        theirs = SegmentationConfig(**card["settings"])
         without = {name: getattr(config, name) for name in DRAWING}
-        if replace(theirs, **without).training() == config.training():
+        same_start = card.get("started_from") == start_card(config, 0).get("started_from")
+        if same_start and replace(theirs, **without).training() == config.training():
             return study
     return None
 

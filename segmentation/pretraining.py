@@ -67,8 +67,12 @@ def pretrain(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[
     begun = usable(checkpoint)
     seed_everything(seed, workers=True, verbose=False)
     module = RestorationModule(config, seed)
+    head = HEADS[config.architecture]
     if not begun:
         begin_with_start(module.network, config, job.fold)
+        for name, parameter in module.network.named_parameters():
+            if name.startswith(head) and parameter.ndim == 1:  # it expects few pixels to be lesion
+                nn.init.zeros_(parameter)
     compile_network(module.network, config, choose_accelerator(config))
     callbacks = [
         History(target / HISTORY, ("train_loss",)),
@@ -81,7 +85,6 @@ def pretrain(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[
     go_on(trainer, module, RestorationData(images, config), checkpoint if begun else None)
 
     state, _ = network_state(checkpoint)
-    head = HEADS[config.architecture]
     body = {name: part.contiguous() for name, part in state.items() if not name.startswith(head)}
     write_whole(target / PRETRAINED, save(body))
     checkpoint.unlink()

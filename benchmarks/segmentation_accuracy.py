@@ -13,7 +13,8 @@ can be estimated.
 images (all of the cohort; those whose report names a mass): mean and median Dice, mean and median
 HD95, share of masks that touch the lesion, sensitivity at one false positive per image, each with a
 95 % bootstrap interval over patients; the mean difference of the Dice to that of the recipe
-``small`` where it is there; CPU seconds per fold.
+``small`` where it is there; CPU seconds per fold. The network from which one recipe starts is
+trained on phantoms first, in ``OUT/phantoms``; its time is not counted.
 """
 
 from __future__ import annotations

@@ -125,6 +125,10 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     inputs += [sha256_file(out / name) for name in stage.reads if (out / name).is_file()]
     if stage.name == "accept":
         inputs.append(_cohort_files(config.cohort.folder))
+    if stage.name == "train" and config.segmentation.start_from is not None:
+        from .segmentation.start import start_key
+
+        inputs += [start_key(config.segmentation, fold) for fold in range(config.cohort.n_folds)]
     return sha256_of(stage.name, __version__, stage.config(config), inputs)
 
 

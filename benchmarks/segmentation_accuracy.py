@@ -14,7 +14,9 @@ and its cost is that of both. The data are the pictures of CDD-CESM beside ``ind
 images (all of the cohort; those whose report names a mass): mean and median Dice, mean and median
 HD95, share of masks that touch the lesion, sensitivity at one false positive per image, each with a
 95 % bootstrap interval over patients; the mean difference of the Dice to that of the recipe
-``small`` where it is there; CPU seconds per fold, those of networks that were shared included.
+``small`` where it is there; CPU seconds per fold, those of networks that were shared included. The
+network from which one recipe starts is trained on phantoms first, in ``OUT/phantoms``; its time is
+not counted.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ import torch
 from mammoroi.cohort.accept import accept
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.importers import import_images
+from mammoroi.cohort.split import load_splits
+from mammoroi.cohort.synthetic import synthesize
+from mammoroi.cohort.synthetic_config import SyntheticConfig
 from mammoroi.configuration import configured, find_config
 from mammoroi.files import read_csv, read_json, write_csv, write_json
 from mammoroi.segmentation.agreement import agree
@@ -42,7 +47,9 @@ from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.outline import outline_config
 from mammoroi.segmentation.predict import segment
-from mammoroi.segmentation.train import train
+from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.start import start_card
+from mammoroi.segmentation.train import fold_job, make_plan, roles, train, train_fold
 from mammoroi.segmentation.weights import network_folders
 
 Recipe = dict[str, Any]
@@ -87,6 +94,8 @@ OURS = SMALL | {
     "learning_rate": 0.002,
     "test_time_scales": (0.8, 1.0, 1.25),
 }
+# Stands for the network that phantoms_network() trains.
+TRAINED_HERE = "small, on phantoms"
 RECIPES: dict[str, Recipe] = {
     "plain": PLAIN,
     "ours": OURS,
@@ -120,6 +129,11 @@ RECIPES: dict[str, Recipe] = {
     "small, two stages": SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)},
     "small, two stages, larger windows": SMALL
     | {"outline_spacing_mm": 0.7, "outline_patch": (224, 224)},
+    "small, after 20 epochs of restoration": SMALL | {"pretraining_epochs": 20},
+    "small, random start, after 20 epochs of restoration": SMALL
+    | {"encoder_weights": None, "pretraining_epochs": 20},
+    "small, started from phantoms": SMALL | {"encoder_weights": None, "start_from": TRAINED_HERE},
+    "small, EfficientNet-Lite2": SMALL | {"encoder": "tu-tf_efficientnet_lite2"},
 }
 
 
@@ -134,7 +148,10 @@ def main() -> None:
     given = parser.parse_args()
     cohort = make_cohort(given.out, given.cohort)
     for name in given.recipes:
-        config = SegmentationConfig(**RECIPES[name], workers=given.workers, patience=0)
+        recipe = RECIPES[name]
+        if recipe.get("start_from") == TRAINED_HERE:
+            recipe = recipe | {"start_from": str(phantoms_network(given.out, given.workers))}
+        config = SegmentationConfig(**recipe, workers=given.workers, patience=0)
         run(config, cohort, given.out / given.cohort, name)
         tabulate(given.out / given.cohort, masses(given.out))
 
@@ -150,6 +167,20 @@ def make_cohort(out: Path, name: str) -> Path:
         config = find_config("import-cdd-cesm-512")
         configured(import_images, "import", config, [*paths, *own, "--out", str(cohort)])
     return cohort
+
+
+def phantoms_network(out: Path, workers: int) -> Path:
+    """Train the first of five folds of 150 phantom patients as ``small``; give its folder."""
+    cohort, study = out / "cohort-phantoms", out / "phantoms"
+    if not (study / "splits.json").exists():
+        synthesize(SyntheticConfig(n_patients=150, spacing_mm=0.5, workers=workers), cohort)
+        accept(CohortConfig(cohort, test_size=0), study)
+    config = SegmentationConfig(**SMALL, workers=workers, patience=0)
+    prepared = prepare(config, study)
+    index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
+    job = fold_job(config, load_splits(study), 0, index)
+    write_csv(prepared.parent / "folds.csv", roles([job.sets]))
+    return train_fold(config, prepared.parent, job, make_plan(config, index))
 
 
 def masses(out: Path) -> set[str]:
@@ -224,9 +255,11 @@ def trained_with(config: SegmentationConfig, folder: Path) -> bool:
     cards = sorted(folder.glob("fold-*/model.json"))
     if not cards:
         return False
-    theirs = SegmentationConfig(**read_json(cards[0])["settings"])
+    card = read_json(cards[0])
+    theirs = SegmentationConfig(**card["settings"])
     without = {name: getattr(config, name) for name in DRAWING}
-    return replace(theirs, **without).training() == config.training()
+    same_start = card.get("started_from") == start_card(config, 0).get("started_from")
+    return same_start and replace(theirs, **without).training() == config.training()
 
 
 def cpu_seconds() -> float:

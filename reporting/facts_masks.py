@@ -54,6 +54,10 @@ def network(record: Record) -> Fact | None:
     )
     if spec["architecture"] != "unet" and settings.get("encoder_weights"):
         shape += f", pretrained on {settings['encoder_weights']}"
+    if begun := cards[0].get("started_from"):
+        shape += f", started from a trained network (SHA-256 {begun['sha256'][:12]})"
+    if restored := cards[0].get("pretraining"):
+        shape += f", pretrained for {restored['epochs']} epochs on restoring distorted images"
     each = networks_per_fold(cards)
     many = f"{shape}, one for each of {len(cards)} folds" if len(cards) > 1 else shape
     if each > 1:

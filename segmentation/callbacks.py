@@ -26,15 +26,23 @@ class History(Callback):
     ``learning_rate`` is that of the epoch's last step, ``skipped_steps`` counts those whose loss
     or gradient was not finite and that changed nothing (they are not in ``train_loss``). The rows
     travel in the checkpoint, so that a resumed training continues the table.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    metrics : tuple of str
+        The columns between ``epoch`` and ``learning_rate``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metrics: tuple[str, ...] = METRICS) -> None:
         self.path = path
+        self.metrics = metrics
         self.rows: list[dict[str, Any]] = []
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Add the epoch that ends."""
-        values = {name: float(trainer.callback_metrics[name]) for name in METRICS}
+        values = {name: float(trainer.callback_metrics[name]) for name in self.metrics}
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.rows.append(
             {

@@ -48,10 +48,27 @@ class WholeCheckpoints(TorchCheckpointIO):
             )
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        with atomic(Path(path)) as temporary, temporary.open("wb") as stream:
-            stream.write(content.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_whole(Path(path), content.getbuffer())
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file to the disk, whole or not at all."""
+    with atomic(path) as temporary, temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def network_state(path: Path) -> tuple[dict[str, torch.Tensor], int]:
+    """Give the network's tensors in a checkpoint, and its epoch."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    prefix = "network."
+    state = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith(prefix)
+    }
+    return state, int(checkpoint["epoch"])
 
 
 def not_finite(state: dict[str, torch.Tensor]) -> list[str]:

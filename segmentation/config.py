@@ -34,7 +34,7 @@ _TRAINING = (
 # Later settings, left out where they have the value that networks from before had.
 _LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16),
           "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best",
-          "crops": "halves"}  # fmt: skip
+          "crops": "halves", "pretraining_epochs": 0}  # fmt: skip
 _INFERENCE = (
     "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
 )  # fmt: skip
@@ -62,7 +62,15 @@ class SegmentationConfig:
         timm's takes that one.
     encoder_weights : str | None
         `imagenet` starts `smp-unet` from weights that are downloaded once, those of
-        `tu-tf_efficientnet_lite0` from a package (extra `pretrained`); none starts at random.
+        `tu-tf_efficientnet_lite0`, `1` and `2` from packages (extra `pretrained`); none starts at
+        random.
+    start_from : str | None
+        Folder of a trained network of the same architecture from which each fold's starts, instead
+        of `encoder_weights`: one fold's, or a study's `segmentation`, where the same fold's is
+        taken; `phantoms` is the shipped one.
+    pretraining_epochs : int
+        Before it is shown masks, a fold's network learns for so many epochs to restore distorted
+        images of its training patients, also of those without a mask; 0 leaves that out.
     encoder_rate : float
         The learning rate of the encoder of `smp-unet` is this times `learning_rate`; below 1 keeps
         more of the weights that it started from.
@@ -181,6 +189,8 @@ class SegmentationConfig:
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     encoder: str = "resnet18"
     encoder_weights: str | None = None
+    start_from: str | None = None
+    pretraining_epochs: int = 0
     encoder_rate: float = 1.0
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     loss: str = "dice-ce"
@@ -242,6 +252,9 @@ class SegmentationConfig:
         one_of("keep", self.keep, EPOCHS_KEPT)
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
+        alone = self.start_from is None or self.encoder_weights is None
+        self._require("encoder_weights", alone, "null: with start_from all weights come from there")
+        self._require("pretraining_epochs", self.pretraining_epochs >= 0, "0 or more")
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
         self._require("networks_per_fold", self.networks_per_fold >= 1, "1 or more")
@@ -286,7 +299,10 @@ class SegmentationConfig:
             raise MammoroiError(found, f"set it to {wanted}")
 
     def training(self) -> dict[str, Any]:
-        """Give the settings on which a trained network depends."""
+        """Give the settings on which a trained network depends.
+
+        Not `start_from`: the network depends on what lies there (:mod:`.start`).
+        """
         settings = {name: getattr(self, name) for name in _TRAINING}
         if self.keep == "last":
             del settings["threshold"]  # it takes part in choosing the best epoch only

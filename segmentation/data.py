@@ -43,6 +43,8 @@ class PreparedImages(Dataset[Batch]):
         :class:`LesionPart`); None leaves the images as they are.
     mixing : LesionMixing, optional
         Before that, put other images' lesions into some of the items.
+    masked : bool
+        False reads no masks: images without one can be among them.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class PreparedImages(Dataset[Batch]):
         canvas: tuple[int, int],
         augment: Callable[[Batch, int, int], Batch] | None = None,
         mixing: LesionMixing | None = None,
+        masked: bool = True,
     ) -> None:
-        self.arrays = ArrayStore(folder, image_ids, canvas)
+        self.arrays = ArrayStore(folder, image_ids, canvas, masked=masked)
         self.augment = augment
         self.mixing = mixing
 
@@ -122,7 +125,7 @@ class Augmentation:
         self.near = patch if crops == "lesions" else None
         crop = [_crop(patch)] if patch is not None and self.near is None else []
         further = {"flips": list, "full": _full, "strong": _strong}[kind]
-        self.transforms = Compose(crop + _flips() + further())
+        self.transforms = Compose(crop + flips() + further())
 
     def __call__(self, case: Batch, epoch: int, number: int) -> Batch:
         """Change a case's ``image`` and, where pixels move, its ``mask`` alike."""
@@ -174,7 +177,8 @@ def _crop(patch: tuple[int, int]) -> Any:
     return RandCropByPosNegLabeld(BOTH, "mask", patch, pos=1, neg=1, num_samples=1)
 
 
-def _flips() -> list[Any]:
+def flips() -> list[Any]:
+    """Give the transforms that turn ``image`` and ``mask`` upside down, half of the time."""
     from monai.transforms.spatial.dictionary import RandFlipd
 
     return [RandFlipd(BOTH, prob=0.5, spatial_axis=0)]

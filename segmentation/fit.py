@@ -18,10 +18,16 @@ from ..files import read_csv
 from .config import SegmentationConfig
 
 if TYPE_CHECKING:
+    from lightning import LightningDataModule, LightningModule, Trainer
+
     from .train import FoldJob
     from .trainer import PreparedData
 
 log = logging.getLogger(__name__)
+
+PRETRAINING = "pretraining.ckpt"
+PRETRAINED = "pretrained.safetensors"
+"""Checkpoint and result of the pre-training, for as long as the fold is not finished."""
 
 
 def fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]) -> int:
@@ -92,25 +98,41 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     from .checkpoint import usable
     from .compiling import compile_network
     from .module import SegmentationModule
+    from .pretraining import begin_with_pretrained, pretrain
+    from .start import begin_with_start
     from .trainer import build_trainer, choose_accelerator
 
     target = folder / job.name.folder
     seed = config.seed + job.fold
     last = target / "last.ckpt"
     with quiet_lightning():
+        begun = usable(last)
+        if config.pretraining_epochs and not begun:
+            pretrain(config, folder, job, plan)
         seed_everything(seed, workers=True, verbose=False)
         trainer = build_trainer(config, target)
         module = SegmentationModule(config, seed)
+        if not begun:
+            begin_with_start(module.network, config, job.fold)
+            begin_with_pretrained(module.network, config, target)
         compile_network(module.network, config, choose_accelerator(config))
-        try:
-            trainer.fit(
-                module,
-                datamodule=images_of(config, folder, job, plan),
-                ckpt_path=last if usable(last) else None,
-                weights_only=True,
-            )
-        except SystemExit:  # Lightning's answer to Ctrl-C
-            raise KeyboardInterrupt from None
+        go_on(trainer, module, images_of(config, folder, job, plan), last if begun else None)
+
+
+def go_on(
+    trainer: Trainer, module: LightningModule, images: LightningDataModule, checkpoint: Path | None
+) -> None:
+    """Train to the last epoch, from a checkpoint where there is one.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When the user ends it.
+    """
+    try:
+        trainer.fit(module, datamodule=images, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
 
@@ -127,9 +149,9 @@ def images_of(
 
     prepared = folder / "prepared"
     canvas = (plan["canvas"][0], plan["canvas"][1])
+    patch = patch_within(config, canvas)
     seed = config.seed + job.fold
     training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
-    patch = config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
     mixing = LesionMixing(config.lesion_mixing, seed) if config.lesion_mixing else None
     images: PreparedImages | Windows
     if on_device(config, choose_accelerator(config)):
@@ -142,22 +164,18 @@ def images_of(
     return PreparedData(images, PreparedImages(prepared, tuning, canvas, part), config)
 
 
+def patch_within(config: SegmentationConfig, canvas: tuple[int, int]) -> tuple[int, int] | None:
+    """Give the patch of the settings, no larger than the canvas; None for whole images."""
+    return config.patch and (min(config.patch[0], canvas[0]), min(config.patch[1], canvas[1]))
+
+
 def keep_model(target: Path, card: dict[str, Any]) -> None:
     """Turn the checkpoint of the epoch that is kept into the network; remove checkpoints."""
-    import torch
-
+    from .checkpoint import network_state
     from .weights import save_model
 
-    kept = target / f"{card['settings']['keep']}.ckpt"
-    best = torch.load(kept, map_location="cpu", weights_only=True)
-    prefix = "network."
-    state = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in best["state_dict"].items()
-        if name.startswith(prefix)
-    }
+    state, epoch = network_state(target / f"{card['settings']['keep']}.ckpt")
     history = read_csv(target / "history.csv")
-    epoch = int(best["epoch"])
     metrics = history[history["epoch"] == epoch].drop(columns="epoch").to_dict("records")[0]
     skipped = int(history["skipped_steps"].sum())
     save_model(
@@ -168,5 +186,5 @@ def keep_model(target: Path, card: dict[str, Any]) -> None:
 
 def remove_checkpoints(target: Path) -> None:
     """Remove what only an unfinished training needs."""
-    for name in ("last.ckpt", "best.ckpt", "training.json"):
+    for name in ("last.ckpt", "best.ckpt", PRETRAINING, PRETRAINED, "training.json"):
         (target / name).unlink(missing_ok=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # A network that starts by expecting a lesion in few pixels (here 3 %) has not to learn that first
 # (Lin et al. 2017, Focal loss, section 3.3).
 _PRIOR_LOGIT = math.log(0.03 / 0.97)
+HEADS = {"unet": "final_conv.", "smp-unet": "segmentation_head."}
+"""What the names of the tensors of the last layer begin with."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,12 @@ def _smp_unet(spec: NetworkSpec, encoder_weights: str | None) -> nn.Module:
     import timm
     import torch
 
-    from .pretrained import ENCODER, load_packaged
+    from .pretrained import PACKAGED, load_packaged
 
     encoder = spec.encoder
     own = smp.encoders.get_encoder_names()
     one_of("encoder", encoder, (*own, *(f"tu-{name}" for name in timm.list_models())))
-    packaged = encoder == ENCODER and encoder_weights == "imagenet"
+    packaged = encoder in PACKAGED and encoder_weights == "imagenet"
     if packaged:
         encoder_weights = None
     try:
@@ -123,7 +125,7 @@ def _smp_unet(spec: NetworkSpec, encoder_weights: str | None) -> nn.Module:
             "segmentation.encoder_weights to null",
         ) from error
     if packaged:
-        load_packaged(cast("nn.Module", cast("Any", network).encoder.model))
+        load_packaged(cast("nn.Module", cast("Any", network).encoder.model), encoder)
     head = cast("nn.Sequential", network.segmentation_head)[0]
     torch.nn.init.constant_(cast("Tensor", head.bias), _PRIOR_LOGIT)
     return network

@@ -53,7 +53,9 @@ def bars(folder: Path, names: Sequence[NetworkName], epochs: int) -> Table:
         target = folder / name.folder
         dice = tuning_dice(target / "history.csv")
         done = epochs if (target / "model.json").exists() else len(dice)
-        text = f"Dice {dice[-1]:.3f} (best {max(dice):.3f})" if dice else "starts"
+        restored = rows(target / "pretraining.csv")
+        begins = f"restores images, {len(restored)} epochs so far" if restored else "starts"
+        text = f"Dice {dice[-1]:.3f} (best {max(dice):.3f})" if dice else begins
         bar = ProgressBar(total=epochs, completed=done, width=40)
         table.add_row(f"Training {name}", bar, f"epoch {len(dice)}/{epochs}", text)
     return table
@@ -61,9 +63,14 @@ def bars(folder: Path, names: Sequence[NetworkName], epochs: int) -> Table:
 
 def tuning_dice(history: Path) -> list[float]:
     """Read the tuning Dice of the epochs so far; none before the first."""
+    return [float(row["tuning_dice"]) for row in rows(history)]
+
+
+def rows(history: Path) -> list[dict[str, str]]:
+    """Read the epochs so far; none before the first."""
     import csv
 
     if not history.exists():
         return []
     with history.open(encoding="utf-8", newline="") as stream:
-        return [float(row["tuning_dice"]) for row in csv.DictReader(stream)]
+        return list(csv.DictReader(stream))

@@ -19,6 +19,7 @@ from ..errors import MammoroiError
 from ..files import read_json, sha256_of, write_json
 from .config import SegmentationConfig
 from .side_by_side import side_by_side
+from .start import begin_with_start, start_key
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -58,7 +59,8 @@ def with_found(
     if not (config.find_batch_size or config.find_learning_rate):
         return config
     asked = (config.find_batch_size, config.find_learning_rate)
-    key = sha256_of(config.training(), *asked, plan, job.inputs())
+    start = start_key(config, job.fold)
+    key = sha256_of(config.training(), *asked, plan, job.inputs(), *start)
     path = folder / "found.json"
     found = read_json(path) if path.exists() else {}
     if found.get("key") != key:
@@ -160,8 +162,10 @@ def _learning_rate(
     from .trainer import choose_accelerator
 
     seed_everything(config.seed + job.fold, workers=True, verbose=False)
+    module = SegmentationModule(config, config.seed + job.fold)
+    begin_with_start(module.network, config, job.fold)
     sweep = Tuner(_trainer(config, choose_accelerator(config), work)).lr_find(
-        SegmentationModule(config, config.seed + job.fold),
+        module,
         datamodule=images_of(config, folder, job, plan),
         min_lr=RATES[0],
         max_lr=RATES[1],

@@ -38,6 +38,8 @@ class ArrayStore:
         Rows and columns of the canvas; no image may be larger.
     in_memory : bool, optional
         Hold the arrays; None does so where they need at most a quarter of the free memory.
+    masked : bool
+        False reads no masks: that of every image is empty.
 
     Raises
     ------
@@ -51,19 +53,18 @@ class ArrayStore:
         image_ids: list[str],
         canvas: tuple[int, int],
         in_memory: bool | None = None,
+        masked: bool = True,
     ) -> None:
         self.folder = folder
         self.image_ids = list(image_ids)
         self.canvas = canvas
+        self.masked = masked
         if in_memory is None:
             in_memory = fits(len(image_ids) * canvas[0] * canvas[1] * BYTES_PER_PIXEL)
         self.in_memory = in_memory
         self._held: list[Arrays] = []
         for image_id in image_ids:
-            pair = (
-                load_array(folder / f"{image_id}.npy"),
-                load_array(folder / f"{image_id}.mask.npy"),
-            )
+            pair = self._read(image_id, mapped=False)
             if pair[0].shape[0] > canvas[0] or pair[0].shape[1] > canvas[1]:
                 raise MammoroiError(
                     f"{folder / image_id}.npy is {pair[0].shape}, larger than the canvas {canvas}",
@@ -84,9 +85,14 @@ class ArrayStore:
         """Give an image and its mask as they were prepared, (working rows, working columns)."""
         if self.in_memory:
             return self._held[number]
-        path = self.folder / f"{self.image_ids[number]}.npy"
         # Mapped anew each time: a map per file would be a limit of the system for large cohorts.
-        return load_array(path, mapped=True), load_array(path.with_suffix(".mask.npy"), mapped=True)
+        return self._read(self.image_ids[number], mapped=True)
+
+    def _read(self, image_id: str, mapped: bool) -> Arrays:
+        image = load_array(self.folder / f"{image_id}.npy", mapped)
+        if not self.masked:
+            return image, np.broadcast_to(np.uint8(0), image.shape)
+        return image, load_array(self.folder / f"{image_id}.mask.npy", mapped)
 
 
 def fits(needed: int) -> bool:

@@ -7,7 +7,9 @@ from the training patients. ``segmentation/folds.csv`` has a row for every patie
 ``model.json`` (see :mod:`.weights`), ``history.csv`` (see :class:`.callbacks.History`) and, while
 the training lasts, ``last.ckpt`` and ``best.ckpt``. With several networks per fold, the further
 ones are in ``segmentation/fold-K-network-N/``. An interrupted network goes on from
-``last.ckpt``; a finished one whose inputs and settings are unchanged is kept.
+``last.ckpt``; a finished one whose inputs and settings are unchanged is kept. One that is
+pre-trained (:mod:`.pretraining`) has ``pretraining.csv`` too, and until it is finished
+``pretraining.ckpt`` or ``pretrained.safetensors``.
 ``segmentation/set-aside/`` holds networks that the settings no longer ask for (:mod:`.surplus`).
 ``segmentation/failures.csv`` names the networks that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
@@ -52,6 +54,7 @@ from .prepare import SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
+from .start import begin_with_start, check_start, start_card, start_key
 from .surplus import arrange
 
 if TYPE_CHECKING:
@@ -124,13 +127,18 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     folder = Path(study) / place
     splits = load_splits(study)
     index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
-    index = index[index["has_mask"] & index["patient_id"].isin(splits.train)]
+    index = index[index["patient_id"].isin(splits.train)]
+    if not config.pretraining_epochs:
+        index = index[index["has_mask"]]
     folds = [fold_job(config, splits, fold, index) for fold in range(len(splits.folds))]
     write_csv(folder / "folds.csv", roles([job.sets for job in folds]))
     plan = make_plan(config, index)
     write_json(folder / "plan.json", plan)
     # Here a wrong name or missing weights end the run with one message, not one per network.
-    build_network(NetworkSpec.of(config), config.encoder_weights)
+    network = build_network(NetworkSpec.of(config), config.encoder_weights)
+    for job in folds:
+        check_start(config, job.fold, folder, {*job.sets.validation, *splits.test})
+        begin_with_start(network, config, job.fold)
     require_logger(config)
     numbers = range(1, config.networks_per_fold + 1)
     jobs = [replace(job, network=number) for number in numbers for job in folds]
@@ -234,6 +242,9 @@ class FoldJob:
         ``image_id`` and ``key`` of the prepared images.
     network : int
         Which of the fold's networks, counted from 1. All have the same patients.
+    unmasked : tuple of (str, str)
+        As ``training``, of images of the training patients that have no mask, where there is a
+        pre-training, which needs none.
     """
 
     fold: int
@@ -241,6 +252,7 @@ class FoldJob:
     training: tuple[tuple[str, str], ...]
     tuning: tuple[tuple[str, str], ...]
     network: int = 1
+    unmasked: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> NetworkName:
@@ -248,8 +260,14 @@ class FoldJob:
         return NetworkName(self.fold, self.network)
 
     def inputs(self) -> dict[str, Any]:
-        """Give what a network is trained on; which of the fold's it is shows in its seed."""
-        return {name: value for name, value in vars(self).items() if name != "network"}
+        """Give what a network is trained on; which of the fold's it is shows in its seed.
+
+        Without ``unmasked`` when there is none, as keys always had it.
+        """
+        given = {name: value for name, value in vars(self).items() if name != "network"}
+        if not self.unmasked:
+            del given["unmasked"]
+        return given
 
 
 def fold_job(config: SegmentationConfig, splits: Splits, fold: int, index: pd.DataFrame) -> FoldJob:
@@ -261,22 +279,27 @@ def fold_job(config: SegmentationConfig, splits: Splits, fold: int, index: pd.Da
         When there is no training or no tuning image.
     """
     sets = fold_sets(splits, fold, config.tuning_fraction, config.seed)
-    training, tuning = (
+    training, tuning, unmasked = (
         tuple(
             (str(image_id), str(key))
-            for image_id, key, patient in zip(
-                index["image_id"], index["key"], index["patient_id"], strict=True
+            for image_id, key, patient, has_mask in zip(
+                *(index[name] for name in ("image_id", "key", "patient_id", "has_mask")),
+                strict=True,
             )
-            if patient in patients
+            if patient in patients and has_mask == masked
         )
-        for patients in (set(sets.training), set(sets.tuning))
+        for patients, masked in (
+            (set(sets.training), True),
+            (set(sets.tuning), True),
+            (set(sets.training) if config.pretraining_epochs else set(), False),
+        )
     )
     if not training or not tuning:
         raise MammoroiError(
             f"fold {fold} has {len(training)} training and {len(tuning)} tuning images",
             "see segmentation/prepared/failures.csv, or add patients",
         )
-    return FoldJob(fold, sets, training, tuning)
+    return FoldJob(fold, sets, training, tuning, unmasked=unmasked)
 
 
 def make_plan(config: SegmentationConfig, index: pd.DataFrame) -> dict[str, Any]:
@@ -313,9 +336,12 @@ def train_fold(
 def _train_fold(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> None:
-    settings = asdict(config)
+    from .pretraining import pretraining_card
+
+    settings = {name: value for name, value in asdict(config).items() if name != "start_from"}
     config = replace(config, seed=job.name.seed(config.seed))
-    key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs())
+    start = start_key(config, job.fold)
+    key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs(), *start)
     target = folder / job.name.folder
     if (target / "model.safetensors").exists() and _key_of(target / "model.json") == key:
         remove_checkpoints(target)  # it may have been killed just before
@@ -331,6 +357,8 @@ def _train_fold(
         "plan": plan,
         "inference": config.inference(),
         "settings": settings,
+        **start_card(config, job.fold),
+        **pretraining_card(config, target, job),
         "n_training_patients": len(job.sets.training),
         "n_tuning_patients": len(job.sets.tuning),
         "n_training_images": len(job.training),

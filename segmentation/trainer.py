@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
@@ -109,8 +109,6 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     Several devices train in processes of their own (DistributedDataParallel), started by this
     one. Each takes ``batch_size`` images per step.
     """
-    accelerator = choose_accelerator(config)
-    devices = 1 if config.devices == "auto" else int(config.devices)
     best = ModelCheckpoint(
         folder,
         "best",
@@ -124,7 +122,11 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
     by_tuning = config.keep == "best"
-    callbacks = [History(folder / "history.csv"), *([best] if by_tuning else []), last]
+    callbacks: list[Callback] = [
+        History(folder / "history.csv"),
+        *([best] if by_tuning else []),
+        last,
+    ]
     if config.ema_decay:
         callbacks.append(MovingAverage(config.ema_decay))
     if config.patience and by_tuning:
@@ -132,6 +134,25 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
             "tuning_dice", mode="max", patience=config.patience, check_on_train_epoch_end=True
         )
         callbacks.append(stop)
+    return lightning_trainer(config, folder, config.epochs, callbacks, build_logger(config, folder))
+
+
+def lightning_trainer(
+    config: SegmentationConfig, folder: Path, epochs: int, callbacks: list[Callback], logger: Any
+) -> Trainer:
+    """Build a trainer for the devices and the precision of the settings.
+
+    Parameters
+    ----------
+    folder : Path
+        Where Lightning may write.
+    epochs : int
+        How many, at most.
+    callbacks, logger
+        As Lightning takes them.
+    """
+    accelerator = choose_accelerator(config)
+    devices = 1 if config.devices == "auto" else int(config.devices)
     return Trainer(
         accelerator=accelerator,
         devices=devices,
@@ -139,12 +160,12 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
         sync_batchnorm=devices > 1 and accelerator == "gpu",
         precision=choose_precision(config, accelerator),
         benchmark=accelerator == "gpu",  # crops are of one size: worth looking for the fastest way
-        max_epochs=config.epochs,
+        max_epochs=epochs,
         accumulate_grad_batches=config.accumulate,
         plugins=[WholeCheckpoints()],
         callbacks=callbacks,
         default_root_dir=folder,
-        logger=build_logger(config, folder),
+        logger=logger,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -6,7 +6,9 @@
 (threshold and the like), ``epoch`` (counted from 0), ``metrics`` of that epoch, numbers of
 patients and images, ``accumulate`` (parts in which a step's batch was computed in the end),
 ``skipped_steps``, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights;
-where there is something that every user of the network must know, also ``notice``.
+where there is something that every user of the network must know, also ``notice``. Where the
+network started from another one, ``started_from`` is what :class:`.start.Start` tells of it; where
+it was pre-trained, ``pretraining`` holds ``epochs, images, images_without_mask, loss``.
 Nothing that is loaded can run code.
 """
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 MODEL_FORMAT = 1
+_AGAIN = "copy the model again from where it was trained, or train again"
 
 
 @dataclass(frozen=True)
@@ -85,25 +88,43 @@ def load_model(folder: Path) -> Model:
     MammoroiError
         When a file is missing or of another format, or the weights are not those of the card.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    again = "copy the model again from where it was trained, or train again"
-    card = read_json(folder / "model.json")
-    weights = folder / "model.safetensors"
-    if not isinstance(card, dict) or card.get("format") != MODEL_FORMAT:
-        raise MammoroiError(f"{folder / 'model.json'} is no card of this version's format", again)
-    if not weights.exists():
-        raise MammoroiError(f"{weights} does not exist", again)
-    if sha256_file(weights) != card.get("sha256"):
-        raise MammoroiError(f"{weights} was changed: its SHA-256 is not that of its card", again)
+    card, state = load_state(folder)
     try:
         spec = NetworkSpec(**card["network"])
         network = build_network(spec)
-        network.load_state_dict(load_file(weights))
-    except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise MammoroiError(f"{folder} does not hold what its card says: {error}", again) from error
+        network.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise _not_its_card(folder, error) from error
     return Model(network.eval(), spec, card)
+
+
+def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read a network's card and its tensors, without building it.
+
+    Raises
+    ------
+    MammoroiError
+        When a file is missing or of another format, or the weights are not those of the card.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    card = read_json(folder / "model.json")
+    weights = folder / "model.safetensors"
+    if not isinstance(card, dict) or card.get("format") != MODEL_FORMAT:
+        raise MammoroiError(f"{folder / 'model.json'} is no card of this version's format", _AGAIN)
+    if not weights.exists():
+        raise MammoroiError(f"{weights} does not exist", _AGAIN)
+    if sha256_file(weights) != card.get("sha256"):
+        raise MammoroiError(f"{weights} was changed: its SHA-256 is not that of its card", _AGAIN)
+    try:
+        return card, load_file(weights)
+    except SafetensorError as error:
+        raise _not_its_card(folder, error) from error
+
+
+def _not_its_card(folder: Path, error: Exception) -> MammoroiError:
+    return MammoroiError(f"{folder} does not hold what its card says: {error}", _AGAIN)
 
 
 def demonstration_model() -> Path:

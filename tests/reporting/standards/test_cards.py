@@ -9,7 +9,7 @@ import pytest
 
 from mammoroi.cli import main
 from mammoroi.errors import MammoroiError
-from mammoroi.files import write_csv
+from mammoroi.files import write_csv, write_json
 from mammoroi.reporting.methods import methods
 from mammoroi.reporting.model_card import card_of, model_card, segmentation_card
 from mammoroi.reporting.results import read_results
@@ -74,3 +74,18 @@ def test_the_command_writes_everything(copied: Path, capsys: pytest.CaptureFixtu
     saved = json.loads((copied / "cards/segmentation.json").read_text("utf-8"))
     assert saved["trained_on"]["fold 2"].startswith("24 patients")
     assert saved == json.loads(json.dumps(segmentation_card(copied)))
+
+
+def test_a_second_stage_is_told_with_its_weights(copied: Path) -> None:
+    assert "second network" not in methods(copied)
+    outline = copied / "segmentation" / "outline"
+    for fold in range(3):
+        card = json.loads((copied / f"segmentation/fold-{fold}/model.json").read_text())
+        write_json(outline / f"fold-{fold}/model.json", card | {"sha256": f"{fold + 5}" * 64})
+    assert "second network" not in methods(copied), "networks that are not drawn with"
+    assert len(segmentation_card(copied)["hashes"]) == 3
+    write_json(outline / "outline.json", {"working_spacing_mm": 0.2, "patch": [192, 160]})
+    assert "at 0.2 mm per pixel on crops most of which show a lesion" in methods(copied)
+    assert "windows of 192 by 160 pixels" in methods(copied)
+    hashes = segmentation_card(copied)["hashes"]
+    assert hashes["segmentation/outline/fold-2/model.safetensors"] == "7" * 64

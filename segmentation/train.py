@@ -300,6 +300,7 @@ def _train_fold(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> None:
     settings = asdict(config)
+    del settings["networks_per_fold"]  # how many there are is nothing of a single one
     config = replace(config, seed=job.name.seed(config.seed))
     key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs())
     target = folder / job.name.folder

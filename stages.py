@@ -120,6 +120,9 @@ STAGES: tuple[Stage, ...] = (
             "segmentation/folds.csv",
             "segmentation/fold-*/model.safetensors",
             "segmentation/fold-*/model.json",
+            "segmentation/outline/outline.json",
+            "segmentation/outline/fold-*/model.safetensors",
+            "segmentation/outline/fold-*/model.json",
         ),
     ),
     Stage(

@@ -14,7 +14,7 @@ and its cost is that of both. The data are the pictures of CDD-CESM beside ``ind
 images (all of the cohort; those whose report names a mass): mean and median Dice, mean and median
 HD95, share of masks that touch the lesion, sensitivity at one false positive per image, each with a
 95 % bootstrap interval over patients; the mean difference of the Dice to that of the recipe
-``small`` where it is there; CPU seconds per fold.
+``small`` where it is there; CPU seconds per fold, those of networks that were shared included.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from mammoroi.files import read_csv, read_json, write_csv, write_json
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.outline import outline_config
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
 from mammoroi.segmentation.weights import network_folders
@@ -113,8 +114,12 @@ RECIPES: dict[str, Recipe] = {
     | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
     "small, two networks per fold": SMALL | {"networks_per_fold": 2},
     "ours, three networks per fold": OURS | {"networks_per_fold": 3},
+    "small, whole breasts, 7 epochs": SMALL | {"patch": None, "epochs": 7},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
+    "small, two stages": SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)},
+    "small, two stages, larger windows": SMALL
+    | {"outline_spacing_mm": 0.7, "outline_patch": (224, 224)},
 }
 
 
@@ -165,9 +170,10 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
     train(config, study)
     cost = {"cpu_s": cpu_seconds() - before, "wall_s": time.perf_counter() - started}
     if shared is not None:
-        own = cost if networks_per_fold(shared) < config.networks_per_fold else {}
-        theirs = read_json(shared / "cost.json")
-        cost = {name: theirs[name] + own.get(name, 0) for name in cost}
+        enough = networks_per_fold(shared) == config.networks_per_fold
+        whole = enough and second_stage(config, shared / "segmentation")
+        earlier = read_json(shared / "cost.json")
+        cost = {name: earlier[name] + (0 if whole else cost[name]) for name in cost}
     segment(config, study)
     agree(replace(config, overlays=6), study)
     write_json(study / "cost.json", {**cost, "name": name})
@@ -176,24 +182,45 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
 def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
     """Find a study whose networks were trained with the same settings, as many or fewer per fold.
 
-    Of several the one with the most.
+    For two stages one with both is best; one of one stage lends the first. Of several the one with
+    the most networks.
     """
-    found: list[Path] = []
-    for study in out.glob("*/"):
-        cards = sorted(study.glob("segmentation/fold-*/model.json"))
-        if not cards or not (study / "cost.json").exists():
-            continue
-        theirs = SegmentationConfig(**read_json(cards[0])["settings"])
-        without = {name: getattr(config, name) for name in DRAWING}
-        same = replace(theirs, **without).training() == config.training()
-        if same and networks_per_fold(study) <= config.networks_per_fold:
-            found.append(study)
-    return max(found, key=networks_per_fold, default=None)
+    found = [
+        study
+        for study in out.glob("*/")
+        if (study / "cost.json").exists()
+        and trained_with(config, study / "segmentation")
+        and networks_per_fold(study) <= config.networks_per_fold
+    ]
+    both = [study for study in found if second_stage(config, study / "segmentation")]
+    one = [study for study in found if not (study / "segmentation/outline/outline.json").exists()]
+    return max(both or one, key=networks_per_fold, default=None)
 
 
 def networks_per_fold(study: Path) -> int:
     """Count the networks of each fold of a finished study."""
     return max(name.number for name in network_folders(study / "segmentation"))
+
+
+def second_stage(config: SegmentationConfig, folder: Path) -> bool:
+    """Whether a folder of networks has the second stage of these settings, if there is to be one.
+
+    A folder that has one in vain is not the settings' either: its cost is that of both.
+    """
+    there = (folder / "outline" / "outline.json").exists()
+    if config.outline_spacing_mm is None:
+        return not there
+    return there and trained_with(outline_config(config), folder / "outline")
+
+
+def trained_with(config: SegmentationConfig, folder: Path) -> bool:
+    """Whether networks were trained with these settings, however masks were drawn."""
+    cards = sorted(folder.glob("fold-*/model.json"))
+    if not cards:
+        return False
+    theirs = SegmentationConfig(**read_json(cards[0])["settings"])
+    without = {name: getattr(config, name) for name in DRAWING}
+    return replace(theirs, **without).training() == config.training()
 
 
 def cpu_seconds() -> float:

@@ -28,7 +28,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 MEMBERS = re.compile(
     r"manifest\.json|bundle\.json|card\.md|preset\.yaml|ranges\.json"
-    r"|fold-[0-9]{1,3}/model\.(json|safetensors)"
+    r"|(outline/)?fold-[0-9]{1,3}/model\.(json|safetensors)|outline/outline\.json"
     r"|classifiers/[A-Za-z0-9][A-Za-z0-9_-]{0,63}/model\.(json|skops)"
 )
 """Full names of what a bundle may hold."""

@@ -11,6 +11,8 @@ Members (see :mod:`.archive`; what writes them is :mod:`.freeze`):
 ``card.md``                       the model card
 ``fold-<n>/``                     a network: ``model.safetensors``, ``model.json`` (its fold, and
                                   which of the fold's it is, stand there; ``n`` only counts)
+``outline/``                      the second of two stages, where there is one: ``outline.json``,
+                                  ``fold-<n>/`` (:mod:`..segmentation.outline`)
 ``preset.yaml``                   which features, a pyradiomics parameter file
 ``classifiers/<target>/``         a classifier for automatic masks: ``model.skops``,
                                   ``model.json`` (:mod:`..modeling.persist`)
@@ -36,6 +38,7 @@ from ..errors import MammoroiError
 from ..modeling.persist import Model, known_batches
 from ..modeling.persist import load_model as load_classifier
 from ..radiomics.presets import Preset, load_preset
+from ..segmentation.outline import OutlineStage, load_outline
 from ..segmentation.uncertainty import Flag as UncertaintyFlag
 from ..segmentation.weights import Model as Network
 from ..segmentation.weights import load_models
@@ -108,6 +111,8 @@ class Bundle:
         ``bundle.json``.
     sizes : Mapping of str to int
         Bytes of each member.
+    outline : OutlineStage or None
+        The second stage, where masks are drawn in two.
     """
 
     name: str
@@ -121,6 +126,12 @@ class Bundle:
     card: str
     about: dict[str, Any]
     sizes: Mapping[str, int]
+    outline: OutlineStage | None = None
+
+    @property
+    def all_networks(self) -> list[Network]:
+        """The networks of both stages."""
+        return [*self.networks, *(self.outline.models if self.outline else ())]
 
     def check_batch(self, batch: str | None) -> None:
         """Refuse a centre or device that the classifiers need and do not know."""
@@ -216,11 +227,12 @@ def _load(source: Path, members: Mapping[str, bytes]) -> Bundle:
                 for entry in about["classifiers"]
             )
             flag = about["uncertainty"]
+            networks = tuple(load_models(folder))
             bundle = Bundle(
                 name=str(about["name"]),
                 sha256=hashlib.sha256(packed_again(members)).hexdigest(),
                 notices=tuple(map(str, about["notices"])),
-                networks=tuple(load_models(folder)),
+                networks=networks,
                 preset=_preset(folder, about["preset"]) if classifiers else None,
                 classifiers=classifiers,
                 ranges=Ranges.from_json(json.loads(members["ranges.json"])),
@@ -228,6 +240,7 @@ def _load(source: Path, members: Mapping[str, bytes]) -> Bundle:
                 card=members["card.md"].decode(),
                 about=about,
                 sizes={name: len(content) for name, content in members.items()},
+                outline=load_outline(folder, len(networks)),
             )
         except (KeyError, TypeError, UnicodeDecodeError, ValueError) as error:
             raise MammoroiError(

@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import MammoroiError
 from ..files import atomic, read_json
+from ..segmentation.outline import load_outline
 from ..segmentation.uncertainty import load_flag
 from ..segmentation.weights import load_models, network_folders
 from .archive import MANIFEST, as_json, check_members, pack, packed_again
@@ -111,21 +112,30 @@ def _with_manifest(packed: bytes, members: dict[str, bytes]) -> dict[str, bytes]
 
 
 def _networks(study: Path) -> Iterator[tuple[str, bytes]]:
-    """The networks of all folds; equal ones once, since their mean is the same."""
-    seen: set[str] = set()
+    """The networks of all folds, of both stages; equal ones once, since their mean is the same."""
+    seen: set[tuple[str, ...]] = set()
     folder = study / "segmentation"
-    places = network_folders(folder).values()
-    for model, place in zip(load_models(folder), places, strict=True):
-        if model.sha256 in seen:
+    models = load_models(folder)
+    outline = load_outline(folder, len(models))
+    stages = [("", models)]
+    if outline is not None:
+        yield "outline/outline.json", (folder / "outline" / "outline.json").read_bytes()
+        stages.append(("outline/", outline.models))
+    places = [list(network_folders(folder / stage).values()) for stage, _ in stages]
+    for number in range(len(models)):
+        key = tuple(networks[number].sha256 for _, networks in stages)
+        if key in seen:
             continue
-        weights = (place / "model.safetensors").read_bytes()
-        if hashlib.sha256(weights).hexdigest() != model.sha256:
-            raise MammoroiError(f"{place} changed while it was read", "try again")
-        member = f"fold-{len(seen)}"
-        seen.add(model.sha256)
-        yield f"{member}/model.safetensors", weights
-        # Not the file: the card that was read has the learnt settings for drawing, too.
-        yield f"{member}/model.json", as_json(model.card)
+        for (stage, networks), of_stage in zip(stages, places, strict=True):
+            network, place = networks[number], of_stage[number]
+            weights = (place / "model.safetensors").read_bytes()
+            if hashlib.sha256(weights).hexdigest() != network.sha256:
+                raise MammoroiError(f"{place} changed while it was read", "try again")
+            member = f"{stage}fold-{len(seen)}"
+            yield f"{member}/model.safetensors", weights
+            # Not the file: the card that was read has the learnt settings for drawing, too.
+            yield f"{member}/model.json", as_json(network.card)
+        seen.add(key)
 
 
 def _targets(study: Path) -> list[dict[str, Any]]:

@@ -142,14 +142,14 @@ def read_patients(
         When the classifiers need a batch and do not know this one.
     """
     from ..segmentation.config import SegmentationConfig
-    from ..segmentation.predict import on_device
+    from ..segmentation.probability import on_device
     from ..segmentation.trainer import choose_device
 
     bundle.check_batch(batch)
     device = choose_device(SegmentationConfig())
     numbered = 0
     with ExitStack() as stack:
-        stack.enter_context(on_device(list(bundle.networks), device))
+        stack.enter_context(on_device(bundle.all_networks, device))
         for patient in _tracked(patients):
             name = patient.patient_id or f"patient-{numbered + 1}"
             read = _read_patient(bundle, patient, name, batch, device)
@@ -215,7 +215,10 @@ def _read_image(
     spacing = mammogram.require_spacing()
     network = bundle.networks[0]
     array, mapping, limits = working_array(mammogram, network.working_spacing_mm)
-    drawn = draw(list(bundle.networks), array, mapping, network.card["inference"], device)
+    second = bundle.outline
+    outlining = second.of_mammogram(mammogram, mapping, limits) if second else None
+    inference = network.card["inference"]
+    drawn = draw(list(bundle.networks), array, mapping, inference, device, outlining)
     numbers = numbers_of(array, mapping, limits)
     if drawn.mask.any():
         numbers["lesion_area_mm2"] = drawn.area_mm2
@@ -227,7 +230,7 @@ def _read_image(
         view=mammogram.view or new.view,
         found=bool(drawn.mask.any()),
         expected_dice=drawn.uncertainty.expected_dice,
-        n_regions=_count_regions(drawn, mapping, network.card["inference"]),
+        n_regions=_count_regions(drawn, mapping, inference),
         n_drawn=_count(drawn.mask),
         spacing_given=given,
     )

@@ -26,6 +26,12 @@ def _lines(bundle: Bundle) -> Iterator[str]:
         f"  networks          {len(bundle.networks)} {network.spec.architecture} at "
         f"{network.working_spacing_mm:g} mm, threshold {network.card['inference']['threshold']:g}"
     )
+    if bundle.outline is not None:
+        rows, columns = bundle.outline.patch
+        yield (
+            f"  second stage      {len(bundle.outline.models)} networks at "
+            f"{bundle.outline.working_spacing_mm:g} mm, windows of {rows} x {columns}"
+        )
     flag = bundle.uncertainty
     if flag is not None and flag.threshold is not None:
         yield f"  uncertain mask    expected Dice at or below {flag.threshold:.2f}"

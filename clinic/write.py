@@ -131,7 +131,7 @@ def write_results(
     """
     for notice in bundle.notices:
         log.warning(notice)
-    write_json(out / "masks" / "models.json", [network.card for network in bundle.networks])
+    write_json(out / "masks" / "models.json", [network.card for network in bundle.all_networks])
     write_text(out / "card.md", bundle.card)
     failures: list[Failure] = []
     images: list[dict[str, Any]] = []

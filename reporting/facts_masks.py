@@ -32,6 +32,15 @@ def networks_per_fold(cards: list[dict[str, Any]]) -> int:
     return max((int(card.get("network_of_fold", 1)) for card in cards), default=1)
 
 
+OUTLINE = "segmentation/outline/outline.json"
+
+
+def outline_models(record: Record) -> tuple[list[dict[str, Any]], list[str]]:
+    """The cards of the second stage's networks, and their files; none with one stage."""
+    names = record.names("segmentation/outline/fold-*/model.json") if record.json(OUTLINE) else []
+    return [record.json(name) for name in names], names
+
+
 def network(record: Record) -> Fact | None:
     """Architecture and training of the networks."""
     cards, files = fold_models(record)
@@ -82,6 +91,16 @@ def network(record: Record) -> Fact | None:
                 else f"the epoch with the best Dice on {tuned} further ones was kept."
             )
         )
+    second = record.json(OUTLINE)
+    if second:
+        rows, columns = second["patch"]
+        text.append(
+            f"{'A second network' if each == 1 else f'{each} further networks'} per fold, trained on the same patients at "
+            f"{second['working_spacing_mm']:g} mm per pixel on crops most of which show a lesion, "
+            f"looked at windows of {rows} by {columns} pixels around the regions that the first "
+            "proposed; there the mean of both probabilities counted."
+        )
+        files = [*files, OUTLINE, *outline_models(record)[1]]
     return Fact(" ".join(text), tuple(files))
 
 

@@ -18,7 +18,7 @@ from ..segmentation.folds import NetworkName
 from . import wording
 from .card_limits import classifier_limits, common_limits
 from .facts import FACTS
-from .facts_masks import fold_models
+from .facts_masks import fold_models, outline_models
 from .facts_predictors import increment_of
 from .facts_results import SETS
 from .facts_subgroups import model_by_group
@@ -119,9 +119,10 @@ def segmentation_card(study: Path) -> dict[str, Any]:
         for card in cards
         if {"fold", "n_training_patients", "n_training_images", "n_tuning_patients"} <= set(card)
     }
+    second, second_files = outline_models(record)
     hashes = {
         file.replace("model.json", "model.safetensors"): card["sha256"]
-        for file, card in zip(files, cards, strict=True)
+        for file, card in zip([*files, *second_files], [*cards, *second], strict=True)
         if "sha256" in card
     }
     return {

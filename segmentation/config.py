@@ -12,6 +12,7 @@ from ..errors import MammoroiError
 MULTIPLES = {"unet": 16, "smp-unet": 32}
 ARCHITECTURES = tuple(MULTIPLES)
 AUGMENTATIONS = ("strong", "full", "flips")
+CROPS = ("halves", "lesions")
 LOSSES = ("dice-ce", "dice-focal", "tversky-ce", "dice-boundary")
 EXPECTED_DICE = "expected-dice"
 POSTPROCESSING = ("fixed", "learnt")
@@ -32,7 +33,8 @@ _TRAINING = (
 )  # fmt: skip
 # Later settings, left out where they have the value that networks from before had.
 _LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16),
-          "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best"}  # fmt: skip
+          "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best",
+          "crops": "halves"}  # fmt: skip
 _INFERENCE = (
     "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
 )  # fmt: skip
@@ -73,6 +75,16 @@ class SegmentationConfig:
     patch : tuple[int, int] | None
         Train on a crop of so many rows and columns of the working array per image and epoch, half
         of them around a lesion pixel; none trains on whole breasts. Crops are faster.
+    crops : str
+        What they show: `halves` centres half of them at a lesion pixel, the others at any pixel;
+        `lesions` has a lesion pixel somewhere near the centre of three quarters of them and a
+        pixel of the breast there in the others, and measures the tuning Dice on crops too.
+    outline_spacing_mm : float | None
+        Two stages: train a second network per fold, on `lesions` crops of this finer pixel size;
+        it looks again at the regions that the first one proposes, and there the mean probability
+        of both counts. None draws in one stage.
+    outline_patch : tuple[int, int]
+        Rows and columns of what the second network sees at a time.
     augmentation : str
         `full` flips, turns, scales, shifts and changes grey values; `strong` does so further, and
         bends, blurs and coarsens; `flips` only flips, which learns faster where epochs are few.
@@ -173,6 +185,9 @@ class SegmentationConfig:
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     loss: str = "dice-ce"
     patch: tuple[int, int] | None = None
+    crops: str = "halves"
+    outline_spacing_mm: float | None = None
+    outline_patch: tuple[int, int] = (192, 192)
     augmentation: str = "full"
     lesion_mixing: float = 0.0
     epochs: int = 100
@@ -217,6 +232,7 @@ class SegmentationConfig:
         one_of("architecture", self.architecture, ARCHITECTURES)
         one_of("loss", self.loss, LOSSES)
         one_of("augmentation", self.augmentation, AUGMENTATIONS)
+        one_of("crops", self.crops, CROPS)
         one_of("accelerator", self.accelerator, ACCELERATORS)
         one_of("logger", self.logger, LOGGERS)
         one_of("precision", self.precision, PRECISIONS)
@@ -251,11 +267,16 @@ class SegmentationConfig:
             self._require("threshold", 0 < self.threshold < 1, "between 0 and 1")
         for name in ("tuning_fraction", "hit_iou", "poor_dice"):
             self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
-        if self.patch is not None:
-            object.__setattr__(self, "patch", tuple(self.patch))
-            multiple = MULTIPLES[self.architecture]
-            sides = len(self.patch) == 2 and all(s > 0 and s % multiple == 0 for s in self.patch)
-            self._require("patch", sides, f"two multiples of {multiple}")
+        for name in ("patch", "outline_patch"):
+            patch = getattr(self, name)
+            if patch is not None:
+                object.__setattr__(self, name, tuple(patch))
+                multiple = MULTIPLES[self.architecture]
+                sides = len(patch) == 2 and all(s > 0 and s % multiple == 0 for s in patch)
+                self._require(name, sides, f"two multiples of {multiple}")
+        spacing, coarse = self.outline_spacing_mm, self.working_spacing_mm
+        finer = spacing is None or 0 < spacing < coarse
+        self._require("outline_spacing_mm", finer, f"less than working_spacing_mm, {coarse:g}")
         devices = self.devices == "auto" or (isinstance(self.devices, int) and self.devices >= 1)
         self._require("devices", devices, "auto or a number of devices")
 

@@ -7,7 +7,7 @@ that is resumed sees what it would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from .crops import corner_around, near_lesions
+from .mapping import bounding_box
 from .mixing import LesionMixing
 from .store import ArrayStore
 
@@ -36,8 +38,9 @@ class PreparedImages(Dataset[Batch]):
         Images that have a prepared mask.
     canvas : (int, int)
         Rows and columns of the canvas; no image may be larger.
-    augment : Augmentation, optional
-        Change every item at random; None leaves the images as they are.
+    augment : callable, optional
+        Change every item, given with epoch and number (:class:`Augmentation`,
+        :class:`LesionPart`); None leaves the images as they are.
     mixing : LesionMixing, optional
         Before that, put other images' lesions into some of the items.
     """
@@ -47,7 +50,7 @@ class PreparedImages(Dataset[Batch]):
         folder: Path,
         image_ids: list[str],
         canvas: tuple[int, int],
-        augment: Augmentation | None = None,
+        augment: Callable[[Batch, int, int], Batch] | None = None,
         mixing: LesionMixing | None = None,
     ) -> None:
         self.arrays = ArrayStore(folder, image_ids, canvas)
@@ -106,18 +109,29 @@ class Augmentation:
         One of :data:`.config.AUGMENTATIONS`.
     patch : (int, int), optional
         Crop to so many rows and columns, around a lesion pixel half of the time.
+    crops : str
+        One of :data:`.config.CROPS`; ``lesions`` crops by :func:`.crops.near_lesions` instead.
     """
 
-    def __init__(self, seed: int, kind: str, patch: tuple[int, int] | None) -> None:
+    def __init__(
+        self, seed: int, kind: str, patch: tuple[int, int] | None, crops: str = "halves"
+    ) -> None:
         from monai.transforms.compose import Compose
 
         self.seed = seed
-        crop = [_crop(patch)] if patch is not None else []
+        self.near = patch if crops == "lesions" else None
+        crop = [_crop(patch)] if patch is not None and self.near is None else []
         further = {"flips": list, "full": _full, "strong": _strong}[kind]
         self.transforms = Compose(crop + _flips() + further())
 
     def __call__(self, case: Batch, epoch: int, number: int) -> Batch:
         """Change a case's ``image`` and, where pixels move, its ``mask`` alike."""
+        if self.near is not None:
+            # Apart from the numbers of the changes and of the mixing, which come of the same three.
+            rng = np.random.default_rng([self.seed, epoch, number, 2])
+            image, mask = (case[name][0].numpy() for name in BOTH)
+            corner = near_lesions(image, mask, self.near, (image.shape[0], image.shape[1]), rng)
+            case = cropped(case, corner, self.near)
         state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)
         self.transforms.set_random_state(seed=int(state[0]))
         changed = self.transforms(case)
@@ -125,6 +139,33 @@ class Augmentation:
             (changed,) = changed
         # Plain tensors: MONAI's own kind slows every step down and would end up in checkpoints.
         return {name: changed[name].as_subclass(torch.Tensor) for name in case}
+
+
+class LesionPart:
+    """The part of an image around its lesions, for tuning where training sees crops of lesions.
+
+    Parameters
+    ----------
+    patch : (int, int)
+        Rows and columns of the part.
+    """
+
+    def __init__(self, patch: tuple[int, int]) -> None:
+        self.patch = patch
+
+    def __call__(self, case: Batch, _epoch: int, _number: int) -> Batch:
+        """Crop ``image`` and ``mask`` alike, the box of all lesions in the middle."""
+        mask = case["mask"][0].numpy() > 0
+        rows, columns = mask.shape
+        top, bottom, left, right = bounding_box(mask) or (0, rows, 0, columns)
+        middle = (top + bottom) // 2, (left + right) // 2
+        return cropped(case, corner_around(middle, self.patch, (rows, columns)), self.patch)
+
+
+def cropped(case: Batch, corner: tuple[int, int], patch: tuple[int, int]) -> Batch:
+    """Crop ``image`` and ``mask``, (1, rows, columns) both, at an upper left corner."""
+    (top, left), (height, width) = corner, patch
+    return {name: case[name][:, top : top + height, left : left + width] for name in BOTH}
 
 
 def _crop(patch: tuple[int, int]) -> Any:

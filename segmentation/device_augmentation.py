@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ..errors import MammoroiError
 from .config import SegmentationConfig
+from .crops import corner_around, near_lesions
 from .data import Batch
 from .draws import BEND_SPACING, KINDS, draw_changes, window_size
 from .mixing import LesionMixing
@@ -69,6 +69,8 @@ class Windows(Dataset[Batch]):
         the whole canvas.
     mixing : LesionMixing, optional
         Put other images' lesions into some of them first.
+    crops : str
+        One of :data:`.config.CROPS`.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Windows(Dataset[Batch]):
         kind: str,
         patch: tuple[int, int] | None,
         mixing: LesionMixing | None = None,
+        crops: str = "halves",
     ) -> None:
         self.arrays = arrays
+        self.near_lesions = crops == "lesions"
         self.mixing = mixing
         self.seed = seed
         self.ranges = KINDS[kind]
@@ -97,7 +101,7 @@ class Windows(Dataset[Batch]):
         if self.mixing is not None:
             image, mask = self.mixing(self.arrays, epoch, number)
             arrays = image[0].numpy().astype(np.float16), mask[0].numpy().astype(np.uint8)
-        top, left = self._corner(arrays[1], generator) if self.crops else (0, 0)
+        top, left = self._corner(arrays, generator) if self.crops else (0, 0)
         top, left = (
             corner - (large - small) // 2
             for corner, large, small in zip((top, left), self.size, self.patch, strict=True)
@@ -111,19 +115,18 @@ class Windows(Dataset[Batch]):
             "seed": int(generator.integers(2**31)),
         }
 
-    def _corner(self, mask: NDArray[np.uint8], generator: np.random.Generator) -> tuple[int, int]:
+    def _corner(self, arrays: Arrays, generator: np.random.Generator) -> tuple[int, int]:
         """Draw the patch's upper left corner, within the canvas."""
+        image, mask = arrays
+        if self.near_lesions:
+            return near_lesions(image, mask, self.patch, self.arrays.canvas, generator)
         lesion = np.flatnonzero(mask) if generator.random() < 0.5 else np.empty(0, np.int64)
         if lesion.size:
             centre = divmod(int(lesion[generator.integers(lesion.size)]), mask.shape[1])
         else:
             rows, columns = self.arrays.canvas
             centre = int(generator.integers(rows)), int(generator.integers(columns))
-        top, left = (
-            min(max(0, at - small // 2), max(0, large - small))
-            for at, small, large in zip(centre, self.patch, self.arrays.canvas, strict=True)
-        )
-        return top, left
+        return corner_around(centre, self.patch, self.arrays.canvas)
 
 
 def for_host(batch: Batch) -> Batch:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MammoroiError
 from ..files import atomic, write_json
 from .config import one_of
+from .outline import load_outline
 from .prepare import PERCENTILES
 from .weights import Model, load_models
 
@@ -58,7 +59,8 @@ def export(model: Path, to: str, out: Path) -> Path:
     ------
     MammoroiError
         For an unknown format, a missing package, networks that cannot be trusted or that the
-        format cannot hold, and when the file gives other probabilities than the networks.
+        format cannot hold, a folder of two stages, and when the file gives other probabilities
+        than the networks.
     """
     from .export_bundle import write_bundle
 
@@ -71,6 +73,12 @@ def export(model: Path, to: str, out: Path) -> Path:
                     "pip install 'mammoroi[export]'",
                 )
     models = load_models(Path(model))
+    if load_outline(Path(model), len(models)) is not None:
+        raise MammoroiError(
+            f"{model} draws in two stages, and an exported file holds one",
+            "export single networks, such as its fold-0 and outline/fold-0, and bring their "
+            "probabilities together as docs/train.md says",
+        )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     writers: dict[str, Callable[[list[Model], Path], float]] = {

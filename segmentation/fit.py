@@ -119,7 +119,7 @@ def images_of(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> PreparedData:
     """Give the loaders of a fold's images, augmented on the host or on the device."""
-    from .data import Augmentation, PreparedImages
+    from .data import Augmentation, LesionPart, PreparedImages
     from .device_augmentation import Windows, on_device
     from .mixing import LesionMixing
     from .store import ArrayStore
@@ -134,11 +134,12 @@ def images_of(
     images: PreparedImages | Windows
     if on_device(config, choose_accelerator(config)):
         arrays = ArrayStore(prepared, training, canvas)
-        images = Windows(arrays, seed, config.augmentation, patch, mixing)
+        images = Windows(arrays, seed, config.augmentation, patch, mixing, config.crops)
     else:
-        augment = Augmentation(seed, config.augmentation, patch)
+        augment = Augmentation(seed, config.augmentation, patch, config.crops)
         images = PreparedImages(prepared, training, canvas, augment, mixing)
-    return PreparedData(images, PreparedImages(prepared, tuning, canvas), config)
+    part = LesionPart(patch) if patch and config.crops == "lesions" else None
+    return PreparedData(images, PreparedImages(prepared, tuning, canvas, part), config)
 
 
 def keep_model(target: Path, card: dict[str, Any]) -> None:

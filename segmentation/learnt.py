@@ -136,11 +136,13 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     config : SegmentationConfig
         The settings; with ``postprocessing: fixed`` the file is removed.
     folder : Path
-        ``segmentation`` in the study folder, with all folds trained.
+        ``segmentation`` in the study folder, with all folds trained, of both stages where there
+        are two.
     jobs : sequence of FoldJob
         The folds, one job each.
     """
-    from .predict import on_device, probabilities
+    from .outline import refined, trained_outline
+    from .probability import on_device, probabilities
     from .store import load_array
     from .trainer import choose_device
     from .weights import load_folds
@@ -153,22 +155,32 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     models = [model for of_fold in folds for model in of_fold]
     tried = grid(config)
     images = [validation_images(jobs, fold) for fold in range(len(jobs))]
-    key = sha256_of(LEARNT_VERSION, tried, config.inference(), [m.sha256 for m in models], images)
+    outline = None
+    second: list[Any] = []
+    prepared = folder / "prepared"
+    if config.outline_spacing_mm is not None:
+        outline = trained_outline(config, folder, len(models))
+        second = [outline.digest()]
+        prepared = folder / "outline" / "prepared"  # both stages' probability is on its arrays
+    digests = [model.sha256 for model in models]
+    key = sha256_of(LEARNT_VERSION, tried, config.inference(), digests, images, *second)
     if file.exists() and read_json(file).get("key") == key:
         return
     device = choose_device(config)
-    prepared = folder / "prepared"
     scores: list[Scores] = []
-    with on_device(models, device):
-        for networks, of_fold in zip(folds, images, strict=True):
+    with on_device([*models, *(outline.models if outline else ())], device):
+        for fold, (networks, of_fold) in enumerate(zip(folds, images, strict=True)):
             rows = []
             for image_id, _ in of_fold:
-                array = load_array(prepared / f"{image_id}.npy")
+                array = load_array(folder / "prepared" / f"{image_id}.npy")
                 members = [
                     one
                     for network in networks
                     for one in probabilities(network, array, config.inference(), device)
                 ]
+                if outline is not None:
+                    outlining = outline.of_prepared(folder.parent, image_id, [fold])
+                    members = refined(members, outlining, config.inference(), device)
                 probability: NDArray[np.float32] = np.mean(members, axis=0)
                 manual = load_array(prepared / f"{image_id}.mask.npy") > 0
                 mapping = Mapping.from_json(read_json(prepared / f"{image_id}.json")["mapping"])

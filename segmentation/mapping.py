@@ -8,7 +8,7 @@ edge to edge; pixel values are resampled bilinearly, with area weights when shri
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,6 +107,14 @@ class Mapping:
         """The breast's box as an index into the mammogram."""
         rows = slice(self.top, self.top + self.height)
         return rows, slice(self.left, self.left + self.width)
+
+    def at(self, working_spacing_mm: float) -> Mapping:
+        """Give the way to a working array of the same box with pixels of another size."""
+        return replace(
+            self,
+            working_rows=max(1, round(self.height * self.row_mm / working_spacing_mm)),
+            working_columns=max(1, round(self.width * self.column_mm / working_spacing_mm)),
+        )
 
     def to_working(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Bring (rows, columns) of the mammogram's grid to (working_rows, working_columns)."""

@@ -7,15 +7,14 @@ has any pixel), ``area_mm2``, ``mean_probability`` (mean within the mask; empty 
 ``entropy, expected_dice, member_dice`` (see :mod:`.uncertainty`) and ``model_sha256`` (of the
 weights; for several networks, of their digests in order). ``masks/candidates.csv`` has
 the regions from which the mask was chosen (see :mod:`.candidates`), and
-``masks/probability/<image_id>.png`` the probability on the working array, 8 bits.
+``masks/probability/<image_id>.png`` the probability on the working array, 8 bits. With two stages
+(:mod:`.outline`) all of it is of the probability that both gave together.
 ``masks/failures.csv`` lists the images without a mask.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import fill
@@ -31,10 +30,12 @@ from .cases import map_cases
 from .config import SegmentationConfig
 from .folds import drawing_folds
 from .learnt import learnt_settings
-from .mapping import Mapping, padded_size, resize
+from .mapping import Mapping, resize
+from .outline import OUTLINE, Outlining, load_outline, outline_config, refined, trained_outline
 from .pixel_calibration import write_probability
 from .postprocess import draw_mask, threshold_of
 from .prepare import load_mapping, prepare, working_array
+from .probability import on_device, probabilities
 from .uncertainty import Uncertainty, uncertainty
 from .weights import Model, load_folds, load_models
 
@@ -75,6 +76,12 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     trained = study / "segmentation"
     networks = load_folds(trained, len(splits.folds), config.networks_per_fold)
     models = [model for of_fold in networks for model in of_fold]
+    outline = None
+    second: list[Any] = []
+    if config.outline_spacing_mm is not None:
+        prepare(outline_config(config), study, OUTLINE)
+        outline = trained_outline(config, trained, len(models))
+        second = [outline.digest()]
     key = sha256_of(
         PREDICTION_VERSION,
         config.inference(),
@@ -82,6 +89,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         [model.sha256 for model in models],
         index[["image_id", "key"]].to_dict("records"),
         splits,
+        *second,
     )
     if _is_drawn(masks, key, index["image_id"].tolist()):
         return masks / "automatic"
@@ -98,6 +106,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
             load_mapping(study, image_id),
             config.inference() | learnt_settings(trained, own),
             device,
+            outline.of_prepared(study, image_id, folds) if outline else None,
         )
         write_mask(masks / "automatic" / f"{image_id}.png", drawn.mask)
         write_probability(masks / "probability" / f"{image_id}.png", drawn.probability)
@@ -106,7 +115,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         return {"image_id": image_id, "patient_id": patient_id, "fold": fold, **drawn.row()}
 
     cases = [(row[0], row) for row in index[["image_id", "patient_id"]].itertuples(index=False)]
-    with on_device(models, device):
+    with on_device([*models, *(outline.models if outline else ())], device):
         results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
     failures = [
         Failure(**{str(name): value for name, value in row.items()})
@@ -142,7 +151,8 @@ class Drawn:
     probability : float32 (working rows, working columns)
         Mean probability on the working array.
     model_sha256 : str
-        SHA-256 of the network's weights; of several networks, that of their digests in order.
+        SHA-256 of the network's weights; of several networks, that of their digests in order,
+        those of the second stage last.
     """
 
     mask: NDArray[np.bool_]
@@ -170,6 +180,7 @@ def draw(
     mapping: Mapping,
     inference: dict[str, Any],
     device: torch.device,
+    outlining: Outlining | None = None,
 ) -> Drawn:
     """Draw the mask of one working array.
 
@@ -188,8 +199,14 @@ def draw(
         ``threshold, max_components, minimum_area_mm2, test_time_augmentation, test_time_scales``.
     device : torch.device
         Where the networks are.
+    outlining : Outlining, optional
+        The second stage and the array that it sees; then the probability is that of both.
     """
     members = [one for m in models for one in probabilities(m, array, inference, device)]
+    if outlining is not None:
+        members = refined(members, outlining, inference, device)
+        mapping = outlining.mapping
+        models = [*models, *outlining.models]
     working: NDArray[np.float32] = np.mean(members, axis=0)
     original = mapping.to_original(working)
     mask = draw_mask(
@@ -208,60 +225,9 @@ def draw(
             original, mask, [one >= threshold_of(one, inference["threshold"]) for one in members]
         ),
         candidates=find_candidates(original, mapping.pixel_area_mm2, inference["minimum_area_mm2"]),
-        probability=working,
+        probability=resize(working, array.shape) if outlining is not None else working,
         model_sha256=digests[0] if len(digests) == 1 else sha256_of(digests),
     )
-
-
-def probabilities(
-    model: Model, array: NDArray[np.float16], inference: dict[str, Any], device: torch.device
-) -> list[NDArray[np.float32]]:
-    """Probabilities of the lesion, each float32 of the array's shape, 0..1.
-
-    One for every scale of ``test_time_scales`` (networks from before have none: 1), of the array
-    enlarged by it and brought back; with ``test_time_augmentation`` for each also that of its
-    upside-down image, turned back.
-    """
-    members = []
-    for scale in inference.get("test_time_scales", (1.0,)):
-        scaled = array.astype(np.float32)
-        if scale != 1:
-            scaled = resize(
-                scaled, (enlarged(array.shape[0], scale), enlarged(array.shape[1], scale))
-            )
-        given = [scaled, scaled[::-1]] if inference["test_time_augmentation"] else [scaled]
-        results = [run_network(model, image, device) for image in given]
-        for number, result in enumerate(results):
-            upright = result[::-1] if number else result
-            members.append(upright if scale == 1 else resize(upright, array.shape))
-    return [np.ascontiguousarray(member) for member in members]
-
-
-def enlarged(size: int, scale: float) -> int:
-    """Give a side's length in pixels after scaling, at least one."""
-    return max(1, round(size * scale))
-
-
-def run_network(
-    model: Model, image: NDArray[np.float32], device: torch.device
-) -> NDArray[np.float32]:
-    """Give the probability of one image, (rows, columns) both.
-
-    It is padded to the training's canvas, or beyond it where it is larger.
-    """
-    import torch
-
-    rows, columns = image.shape
-    canvas = [
-        max(int(side), padded_size(size, model.spec.multiple))
-        for side, size in zip(model.card["plan"]["canvas"], image.shape, strict=True)
-    ]
-    padded = torch.zeros(1, 1, *canvas, device=device)
-    padded[0, 0, :rows, :columns] = torch.from_numpy(image.copy()).to(device)
-    with torch.inference_mode():
-        probability = model.network(padded)[0, 0, :rows, :columns].sigmoid()
-    result: NDArray[np.float32] = probability.float().cpu().numpy()
-    return result
 
 
 def image_name(path: Path) -> str:
@@ -289,7 +255,8 @@ def segment_images(
     Parameters
     ----------
     model_folder : Path
-        ``segmentation`` of a study, or a copy of its ``fold-*`` folders.
+        ``segmentation`` of a study, or a copy of its ``fold-*`` folders, and of ``outline`` where
+        the study draws in two stages.
     images : list of Path
         Files that :func:`mammoroi.imaging.read.read_mammogram` reads.
     out : Path
@@ -324,12 +291,15 @@ def segment_images(
     notices = list(dict.fromkeys(model.notice for model in models if model.notice))
     for notice in notices:
         log.warning(notice)
+    outline = load_outline(Path(model_folder), len(models))
+    networks = [*models, *(outline.models if outline else ())]
     device = choose_device(SegmentationConfig())
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:
         mammogram = read_mammogram(path, spacing_mm=spacing_mm)
-        array, mapping, _ = working_array(mammogram, models[0].working_spacing_mm)
-        drawn = draw(models, array, mapping, models[0].card["inference"], device)
+        array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
+        outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None
+        drawn = draw(models, array, mapping, models[0].card["inference"], device, outlining)
         write_mask(out / f"{image_id}.png", drawn.mask)
         draw_overlay(
             out / "overlays" / f"{image_id}.png",
@@ -341,24 +311,10 @@ def segment_images(
         return {"image_id": image_id, "patient_id": None, "fold": "new", **drawn.row()}
 
     cases = [(name, (name, path)) for name, path in zip(names, map(Path, images), strict=True)]
-    with on_device(models, device):
+    with on_device(networks, device):
         results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
-    write_json(out / "models.json", [model.card for model in models])
+    write_json(out / "models.json", [model.card for model in networks])
     return write_results(out, results, [])
-
-
-@contextmanager
-def on_device(models: list[Model], device: torch.device) -> Iterator[None]:
-    """Have the networks on a device for a while."""
-    import torch
-
-    for model in models:
-        model.network.to(device).to(memory_format=torch.channels_last)
-    try:
-        yield
-    finally:
-        for model in models:
-            model.network.cpu()
 
 
 def write_results(

@@ -8,7 +8,8 @@ lie within the breast's box; null without a mask). ``index.csv`` lists the image
 ``image_id, patient_id, set (train|test), key, working_rows, working_columns, has_mask``; and
 ``failures.csv`` those that are not. A failed image is tried again by the next run.
 
-Masks of test patients are not prepared: nothing that trains could read them.
+Masks of test patients are not prepared: nothing that trains could read them. The second of two
+stages (:mod:`.outline`) has the same files, of finer arrays, in ``segmentation/outline/prepared/``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 PREPARE_VERSION = 1
 PERCENTILES = (1.0, 99.8)
+SEGMENTATION = "segmentation"
+"""Where in a study folder the networks and the prepared arrays lie."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,25 @@ def sources(cohort: Cohort) -> list[Source]:
     ]
 
 
-def prepare(config: SegmentationConfig, study: Path) -> Path:
-    """Prepare all images of a study and return the folder; unchanged ones are kept."""
+def prepare(config: SegmentationConfig, study: Path, place: str = SEGMENTATION) -> Path:
+    """Prepare all images of a study and return the folder; unchanged ones are kept.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    study : Path
+        The study folder.
+    place : str
+        Where in it ``prepared`` lies.
+    """
     import pandas as pd
 
     from ..cohort.cohort import load_cohort
     from ..cohort.split import load_splits
 
     training = set(load_splits(study).train)
-    folder = Path(study) / "segmentation" / "prepared"
+    folder = Path(study) / place / "prepared"
     folder.mkdir(parents=True, exist_ok=True)
     cases = [
         (case.image_id, (case, case.patient_id in training, config.working_spacing_mm, folder))
@@ -207,13 +220,21 @@ def working_array(
             f"{mammogram.source} shows no breast: its grey values do not vary",
             "check that this is a mammogram",
         )
-    scaled = np.clip((mapping.to_working(mammogram.pixels) - low) / (high - low), 0, 1)
-    return scaled.astype(np.float16), mapping, (low, high)
+    return scaled_array(mammogram, mapping, (low, high)), mapping, (low, high)
 
 
-def load_mapping(study: Path, image_id: str) -> Mapping:
-    """Read the mapping of a prepared image."""
-    folder = Path(study) / "segmentation" / "prepared"
+def scaled_array(
+    mammogram: Mammogram, mapping: Mapping, limits: tuple[float, float]
+) -> NDArray[np.float16]:
+    """Make the working array of a mapping, the grey values between ``limits`` becoming 0..1."""
+    low, high = limits
+    scaled: NDArray[np.float32] = (mapping.to_working(mammogram.pixels) - low) / (high - low)
+    return np.clip(scaled, 0, 1).astype(np.float16)
+
+
+def load_mapping(study: Path, image_id: str, place: str = SEGMENTATION) -> Mapping:
+    """Read the mapping of a prepared image; ``place`` as for :func:`prepare`."""
+    folder = Path(study) / place / "prepared"
     return Mapping.from_json(read_json(folder / f"{image_id}.json")["mapping"])
 
 

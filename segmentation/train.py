@@ -11,6 +11,7 @@ ones are in ``segmentation/fold-K-network-N/``. An interrupted network goes on f
 ``segmentation/set-aside/`` holds networks that the settings no longer ask for (:mod:`.surplus`).
 ``segmentation/failures.csv`` names the networks that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
+With two stages ``segmentation/outline/`` has the files of the second (:mod:`.outline`).
 Hidden lock files keep a second training out (see :mod:`.lock`).
 """
 
@@ -46,7 +47,8 @@ from .lock import held
 from .loggers import require_logger
 from .mapping import padded_size
 from .network import NetworkSpec
-from .prepare import prepare
+from .outline import note_outline, training_places
+from .prepare import SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
@@ -72,7 +74,8 @@ def train(config: SegmentationConfig, study: Path) -> Path:
         ``segmentation`` in the study folder.
     """
     with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
-        prepare(config, study)
+        for settings, place in training_places(config):
+            prepare(settings, study, place)
         return _train(config, study)
 
 
@@ -80,9 +83,10 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
     """Train the networks of all folds from ``splits.json`` and the prepared arrays alone.
 
     Neither mammograms nor the libraries that read them are needed, so this also runs on a bare
-    GPU machine that was given ``splits.json`` and ``segmentation/prepared/``. Without a GPU the
-    networks are trained side by side, which small ones use better than several cores each; with
-    several GPUs too, each network on its own. The first networks of all folds come first.
+    GPU machine that was given ``splits.json`` and ``segmentation/prepared/`` (with two stages also
+    ``segmentation/outline/prepared/``). Without a GPU the networks are trained side by side, which
+    small ones use better than several cores each; with several GPUs too, each network on its own.
+    The first networks of all folds come first.
 
     A network that fails takes no other with it: the others are trained, then the failure is told.
 
@@ -102,11 +106,22 @@ def lock_of(study: Path) -> Path:
 
 
 def _train(config: SegmentationConfig, study: Path) -> Path:
+    folder = Path(study) / SEGMENTATION
+    note_outline(config, folder)
+    first, *_ = [
+        _train_folds(settings, study, place) for settings, place in training_places(config)
+    ]
+    learn(config, folder, first)
+    return folder
+
+
+def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[FoldJob]:
+    """Train the networks of all folds of one stage; give what each is trained on."""
     from ..cohort.split import load_splits
     from .network import build_network
     from .trainer import choose_accelerator
 
-    folder = Path(study) / "segmentation"
+    folder = Path(study) / place
     splits = load_splits(study)
     index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
     index = index[index["has_mask"] & index["patient_id"].isin(splits.train)]
@@ -140,13 +155,12 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
             begin = partial(claim_gpu, folder, gpus) if gpus else None
             results = side_by_side(calls, processes, max(1, cores // processes), begin)
         failures = [
-            _failure(jobs[number].name, result)
+            _failure(jobs[number].name, result, place)
             for number, result in sorted(results, key=lambda pair: pair[0])
             if isinstance(result, BaseException)
         ]
     _tell(folder, failures)
-    learn(config, folder, folds)
-    return folder
+    return folds
 
 
 def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | BaseException]]:
@@ -157,7 +171,7 @@ def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | Bas
             yield number, error
 
 
-def _failure(name: NetworkName, error: BaseException) -> Failure:
+def _failure(name: NetworkName, error: BaseException, place: str) -> Failure:
     """Describe why a network could not be trained."""
     if isinstance(error, KeyboardInterrupt):
         raise error
@@ -172,7 +186,7 @@ def _failure(name: NetworkName, error: BaseException) -> Failure:
             f"{error.filename or 'a file'} could not be written: {error.strerror}",
             "free space on the disk; the training goes on after the last epoch that was saved",
         )
-    return Failure.of(str(name), "segmentation/train", error)
+    return Failure.of(str(name), f"{place}/train", error)
 
 
 def _tell(folder: Path, failures: list[Failure]) -> None:

@@ -1,0 +1,539 @@
+"""Two stages: windows hold what is proposed, both networks count there, and no fold is mixed up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from mammoroi.cohort.split import load_splits
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv, read_json
+from mammoroi.imaging.read import read_mammogram
+from mammoroi.segmentation.agreement import agree
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.crops import near_lesions
+from mammoroi.segmentation.data import LesionPart
+from mammoroi.segmentation.export import export
+from mammoroi.segmentation.learnt import (
+    choose,
+    dice_of_settings,
+    grid,
+    learn,
+    learnt_settings,
+    validation_images,
+)
+from mammoroi.segmentation.mapping import Mapping, resize
+from mammoroi.segmentation.network import NetworkSpec
+from mammoroi.segmentation.outline import (
+    OUTLINE,
+    PROPOSED,
+    Outlining,
+    load_outline,
+    outline_config,
+    refined,
+)
+from mammoroi.segmentation.pixel_calibration import read_probability
+from mammoroi.segmentation.predict import draw, segment, segment_images
+from mammoroi.segmentation.prepare import load_mapping, scaled_array, working_array
+from mammoroi.segmentation.probability import probabilities
+from mammoroi.segmentation.store import ArrayStore
+from mammoroi.segmentation.train import fold_job, train
+from mammoroi.segmentation.weights import Model, load_models
+from mammoroi.segmentation.windows import Box, proposals, windows_over
+
+from .conftest import SPACING_MM, write_study
+
+CPU = torch.device("cpu")
+TWO = SegmentationConfig(
+    working_spacing_mm=2.0,
+    outline_spacing_mm=1.0,
+    outline_patch=(32, 48),
+    channels=(8, 8, 8, 8, 8),
+    epochs=12,
+    batch_size=2,
+    learning_rate=0.01,
+    keep="last",
+    threshold=0.15,
+    overlays=0,
+    bootstrap_samples=20,
+    accelerator="cpu",
+    workers=1,
+)
+
+
+# Windows
+
+
+def random_boxes(rng: np.random.Generator, shape: tuple[int, int], largest: int) -> list[Box]:
+    boxes = []
+    for _ in range(int(rng.integers(0, 12))):
+        height, width = (int(rng.integers(1, min(side, largest) + 1)) for side in shape)
+        top, left = (
+            int(rng.integers(0, side - own + 1))
+            for side, own in zip(shape, (height, width), strict=True)
+        )
+        boxes.append((top, top + height, left, left + width))
+    return boxes
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_windows_hold_every_region_that_fits_and_cover_all_others(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = int(rng.integers(10, 200)), int(rng.integers(10, 200))
+    size = int(rng.integers(8, 100)), int(rng.integers(8, 100))
+    boxes = random_boxes(rng, shape, largest=int(rng.integers(4, 200)))
+    windows = windows_over(boxes, size, shape)
+    assert bool(windows) == bool(boxes)
+    covered = np.zeros(shape, bool)
+    for top, left in windows:
+        assert 0 <= top <= max(0, shape[0] - size[0])
+        assert 0 <= left <= max(0, shape[1] - size[1])
+        covered[top : top + size[0], left : left + size[1]] = True
+    for above, below, before, behind in boxes:
+        assert covered[above:below, before:behind].all()
+        if below - above <= size[0] and behind - before <= size[1]:
+            assert any(
+                top <= above
+                and below <= top + size[0]
+                and left <= before
+                and behind <= left + size[1]
+                for top, left in windows
+            )
+
+
+def test_neighbours_share_a_window_and_a_lone_region_lies_in_its_middle() -> None:
+    assert windows_over([(50, 60, 40, 52)], (40, 40), (200, 100)) == [(35, 26)]
+    assert len(windows_over([(50, 55, 40, 45), (60, 65, 50, 55)], (40, 40), (200, 100))) == 1
+    assert len(windows_over([(50, 55, 40, 45), (90, 95, 50, 55)], (40, 40), (200, 100))) == 2
+    # Larger than a window: several, from end to end.
+    assert windows_over([(0, 100, 0, 20)], (40, 40), (200, 100)) == [(0, 0), (30, 0), (60, 0)]
+
+
+def test_proposals_are_the_boxes_of_the_regions() -> None:
+    probability = np.zeros((20, 30))
+    probability[2:5, 3:9] = 0.3
+    probability[5, 9] = 0.06  # touches by a corner
+    probability[15, 20] = 0.04
+    assert proposals(probability, 0.05) == [(2, 6, 3, 10)]
+    assert proposals(probability, 0.5) == []
+
+
+# What both networks say
+
+
+class PixelByPixel(torch.nn.Module):
+    """A network whose logit is a known function of the pixel's own grey value."""
+
+    def __init__(self, slope: float, at: float) -> None:
+        super().__init__()
+        self.slope, self.at = slope, at
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.slope * (images - self.at)
+
+    def expected(self, array: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-self.slope * (array.astype(np.float64) - self.at)))
+
+
+def model_of(network: PixelByPixel, name: str) -> Model:
+    spec = NetworkSpec("unet", (4, 4, 4, 4, 4), "resnet18")
+    return Model(network, spec, {"plan": {"canvas": [64, 48]}, "sha256": name, "fold": 0})
+
+
+@pytest.fixture
+def toy() -> tuple[np.ndarray, np.ndarray, Mapping]:
+    """A coarse and a fine array of one breast with two bright lesions, and the fine mapping."""
+    y, x = np.mgrid[:120, :90]
+    fine = 0.2 + 0.05 * np.sin(y / 7) + 0.02 * np.cos(x / 5)
+    fine[20:34, 30:42] = 0.9
+    fine[90:96, 10:20] = 0.8
+    coarse = resize(fine, (60, 45)).astype(np.float16)
+    whole = {"rows": 240, "columns": 180, "row_mm": 0.5, "column_mm": 0.5, "mirrored": False}
+    box = {"top": 0, "left": 0, "height": 240, "width": 180, "spacing_source": "measured"}
+    mapping = Mapping(**whole, **box, working_rows=120, working_columns=90)
+    return coarse, fine.astype(np.float16), mapping
+
+
+INFERENCE = {
+    "threshold": 0.5,
+    "max_components": 0,
+    "minimum_area_mm2": 4.0,
+    "test_time_augmentation": True,
+    "test_time_scales": (1.0,),
+}
+
+
+def test_within_windows_both_count_alike_and_elsewhere_the_first_alone(
+    toy: tuple[np.ndarray, np.ndarray, Mapping],
+) -> None:
+    coarse, fine, mapping = toy
+    first = [PixelByPixel(12, 0.6), PixelByPixel(9, 0.7)]
+    second = [PixelByPixel(20, 0.5), PixelByPixel(-5, 0.4)]
+    models = [model_of(network, f"first {n}") for n, network in enumerate(first)]
+    outlining = Outlining(
+        [model_of(network, f"second {n}") for n, network in enumerate(second)],
+        (32, 32),
+        fine,
+        mapping,
+    )
+    members = [p for m in models for p in probabilities(m, coarse, INFERENCE, CPU)]
+    found = refined(members, outlining, INFERENCE, CPU)
+    assert len(found) == 4  # two networks, each upright and upside down
+
+    of_first = [resize(network.expected(coarse), fine.shape) for network in first]
+    assert (np.mean(of_first, axis=0) >= PROPOSED).sum() > 200
+    windows = windows_over([(20, 34, 29, 43), (89, 97, 9, 21)], (32, 32), fine.shape)
+    inside = np.zeros(fine.shape, bool)
+    for top, left in windows:
+        inside[top : top + 32, left : left + 32] = True
+    assert not inside.all()
+    for number, member in enumerate(found):
+        one, other = of_first[number // 2], second[number // 2].expected(fine)
+        outside = ~inside
+        assert np.allclose(member[outside], one[outside], atol=1e-5)
+        centre = np.s_[22:32, 32:40]
+        assert np.allclose(member[centre], ((one + other) / 2)[centre], atol=1e-5)
+        differs = ~np.isclose(member, one, atol=1e-4)
+        expected = np.where(differs, (one + other) / 2, one)
+        assert np.allclose(member, expected, atol=1e-5)
+        assert differs[20:34, 30:42].all()
+        assert differs[90:96, 10:20].all()
+
+    drawn = draw(models, coarse, mapping, INFERENCE, CPU, outlining)
+    original = mapping.to_original(np.mean(found, axis=0))
+    assert np.array_equal(drawn.mask, original >= 0.5)
+    assert drawn.probability.shape == coarse.shape
+    assert np.allclose(drawn.probability, resize(np.mean(found, axis=0), coarse.shape))
+    assert drawn.model_sha256 != draw(models, coarse, mapping, INFERENCE, CPU).model_sha256
+
+
+def test_overlapping_windows_count_once_and_without_a_proposal_nothing_is_looked_at(
+    toy: tuple[np.ndarray, np.ndarray, Mapping],
+) -> None:
+    coarse, fine, mapping = toy
+    first, second = PixelByPixel(1, 0.5), PixelByPixel(8, 0.5)
+    outlining = Outlining([model_of(second, "second")], (64, 64), fine, mapping)
+    how = INFERENCE | {"test_time_augmentation": False}
+    # Everything is proposed: windows cover the whole array, some of it twice.
+    members = probabilities(model_of(first, "first"), coarse, how, CPU)
+    (found,) = refined(members, outlining, how, CPU)
+    both = (resize(first.expected(coarse), fine.shape) + second.expected(fine)) / 2
+    assert np.allclose(found, both, atol=1e-5)
+    silent = [np.full(coarse.shape, 0.01, np.float32)]
+    (found,) = refined(silent, outlining, how, CPU)
+    assert np.allclose(found, 0.01)
+
+
+def test_an_image_smaller_than_a_window_and_scaled_views() -> None:
+    fine = np.full((20, 17), 0.7, np.float16)
+    mapping = Mapping(40, 34, 0.5, 0.5, "measured", 0, 0, 40, 34, False, 20, 17)
+    second = PixelByPixel(8, 0.5)
+    outlining = Outlining([model_of(second, "second")], (32, 48), fine, mapping)
+    how = INFERENCE | {"test_time_scales": (0.5, 1.0)}
+    found = refined([np.full((10, 9), 0.5, np.float32)] * 4, outlining, how, CPU)
+    assert [member.shape for member in found] == [(20, 17)] * 4
+    both = (0.5 + second.expected(np.float64(0.7))) / 2
+    assert np.allclose([member[5, 5] for member in found], both, atol=1e-3)
+
+
+# Crops
+
+
+def test_crops_show_lesions_away_from_the_middle_and_the_breast() -> None:
+    image = np.zeros((90, 70), np.float16)
+    image[:, :40] = 0.5
+    mask = np.zeros((90, 70), np.uint8)
+    mask[50:53, 20:23] = 1
+    places = []
+    for seed in range(2000):
+        top, left = near_lesions(image, mask, (32, 32), (96, 96), np.random.default_rng(seed))
+        assert 0 <= top <= 64
+        assert 0 <= left <= 64
+        centre = top + 16, left + 16
+        if abs(centre[0] - 51) <= 9 and abs(centre[1] - 21) <= 9:
+            places.append(centre)
+        assert image[top : top + 32, left : left + 32].any(), "a crop without breast"
+    assert 0.73 < len(places) / 2000 < 0.85  # three quarters, and others by chance
+    assert np.ptp(places, axis=0).min() >= 13  # jittered, up to the canvas' edge
+    # Without a lesion, or without a breast, there is still a crop.
+    empty = np.zeros_like(mask)
+    assert near_lesions(image, empty, (96, 96), (96, 96), np.random.default_rng(0)) == (0, 0)
+    assert near_lesions(0 * image, empty, (96, 96), (96, 96), np.random.default_rng(0)) == (0, 0)
+
+
+def test_the_tuning_part_has_the_lesions_in_the_middle() -> None:
+    mask = torch.zeros(1, 96, 64)
+    mask[0, 60:70, 30:40] = 1
+    case = LesionPart((32, 32))({"image": mask / 2, "mask": mask}, 0, 0)
+    assert case["mask"].shape == case["image"].shape == (1, 32, 32)
+    assert case["mask"].sum() == 100
+    assert case["mask"][0, 11:21, 11:21].all()
+
+
+@pytest.mark.parametrize("augment_on", ["host", "device"])
+def test_lesion_crops_interrupted_and_resumed(
+    study: Path, monkeypatch: pytest.MonkeyPatch, augment_on: str
+) -> None:
+    from mammoroi.segmentation.module import SegmentationModule
+
+    from .test_train import TINY, run_fold
+
+    config = replace(TINY, patch=(32, 16), crops="lesions", augment_on=augment_on)
+    target = run_fold(study, config)
+    weights = (target / "model.safetensors").read_bytes()
+    history = (target / "history.csv").read_text()
+    for name in ("model.json", "model.safetensors", "history.csv"):
+        (target / name).unlink()
+
+    def stop(self: SegmentationModule) -> None:
+        if self.current_epoch == 2:
+            raise RuntimeError("the power is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
+        with pytest.raises(RuntimeError, match="power"):
+            run_fold(study, config)
+    run_fold(study, config)
+    assert (target / "model.safetensors").read_bytes() == weights
+    assert (target / "history.csv").read_text() == history
+
+
+# Settings
+
+
+def test_settings_of_one_stage_are_what_they_were() -> None:
+    assert "crops" not in SegmentationConfig().training()
+    assert TWO.training() == replace(TWO, outline_spacing_mm=None).training()
+    assert TWO.inference() == replace(TWO, outline_spacing_mm=None).inference()
+    second = outline_config(TWO)
+    assert (second.working_spacing_mm, second.patch, second.crops) == (1.0, (32, 48), "lesions")
+    assert second.training() != TWO.training()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"outline_spacing_mm": 0.4}, "less than working_spacing_mm, 0.4"),
+        ({"outline_spacing_mm": -1.0}, "less than working_spacing_mm"),
+        ({"outline_patch": (90, 64)}, "outline_patch.*multiples of 16"),
+        ({"crops": "lesion"}, "did you mean 'lesions'"),
+    ],
+)
+def test_settings_that_cannot_be_meant(settings: dict, message: str) -> None:
+    with pytest.raises(MammoroiError, match=message):
+        SegmentationConfig(**settings)
+
+
+def test_the_finer_array_is_that_of_the_finer_spacing(study: Path) -> None:
+    mammogram = read_mammogram(study / "P03-R-CC.png", spacing_mm=SPACING_MM)
+    _, mapping, limits = working_array(mammogram, 2.0)
+    array, finer, _ = working_array(mammogram, 0.7)
+    assert mapping.at(0.7) == finer
+    assert np.array_equal(scaled_array(mammogram, finer, limits), array)
+
+
+# A whole study
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, set[str]]]]:
+    """A study trained in two stages, and the folders and patients whose arrays were loaded."""
+    study = write_study(tmp_path_factory.mktemp("outline") / "study", patients=8, test=2, folds=2)
+    loaded: list[tuple[str, set[str]]] = []
+    before = ArrayStore.__init__
+
+    def record(self: ArrayStore, folder: Path, image_ids: list[str], *rest: Any) -> None:
+        loaded.append((folder.parent.name, {name.split("-")[0] for name in image_ids}))
+        before(self, folder, image_ids, *rest)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ArrayStore, "__init__", record)
+        train(TWO, study)
+    segment(TWO, study)
+    return study, loaded
+
+
+@pytest.fixture
+def copied(trained: tuple[Path, Any], tmp_path: Path) -> Path:
+    """A copy of the study, to be changed."""
+    return Path(shutil.copytree(trained[0], tmp_path / "study"))
+
+
+def test_no_network_sees_the_patients_whose_masks_it_draws(
+    trained: tuple[Path, list[tuple[str, set[str]]]],
+) -> None:
+    study, loaded = trained
+    splits = load_splits(study)
+    folder = study / "segmentation"
+    for stage, place in (("segmentation", folder), ("outline", folder / "outline")):
+        parts = [patients for name, patients in loaded if name == stage]
+        assert len(parts) == 4  # training and tuning of two folds
+        for number, patients in enumerate(parts):
+            fold = splits.folds[number // 2]
+            assert patients <= set(fold.train)
+            assert not patients & {*fold.validation, *splits.test}
+        for number in (0, 1):
+            both = parts[2 * number] | parts[2 * number + 1]
+            assert both == set(splits.folds[number].train)
+            card = read_json(place / f"fold-{number}" / "model.json")
+            assert card["n_training_patients"] == len(parts[2 * number])
+    assert (folder / "folds.csv").read_text() == (folder / "outline" / "folds.csv").read_text()
+    assert not list((folder / "outline" / "prepared").glob("P00*.mask.npy"))  # of the test set
+
+
+def test_each_mask_is_of_both_networks_of_its_own_fold(trained: tuple[Path, Any]) -> None:
+    study, _ = trained
+    folder, splits = study / "segmentation", load_splits(study)
+    models, outlines = load_models(folder), load_models(folder / "outline")
+    assert [model.working_spacing_mm for model in outlines] == [1.0, 1.0]
+    predictions = read_csv(study / "masks" / "predictions.csv", dtype=str)
+    assert len(predictions) == 16
+    differing = found = 0
+    for image_id, patient in zip(predictions["image_id"], predictions["patient_id"], strict=True):
+        fold = splits.fold_of(patient)
+        folds = [0, 1] if fold is None else [fold]
+        array = np.load(folder / "prepared" / f"{image_id}.npy")
+        outlining = Outlining(
+            [outlines[one] for one in folds],
+            (32, 48),
+            np.load(study / OUTLINE / "prepared" / f"{image_id}.npy"),
+            load_mapping(study, image_id, OUTLINE),
+        )
+        chosen = [models[one] for one in folds]
+        mapping = load_mapping(study, image_id)
+        drawn = draw(chosen, array, mapping, TWO.inference(), CPU, outlining)
+        mask = np.asarray(Image.open(study / "masks" / "automatic" / f"{image_id}.png")) > 0
+        assert np.array_equal(mask, drawn.mask)
+        shown = read_probability(study / "masks" / "probability" / f"{image_id}.png")
+        assert np.abs(shown - drawn.probability).max() <= 0.501 / 255
+        alone = draw(chosen, array, mapping, TWO.inference(), CPU)
+        differing += not np.array_equal(alone.mask, drawn.mask)
+        found += drawn.mask.any()
+    assert differing > 8
+    assert found > 8
+
+
+def test_masks_are_compared(copied: Path) -> None:
+    agree(TWO, copied)
+    table = pd.read_csv(copied / "agreement.csv")
+    automatic = table[table["comparison"] == "automatic-manual"]
+    assert len(automatic) == 16
+    assert automatic["dice"].between(0, 1).all()
+    assert automatic["ece_breast"].between(0, 1).all()
+    assert (copied / "froc_summary.csv").exists()
+
+
+def test_masks_depend_on_the_weights_of_the_second_stage(copied: Path) -> None:
+    key = read_json(copied / "masks" / "segment.json")["key"]
+    one = copied / "masks" / "automatic" / "P03-R-CC.png"
+    stamp = one.stat().st_mtime_ns
+    segment(TWO, copied)
+    assert one.stat().st_mtime_ns == stamp
+    outline = copied / OUTLINE
+    for name in ("model.safetensors", "model.json"):
+        shutil.copy(outline / "fold-1" / name, outline / "fold-0" / name)
+    card = read_json(outline / "fold-0" / "model.json") | {"fold": 0}
+    (outline / "fold-0" / "model.json").write_text(json.dumps(card))
+    segment(TWO, copied)
+    assert read_json(copied / "masks" / "segment.json")["key"] != key
+    assert one.stat().st_mtime_ns != stamp
+
+
+def test_missing_networks_of_the_second_stage_say_what_to_run(copied: Path) -> None:
+    with pytest.raises(MammoroiError, match=r"no networks that outline at 0.5 mm.*run mammoroi tr"):
+        segment(replace(TWO, outline_spacing_mm=0.5), copied)
+    with pytest.raises(MammoroiError, match=r"windows of 16 x 16.*run mammoroi train"):
+        segment(replace(TWO, outline_patch=(16, 16)), copied)
+    shutil.rmtree(copied / OUTLINE / "fold-1")
+    with pytest.raises(MammoroiError, match=r"holds 1 networks for the 2.*run mammoroi train"):
+        segment(TWO, copied)
+    with pytest.raises(MammoroiError, match="run mammoroi train"):
+        segment_images(copied / "segmentation", [copied / "P00-L-CC.png"], copied / "new", 1.0)
+    (copied / OUTLINE / "outline.json").unlink()
+    with pytest.raises(MammoroiError, match=r"no networks that outline.*outline_spacing_mm to nul"):
+        segment(TWO, copied)
+
+
+def test_a_study_of_one_stage_stays_what_it_was(copied: Path, tmp_path: Path) -> None:
+    once = replace(TWO, outline_spacing_mm=None)
+    plain = write_study(tmp_path / "plain", patients=8, test=2, folds=2)
+    train(once, plain)
+    segment(once, plain)
+    assert not (plain / OUTLINE).exists()
+    weights = [copied / "segmentation" / f"fold-{fold}" / "model.safetensors" for fold in (0, 1)]
+    stamps = [file.stat().st_mtime_ns for file in weights]
+    train(once, copied)
+    segment(once, copied)
+    assert [file.stat().st_mtime_ns for file in weights] == stamps
+    assert not (copied / OUTLINE / "outline.json").exists()
+    assert (copied / OUTLINE / "fold-0" / "model.safetensors").exists()
+    for name in ("masks/segment.json", "masks/predictions.csv", "masks/candidates.csv"):
+        assert (copied / name).read_bytes() == (plain / name).read_bytes(), name
+    # And back: what was trained is still there.
+    stamp = (copied / OUTLINE / "fold-0" / "model.safetensors").stat().st_mtime_ns
+    train(TWO, copied)
+    assert (copied / OUTLINE / "fold-0" / "model.safetensors").stat().st_mtime_ns == stamp
+    stage = load_outline(copied / "segmentation", 2)
+    assert stage is not None
+    assert stage.patch == (32, 48)
+
+
+def test_new_mammograms_are_drawn_in_two_stages(trained: tuple[Path, Any], tmp_path: Path) -> None:
+    study, _ = trained
+    image = study / "P00-L-CC.png"  # of the test set: all networks draw it there, too
+    assert not segment_images(study / "segmentation", [image], tmp_path / "new", SPACING_MM)
+    drawn = np.asarray(Image.open(tmp_path / "new" / "P00-L-CC.png"))
+    earlier = np.asarray(Image.open(study / "masks" / "automatic" / "P00-L-CC.png"))
+    assert np.array_equal(drawn, earlier)
+    spacings = [
+        card["plan"]["working_spacing_mm"] for card in read_json(tmp_path / "new/models.json")
+    ]
+    assert spacings == [2.0, 2.0, 1.0, 1.0]
+
+
+def test_two_stages_are_no_single_file(trained: tuple[Path, Any], tmp_path: Path) -> None:
+    study, _ = trained
+    with pytest.raises(MammoroiError, match="two stages, and an exported file holds one"):
+        export(study / "segmentation", "torch-export", tmp_path / "out")
+
+
+def test_post_processing_is_learnt_from_both_stages(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, splits = copied / "segmentation", load_splits(copied)
+    config = replace(TWO, postprocessing="learnt")
+    index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
+    index = index[index["has_mask"]]
+    jobs = [fold_job(config, splits, fold, index) for fold in (0, 1)]
+    learn(config, folder, jobs)
+    models, stage = load_models(folder), load_outline(folder, 2)
+    assert stage is not None
+    tried = grid(config)
+    scores: list[list[np.ndarray]] = [[], []]
+    for fold in (0, 1):
+        for image_id, _ in validation_images(jobs, fold):
+            array = np.load(folder / "prepared" / f"{image_id}.npy")
+            outlining = stage.of_prepared(copied, image_id, [fold])
+            members = probabilities(models[fold], array, config.inference(), CPU)
+            mean = np.mean(refined(members, outlining, config.inference(), CPU), axis=0)
+            manual = np.load(copied / OUTLINE / "prepared" / f"{image_id}.mask.npy") > 0
+            area = outlining.mapping.working_pixel_area_mm2
+            scores[fold].append(dice_of_settings(mean, manual, area, tried))
+    for fold in (0, 1):
+        assert learnt_settings(folder, fold) == choose(np.array(scores[1 - fold]), tried).settings()
+    # Other weights of the second stage: it is learnt again.
+    before = read_json(folder / "postprocessing.json")["key"]
+    patched: Callable[..., Any] = lambda *_: ["other weights"]  # noqa: E731
+    monkeypatch.setattr(type(stage), "digest", patched)
+    learn(config, folder, jobs)
+    assert read_json(folder / "postprocessing.json")["key"] != before

@@ -98,8 +98,9 @@ def network(record: Record) -> Fact | None:
     second = record.json(OUTLINE)
     if second:
         rows, columns = second["patch"]
+        further = "A second network" if each == 1 else f"{each} further networks"
         text.append(
-            f"A second network per fold, trained on the same patients at "
+            f"{further} per fold, trained on the same patients at "
             f"{second['working_spacing_mm']:g} mm per pixel on crops most of which show a lesion, "
             f"looked at windows of {rows} by {columns} pixels around the regions that the first "
             "proposed; there the mean of both probabilities counted."

@@ -338,7 +338,9 @@ def _train_fold(
 ) -> None:
     from .pretraining import pretraining_card
 
-    settings = {name: value for name, value in asdict(config).items() if name != "start_from"}
+    # How many networks there are is nothing of a single one; where it starts, its card says.
+    apart = ("networks_per_fold", "start_from")
+    settings = {name: value for name, value in asdict(config).items() if name not in apart}
     config = replace(config, seed=job.name.seed(config.seed))
     start = start_key(config, job.fold)
     key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs(), *start)

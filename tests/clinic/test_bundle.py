@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 import stat
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from mammoroi.clinic.archive import MANIFEST, pack, unpack
 from mammoroi.clinic.bundle import open_bundle
 from mammoroi.clinic.freeze import write_bundle
 from mammoroi.errors import MammoroiError
+from mammoroi.segmentation.weights import load_model, save_model
 
 SKOPS = "classifiers/sln/model.skops"
 
@@ -50,6 +52,22 @@ def refusal(path: Path) -> str:
         open_bundle(path)
     assert refused.value.action
     return str(refused.value)
+
+
+def test_a_bundle_holds_every_network_of_every_fold(study, bundle, tmp_path):
+    copy = shutil.copytree(study, tmp_path / "study")
+    for path in sorted((copy / "segmentation").glob("fold-*/")):
+        model = load_model(path)
+        state = {name: tensor * 0.9 for name, tensor in model.network.state_dict().items()}
+        second = copy / "segmentation" / f"{path.name}-network-2"
+        second.mkdir()
+        save_model(second, state, {**model.card, "network_of_fold": 2})
+    made = open_bundle(write_bundle(copy, tmp_path / "model.mroi"))
+    # The study's folds hold equal networks, and equal ones are in a bundle once.
+    assert [network.card.get("network_of_fold", 1) for network in made.networks] == [1, 2]
+    assert made.networks[0].sha256 == bundle.networks[0].sha256 != made.networks[1].sha256
+    assert "fold-1/model.safetensors" in made.sizes
+    assert "fold-0-network-2/model.safetensors: " in made.card
 
 
 def test_equal_studies_give_equal_bytes(study, model, bundle, tmp_path):

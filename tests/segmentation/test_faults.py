@@ -510,7 +510,9 @@ def test_a_killed_process_takes_no_other_job_with_it() -> None:
     results = dict(side_by_side(calls, 2, 1))
     assert (results[0], results[2]) == (None, None)
     assert "BrokenProcessPool" in [kind.__name__ for kind in type(results[1]).__mro__]
-    assert "killed twice" in training._failure(NetworkName(1), results[1]).error  # type: ignore[arg-type]
+    failure = training._failure(NetworkName(1), results[1], "segmentation")  # type: ignore[arg-type]
+    assert "killed twice" in failure.error
+    assert (failure.case, failure.stage) == ("fold 1", "segmentation/train")
 
 
 def test_loader_processes_change_no_batch(study: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mammoroi.clinic.freeze import _networks
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json, sha256_of
@@ -24,9 +25,11 @@ from mammoroi.segmentation.folds import NetworkName, network_names
 from mammoroi.segmentation.learnt import dice_of_settings, grid
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.segmentation.outline import trained_outline
 from mammoroi.segmentation.postprocess import draw_mask
-from mammoroi.segmentation.predict import probabilities, segment, segment_images
+from mammoroi.segmentation.predict import segment, segment_images
 from mammoroi.segmentation.prepare import load_mapping, prepare
+from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.progress import bars
 from mammoroi.segmentation.train import train, train_prepared
 from mammoroi.segmentation.uncertainty import uncertainty
@@ -375,6 +378,37 @@ def test_a_network_that_another_process_writes_is_not_moved(two: Path) -> None:
     assert (folder / "fold-1-network-2/model.json").exists()
 
 
+def test_both_of_two_stages_have_as_many(tmp_path: Path, made: Path) -> None:
+    study = write_study(tmp_path / "study", patients=8, test=2, folds=2)
+    config = replace(TWO, outline_spacing_mm=2.0, outline_patch=(32, 32))
+    train(config, study)
+    outline = study / "segmentation" / "outline"
+    assert digests(study) == digests(made)
+    assert [path.parent.name for path in sorted(outline.glob("fold-*/model.json"))] == FOLDERS
+    stage = trained_outline(config, study / "segmentation", 4)
+    own = stage.of_prepared(study, "P03-R-CC", [1]).models
+    assert [(m.card["fold"], m.card["network_of_fold"]) for m in own] == [(1, 1), (1, 2)]
+    segment(config, study)
+    assert len(read_csv(study / "masks/predictions.csv")) == 16
+    members = dict(_networks(study))
+    assert [name for name in members if name.endswith("json")] == [
+        "outline/outline.json",
+        *(f"{place}fold-{n}/model.json" for n in range(4) for place in ("", "outline/")),
+    ]
+    pairs = [
+        [json.loads(members[f"{place}fold-{n}/model.json"]) for place in ("", "outline/")]
+        for n in range(4)
+    ]
+    for first, second in pairs:
+        for name in ("fold", "network_of_fold", "n_training_patients"):
+            assert first[name] == second[name]
+        assert first["sha256"] != second["sha256"]
+    train(replace(config, networks_per_fold=1), study)
+    for folder in (outline.parent, outline):
+        assert [path.name for path in sorted(folder.glob("fold-*"))] == ["fold-0", "fold-1"]
+        assert len(list((folder / "set-aside").iterdir())) == 2
+
+
 def test_every_network_has_a_bar(made: Path) -> None:
     table = bars(made / "segmentation", network_names(2, 2), epochs=1)
     first = list(table.columns[0].cells)
@@ -416,8 +450,6 @@ def test_an_export_holds_the_mean_of_all(tmp_path: Path) -> None:
 
 
 def test_a_bundle_holds_all_of_them(two: Path) -> None:
-    from mammoroi.clinic.freeze import _networks
-
     members: Iterator[tuple[str, bytes]] = _networks(two)
     cards = [json.loads(content) for name, content in members if name.endswith(".json")]
     assert [card["sha256"] for card in cards] == list(digests(two).values())

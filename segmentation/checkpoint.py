@@ -40,9 +40,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         OSError
             When it cannot be written; the checkpoint before stays.
         """
-        if names := not_finite(checkpoint["state_dict"]):
+        # With several devices the weights alone go back to the parent this way, at the end.
+        if names := not_finite(checkpoint.get("state_dict", checkpoint)):
+            when = f"epoch {checkpoint['epoch']}" if "epoch" in checkpoint else "the last epoch"
             raise MammoroiError(
-                f"after epoch {checkpoint['epoch']} {len(names)} of the network's tensors hold "
+                f"after {when} {len(names)} of the network's tensors hold "
                 f"values that are not finite, the first {names[0]}",
                 "lower segmentation.learning_rate, or set segmentation.precision to 32",
             )

@@ -84,6 +84,13 @@ OURS = SMALL | {
     "learning_rate": 0.002,
     "test_time_scales": (0.8, 1.0, 1.25),
 }
+# With as many channels as nnU-Net gives a plane of this size on its five levels.
+DYNUNET = SMALL | {
+    "architecture": "dynunet",
+    "encoder_weights": None,
+    "channels": (32, 64, 128, 256, 512),
+    "precision": "bf16-mixed",
+}
 RECIPES: dict[str, Recipe] = {
     "plain": PLAIN,
     "ours": OURS,
@@ -109,6 +116,14 @@ RECIPES: dict[str, Recipe] = {
     | {"encoder": "resnet18", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, plain U-Net": SMALL
     | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
+    "small, DynUNet": DYNUNET,
+    "small, DynUNet, deep supervision": DYNUNET | {"deep_supervision": True},
+    "small, deep supervision": SMALL | {"deep_supervision": True},
+    "small, SWA": SMALL | {"ema_decay": 0.0, "swa_start": 0.6},
+    "small, MiT-B0": SMALL
+    | {"encoder": "mit_b0", "encoder_weights": None, "precision": "bf16-mixed"},
+    "small, ConvNeXt": SMALL
+    | {"encoder": "tu-convnext_pico", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
 }

@@ -101,7 +101,9 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
         seed_everything(seed, workers=True, verbose=False)
         trainer = build_trainer(config, target)
         module = SegmentationModule(config, seed)
-        compile_network(module.network, config, choose_accelerator(config))
+        for part in (module.network, module.supervision):
+            if part is not None:
+                compile_network(part, config, choose_accelerator(config))
         try:
             trainer.fit(
                 module,

@@ -17,6 +17,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 from ..files import write_csv
 
+log = logging.getLogger(__name__)
+
 METRICS = ("train_loss", "tuning_loss", "tuning_dice")
 
 
@@ -116,9 +118,24 @@ class EpochAverage(WeightAveraging):
         if average.n_averaged > 1:
             # In the place of the training's weights, since the mean may lie on another device.
             self._swap_models(module)
-            with trainer.precision_plugin.forward_context():
-                update_bn(_training_images(trainer, module), module)
+            _measure_statistics(trainer, module)
             self._swap_models(module)
+
+
+def _measure_statistics(trainer: Trainer, module: LightningModule) -> None:
+    """Take the running statistics of the module's batch norms anew; overflow leaves them alone."""
+    before = [buffer.clone() for buffer in module.buffers()]
+    with trainer.precision_plugin.forward_context():
+        update_bn(_training_images(trainer, module), module)
+    if all(bool(buffer.isfinite().all()) for buffer in module.buffers()):
+        return
+    for buffer, value in zip(module.buffers(), before, strict=True):
+        buffer.copy_(value)
+    log.warning(
+        "epoch %d: the statistics of the averaged network are not finite, those of the last "
+        "weights take their place",
+        trainer.current_epoch,
+    )
 
 
 def _training_images(trainer: Trainer, module: LightningModule) -> Iterator[Tensor]:

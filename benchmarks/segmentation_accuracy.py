@@ -96,6 +96,13 @@ OURS = SMALL | {
 }
 # Stands for the network that phantoms_network() trains.
 TRAINED_HERE = "small, on phantoms"
+# With as many channels as nnU-Net gives a plane of this size on its five levels.
+DYNUNET = SMALL | {
+    "architecture": "dynunet",
+    "encoder_weights": None,
+    "channels": (32, 64, 128, 256, 512),
+    "precision": "bf16-mixed",
+}
 RECIPES: dict[str, Recipe] = {
     "plain": PLAIN,
     "ours": OURS,
@@ -124,6 +131,14 @@ RECIPES: dict[str, Recipe] = {
     "small, whole breasts, 7 epochs": SMALL | {"patch": None, "epochs": 7},
     "small, two networks per fold": SMALL | {"networks_per_fold": 2},
     "ours, three networks per fold": OURS | {"networks_per_fold": 3},
+    "small, DynUNet": DYNUNET,
+    "small, DynUNet, deep supervision": DYNUNET | {"deep_supervision": True},
+    "small, deep supervision": SMALL | {"deep_supervision": True},
+    "small, SWA": SMALL | {"ema_decay": 0.0, "swa_start": 0.6},
+    "small, MiT-B0": SMALL
+    | {"encoder": "mit_b0", "encoder_weights": None, "precision": "bf16-mixed"},
+    "small, ConvNeXt": SMALL
+    | {"encoder": "tu-convnext_pico", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
     "small, two stages": SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)},

@@ -19,6 +19,7 @@ _AUGMENTATION = {
     "of grey values",
     "flips": "random flips",
 }
+_MONAI = {"unet": "BasicUNet", "dynunet": "DynUNet"}
 
 
 def fold_models(record: Record) -> tuple[list[dict[str, Any]], list[str]]:
@@ -47,12 +48,13 @@ def network(record: Record) -> Fact | None:
     if not cards or not all("network" in card and "settings" in card for card in cards):
         return None
     spec, settings = cards[0]["network"], cards[0]["settings"]
+    monai = _MONAI.get(spec["architecture"])
     shape = (
-        f"a U-Net (MONAI BasicUNet, {spec['channels'][0]} to {spec['channels'][-1]} channels)"
-        if spec["architecture"] == "unet"
+        f"a U-Net (MONAI {monai}, {spec['channels'][0]} to {spec['channels'][-1]} channels)"
+        if monai
         else f"a U-Net with the encoder {spec['encoder']}"
     )
-    if spec["architecture"] != "unet" and settings.get("encoder_weights"):
+    if not monai and settings.get("encoder_weights"):
         shape += f", pretrained on {settings['encoder_weights']}"
     if begun := cards[0].get("started_from"):
         shape += f", started from a trained network (SHA-256 {begun['sha256'][:12]})"
@@ -74,8 +76,8 @@ def network(record: Record) -> Fact | None:
     if all(name in settings for name in wanted):
         rate, batch, epochs, loss, augmentation = (settings[name] for name in wanted)
         text.append(
-            f"Training minimised {_LOSS.get(loss, loss)} by AdamW (peak learning rate {rate:g}, "
-            f"batches of {batch}, at most {epochs} epochs, "
+            f"Training minimised {_LOSS.get(loss, loss)}{_levels(settings)} by AdamW "
+            f"(peak learning rate {rate:g}, batches of {batch}, at most {epochs} epochs, "
             f"{_AUGMENTATION.get(augmentation, augmentation)})."
         )
     if each > 1:
@@ -95,6 +97,13 @@ def network(record: Record) -> Fact | None:
                 else f"the epoch with the best Dice on {tuned} further ones was kept."
             )
         )
+    if settings.get("ema_decay"):
+        text.append(f"Its weights are a moving average (decay {settings['ema_decay']:g} per step).")
+    if settings.get("swa_start"):
+        text.append(
+            "Its weights are the mean of those at the end of each epoch after "
+            f"{settings['swa_start']:.0%} of the epochs (stochastic weight averaging)."
+        )
     second = record.json(OUTLINE)
     if second:
         rows, columns = second["patch"]
@@ -107,6 +116,11 @@ def network(record: Record) -> Fact | None:
         )
         files = [*files, OUTLINE, *outline_models(record)[1]]
     return Fact(" ".join(text), tuple(files))
+
+
+def _levels(settings: dict[str, Any]) -> str:
+    supervised = settings.get("deep_supervision")
+    return " on all but the coarsest level of the decoder" if supervised else ""
 
 
 def postprocessing(record: Record) -> Fact | None:

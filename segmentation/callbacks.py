@@ -12,9 +12,12 @@ from typing import Any
 import pandas as pd
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 from ..files import write_csv
+
+log = logging.getLogger(__name__)
 
 METRICS = ("train_loss", "tuning_loss", "tuning_dice")
 
@@ -87,6 +90,72 @@ class MovingAverage(WeightAveraging):
 
     def __init__(self, decay: float) -> None:
         super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+
+class EpochAverage(WeightAveraging):
+    """Keeps the mean of the weights at the end of each epoch from one epoch on.
+
+    Stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407). Until then, and in that
+    epoch, it keeps the weights as they are. The running statistics of batch norm are those of the
+    mean's own, cumulated over the epoch's training images as they were drawn, without a step; they
+    depend on seed, epoch and weights alone. Other buffers are those of the last weights.
+
+    The mean is made before the tuning images are measured, so that an epoch's row in
+    ``history.csv`` and its checkpoint are of the same weights; a resumed training goes on with
+    both.
+
+    Parameters
+    ----------
+    first : int
+        The first epoch, counted from 0, that is averaged.
+    """
+
+    def __init__(self, first: int) -> None:
+        super().__init__(use_buffers=False)
+        self.first = first
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Take the weights at the end of an epoch into the mean."""
+        if not trainer.is_last_batch:
+            return
+        average = self._average_model
+        assert average is not None
+        if trainer.current_epoch <= self.first:
+            average.n_averaged.zero_()  # the next weights replace the mean
+        average.update_parameters(module)
+        if average.n_averaged > 1:
+            # In the place of the training's weights, since the mean may lie on another device.
+            self._swap_models(module)
+            _measure_statistics(trainer, module)
+            self._swap_models(module)
+
+
+def _measure_statistics(trainer: Trainer, module: LightningModule) -> None:
+    """Take the running statistics of the module's batch norms anew; overflow leaves them alone."""
+    before = [buffer.clone() for buffer in module.buffers()]
+    with trainer.precision_plugin.forward_context():
+        update_bn(_training_images(trainer, module), module)
+    if all(bool(buffer.isfinite().all()) for buffer in module.buffers()):
+        return
+    for buffer, value in zip(module.buffers(), before, strict=True):
+        buffer.copy_(value)
+    log.warning(
+        "epoch %d: the statistics of the averaged network are not finite, those of the last "
+        "weights take their place",
+        trainer.current_epoch,
+    )
+
+
+def _training_images(trainer: Trainer, module: LightningModule) -> Iterator[Tensor]:
+    """Give the epoch's training images once more, as they were drawn, on the module's device."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(trainer.current_epoch)
+    for batch in loader:
+        moved = data.transfer_batch_to_device(
+            data.on_before_batch_transfer(batch, 0), module.device, 0
+        )
+        yield data.on_after_batch_transfer(moved, 0)["image"]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MammoroiError
 
 # By how much the sides of an input must be divisible.
-MULTIPLES = {"unet": 16, "smp-unet": 32}
+MULTIPLES = {"unet": 16, "dynunet": 16, "smp-unet": 32}
 ARCHITECTURES = tuple(MULTIPLES)
 AUGMENTATIONS = ("strong", "full", "flips")
 CROPS = ("halves", "lesions")
@@ -34,7 +34,8 @@ _TRAINING = (
 # Later settings, left out where they have the value that networks from before had.
 _LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16),
           "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best",
-          "crops": "halves", "pretraining_epochs": 0}  # fmt: skip
+          "crops": "halves", "pretraining_epochs": 0, "deep_supervision": False,
+          "swa_start": 0.0}  # fmt: skip
 _INFERENCE = (
     "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
 )  # fmt: skip
@@ -53,10 +54,12 @@ class SegmentationConfig:
     working_spacing_mm : float
         Pixel size at which the network sees a mammogram. Smaller is finer and slower.
     architecture : str
-        `unet` is MONAI's BasicUNet; `smp-unet` is the U-Net of segmentation-models-pytorch with
-        the encoder named below.
+        `unet` is MONAI's BasicUNet; `dynunet` is MONAI's DynUNet, plain as in nnU-Net: instance
+        norm, leaky ReLU, strided convolutions; `smp-unet` is the U-Net of
+        segmentation-models-pytorch with the encoder named below.
     channels : tuple[int, ...]
-        Channels of the five levels of `unet`, finest first; each level halves the resolution.
+        Channels of the five levels of `unet` and `dynunet`, finest first; each level halves the
+        resolution.
     encoder : str
         Encoder of `smp-unet`, for example `resnet18` or `efficientnet-b0`; `tu-` and a name of
         timm's takes that one.
@@ -80,6 +83,9 @@ class SegmentationConfig:
         `dice-ce` (Dice and cross-entropy), `dice-focal` (Dice and focal loss), `tversky-ce` (focal
         Tversky, which minds misses more than false pixels, and cross-entropy) or `dice-boundary`
         (`dice-ce` and the distance between the outlines).
+    deep_supervision : bool
+        Teach the decoder's coarser levels, too, each half as much as the next finer one, as nnU-Net
+        does. Part of the training only: the network that is kept is the same.
     patch : tuple[int, int] | None
         Train on a crop of so many rows and columns of the working array per image and epoch, half
         of them around a lesion pixel; none trains on whole breasts. Crops are faster.
@@ -111,6 +117,10 @@ class SegmentationConfig:
     ema_decay : float
         The weights that are kept are an exponential moving average over the steps, with this decay
         per step; 0 keeps those of the epoch's last step.
+    swa_start : float
+        Share of the epochs, from 0.2 to below 1, after which the learning rate stays where it then
+        is, and the mean of the weights at the end of each epoch is kept (stochastic weight
+        averaging, Izmailov 2018); 0 does neither. Not together with `ema_decay`.
     tuning_fraction : float
         Share of a fold's training patients who are held back to choose the best epoch; at least
         one patient.
@@ -194,6 +204,7 @@ class SegmentationConfig:
     encoder_rate: float = 1.0
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     loss: str = "dice-ce"
+    deep_supervision: bool = False
     patch: tuple[int, int] | None = None
     crops: str = "halves"
     outline_spacing_mm: float | None = None
@@ -205,6 +216,7 @@ class SegmentationConfig:
     accumulate: int = 1
     learning_rate: float = 0.001
     ema_decay: float = 0.0
+    swa_start: float = 0.0
     tuning_fraction: float = 0.15
     keep: str = "best"
     patience: int = 30
@@ -264,6 +276,10 @@ class SegmentationConfig:
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("lesion_mixing", "ema_decay"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        late = self.swa_start == 0 or 0.2 <= self.swa_start < 1
+        self._require("swa_start", late, "0, or at least 0.2 and below 1")
+        one_mean = not (self.swa_start and self.ema_decay)
+        self._require("swa_start", one_mean, "0, or ema_decay to 0: one mean of weights is kept")
         for name in ("working_spacing_mm", "learning_rate", "encoder_rate", "surface_tolerance_mm"):
             self._require(name, getattr(self, name) > 0, "more than 0")
         one_of("hit", self.hit, HITS)
@@ -287,6 +303,8 @@ class SegmentationConfig:
                 multiple = MULTIPLES[self.architecture]
                 sides = len(patch) == 2 and all(s > 0 and s % multiple == 0 for s in patch)
                 self._require(name, sides, f"two multiples of {multiple}")
+                larger = self.architecture != "dynunet" or tuple(patch) != (multiple, multiple)
+                self._require(name, larger, f"more than {multiple} x {multiple}, one pixel at last")
         spacing, coarse = self.outline_spacing_mm, self.working_spacing_mm
         finer = spacing is None or 0 < spacing < coarse
         self._require("outline_spacing_mm", finer, f"less than working_spacing_mm, {coarse:g}")
@@ -297,6 +315,11 @@ class SegmentationConfig:
         if not valid:
             found = f"segmentation.{name} is {getattr(self, name)!r}"
             raise MammoroiError(found, f"set it to {wanted}")
+
+    @property
+    def averaged_from(self) -> int:
+        """First epoch, counted from 0, that is in the mean of `swa_start`."""
+        return min(round(self.swa_start * self.epochs), self.epochs - 1)
 
     def training(self) -> dict[str, Any]:
         """Give the settings on which a trained network depends.

@@ -1,8 +1,8 @@
 """A trained network as a MONAI Bundle.
 
 ``configs/metadata.json`` says what goes in and comes out; ``configs/inference.json`` rebuilds the
-network from MONAI's BasicUNet, fills it with ``models/model.safetensors`` and applies it to one
-prepared image (``image``, an .npy file such as those in ``segmentation/prepared/``), whose
+network from MONAI's BasicUNet or DynUNet, fills it with ``models/model.safetensors`` and applies it
+to one prepared image (``image``, an .npy file such as those in ``segmentation/prepared/``), whose
 probability it writes to ``probability`` (.npy, of the image's shape)::
 
     cd BUNDLE
@@ -16,11 +16,15 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import atomic, write_json
+from .network import NetworkSpec
 from .weights import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -34,7 +38,7 @@ def write_bundle(models: list[Model], out: Path) -> float:
     Raises
     ------
     MammoroiError
-        For several networks, or one that is no BasicUNet.
+        For several networks, or one that is not MONAI's.
     """
     import torch
     from monai.bundle.config_parser import ConfigParser
@@ -48,16 +52,16 @@ def write_bundle(models: list[Model], out: Path) -> float:
             "name the folder of one, such as segmentation/fold-0; onnx and torch-export hold all",
         )
     model = models[0]
-    if model.spec.architecture != "unet":
+    if model.spec.architecture not in ("unet", "dynunet"):
         raise MammoroiError(
-            f"a bundle rebuilds MONAI's BasicUNet, and this network is a {model.spec.architecture}",
+            "a bundle rebuilds MONAI's BasicUNet (unet) or DynUNet (dynunet), and this network is "
+            f"a {model.spec.architecture}",
             "export it to onnx or torch-export",
         )
     weights = out / "models" / "model.safetensors"
     weights.parent.mkdir(parents=True, exist_ok=True)
     with atomic(weights) as temporary:
-        state = model.network.state_dict()
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+        save_file(weights_of(model), temporary)
     write_json(out / "configs" / "metadata.json", metadata(model))
     write_json(out / "configs" / "inference.json", inference(model))
 
@@ -72,6 +76,24 @@ def write_bundle(models: list[Model], out: Path) -> float:
             float((loaded(image).sigmoid() - original(image)).abs().max())
             for image in tried_images(model.spec.multiple)
         )
+
+
+def weights_of(model: Model) -> dict[str, Tensor]:
+    """Give the weights under the names that MONAI's network has for them.
+
+    DynUNet has two names for most of them, and loads a file only when it holds both.
+    """
+    state = model.network.state_dict()
+    if model.spec.architecture == "dynunet":
+        from monai.networks.nets.dynunet import DynUNet
+
+        from .plain import dynunet_settings
+
+        named = DynUNet(**dynunet_settings(model.spec.channels))
+        named.load_state_dict(state, strict=False)
+        state = named.state_dict()
+    # Copies: the file format refuses two names for one memory.
+    return {name: tensor.contiguous().clone() for name, tensor in state.items()}
 
 
 def metadata(model: Model) -> dict[str, Any]:
@@ -111,21 +133,13 @@ def metadata(model: Model) -> dict[str, Any]:
 
 def inference(model: Model) -> dict[str, Any]:
     """Give ``configs/inference.json``."""
-    channels = list(model.spec.channels)
     return {
         "imports": ["$import numpy", "$import torch", "$from safetensors.torch import load_file"],
         "bundle_root": ".",
         "device": "$'cuda:0' if torch.cuda.is_available() else 'cpu'",
         "image": "prepared.npy",
         "probability": "probability.npy",
-        "network_def": {
-            "_target_": "BasicUNet",
-            "spatial_dims": 2,
-            "in_channels": 1,
-            "out_channels": 1,
-            "features": [*channels, channels[0]],
-            "norm": "batch",
-        },
+        "network_def": network_definition(model.spec),
         "network": "$@network_def.to(@device)",
         "weights": "$load_file(@bundle_root + '/models/model.safetensors')",
         "loaded": "$(@network.load_state_dict(@weights), @network.eval().requires_grad_(False))[1]",
@@ -148,4 +162,20 @@ def inference(model: Model) -> dict[str, Any]:
         "predicted": "$@inferer(@preprocessing(@read)[None].to(@device), @loaded)[0]",
         "drawn": "$@postprocessing(@predicted)[0, :@read.shape[0], :@read.shape[1]]",
         "run": ["$numpy.save(@probability, @drawn.cpu().numpy())"],
+    }
+
+
+def network_definition(spec: NetworkSpec) -> dict[str, Any]:
+    """Give the network's class in MONAI and its arguments."""
+    from .plain import dynunet_settings
+
+    if spec.architecture == "dynunet":
+        return {"_target_": "DynUNet", **dynunet_settings(spec.channels)}
+    return {
+        "_target_": "BasicUNet",
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "out_channels": 1,
+        "features": [*spec.channels, spec.channels[0]],
+        "norm": "batch",
     }

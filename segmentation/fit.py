@@ -115,7 +115,9 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
         if not begun:
             begin_with_start(module.network, config, job.fold)
             begin_with_pretrained(module.network, config, target)
-        compile_network(module.network, config, choose_accelerator(config))
+        for part in (module.network, module.supervision):
+            if part is not None:
+                compile_network(part, config, choose_accelerator(config))
         go_on(trainer, module, images_of(config, folder, job, plan), last if begun else None)
 
 

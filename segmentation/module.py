@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import MammoroiError
 from .config import SegmentationConfig
+from .deep_supervision import DeepSupervision
 from .network import NetworkSpec, build_network
 
 log = logging.getLogger(__name__)
@@ -52,12 +53,14 @@ class SegmentationModule(LightningModule):
         self.seed = seed
         self.skipped_steps = self.skipped_in_a_row = self.good_steps = 0
         self._before: list[Tensor] = []
-        self.network = build_network(NetworkSpec.of(config), config.encoder_weights)
+        spec = NetworkSpec.of(config)
+        self.network = build_network(spec, config.encoder_weights)
         self.loss = build_loss(config.loss)
+        self.supervision = DeepSupervision(spec) if config.deep_supervision else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images, (batch, 1, rows, columns) both."""
-        logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.network(_channels_last(images))
         return logits
 
     def on_train_epoch_start(self) -> None:
@@ -74,11 +77,19 @@ class SegmentationModule(LightningModule):
         parts = self.config.accumulate
         if number % parts == 0:
             self._before = [buffer.clone() for buffer in self.network.buffers()]
-        loss: Tensor = self.loss(self(batch["image"]).float(), batch["mask"])
+        loss = self._training_loss(batch)
         self._loss = loss.detach()
         # An infinite loss may have a finite gradient; the check of the step looks at the gradient.
         spoilt = torch.where(self._loss.isfinite(), 1.0, torch.nan)
         return loss * (spoilt * self._share(number, len(batch["image"])))
+
+    def _training_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        images, mask = batch["image"], batch["mask"]
+        if self.supervision is not None:
+            levels = self.supervision(self.network, _channels_last(images))
+            return self.supervision.loss(self.loss, levels, mask)
+        loss: Tensor = self.loss(self(images).float(), mask)
+        return loss
 
     def _share(self, number: int, images: int) -> float:
         """Weight of a part of a step; 1 unless the step is the epoch's last and has fewer images.
@@ -98,7 +109,7 @@ class SegmentationModule(LightningModule):
         MammoroiError
             When that happens in step after step.
         """
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
         if bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
             self.good_steps += 1
             self.skipped_in_a_row = 0
@@ -108,7 +119,7 @@ class SegmentationModule(LightningModule):
         for buffer, before in zip(self.network.buffers(), self._before, strict=True):
             buffer.copy_(before)
         if self.trainer.precision != "16-mixed":  # there the scaler of the loss skips it
-            for parameter in self.network.parameters():
+            for parameter in self.parameters():
                 parameter.grad = None
         log.warning(
             "epoch %d: a step was skipped, its loss or gradient is not finite (%d in this epoch)",
@@ -137,7 +148,11 @@ class SegmentationModule(LightningModule):
         self._log("tuning_dice", dice_per_image(drawn, batch["mask"]).mean(), batch)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the learning rate warms up and falls as a cosine, step by step."""
+        """AdamW; the learning rate warms up and falls as a cosine, step by step.
+
+        With ``swa_start`` it stays where it is from that epoch on: the weights then wander about
+        the optimum in whose middle their mean lies.
+        """
         groups = self._groups()
         # A fused step would take the loss's scale off by itself, unseen by what looks at gradients.
         fused = next(self.parameters()).is_cuda and self.trainer.precision != "16-mixed"
@@ -153,6 +168,11 @@ class SegmentationModule(LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Go on along the cosine, unless weights are averaged."""
+        if not self.config.swa_start or self.current_epoch < self.config.averaged_from:
+            super().lr_scheduler_step(scheduler, metric)
+
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with their peak learning rate; the first group has the configured one."""
         rate = self.config.learning_rate
@@ -160,8 +180,8 @@ class SegmentationModule(LightningModule):
             return [{"params": list(self.parameters()), "lr": rate}]
         encoder: list[Any] = []
         rest: list[Any] = []
-        for name, parameter in self.network.named_parameters():
-            (encoder if name.startswith("encoder.") else rest).append(parameter)
+        for name, parameter in self.named_parameters():
+            (encoder if name.startswith("network.encoder.") else rest).append(parameter)
         return [
             {"params": rest, "lr": rate},
             {"params": encoder, "lr": rate * self.config.encoder_rate},
@@ -170,6 +190,10 @@ class SegmentationModule(LightningModule):
     def _log(self, name: str, value: Tensor, batch: dict[str, Tensor]) -> None:
         count = len(batch["image"])
         self.log(name, value, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def build_loss(name: str) -> torch.nn.Module:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 # A network that starts by expecting a lesion in few pixels (here 3 %) has not to learn that first
 # (Lin et al. 2017, Focal loss, section 3.3).
-_PRIOR_LOGIT = math.log(0.03 / 0.97)
-HEADS = {"unet": "final_conv.", "smp-unet": "segmentation_head."}
+PRIOR_LOGIT = math.log(0.03 / 0.97)
+HEADS = {
+    "unet": "final_conv.",
+    "dynunet": "output_block.",
+    "smp-unet": "segmentation_head.",
+}
 """What the names of the tensors of the last layer begin with."""
 
 
@@ -29,7 +33,7 @@ class NetworkSpec:
     architecture : str
         One of :data:`.config.ARCHITECTURES`.
     channels : tuple of int
-        Channels per level of ``unet``.
+        Channels per level of ``unet`` and ``dynunet``.
     encoder : str
         Encoder of ``smp-unet``.
     decoder_channels : tuple of int
@@ -78,6 +82,8 @@ def build_network(spec: NetworkSpec, encoder_weights: str | None = None) -> nn.M
     """
     if spec.architecture == "smp-unet":
         return _smp_unet(spec, encoder_weights)
+    if spec.architecture == "dynunet":
+        return _dynunet(spec.channels)
     return _unet(spec.channels)
 
 
@@ -92,8 +98,18 @@ def _unet(channels: tuple[int, ...]) -> nn.Module:
         features=(*channels, channels[0]),
         norm="batch",
     )
-    torch.nn.init.constant_(network.final_conv.bias, _PRIOR_LOGIT)
+    torch.nn.init.constant_(network.final_conv.bias, PRIOR_LOGIT)
     return cast("nn.Module", network)
+
+
+def _dynunet(channels: tuple[int, ...]) -> nn.Module:
+    import torch
+
+    from .plain import PlainUNet
+
+    network = PlainUNet(channels)
+    torch.nn.init.constant_(network.output_block.conv.conv.bias, PRIOR_LOGIT)
+    return network
 
 
 def _smp_unet(spec: NetworkSpec, encoder_weights: str | None) -> nn.Module:
@@ -127,5 +143,5 @@ def _smp_unet(spec: NetworkSpec, encoder_weights: str | None) -> nn.Module:
     if packaged:
         load_packaged(cast("nn.Module", cast("Any", network).encoder.model), encoder)
     head = cast("nn.Sequential", network.segmentation_head)[0]
-    torch.nn.init.constant_(cast("Tensor", head.bias), _PRIOR_LOGIT)
+    torch.nn.init.constant_(cast("Tensor", head.bias), PRIOR_LOGIT)
     return network

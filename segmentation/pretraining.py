@@ -14,6 +14,7 @@ squared difference of grey values, 0..1).
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -134,7 +135,7 @@ class RestorationModule(SegmentationModule):
     """A network that learns to restore; what its last layer gives, as a probability, is grey."""
 
     def __init__(self, config: SegmentationConfig, seed: int) -> None:
-        super().__init__(config, seed)
+        super().__init__(replace(config, deep_supervision=False, swa_start=0.0), seed)
         self.loss = GreyDifference()
 
 

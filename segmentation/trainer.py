@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from ..errors import MammoroiError
-from .callbacks import History, MovingAverage, Patience
+from .callbacks import EpochAverage, History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
@@ -129,6 +129,8 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     ]
     if config.ema_decay:
         callbacks.append(MovingAverage(config.ema_decay))
+    if config.swa_start:
+        callbacks.append(EpochAverage(config.averaged_from))
     if config.patience and by_tuning:
         stop = Patience(
             "tuning_dice", mode="max", patience=config.patience, check_on_train_epoch_end=True

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mammoroi.files import write_csv, write_json
-from mammoroi.reporting.facts_masks import detection_method, lesion_detection, mask_uncertainty
+from mammoroi.reporting.facts_masks import (
+    detection_method,
+    lesion_detection,
+    mask_uncertainty,
+    network,
+)
 from mammoroi.reporting.figures_trust import draw_froc, draw_pixel_calibration, draw_uncertainty
 from mammoroi.reporting.record import Record
 from mammoroi.segmentation.config import SegmentationConfig
@@ -74,3 +80,22 @@ def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
     empty = Record(tmp_path / "nothing")
     assert draw_froc(empty) is None
     assert lesion_detection(empty) is None
+
+
+def test_sentences_name_the_network_and_its_training(tmp_path: Path) -> None:
+    config = SegmentationConfig(
+        architecture="dynunet", channels=(32, 64, 128, 256, 512), encoder_weights="imagenet",
+        deep_supervision=True, swa_start=0.6, keep="last",
+    )  # fmt: skip
+    card = {
+        "network": {"architecture": "dynunet", "channels": list(config.channels)},
+        "settings": asdict(config),
+        "n_training_patients": 50,
+        "n_tuning_patients": 2,
+    }
+    write_json(tmp_path / "segmentation" / "fold-0" / "model.json", card)
+    text = str(network(Record(tmp_path)))
+    assert "a U-Net (MONAI DynUNet, 32 to 512 channels)," in text
+    assert "imagenet" not in text
+    assert "cross-entropy on all but the coarsest level of the decoder by AdamW (peak" in text
+    assert "the mean of those at the end of each epoch after 60% of the epochs (stoch" in text

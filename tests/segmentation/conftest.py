@@ -68,6 +68,12 @@ def write_study(folder: Path, patients: int, test: int, folds: int) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_study() -> Callable[..., Path]:
+    """Write a study where a test wants one that outlives it."""
+    return write_study
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """Ten patients with two views each, two of them in the test set, two folds."""

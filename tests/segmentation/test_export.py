@@ -19,6 +19,7 @@ from mammoroi.segmentation.predict import probabilities
 from mammoroi.segmentation.weights import demonstration_model, load_model, load_models, save_model
 
 TINY = NetworkSpec("unet", (4, 4, 4, 8, 8), "resnet18")
+DYNUNET = NetworkSpec("dynunet", (4, 4, 4, 8, 8), "resnet18")
 SMP = NetworkSpec("smp-unet", (8, 8, 8, 8, 8), "resnet18")
 
 
@@ -56,7 +57,9 @@ def padded(array: np.ndarray, rows: int, columns: int) -> torch.Tensor:
     return image
 
 
-@pytest.mark.parametrize("spec", [TINY, pytest.param(SMP, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(
+    "spec", [TINY, DYNUNET, pytest.param(SMP, marks=pytest.mark.slow)], ids=str
+)
 def test_program_of_torch_holds_the_mean_of_two_networks(
     spec: NetworkSpec, tmp_path: Path, array: np.ndarray
 ) -> None:
@@ -66,15 +69,28 @@ def test_program_of_torch_holds_the_mean_of_two_networks(
     program = torch.export.load(out / "model.pt2").module()
     models = load_models(tmp_path / "models")
     expected = np.mean([_drawn(model, array) for model in models], axis=0)
-    drawn = program(padded(array, 160, 96))[0, 0, :150, :77].detach().numpy()
+    # Instance norm sees the padding: it must be the one that preparation.json asks for.
+    sides = [-(-side // spec.multiple) * spec.multiple for side in array.shape]
+    drawn = program(padded(array, *sides))[0, 0, :150, :77].detach().numpy()
     np.testing.assert_allclose(drawn, expected, atol=1e-4)
     assert [card["fold"] for card in read_json(out / "models.json")] == [0, 1]
 
 
-@pytest.mark.skipif(
+with_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
     reason="the extra `export` is not installed",
 )
+
+
+@with_onnx
+@pytest.mark.slow
+def test_onnx_holds_dynunet(tmp_path: Path) -> None:
+    save(tmp_path / "models", DYNUNET, 0)
+    out = export(tmp_path / "models", "onnx", tmp_path / "out")  # which compares them at two sizes
+    assert read_json(out / "preparation.json")["largest_difference"] < 1e-4
+
+
+@with_onnx
 def test_onnx_draws_the_same_at_any_size(tmp_path: Path, array: np.ndarray) -> None:
     import onnxruntime
 
@@ -104,6 +120,23 @@ def test_bundle_runs_in_monai(
     run(**files, device="cpu", image="prepared.npy", probability="drawn.npy")
     model = load_model(demonstration_model() / "fold-0")
     expected = _drawn(model, array)
+    np.testing.assert_allclose(np.load("drawn.npy"), expected, atol=1e-4)
+
+
+def test_a_bundle_of_dynunet_runs_in_monai(
+    tmp_path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monai.bundle import run
+
+    save(tmp_path / "models", DYNUNET, 0)
+    out = export(tmp_path / "models", "monai-bundle", tmp_path / "out")
+    definition = read_json(out / "configs" / "inference.json")["network_def"]
+    assert definition["_target_"] == "DynUNet"
+    monkeypatch.chdir(out)
+    np.save("prepared.npy", array)
+    files = {"meta_file": "configs/metadata.json", "config_file": "configs/inference.json"}
+    run(**files, device="cpu", image="prepared.npy", probability="drawn.npy")
+    expected = _drawn(load_model(tmp_path / "models" / "fold-0"), array)
     np.testing.assert_allclose(np.load("drawn.npy"), expected, atol=1e-4)
 
 

@@ -154,8 +154,21 @@ def again(target: Path) -> None:
         {"architecture": "smp-unet", "patch": (32, 32)},
         {"architecture": "smp-unet", "encoder_rate": 0.3, "ema_decay": 0.8, "keep": "last"},
         {"augmentation": "strong", "patch": (32, 32), "lesion_mixing": 0.5, "loss": "tversky-ce"},
+        {"architecture": "dynunet", "deep_supervision": True, "patch": (32, 32)},
+        {
+            "architecture": "smp-unet",
+            "encoder": "tu-mobilenetv3_small_050",
+            "swa_start": 0.5,
+            "deep_supervision": True,
+            "keep": "last",
+            "encoder_rate": 0.5,
+        },
+        {"deep_supervision": True, "swa_start": 0.25, "keep": "last"},
     ],
-    ids=["whole", "patches", "dropout", "batch-norm", "average", "mixing"],
+    ids=[
+        *("whole", "patches", "dropout", "batch-norm", "average", "mixing"),
+        *("plain-deep", "deep", "epoch-average"),
+    ],
 )
 def test_four_epochs_are_two_and_two_more_bit_for_bit(
     study: Path,
@@ -305,8 +318,13 @@ def poison(monkeypatch: Patch, epochs: set[int], numbers: set[int]) -> None:
     monkeypatch.setattr(PreparedImages, "__getitem__", poisoned)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"architecture": "smp-unet"}, {"deep_supervision": True}],  # both have running statistics
+    ids=["smp-unet", "deep"],
+)
 def test_a_step_whose_loss_is_nan_changes_nothing_and_is_counted(
-    study: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    study: Path, settings: dict[str, Any], monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
     states: list[str] = []
     end = SegmentationModule.on_train_batch_end
@@ -317,7 +335,7 @@ def test_a_step_whose_loss_is_nan_changes_nothing_and_is_counted(
 
     monkeypatch.setattr(SegmentationModule, "on_train_batch_end", watched)
     poison(monkeypatch, {1}, {0})
-    config = replace(TINY, architecture="smp-unet", epochs=3)  # has running statistics
+    config = replace(TINY, epochs=3, **settings)
     target = run_fold(study, config)
     history = pd.read_csv(target / "history.csv")
     assert history["skipped_steps"].tolist() == [0, 1, 0]

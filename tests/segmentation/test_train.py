@@ -13,7 +13,7 @@ import torch
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
-from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
 from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
@@ -147,6 +147,7 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"threshold": 1.0}, "between 0 and 1"),
         ({"augmentation": "flip"}, r"did you mean 'flips'\?"),
         ({"patch": (90, 64)}, "multiples of 16"),
+        ({"patch": (16, 16), "architecture": "dynunet"}, "more than 16 x 16"),
         ({"epochs": 0}, "1 or more"),
         ({"working_spacing_mm": 0.0}, "more than 0"),
         ({"channels": (16, 32)}, "five positive"),
@@ -175,7 +176,7 @@ def test_weights_that_cannot_be_had_say_what_to_do(monkeypatch: pytest.MonkeyPat
         build_network(NetworkSpec("smp-unet", (16, 32), "resnet18"), "imagenet")
 
 
-@pytest.mark.parametrize("architecture", ["unet", "smp-unet"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_keeps_the_size_of_its_multiple(architecture: str) -> None:
     spec = NetworkSpec(architecture, (4, 4, 8, 8, 8), "resnet18")
     side = spec.multiple

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from lightning import seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -96,7 +96,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
     if not path.exists():
         return None
     try:
-        return cast("dict[str, Tensor]", load_file(path))
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         log.warning("%s cannot be read, the pre-training starts again: %s", path, error)
         return None

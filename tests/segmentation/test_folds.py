@@ -33,8 +33,8 @@ def test_no_validated_and_no_test_patient_trains_or_tunes(seed: int) -> None:
 def test_images_of_a_fold_follow_its_patients() -> None:
     import pandas as pd
 
-    rows = [(f"{p}-{view}", p, "key") for p in PATIENTS + TEST for view in ("CC", "MLO")]
-    index = pd.DataFrame(rows, columns=["image_id", "patient_id", "key"])
+    rows = [(f"{p}-{view}", p, "key", True) for p in PATIENTS + TEST for view in ("CC", "MLO")]
+    index = pd.DataFrame(rows, columns=["image_id", "patient_id", "key", "has_mask"])
     for fold in range(4):
         job = fold_job(SegmentationConfig(), splits(), fold, index)
         for images, patients in ((job.training, job.sets.training), (job.tuning, job.sets.tuning)):
@@ -61,6 +61,6 @@ def test_the_tuning_patients_depend_on_seed_and_fold_only() -> None:
 def test_a_fold_without_images_says_so() -> None:
     import pandas as pd
 
-    empty = pd.DataFrame(columns=["image_id", "patient_id", "key"])
+    empty = pd.DataFrame(columns=["image_id", "patient_id", "key", "has_mask"])
     with pytest.raises(MammoroiError, match=r"fold 0 has 0 training.*failures\.csv"):
         fold_job(SegmentationConfig(), splits(), 0, empty)

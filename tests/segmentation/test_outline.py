@@ -352,9 +352,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[
     loaded: list[tuple[str, set[str]]] = []
     before = ArrayStore.__init__
 
-    def record(self: ArrayStore, folder: Path, image_ids: list[str], *rest: Any) -> None:
+    def record(
+        self: ArrayStore, folder: Path, image_ids: list[str], *rest: Any, **more: Any
+    ) -> None:
         loaded.append((folder.parent.name, {name.split("-")[0] for name in image_ids}))
-        before(self, folder, image_ids, *rest)
+        before(self, folder, image_ids, *rest, **more)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ArrayStore, "__init__", record)

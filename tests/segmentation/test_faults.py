@@ -556,3 +556,16 @@ def test_the_setting_accumulate_must_divide_the_batch(study: Path) -> None:
         replace(TINY, accumulate=3)
     target = run_fold(study, replace(TINY, epochs=1))
     assert read_json(target / "model.json")["accumulate"] == 1
+
+
+def test_weights_that_a_process_hands_to_its_parent_are_taken(tmp_path: Path) -> None:
+    """Several devices train in processes; Lightning sends the last weights back as they are."""
+    from mammoroi.segmentation.checkpoint import WholeCheckpoints
+
+    weights = {"network.weight": torch.ones(2), "network.bias": torch.zeros(2)}
+    WholeCheckpoints().save_checkpoint(weights, tmp_path / "weights.ckpt")
+    found = torch.load(tmp_path / "weights.ckpt", weights_only=True)
+    assert found.keys() == weights.keys()
+    weights["network.bias"][0] = torch.nan
+    with pytest.raises(MammoroiError, match=r"after the last epoch 1 .* the first network.bias"):
+        WholeCheckpoints().save_checkpoint(weights, tmp_path / "weights.ckpt")

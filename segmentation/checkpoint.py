@@ -40,10 +40,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         OSError
             When it cannot be written; the checkpoint before stays.
         """
-        if names := not_finite(checkpoint["state_dict"]):
+        # Processes of DistributedDataParallel hand their last weights over without an epoch.
+        after = f"after epoch {checkpoint['epoch']} " if "epoch" in checkpoint else ""
+        if names := not_finite(checkpoint.get("state_dict", checkpoint)):
             raise MammoroiError(
-                f"after epoch {checkpoint['epoch']} {len(names)} of the network's tensors hold "
-                f"values that are not finite, the first {names[0]}",
+                f"{after}{len(names)} of the network's tensors hold values that are not finite, "
+                f"the first {names[0]}",
                 "lower segmentation.learning_rate, or set segmentation.precision to 32",
             )
         content = io.BytesIO()

@@ -152,7 +152,7 @@ def test_settings_from_before_keep_their_key() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_two_processes_train_together(study: Path, architecture: str) -> None:
-    config = replace(TINY, architecture=architecture, devices=2, swa_start=0.5, epochs=4)
+    config = replace(TINY, architecture=architecture, devices=2, swa_start=0.3, epochs=3)
     prepare(config, study)
     train_prepared(config, study)
     assert len(load_models(study / "segmentation")) == 2

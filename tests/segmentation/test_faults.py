@@ -163,7 +163,7 @@ def again(target: Path) -> None:
             "keep": "last",
             "encoder_rate": 0.5,
         },
-        {"deep_supervision": True, "swa_start": 0.25, "keep": "last"},
+        {"swa_start": 0.25, "keep": "last", "augment_on": "device", "patch": (32, 32)},
     ],
     ids=[
         *("whole", "patches", "dropout", "batch-norm", "average", "mixing"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_csv, read_json
+from mammoroi.files import read_csv, read_json, write_json
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
@@ -539,3 +540,44 @@ def test_post_processing_is_learnt_from_both_stages(
     monkeypatch.setattr(type(stage), "digest", patched)
     learn(config, folder, jobs)
     assert read_json(folder / "postprocessing.json")["key"] != before
+
+
+# The benchmark
+
+
+def test_the_benchmark_trains_only_the_stage_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(__file__).parents[2] / "benchmarks" / "segmentation_accuracy.py"
+    if not file.exists():
+        pytest.skip("the benchmarks are not installed with the package")
+    monkeypatch.syspath_prepend(str(file.parent))
+    benchmark = importlib.import_module("segmentation_accuracy")
+
+    def networks(folder: Path, config: SegmentationConfig) -> None:
+        write_json(folder / "fold-0" / "model.json", {"settings": asdict(config)})
+
+    def study(name: str, config: SegmentationConfig) -> Path:
+        networks(tmp_path / name / "segmentation", config)
+        if config.outline_spacing_mm is not None:
+            outline = tmp_path / name / "segmentation" / "outline"
+            networks(outline, outline_config(config))
+            write_json(outline / "outline.json", {})
+        write_json(tmp_path / name / "cost.json", {})
+        return tmp_path / name
+
+    once = replace(TWO, outline_spacing_mm=None)
+    small = study("small", once)
+    study("another", replace(once, epochs=3))
+    coarse = study("coarse", replace(TWO, outline_spacing_mm=1.5))
+    # The first stage is that of the recipe of one stage; one with another second stage is not lent.
+    assert benchmark.same_networks(TWO, tmp_path) == small
+    assert not benchmark.second_stage(TWO, small / "segmentation")
+    assert not benchmark.second_stage(TWO, coarse / "segmentation")
+    assert benchmark.same_networks(replace(once, threshold=0.7), tmp_path) == small
+    assert benchmark.second_stage(once, small / "segmentation")
+    both = study("both", TWO)
+    drawn_otherwise = replace(TWO, max_components=3)
+    assert benchmark.same_networks(drawn_otherwise, tmp_path) == both
+    assert benchmark.second_stage(drawn_otherwise, both / "segmentation")
+    assert benchmark.same_networks(replace(TWO, epochs=99), tmp_path) is None

@@ -22,9 +22,11 @@ def _lines(bundle: Bundle) -> Iterator[str]:
         f"{' (synthetic)' if study['synthetic'] else ''}; {study['test_patients']} kept apart"
     )
     network = bundle.networks[0]
+    threshold = network.card["inference"]["threshold"]
+    threshold = threshold if isinstance(threshold, str) else f"{threshold:g}"
     yield (
         f"  networks          {len(bundle.networks)} {network.spec.architecture} at "
-        f"{network.working_spacing_mm:g} mm, threshold {network.card['inference']['threshold']:g}"
+        f"{network.working_spacing_mm:g} mm, threshold {threshold}"
     )
     if bundle.outline is not None:
         rows, columns = bundle.outline.patch

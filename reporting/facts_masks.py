@@ -130,8 +130,11 @@ def postprocessing(record: Record) -> Fact | None:
     if not how:
         return None
     learnt = record.json("segmentation/postprocessing.json")
+    calibrated = _calibrated(learnt) if learnt else ""
     if learnt:
-        return Fact(_learnt(learnt, how), (*files, "segmentation/postprocessing.json"))
+        files = [*files, "segmentation/postprocessing.json"]
+        if learnt.get("tried") != 1:
+            return Fact(_learnt(learnt, how) + calibrated, tuple(files))
     threshold = how["threshold"]
     text = (
         "Pixels at or above the probability with the largest expected Dice of the image were lesion"
@@ -145,7 +148,22 @@ def postprocessing(record: Record) -> Fact | None:
         text += f"; the {kept} kept"
     if how.get("minimum_area_mm2"):
         text += f", regions below {how['minimum_area_mm2']:g} mm² were dropped"
-    return Fact(text + ".", tuple(files))
+    return Fact(text + "." + calibrated, tuple(files))
+
+
+def _calibrated(learnt: dict[str, Any]) -> str:
+    """Say how probabilities were calibrated; nothing where they were not."""
+    numbers = [way.get("calibration") for way in (*learnt["folds"], learnt["all"])]
+    if not all(numbers):
+        return ""
+    slopes, intercepts = (
+        span([one[name] for one in numbers], digits=2) for name in ("slope", "intercept")
+    )
+    return (
+        " Before, the logit was calibrated by logistic regression on cross-fitted probabilities of "
+        "training patients, for each fold on the patients of the others "
+        f"(slope {slopes}, intercept {intercepts})."
+    )
 
 
 def _averaged(how: dict[str, Any]) -> str:

@@ -169,6 +169,9 @@ class SegmentationConfig:
         `fixed` draws masks with the three settings above; `learnt` chooses them by the Dice of
         training patients, each drawn by the network of the patient's fold, and for a patient's own
         masks without the patient's fold.
+    calibrate : bool
+        Stretch and shift the logit so that a probability means what it says, by two numbers that
+        are fitted on the same patients as `postprocessing: learnt`.
     test_time_augmentation : bool
         Average the probability with that of the upside-down image.
     test_time_scales : tuple[float, ...]
@@ -234,6 +237,7 @@ class SegmentationConfig:
     max_components: int = 1
     minimum_area_mm2: float = 4.0
     postprocessing: str = "fixed"
+    calibrate: bool = False
     test_time_augmentation: bool = True
     test_time_scales: tuple[float, ...] = (1.0,)
     surface_tolerance_mm: float = 2.0

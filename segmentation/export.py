@@ -112,6 +112,11 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
     if len(scales) > 1:
         factors = ", ".join(f"{scale:g}" for scale in scales)
         turned.append(f"do so with the image enlarged by {factors}, take the mean of all")
+    if numbers := drawing.get("calibration"):
+        turned.append(
+            f"calibrate the probability: its logit times {numbers['slope']:.6g} plus "
+            f"{numbers['intercept']:.6g}; what is below 1/510 becomes 0"
+        )
     return {
         "notice": first.notice,
         "input": {

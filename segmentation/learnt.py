@@ -1,18 +1,23 @@
 """How probabilities become masks, learnt from masks of patients whom the networks never saw.
 
-``segmentation/postprocessing.json`` holds ``key``, ``folds`` (for each fold the settings with which
-the masks of its validation patients are drawn, chosen on the training patients of the other folds)
-and ``all`` (chosen on the training patients of all folds: for test patients and new mammograms).
-Each has ``threshold, max_components, minimum_area_mm2, dice`` (mean over the ``n_images`` from
-which it was chosen). Every probability that is looked at was given by the networks of the patient's
-own fold, which the patient did not train. The file is there with ``postprocessing: learnt`` only.
+``segmentation/postprocessing.json`` holds ``key``, ``tried`` (how many settings were), ``folds``
+(for each fold the settings with which the masks of its validation patients are drawn, chosen on the
+training patients of the other folds) and ``all`` (chosen on the training patients of all folds: for
+test patients and new mammograms). Each has ``threshold, max_components, minimum_area_mm2,
+calibration`` (``slope, intercept`` of :class:`.recalibration.Calibration`, or null) and ``dice``
+(mean over the ``n_images`` from which it was chosen). Every probability that is looked at was given
+by the networks of the patient's own fold, which the patient did not train. The file is there with
+``postprocessing: learnt`` or ``calibrate`` only; with the latter alone the first three are the
+configured ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +25,9 @@ from numpy.typing import NDArray
 
 from ..files import read_json, sha256_of, write_json
 from .config import EXPECTED_DICE, SegmentationConfig
-from .mapping import Mapping
 from .postprocess import threshold_of
+from .recalibration import Calibration, count_pixels, fit_calibration
+from .unseen import Look, look_at, validation_images
 
 if TYPE_CHECKING:
     from .train import FoldJob
@@ -51,6 +57,8 @@ class Postprocessing:
         Mean Dice over the images, on the working array.
     n_images : int
         From how many images it was chosen.
+    calibration : dict or None
+        ``slope, intercept`` with which the probability is calibrated first.
     """
 
     threshold: float | str
@@ -58,14 +66,16 @@ class Postprocessing:
     minimum_area_mm2: float
     dice: float
     n_images: int
+    calibration: dict[str, float] | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Give what :func:`.postprocess.draw_mask` takes."""
-        return {
+        """Give what :func:`.predict.draw` takes."""
+        settings: dict[str, Any] = {
             "threshold": self.threshold,
             "max_components": self.max_components,
             "minimum_area_mm2": self.minimum_area_mm2,
         }
+        return settings | ({"calibration": self.calibration} if self.calibration else {})
 
 
 def grid(config: SegmentationConfig) -> list[Setting]:
@@ -73,6 +83,8 @@ def grid(config: SegmentationConfig) -> list[Setting]:
     areas = sorted({config.minimum_area_mm2, *MINIMUM_AREAS_MM2})
     areas = [area for area in areas if area >= config.minimum_area_mm2]
     configured: Setting = (config.threshold, config.max_components, config.minimum_area_mm2)
+    if config.postprocessing == "fixed":
+        return [configured]
     tried: list[Setting] = [
         (t, count, area) for t in THRESHOLDS for count in MAX_COMPONENTS for area in areas
     ]
@@ -121,11 +133,44 @@ def dice_of_settings(
     return np.array(scores, dtype=np.float64)
 
 
-def choose(scores: Scores, tried: Sequence[Setting]) -> Postprocessing:
+def choose(
+    scores: Scores, tried: Sequence[Setting], calibration: Calibration | None = None
+) -> Postprocessing:
     """Take the settings with the best mean of (images, settings); of equal ones the first."""
     means = scores.mean(axis=0)
     best = int(np.argmax(means))
-    return Postprocessing(*tried[best], dice=float(means[best]), n_images=len(scores))
+    dice, numbers = float(means[best]), asdict(calibration) if calibration else None
+    return Postprocessing(*tried[best], dice=dice, n_images=len(scores), calibration=numbers)
+
+
+def choose_for(
+    fold: int | None, looks: Sequence[Look], tried: Sequence[Setting], calibrate: bool
+) -> Postprocessing:
+    """Choose the settings for a fold's validation patients on those of the other folds.
+
+    Parameters
+    ----------
+    fold : int or None
+        None: for everybody else, on those of all folds.
+    looks : sequence of Look
+        All images.
+    tried : sequence of (threshold, max_components, minimum_area_mm2)
+        The settings.
+    calibrate : bool
+        Fit a calibration first, on the same images.
+    """
+    others = [look for look in looks if look.fold != fold]
+    calibration = None
+    if calibrate:
+        counts = np.sum([count_pixels(*look.read()) for look in others], axis=0)
+        calibration = fit_calibration(counts)
+    rows = []
+    for look in others:
+        probability, manual = look.read()
+        if calibration is not None:
+            probability = calibration(probability)
+        rows.append(dice_of_settings(probability, manual, look.pixel_area_mm2, tried))
+    return choose(np.reshape(rows, (-1, len(tried))), tried, calibration)
 
 
 def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> None:
@@ -134,21 +179,20 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     Parameters
     ----------
     config : SegmentationConfig
-        The settings; with ``postprocessing: fixed`` the file is removed.
+        The settings; with ``postprocessing: fixed`` and no ``calibrate`` the file is removed.
     folder : Path
         ``segmentation`` in the study folder, with all folds trained, of both stages where there
         are two.
     jobs : sequence of FoldJob
         The folds, one job each.
     """
-    from .outline import refined, trained_outline
-    from .probability import on_device, probabilities
-    from .store import load_array
+    from .outline import trained_outline
+    from .probability import on_device
     from .trainer import choose_device
     from .weights import load_folds
 
     file = folder / "postprocessing.json"
-    if config.postprocessing == "fixed":
+    if config.postprocessing == "fixed" and not config.calibrate:
         file.unlink(missing_ok=True)
         return
     folds = load_folds(folder, len(jobs), config.networks_per_fold)
@@ -157,55 +201,22 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     images = [validation_images(jobs, fold) for fold in range(len(jobs))]
     outline = None
     second: list[Any] = []
-    prepared = folder / "prepared"
     if config.outline_spacing_mm is not None:
         outline = trained_outline(config, folder, len(models))
         second = [outline.digest()]
-        prepared = folder / "outline" / "prepared"  # both stages' probability is on its arrays
+    if config.calibrate:
+        second.append("calibrate")
     digests = [model.sha256 for model in models]
     key = sha256_of(LEARNT_VERSION, tried, config.inference(), digests, images, *second)
     if file.exists() and read_json(file).get("key") == key:
         return
     device = choose_device(config)
-    scores: list[Scores] = []
-    with on_device([*models, *(outline.models if outline else ())], device):
-        for fold, (networks, of_fold) in enumerate(zip(folds, images, strict=True)):
-            rows = []
-            for image_id, _ in of_fold:
-                array = load_array(folder / "prepared" / f"{image_id}.npy")
-                members = [
-                    one
-                    for network in networks
-                    for one in probabilities(network, array, config.inference(), device)
-                ]
-                if outline is not None:
-                    outlining = outline.of_prepared(folder.parent, image_id, [fold])
-                    members = refined(members, outlining, config.inference(), device)
-                probability: NDArray[np.float32] = np.mean(members, axis=0)
-                manual = load_array(prepared / f"{image_id}.mask.npy") > 0
-                mapping = Mapping.from_json(read_json(prepared / f"{image_id}.json")["mapping"])
-                area = mapping.working_pixel_area_mm2
-                rows.append(dice_of_settings(probability, manual, area, tried))
-            scores.append(np.reshape(rows, (-1, len(tried))))
-    others = [np.concatenate(scores[:fold] + scores[fold + 1 :]) for fold in range(len(scores))]
-    write_json(
-        file,
-        {
-            "key": key,
-            "folds": [choose(part, tried) for part in others],
-            "all": choose(np.concatenate(scores), tried),
-        },
-    )
-
-
-def validation_images(jobs: Sequence[FoldJob], fold: int) -> list[tuple[str, str]]:
-    """List ``image_id`` and ``key`` of the training images of a fold's validation patients.
-
-    They train or tune the networks of every other fold.
-    """
-    own = {*jobs[fold].training, *jobs[fold].tuning}
-    elsewhere = {image for job in jobs for image in (*job.training, *job.tuning)}
-    return sorted(elsewhere - own)
+    with TemporaryDirectory(prefix=".learn-", dir=folder) as place:
+        with on_device([*models, *(outline.models if outline else ())], device):
+            looks = list(look_at(config, folder, folds, images, outline, device, Path(place)))
+        for_fold = partial(choose_for, looks=looks, tried=tried, calibrate=config.calibrate)
+        chosen = {"folds": [for_fold(fold) for fold in range(len(jobs))], "all": for_fold(None)}
+    write_json(file, {"key": key, "tried": len(tried), **chosen})
 
 
 def learnt_settings(folder: Path, fold: int | None) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from .pixel_calibration import write_probability
 from .postprocess import draw_mask, threshold_of
 from .prepare import load_mapping, prepare, working_array
 from .probability import on_device, probabilities
+from .recalibration import Calibration
 from .uncertainty import Uncertainty, uncertainty
 from .weights import Model, load_folds, load_models
 
@@ -196,7 +197,8 @@ def draw(
     mapping : Mapping
         The way back.
     inference : dict
-        ``threshold, max_components, minimum_area_mm2, test_time_augmentation, test_time_scales``.
+        ``threshold, max_components, minimum_area_mm2, test_time_augmentation, test_time_scales``,
+        and where it is learnt ``calibration``.
     device : torch.device
         Where the networks are.
     outlining : Outlining, optional
@@ -208,6 +210,9 @@ def draw(
         mapping = outlining.mapping
         models = [*models, *outlining.models]
     working: NDArray[np.float32] = np.mean(members, axis=0)
+    if calibration := inference.get("calibration"):
+        calibrated = Calibration(**calibration)
+        working, members = calibrated(working), [calibrated(member) for member in members]
     original = mapping.to_original(working)
     mask = draw_mask(
         original,

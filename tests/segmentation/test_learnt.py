@@ -29,7 +29,7 @@ def _picture(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", range(3))
 def test_dice_of_settings_is_the_dice_of_the_mask_that_is_drawn(seed: int) -> None:
     probability, manual = _picture(seed)
-    tried = grid(SegmentationConfig())
+    tried = grid(SegmentationConfig(postprocessing="learnt"))
     found = dice_of_settings(probability, manual, 0.7, tried)
     for (threshold, most, area), dice in zip(tried, found, strict=True):
         mask = draw_mask(probability, 0.7, threshold, most, area)
@@ -67,9 +67,10 @@ def test_two_empty_masks_agree() -> None:
 
 
 def test_the_best_mean_is_chosen_and_the_configured_settings_win_ties() -> None:
-    config = SegmentationConfig(threshold=0.35, max_components=0)
+    config = SegmentationConfig(threshold=0.35, max_components=0, postprocessing="learnt")
     tried = grid(config)
     assert tried[0] == (0.35, 0, 4.0)
+    assert grid(SegmentationConfig(threshold=0.35, max_components=0)) == tried[:1]
     assert len(set(tried)) == len(tried)
     same = np.full((4, len(tried)), 0.5)
     assert choose(same, tried).settings()["threshold"] == 0.35
@@ -167,3 +168,59 @@ def test_learnt_settings_are_kept_and_removed(
     train(replace(config, postprocessing="fixed"), study)
     assert not file.exists()
     assert learnt_settings(file.parent, 0) == {}
+
+
+@pytest.mark.parametrize("postprocessing", ["fixed", "learnt"])
+def test_a_fold_is_calibrated_without_the_fold(
+    learnt_study: tuple[Path, SegmentationConfig], postprocessing: str
+) -> None:
+    from dataclasses import asdict, replace
+
+    import torch
+
+    from mammoroi.segmentation.predict import draw, probabilities
+    from mammoroi.segmentation.prepare import load_mapping
+    from mammoroi.segmentation.recalibration import Calibration, count_pixels, fit_calibration
+    from mammoroi.segmentation.train import train
+    from mammoroi.segmentation.weights import load_models
+
+    study, config = learnt_study
+    config = replace(config, postprocessing=postprocessing, calibrate=True)
+    train(config, study)
+    folder = study / "segmentation"
+    assert not list(folder.glob(".learn-*"))
+    splits, models, tried = load_splits(study), load_models(folder), grid(config)
+    looks: dict[int, list[tuple[np.ndarray, np.ndarray, float]]] = {0: [], 1: []}
+    for patient in splits.train:
+        fold = splits.fold_of(patient)
+        assert fold is not None
+        for file in sorted((folder / "prepared").glob(f"{patient}-*.mask.npy")):
+            image_id = file.name.removesuffix(".mask.npy")
+            array = np.load(folder / "prepared" / f"{image_id}.npy")
+            members = probabilities(models[fold], array, config.inference(), torch.device("cpu"))
+            area = load_mapping(study, image_id).working_pixel_area_mm2
+            looks[fold].append((np.mean(members, axis=0), np.load(file) > 0, area))
+    for fold, other in ((0, 1), (1, 0)):
+        calibration = fit_calibration(sum(count_pixels(p, m) for p, m, _ in looks[other]))
+        learnt = learnt_settings(folder, fold)
+        assert learnt["calibration"] == pytest.approx(asdict(calibration))
+        scores = [dice_of_settings(calibration(p), m, area, tried) for p, m, area in looks[other]]
+        assert learnt["threshold"] == choose(np.array(scores), tried).threshold
+    if postprocessing == "fixed":
+        assert learnt["threshold"] == config.threshold
+
+    # What is drawn is the calibrated mean, and the mask is drawn from that.
+    given = config.inference() | {"threshold": 0.3, "minimum_area_mm2": 0.0, "max_components": 0}
+    array = np.load(folder / "prepared" / "P03-R-CC.npy")
+    mapping = load_mapping(study, "P03-R-CC")
+    plain, calibrated = (
+        draw([models[0]], array, mapping, given | more, torch.device("cpu"))
+        for more in ({}, {"calibration": {"slope": 0.5, "intercept": 1.0}})
+    )
+    assert np.array_equal(calibrated.probability, Calibration(0.5, 1.0)(plain.probability))
+    assert calibrated.mask.sum() > plain.mask.sum()
+    # New mammograms are drawn with the calibration of all.
+    everyone = fit_calibration(sum(count_pixels(p, m) for p, m, _ in looks[0] + looks[1]))
+    assert load_models(folder)[0].card["inference"]["calibration"] == pytest.approx(
+        asdict(everyone)
+    )

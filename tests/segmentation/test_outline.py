@@ -572,12 +572,15 @@ def test_the_benchmark_trains_only_the_stage_that_is_missing(
     coarse = study("coarse", replace(TWO, outline_spacing_mm=1.5))
     # The first stage is that of the recipe of one stage; one with another second stage is not lent.
     assert benchmark.same_networks(TWO, tmp_path) == small
-    assert not benchmark.second_stage(TWO, small / "segmentation")
-    assert not benchmark.second_stage(TWO, coarse / "segmentation")
+    assert benchmark.missing(TWO, small / "segmentation") == 1
+    assert benchmark.missing(TWO, coarse / "segmentation") == 1
     assert benchmark.same_networks(replace(once, threshold=0.7), tmp_path) == small
-    assert benchmark.second_stage(once, small / "segmentation")
+    assert benchmark.missing(once, small / "segmentation") == 0
     both = study("both", TWO)
     drawn_otherwise = replace(TWO, max_components=3)
     assert benchmark.same_networks(drawn_otherwise, tmp_path) == both
-    assert benchmark.second_stage(drawn_otherwise, both / "segmentation")
+    assert benchmark.missing(drawn_otherwise, both / "segmentation") == 0
+    # Further networks are trained beside those that are there.
+    assert benchmark.same_networks(replace(once, networks_per_fold=3), tmp_path) == small
+    assert benchmark.missing(replace(once, networks_per_fold=3), small / "segmentation") == 2
     assert benchmark.same_networks(replace(TWO, epochs=99), tmp_path) is None

@@ -54,7 +54,8 @@ from mammoroi.segmentation.weights import network_folders
 
 Recipe = dict[str, Any]
 DRAWING = (
-    "threshold", "max_components", "minimum_area_mm2", "postprocessing", "test_time_scales"
+    "threshold", "max_components", "minimum_area_mm2", "postprocessing", "calibrate",
+    "test_time_scales",
 )  # fmt: skip
 TURNED = "test_time_augmentation"
 
@@ -113,6 +114,8 @@ RECIPES: dict[str, Recipe] = {
     "small, threshold 0.5": SMALL | {"threshold": 0.5},
     "small, threshold 0.5, largest region only": SMALL | {"threshold": 0.5, "max_components": 1},
     "small, post-processing learnt": SMALL | {"postprocessing": "learnt"},
+    "small, calibrated": SMALL | {"calibrate": True},
+    "ours, calibrated": OURS | {"calibrate": True},
     "small, not turned upside down": SMALL | {TURNED: False},
     "small, last weights": SMALL | {"ema_decay": 0.0},
     "small, best epoch of 15 %": SMALL | {"keep": "best", "tuning_fraction": 0.15},

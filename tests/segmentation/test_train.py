@@ -133,7 +133,7 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.train import train_prepared
 train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
     assert len(load_models(study / "segmentation")) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..segmentation.folds import NetworkName
 from . import wording
 from .record import Fact, Record, listed, span
 
@@ -23,8 +24,15 @@ _MONAI = {"unet": "BasicUNet", "dynunet": "DynUNet"}
 
 
 def fold_models(record: Record) -> tuple[list[dict[str, Any]], list[str]]:
-    """The cards of the folds' networks, and their files."""
-    names = record.names("segmentation/fold-*/model.json")
+    """The cards of the folds' networks, and their files, in the networks' order."""
+    return _models(record, "segmentation")
+
+
+def _models(record: Record, place: str) -> tuple[list[dict[str, Any]], list[str]]:
+    files = record.names(f"{place}/fold-*/model.json")
+    found = ((NetworkName.of(file.split("/")[-2]), file) for file in files)
+    # Not in the order of the files: fold-0-network-2/ would come before fold-0/.
+    names = [file for _, file in sorted((one, file) for one, file in found if one is not None)]
     return [record.json(name) for name in names], names
 
 
@@ -33,8 +41,7 @@ OUTLINE = "segmentation/outline/outline.json"
 
 def outline_models(record: Record) -> tuple[list[dict[str, Any]], list[str]]:
     """The cards of the second stage's networks, and their files; none with one stage."""
-    names = record.names("segmentation/outline/fold-*/model.json") if record.json(OUTLINE) else []
-    return [record.json(name) for name in names], names
+    return _models(record, "segmentation/outline") if record.json(OUTLINE) else ([], [])
 
 
 def networks_per_fold(cards: list[dict[str, Any]]) -> int:

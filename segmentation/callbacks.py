@@ -76,7 +76,20 @@ class Patience(EarlyStopping):
             trainer.should_stop = True
 
 
-class MovingAverage(WeightAveraging):
+class Averaging(WeightAveraging):
+    """Keeps an average of weights where the network is.
+
+    Lightning makes the average before it moves the network to its device; without this every step
+    would copy the weights of a network on a GPU to the host.
+    """
+
+    def on_train_start(self, _: Trainer, module: LightningModule) -> None:
+        """Follow the network to its device."""
+        assert self._average_model is not None
+        self._average_model.to(module.device)
+
+
+class MovingAverage(Averaging):
     """Keeps an exponential moving average of weights and running statistics over the steps.
 
     Tuning images are measured with it, checkpoints hold it as their ``state_dict``, and a resumed
@@ -92,7 +105,7 @@ class MovingAverage(WeightAveraging):
         super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-class EpochAverage(WeightAveraging):
+class EpochAverage(Averaging):
     """Keeps the mean of the weights at the end of each epoch from one epoch on.
 
     Stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407). Until then, and in that
@@ -124,7 +137,7 @@ class EpochAverage(WeightAveraging):
             average.n_averaged.zero_()  # the next weights replace the mean
         average.update_parameters(module)
         if average.n_averaged > 1:
-            # In the place of the training's weights, since the mean may lie on another device.
+            # In the place of the training's weights, where hooks and the compiled network are.
             self._swap_models(module)
             _measure_statistics(trainer, module)
             self._swap_models(module)

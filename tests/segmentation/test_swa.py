@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
 from mammoroi.segmentation import trainer as trainers
+from mammoroi.segmentation.callbacks import Averaging, EpochAverage, MovingAverage
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import EpochSampler, PreparedImages
 from mammoroi.segmentation.fit import images_of
@@ -178,3 +179,19 @@ def test_two_means_at_once_are_refused() -> None:
         SegmentationConfig(swa_start=0.6, ema_decay=0.9)
     with pytest.raises(MammoroiError, match=r"at least 0\.2 and below 1"):
         SegmentationConfig(swa_start=0.1)
+
+
+@pytest.mark.parametrize("average", [MovingAverage(0.9), EpochAverage(1)])
+def test_the_average_follows_the_network_to_its_device(average: Averaging) -> None:
+    class Network(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 3)
+
+    network = Network()
+    average.setup(Trainer(logger=False), network, "fit")
+    assert average._average_model is not None
+    # A device that every machine has: tensors without values.
+    average.on_train_start(Trainer(logger=False), network.to("meta"))
+    assert {p.device.type for p in average._average_model.parameters()} == {"meta"}
+    assert average._average_model.n_averaged.device.type == "meta"

@@ -90,11 +90,9 @@ SMALL: Recipe = {
     "minimum_area_mm2": 25.0,
 }
 # What is shipped as configs/study-cdd-cesm.yaml.
-OURS = SMALL | {
-    "encoder_rate": 0.1,
-    "learning_rate": 0.002,
-    "test_time_scales": (0.8, 1.0, 1.25),
-}
+OURS = SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)}
+SLOW_ENCODER = SMALL | {"encoder_rate": 0.1, "learning_rate": 0.002}
+SCALES = SLOW_ENCODER | {"test_time_scales": (0.8, 1.0, 1.25)}
 # Stands for the network that phantoms_network() trains.
 TRAINED_HERE = "small, on phantoms"
 # With as many channels as nnU-Net gives a plane of this size on its five levels.
@@ -107,20 +105,21 @@ DYNUNET = SMALL | {
 RECIPES: dict[str, Recipe] = {
     "plain": PLAIN,
     "ours": OURS,
-    "ours, one scale": OURS | {"test_time_scales": (1.0,)},
-    "ours, 40 epochs": OURS | {"epochs": 40},
-    "ours, 40 epochs, strong augmentation": OURS | {"epochs": 40, "augmentation": "strong"},
+    "ours, three scales": OURS | {"test_time_scales": (0.8, 1.0, 1.25)},
+    "ours, two networks per fold": OURS | {"networks_per_fold": 2},
+    "ours, larger windows": OURS | {"outline_patch": (224, 224)},
     "small": SMALL,
     "small, threshold 0.5": SMALL | {"threshold": 0.5},
     "small, threshold 0.5, largest region only": SMALL | {"threshold": 0.5, "max_components": 1},
     "small, post-processing learnt": SMALL | {"postprocessing": "learnt"},
     "small, calibrated": SMALL | {"calibrate": True},
-    "ours, calibrated": OURS | {"calibrate": True},
     "small, not turned upside down": SMALL | {TURNED: False},
     "small, last weights": SMALL | {"ema_decay": 0.0},
     "small, best epoch of 15 %": SMALL | {"keep": "best", "tuning_fraction": 0.15},
     "small, random start": SMALL | {"encoder_weights": None},
-    "small, encoder at a tenth of the rate": SMALL | {"encoder_rate": 0.1, "learning_rate": 0.002},
+    "small, encoder at a tenth of the rate": SLOW_ENCODER,
+    "small, encoder at a tenth of the rate, three scales": SCALES,
+    "small, encoder at a tenth of the rate, three scales, calibrated": SCALES | {"calibrate": True},
     "small, only flips": SMALL | {"augmentation": "flips"},
     "small, strong augmentation": SMALL | {"augmentation": "strong"},
     "small, lesions mixed": SMALL | {"lesion_mixing": 0.3},
@@ -133,7 +132,6 @@ RECIPES: dict[str, Recipe] = {
     | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
     "small, whole breasts, 7 epochs": SMALL | {"patch": None, "epochs": 7},
     "small, two networks per fold": SMALL | {"networks_per_fold": 2},
-    "ours, three networks per fold": OURS | {"networks_per_fold": 3},
     "small, DynUNet": DYNUNET,
     "small, DynUNet, deep supervision": DYNUNET | {"deep_supervision": True},
     "small, deep supervision": SMALL | {"deep_supervision": True},
@@ -144,9 +142,6 @@ RECIPES: dict[str, Recipe] = {
     | {"encoder": "tu-convnext_pico", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
-    "small, two stages": SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)},
-    "small, two stages, larger windows": SMALL
-    | {"outline_spacing_mm": 0.7, "outline_patch": (224, 224)},
     "small, after 20 epochs of restoration": SMALL | {"pretraining_epochs": 20},
     "small, random start, after 20 epochs of restoration": SMALL
     | {"encoder_weights": None, "pretraining_epochs": 20},

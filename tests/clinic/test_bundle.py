@@ -107,6 +107,14 @@ def test_inspect_shows_it(model, capsys):
     assert "## Intended use" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("threshold", "shown"), [(0.35, "0.35"), ("expected-dice", "expected-d")])
+def test_inspect_shows_any_threshold(bundle, monkeypatch, threshold, shown):
+    from mammoroi.clinic.inspect import lines
+
+    monkeypatch.setitem(bundle.networks[0].card["inference"], "threshold", threshold)
+    assert any(f"threshold {shown}" in line for line in lines(bundle))
+
+
 def test_the_command_writes_it(study, model, tmp_path, capsys):
     out = tmp_path / "model.mroi"
     assert main(["bundle", str(study), "-o", str(out), "--name", "another name"]) == 0

@@ -107,6 +107,7 @@ RECIPES: dict[str, Recipe] = {
     "ours": OURS,
     "ours, three scales": OURS | {"test_time_scales": (0.8, 1.0, 1.25)},
     "ours, two networks per fold": OURS | {"networks_per_fold": 2},
+    "ours, started from phantoms": OURS | {"encoder_weights": None, "start_from": TRAINED_HERE},
     "ours, larger windows": OURS | {"outline_patch": (224, 224)},
     "small": SMALL,
     "small, threshold 0.5": SMALL | {"threshold": 0.5},

@@ -45,7 +45,7 @@ from mammoroi.files import read_csv, read_json, write_csv, write_json
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
-from mammoroi.segmentation.outline import outline_config
+from mammoroi.segmentation.outline import has_outline, outline_config
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.start import start_card
@@ -241,11 +241,6 @@ def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
         return missing(config, study / "segmentation"), has_outline(study / "segmentation")
 
     return min(found, key=effort, default=None)
-
-
-def has_outline(networks: Path) -> bool:
-    """Whether a folder of networks draws in two stages."""
-    return (networks / "outline" / "outline.json").exists()
 
 
 def networks_per_fold(networks: Path) -> int:

@@ -38,7 +38,7 @@ from ..errors import MammoroiError
 from ..modeling.persist import Model, known_batches
 from ..modeling.persist import load_model as load_classifier
 from ..radiomics.presets import Preset, load_preset
-from ..segmentation.outline import OutlineStage, load_outline
+from ..segmentation.outline import OutlineStage, load_outline, of_both_stages
 from ..segmentation.uncertainty import Flag as UncertaintyFlag
 from ..segmentation.weights import Model as Network
 from ..segmentation.weights import load_models
@@ -131,7 +131,7 @@ class Bundle:
     @property
     def all_networks(self) -> list[Network]:
         """The networks of both stages."""
-        return [*self.networks, *(self.outline.models if self.outline else ())]
+        return of_both_stages(self.networks, self.outline)
 
     def check_batch(self, batch: str | None) -> None:
         """Refuse a centre or device that the classifiers need and do not know."""

@@ -7,8 +7,6 @@ doubt them. Everything is within the file; its content security policy forbids a
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from .. import __version__
 from ..errors import Failure, MammoroiError
 from ..files import write_text
 from ..imaging.read import read_display
-from ..reporting.templates import environment
+from ..reporting.templates import content_hash, template
 from . import page_words as words
 from .contour import largest_region, outline_path
 from .hanging import hang
@@ -102,23 +100,19 @@ def write_page(patient: PatientResult, path: Path, *, failures: Sequence[Failure
     panes = [_pane(number, image) for number, image in enumerate(patient.images, 1)]
     style = (_HERE / "page.css").read_text("utf-8") + _places(panes)
     scripts = [(_HERE / name).read_text("utf-8") for name in ("page_picture.js", "page.js")]
-    page = (
-        environment(_HERE)
-        .get_template("page.html.j2")
-        .render(
-            patient=patient,
-            panes=panes,
-            wall=hang(patient.images),
-            overview=words.overview(patient),
-            answers=[(risk, words.answer(risk)) for risk in patient.risks],
-            failures=failures,
-            words=words,
-            version=__version__,
-            style=style,
-            scripts=scripts,
-            style_hash=_hash(style),
-            script_hashes=[_hash(script) for script in scripts],
-        )
+    page = template(_HERE / "page.html.j2").render(
+        patient=patient,
+        panes=panes,
+        wall=hang(patient.images),
+        overview=words.overview(patient),
+        answers=[(risk, words.answer(risk)) for risk in patient.risks],
+        failures=failures,
+        words=words,
+        version=__version__,
+        style=style,
+        scripts=scripts,
+        style_hash=content_hash(style),
+        script_hashes=[content_hash(script) for script in scripts],
     )
     return write_text(Path(path), page)
 
@@ -193,8 +187,3 @@ def _places(panes: Sequence[Pane]) -> str:
 
 def _rule(selector: str, declarations: dict[str, str]) -> str:
     return f"{selector} {{ {' '.join(f'{k}: {v};' for k, v in declarations.items())} }}\n"
-
-
-def _hash(text: str) -> str:
-    """A hash for the content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ..files import write_text
 from ..reporting import wording
 from ..reporting.performance import CALLS, DIGITS, RISKS
-from ..reporting.report import NOT_A_DEVICE, Shown, content_hash, show_plot, show_table
+from ..reporting.report import NOT_A_DEVICE, Shown, show_plot, show_table
 from ..reporting.style import Plot, drawing
 from ..reporting.tables import METRICS, Table
-from ..reporting.templates import environment
+from ..reporting.templates import content_hash, template
 from .bundle import Bundle
 from .second_cohort import SecondCohort
 from .validation_figures import draw_drift, draw_target
@@ -51,38 +51,30 @@ def write_page(
 
     style = (REPORTING / "report.css").read_text("utf-8")
     with drawing():
-        page = (
-            environment(Path(__file__).parent)
-            .get_template("validation.html.j2")
-            .render(
-                title=f"{bundle.name} on {second.name}",
-                bundle=bundle,
-                second=second,
-                banner="SYNTHETIC DATA: phantom mammograms, no patients"
-                if second.synthetic
-                else "",
-                not_a_device=NOT_A_DEVICE,
-                style=style,
-                style_hash=content_hash(style),
-                flow=table(flow(tables["flow"])),
-                agreement=table(agreement(tables.get("agreement_summary"))),
-                calls=table(
-                    performance(
-                        tables.get("performance"),
-                        SHOWN_CALLS,
-                        "performance",
-                        "At the model's own threshold",
-                    )
-                ),
-                risks=table(
-                    performance(tables.get("performance"), RISKS, "performance", "As risks")
-                ),
-                recalibration=table(recalibration(tables.get("recalibration"))),
-                targets=plots(*(draw_target(one, tables) for one in bundle.classifiers)),
-                drift=plots(draw_drift(tables["drift"])),
-                drift_table=table(drift(tables["drift"])),
-                kinds=table(kinds(tables["kinds"])),
-            )
+        page = template(Path(__file__).parent / "validation.html.j2").render(
+            title=f"{bundle.name} on {second.name}",
+            bundle=bundle,
+            second=second,
+            banner="SYNTHETIC DATA: phantom mammograms, no patients" if second.synthetic else "",
+            not_a_device=NOT_A_DEVICE,
+            style=style,
+            style_hash=content_hash(style),
+            flow=table(flow(tables["flow"])),
+            agreement=table(agreement(tables.get("agreement_summary"))),
+            calls=table(
+                performance(
+                    tables.get("performance"),
+                    SHOWN_CALLS,
+                    "performance",
+                    "At the model's own threshold",
+                )
+            ),
+            risks=table(performance(tables.get("performance"), RISKS, "performance", "As risks")),
+            recalibration=table(recalibration(tables.get("recalibration"))),
+            targets=plots(*(draw_target(one, tables) for one in bundle.classifiers)),
+            drift=plots(draw_drift(tables["drift"])),
+            drift_table=table(drift(tables["drift"])),
+            kinds=table(kinds(tables["kinds"])),
         )
     return write_text(out / "report.html", page)
 

@@ -7,7 +7,6 @@ policy forbids the rest. Equal results give equal bytes.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import logging
 import re
@@ -48,7 +47,7 @@ from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
 from .subgroups import looked_at, subgroups_table
 from .tables import Table
-from .templates import environment
+from .templates import content_hash, template
 from .trust import NO_AUDIT, leakage_table, size_table
 
 if TYPE_CHECKING:
@@ -361,46 +360,34 @@ def _page(
 ) -> str:
     style, script = ((_HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     n_estimated = summary.estimated_spacings(results)
-    return (
-        environment(_HERE)
-        .get_template("report.html.j2")
-        .render(
-            title=config.title or f"Manual and automatic masks in {results.name}",
-            results=results,
-            banner="SYNTHETIC DATA: phantom mammograms, no patients" if results.synthetic else "",
-            not_a_device=NOT_A_DEVICE,
-            style=style,
-            script=script,
-            style_hash=content_hash(style),
-            script_hash=content_hash(script),
-            estimated=wording.share(n_estimated, len(results.images), "images")
-            if n_estimated
-            else "",
-            glances=summary.glances(results),
-            claim_sentences=claim_sentences(results.targets),
-            mask_sentences=summary.mask_sentences(results),
-            target_sentences={
-                target.heading: summary.target_sentences(results, target)
-                for target in results.targets
-            },
-            limits=summary.limits(results),
-            overlays=overlays,
-            settings=list(summary.flatten(results.run.get("config", {}))),
-            record=[
-                pair
-                for name, value in results.run.items()
-                if name not in ("config", "stages")
-                for pair in summary.flatten(value, "" if name == "versions" else name)
-            ],
-            feature_settings={
-                roi: list(summary.flatten(features.provenance))
-                for roi, features in results.features.items()
-            },
-            **pieces,
-        )
+    return template(_HERE / "report.html.j2").render(
+        title=config.title or f"Manual and automatic masks in {results.name}",
+        results=results,
+        banner="SYNTHETIC DATA: phantom mammograms, no patients" if results.synthetic else "",
+        not_a_device=NOT_A_DEVICE,
+        style=style,
+        script=script,
+        style_hash=content_hash(style),
+        script_hash=content_hash(script),
+        estimated=wording.share(n_estimated, len(results.images), "images") if n_estimated else "",
+        glances=summary.glances(results),
+        claim_sentences=claim_sentences(results.targets),
+        mask_sentences=summary.mask_sentences(results),
+        target_sentences={
+            target.heading: summary.target_sentences(results, target) for target in results.targets
+        },
+        limits=summary.limits(results),
+        overlays=overlays,
+        settings=list(summary.flatten(results.run.get("config", {}))),
+        record=[
+            pair
+            for name, value in results.run.items()
+            if name not in ("config", "stages")
+            for pair in summary.flatten(value, "" if name == "versions" else name)
+        ],
+        feature_settings={
+            roi: list(summary.flatten(features.provenance))
+            for roi, features in results.features.items()
+        },
+        **pieces,
     )
-
-
-def content_hash(text: str) -> str:
-    """A hash for the content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -116,13 +116,17 @@ class Augmentation:
         One of :data:`.config.CROPS`; ``lesions`` crops by :func:`.crops.near_lesions` instead.
     """
 
+    near: tuple[int, int] | None = None
+    """Rows and columns of what is cropped near lesions; None where a transform crops, if any."""
+
     def __init__(
         self, seed: int, kind: str, patch: tuple[int, int] | None, crops: str = "halves"
     ) -> None:
         from monai.transforms.compose import Compose
 
         self.seed = seed
-        self.near = patch if crops == "lesions" else None
+        if crops == "lesions":
+            self.near = patch
         crop = [_crop(patch)] if patch is not None and self.near is None else []
         further = {"flips": list, "full": _full, "strong": _strong}[kind]
         self.transforms = Compose(crop + flips() + further())

@@ -33,7 +33,6 @@ class Distortion(Augmentation):
 
     def __init__(self, seed: int, patch: tuple[int, int] | None, canvas: tuple[int, int]) -> None:
         self.seed = seed
-        self.near = None  # wherever there is breast, not near lesions
         around_breast = RandCropByPosNegLabeld(BOTH, "mask", patch or canvas, pos=1, neg=0)
         crop = [around_breast] if patch is not None else []
         self.transforms = Compose([*crop, *flips(), *_distortions(patch or canvas)])

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MammoroiError
 from ..files import atomic, write_json
 from .config import one_of
-from .outline import load_outline
+from .outline import has_outline
 from .prepare import PERCENTILES
 from .weights import Model, load_models
 
@@ -73,7 +73,7 @@ def export(model: Path, to: str, out: Path) -> Path:
                     "pip install 'mammoroi[export]'",
                 )
     models = load_models(Path(model))
-    if load_outline(Path(model), len(models)) is not None:
+    if has_outline(model):
         raise MammoroiError(
             f"{model} draws in two stages, and an exported file holds one",
             "export single networks, such as its fold-0 and outline/fold-0, and bring their "

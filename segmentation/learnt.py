@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -143,34 +143,45 @@ def choose(
     return Postprocessing(*tried[best], dice=dice, n_images=len(scores), calibration=numbers)
 
 
-def choose_for(
-    fold: int | None, looks: Sequence[Look], tried: Sequence[Setting], calibrate: bool
-) -> Postprocessing:
-    """Choose the settings for a fold's validation patients on those of the other folds.
+def choose_all(
+    folds: int, looks: Sequence[Look], tried: Sequence[Setting], calibrate: bool
+) -> dict[str, Any]:
+    """Choose the settings for each fold's validation patients on those of the other folds.
 
     Parameters
     ----------
-    fold : int or None
-        None: for everybody else, on those of all folds.
+    folds : int
+        How many.
     looks : sequence of Look
         All images.
     tried : sequence of (threshold, max_components, minimum_area_mm2)
         The settings.
     calibrate : bool
         Fit a calibration first, on the same images.
+
+    Returns
+    -------
+    dict
+        ``folds``, and ``all``: for everybody else, on the patients of all folds.
     """
-    others = [look for look in looks if look.fold != fold]
-    calibration = None
-    if calibrate:
-        counts = np.sum([count_pixels(*look.read()) for look in others], axis=0)
-        calibration = fit_calibration(counts)
-    rows = []
-    for look in others:
-        probability, manual = look.read()
+    counts = [count_pixels(*look.read()) for look in looks] if calibrate else []
+
+    @cache  # without a calibration an image's scores are the same for all folds
+    def scores_of(number: int, calibration: Calibration | None) -> Scores:
+        probability, manual = looks[number].read()
         if calibration is not None:
             probability = calibration(probability)
-        rows.append(dice_of_settings(probability, manual, look.pixel_area_mm2, tried))
-    return choose(np.reshape(rows, (-1, len(tried))), tried, calibration)
+        return dice_of_settings(probability, manual, looks[number].pixel_area_mm2, tried)
+
+    def choose_for(fold: int | None) -> Postprocessing:
+        others = [number for number, look in enumerate(looks) if look.fold != fold]
+        calibration = None
+        if calibrate:
+            calibration = fit_calibration(np.sum([counts[number] for number in others], axis=0))
+        rows = [scores_of(number, calibration) for number in others]
+        return choose(np.reshape(rows, (-1, len(tried))), tried, calibration)
+
+    return {"folds": [choose_for(fold) for fold in range(folds)], "all": choose_for(None)}
 
 
 def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> None:
@@ -186,7 +197,7 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     jobs : sequence of FoldJob
         The folds, one job each.
     """
-    from .outline import trained_outline
+    from .outline import of_both_stages, trained_outline
     from .probability import on_device
     from .trainer import choose_device
     from .weights import load_folds
@@ -199,11 +210,8 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     models = [model for of_fold in folds for model in of_fold]
     tried = grid(config)
     images = [validation_images(jobs, fold) for fold in range(len(jobs))]
-    outline = None
-    second: list[Any] = []
-    if config.outline_spacing_mm is not None:
-        outline = trained_outline(config, folder, len(models))
-        second = [outline.digest()]
+    outline = trained_outline(config, folder, len(models))
+    second: list[Any] = [outline.digest()] if outline else []
     if config.calibrate:
         second.append("calibrate")
     digests = [model.sha256 for model in models]
@@ -212,10 +220,9 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
         return
     device = choose_device(config)
     with TemporaryDirectory(prefix=".learn-", dir=folder) as place:
-        with on_device([*models, *(outline.models if outline else ())], device):
+        with on_device(of_both_stages(models, outline), device):
             looks = list(look_at(config, folder, folds, images, outline, device, Path(place)))
-        for_fold = partial(choose_for, looks=looks, tried=tried, calibrate=config.calibrate)
-        chosen = {"folds": [for_fold(fold) for fold in range(len(jobs))], "all": for_fold(None)}
+        chosen = choose_all(len(jobs), looks, tried, config.calibrate)
     write_json(file, {"key": key, "tried": len(tried), **chosen})
 
 

@@ -77,9 +77,9 @@ class Mapping:
             height=bottom - top,
             width=right - left,
             mirrored=bool(inside[:, -side:].sum() > inside[:, :side].sum()),
-            working_rows=max(1, round((bottom - top) * spacing.row_mm / working_spacing_mm)),
-            working_columns=max(1, round((right - left) * spacing.column_mm / working_spacing_mm)),
-        )
+            working_rows=bottom - top,
+            working_columns=right - left,
+        ).at(working_spacing_mm)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Mapping:

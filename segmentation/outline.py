@@ -149,6 +149,11 @@ class Outlining:
     mapping: Mapping
 
 
+def has_outline(folder: Path) -> bool:
+    """Whether a folder of networks draws in two stages."""
+    return (Path(folder) / "outline" / "outline.json").exists()
+
+
 def load_outline(folder: Path, networks: int) -> OutlineStage | None:
     """Read the second stage of a folder of networks; None where it draws in one stage.
 
@@ -164,9 +169,9 @@ def load_outline(folder: Path, networks: int) -> OutlineStage | None:
     MammoroiError
         When networks are missing or cannot be trusted.
     """
-    place = Path(folder) / "outline"
-    if not (place / "outline.json").exists():
+    if not has_outline(folder):
         return None
+    place = Path(folder) / "outline"
     about = read_json(place / "outline.json")
     models = load_models(place)
     if len(models) != networks:
@@ -179,14 +184,16 @@ def load_outline(folder: Path, networks: int) -> OutlineStage | None:
     return OutlineStage(models, (int(rows), int(columns)), float(about["working_spacing_mm"]))
 
 
-def trained_outline(config: SegmentationConfig, folder: Path, networks: int) -> OutlineStage:
-    """Read the second stage that the settings ask for.
+def trained_outline(config: SegmentationConfig, folder: Path, networks: int) -> OutlineStage | None:
+    """Read the second stage that the settings ask for; None where they ask for one stage.
 
     Raises
     ------
     MammoroiError
         As :func:`load_outline`, and when it was not trained with these settings.
     """
+    if config.outline_spacing_mm is None:
+        return None
     file = folder / "outline" / "outline.json"
     stage = load_outline(folder, networks)
     if stage is None or read_json(file) != _wanted(config):
@@ -197,6 +204,11 @@ def trained_outline(config: SegmentationConfig, folder: Path, networks: int) -> 
             "run mammoroi train, or set segmentation.outline_spacing_mm to null",
         )
     return stage
+
+
+def of_both_stages(models: Sequence[Model], outline: OutlineStage | None) -> list[Model]:
+    """List the networks of the first stage, and those of the second where there is one."""
+    return [*models, *(outline.models if outline else ())]
 
 
 def refined(

@@ -31,7 +31,15 @@ from .config import SegmentationConfig
 from .folds import drawing_folds
 from .learnt import learnt_settings
 from .mapping import Mapping, resize
-from .outline import OUTLINE, Outlining, load_outline, outline_config, refined, trained_outline
+from .outline import (
+    OUTLINE,
+    Outlining,
+    load_outline,
+    of_both_stages,
+    outline_config,
+    refined,
+    trained_outline,
+)
 from .pixel_calibration import write_probability
 from .postprocess import draw_mask, threshold_of
 from .prepare import load_mapping, prepare, working_array
@@ -77,12 +85,9 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     trained = study / "segmentation"
     networks = load_folds(trained, len(splits.folds), config.networks_per_fold)
     models = [model for of_fold in networks for model in of_fold]
-    outline = None
-    second: list[Any] = []
-    if config.outline_spacing_mm is not None:
+    outline = trained_outline(config, trained, len(models))
+    if outline is not None:
         prepare(outline_config(config), study, OUTLINE)
-        outline = trained_outline(config, trained, len(models))
-        second = [outline.digest()]
     key = sha256_of(
         PREDICTION_VERSION,
         config.inference(),
@@ -90,7 +95,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         [model.sha256 for model in models],
         index[["image_id", "key"]].to_dict("records"),
         splits,
-        *second,
+        *([outline.digest()] if outline else []),
     )
     if _is_drawn(masks, key, index["image_id"].tolist()):
         return masks / "automatic"
@@ -116,7 +121,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         return {"image_id": image_id, "patient_id": patient_id, "fold": fold, **drawn.row()}
 
     cases = [(row[0], row) for row in index[["image_id", "patient_id"]].itertuples(index=False)]
-    with on_device([*models, *(outline.models if outline else ())], device):
+    with on_device(of_both_stages(models, outline), device):
         results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
     failures = [
         Failure(**{str(name): value for name, value in row.items()})
@@ -297,7 +302,7 @@ def segment_images(
     for notice in notices:
         log.warning(notice)
     outline = load_outline(Path(model_folder), len(models))
-    networks = [*models, *(outline.models if outline else ())]
+    networks = of_both_stages(models, outline)
     device = choose_device(SegmentationConfig())
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,21 @@ import pytest
 from PIL import Image
 
 SPACING_MM = 1.0
+
+
+@contextmanager
+def power_cut(epoch: int = 2) -> Iterator[None]:
+    """End the training within by an error when this epoch begins."""
+    from mammoroi.segmentation.module import SegmentationModule
+
+    def stop(self: SegmentationModule) -> None:
+        if self.current_epoch == epoch:
+            raise RuntimeError("the power is gone")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
+        with pytest.raises(RuntimeError, match="power"):
+            yield
 
 
 def breast_with_disc(seed: int, right: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ from PIL import Image
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_csv, read_json, write_json
+from mammoroi.files import read_csv, read_json
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
-from mammoroi.segmentation.crops import near_lesions
-from mammoroi.segmentation.data import LesionPart
 from mammoroi.segmentation.export import export
 from mammoroi.segmentation.learnt import (
     choose,
@@ -50,7 +47,7 @@ from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.store import ArrayStore
 from mammoroi.segmentation.train import fold_job, train
 from mammoroi.segmentation.weights import Model, load_models
-from mammoroi.segmentation.windows import Box, proposals, windows_over
+from mammoroi.segmentation.windows import windows_over
 
 from .conftest import SPACING_MM, write_study
 
@@ -70,63 +67,6 @@ TWO = SegmentationConfig(
     accelerator="cpu",
     workers=1,
 )
-
-
-# Windows
-
-
-def random_boxes(rng: np.random.Generator, shape: tuple[int, int], largest: int) -> list[Box]:
-    boxes = []
-    for _ in range(int(rng.integers(0, 12))):
-        height, width = (int(rng.integers(1, min(side, largest) + 1)) for side in shape)
-        top, left = (
-            int(rng.integers(0, side - own + 1))
-            for side, own in zip(shape, (height, width), strict=True)
-        )
-        boxes.append((top, top + height, left, left + width))
-    return boxes
-
-
-@pytest.mark.parametrize("seed", range(300))
-def test_windows_hold_every_region_that_fits_and_cover_all_others(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    shape = int(rng.integers(10, 200)), int(rng.integers(10, 200))
-    size = int(rng.integers(8, 100)), int(rng.integers(8, 100))
-    boxes = random_boxes(rng, shape, largest=int(rng.integers(4, 200)))
-    windows = windows_over(boxes, size, shape)
-    assert bool(windows) == bool(boxes)
-    covered = np.zeros(shape, bool)
-    for top, left in windows:
-        assert 0 <= top <= max(0, shape[0] - size[0])
-        assert 0 <= left <= max(0, shape[1] - size[1])
-        covered[top : top + size[0], left : left + size[1]] = True
-    for above, below, before, behind in boxes:
-        assert covered[above:below, before:behind].all()
-        if below - above <= size[0] and behind - before <= size[1]:
-            assert any(
-                top <= above
-                and below <= top + size[0]
-                and left <= before
-                and behind <= left + size[1]
-                for top, left in windows
-            )
-
-
-def test_neighbours_share_a_window_and_a_lone_region_lies_in_its_middle() -> None:
-    assert windows_over([(50, 60, 40, 52)], (40, 40), (200, 100)) == [(35, 26)]
-    assert len(windows_over([(50, 55, 40, 45), (60, 65, 50, 55)], (40, 40), (200, 100))) == 1
-    assert len(windows_over([(50, 55, 40, 45), (90, 95, 50, 55)], (40, 40), (200, 100))) == 2
-    # Larger than a window: several, from end to end.
-    assert windows_over([(0, 100, 0, 20)], (40, 40), (200, 100)) == [(0, 0), (30, 0), (60, 0)]
-
-
-def test_proposals_are_the_boxes_of_the_regions() -> None:
-    probability = np.zeros((20, 30))
-    probability[2:5, 3:9] = 0.3
-    probability[5, 9] = 0.06  # touches by a corner
-    probability[15, 20] = 0.04
-    assert proposals(probability, 0.05) == [(2, 6, 3, 10)]
-    assert proposals(probability, 0.5) == []
 
 
 # What both networks say
@@ -245,68 +185,6 @@ def test_an_image_smaller_than_a_window_and_scaled_views() -> None:
     assert [member.shape for member in found] == [(20, 17)] * 4
     both = (0.5 + second.expected(np.float64(0.7))) / 2
     assert np.allclose([member[5, 5] for member in found], both, atol=1e-3)
-
-
-# Crops
-
-
-def test_crops_show_lesions_away_from_the_middle_and_the_breast() -> None:
-    image = np.zeros((90, 70), np.float16)
-    image[:, :40] = 0.5
-    mask = np.zeros((90, 70), np.uint8)
-    mask[50:53, 20:23] = 1
-    places = []
-    for seed in range(2000):
-        top, left = near_lesions(image, mask, (32, 32), (96, 96), np.random.default_rng(seed))
-        assert 0 <= top <= 64
-        assert 0 <= left <= 64
-        centre = top + 16, left + 16
-        if abs(centre[0] - 51) <= 9 and abs(centre[1] - 21) <= 9:
-            places.append(centre)
-        assert image[top : top + 32, left : left + 32].any(), "a crop without breast"
-    assert 0.73 < len(places) / 2000 < 0.85  # three quarters, and others by chance
-    assert np.ptp(places, axis=0).min() >= 13  # jittered, up to the canvas' edge
-    # Without a lesion, or without a breast, there is still a crop.
-    empty = np.zeros_like(mask)
-    assert near_lesions(image, empty, (96, 96), (96, 96), np.random.default_rng(0)) == (0, 0)
-    assert near_lesions(0 * image, empty, (96, 96), (96, 96), np.random.default_rng(0)) == (0, 0)
-
-
-def test_the_tuning_part_has_the_lesions_in_the_middle() -> None:
-    mask = torch.zeros(1, 96, 64)
-    mask[0, 60:70, 30:40] = 1
-    case = LesionPart((32, 32))({"image": mask / 2, "mask": mask}, 0, 0)
-    assert case["mask"].shape == case["image"].shape == (1, 32, 32)
-    assert case["mask"].sum() == 100
-    assert case["mask"][0, 11:21, 11:21].all()
-
-
-@pytest.mark.parametrize("augment_on", ["host", "device"])
-def test_lesion_crops_interrupted_and_resumed(
-    study: Path, monkeypatch: pytest.MonkeyPatch, augment_on: str
-) -> None:
-    from mammoroi.segmentation.module import SegmentationModule
-
-    from .test_train import TINY, run_fold
-
-    config = replace(TINY, patch=(32, 16), crops="lesions", augment_on=augment_on)
-    target = run_fold(study, config)
-    weights = (target / "model.safetensors").read_bytes()
-    history = (target / "history.csv").read_text()
-    for name in ("model.json", "model.safetensors", "history.csv"):
-        (target / name).unlink()
-
-    def stop(self: SegmentationModule) -> None:
-        if self.current_epoch == 2:
-            raise RuntimeError("the power is gone")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
-        with pytest.raises(RuntimeError, match="power"):
-            run_fold(study, config)
-    run_fold(study, config)
-    assert (target / "model.safetensors").read_bytes() == weights
-    assert (target / "history.csv").read_text() == history
 
 
 # Settings
@@ -540,47 +418,3 @@ def test_post_processing_is_learnt_from_both_stages(
     monkeypatch.setattr(type(stage), "digest", patched)
     learn(config, folder, jobs)
     assert read_json(folder / "postprocessing.json")["key"] != before
-
-
-# The benchmark
-
-
-def test_the_benchmark_trains_only_the_stage_that_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = Path(__file__).parents[2] / "benchmarks" / "segmentation_accuracy.py"
-    if not file.exists():
-        pytest.skip("the benchmarks are not installed with the package")
-    monkeypatch.syspath_prepend(str(file.parent))
-    benchmark = importlib.import_module("segmentation_accuracy")
-
-    def networks(folder: Path, config: SegmentationConfig) -> None:
-        write_json(folder / "fold-0" / "model.json", {"settings": asdict(config)})
-
-    def study(name: str, config: SegmentationConfig) -> Path:
-        networks(tmp_path / name / "segmentation", config)
-        if config.outline_spacing_mm is not None:
-            outline = tmp_path / name / "segmentation" / "outline"
-            networks(outline, outline_config(config))
-            write_json(outline / "outline.json", {})
-        write_json(tmp_path / name / "cost.json", {})
-        return tmp_path / name
-
-    once = replace(TWO, outline_spacing_mm=None)
-    small = study("small", once)
-    study("another", replace(once, epochs=3))
-    coarse = study("coarse", replace(TWO, outline_spacing_mm=1.5))
-    # The first stage is that of the recipe of one stage; one with another second stage is not lent.
-    assert benchmark.same_networks(TWO, tmp_path) == small
-    assert benchmark.missing(TWO, small / "segmentation") == 1
-    assert benchmark.missing(TWO, coarse / "segmentation") == 1
-    assert benchmark.same_networks(replace(once, threshold=0.7), tmp_path) == small
-    assert benchmark.missing(once, small / "segmentation") == 0
-    both = study("both", TWO)
-    drawn_otherwise = replace(TWO, max_components=3)
-    assert benchmark.same_networks(drawn_otherwise, tmp_path) == both
-    assert benchmark.missing(drawn_otherwise, both / "segmentation") == 0
-    # Further networks are trained beside those that are there.
-    assert benchmark.same_networks(replace(once, networks_per_fold=3), tmp_path) == small
-    assert benchmark.missing(replace(once, networks_per_fold=3), small / "segmentation") == 2
-    assert benchmark.same_networks(replace(TWO, epochs=99), tmp_path) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,9 @@ import pytest
 from mammoroi.files import read_json, write_json
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.folds import network_names
+from mammoroi.segmentation.outline import outline_config
 
+TWO = SegmentationConfig(working_spacing_mm=2.0, outline_spacing_mm=1.0)
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "segmentation_accuracy.py"
 
 
@@ -52,6 +55,39 @@ def test_a_study_starts_from_equal_networks_as_many_as_there_are(
     finished(tmp_path, "four", config, 4)
     assert benchmark.same_networks(three, tmp_path) == two
     assert benchmark.same_networks(config, tmp_path) == one
+
+
+def test_it_trains_only_the_stage_that_is_missing(tmp_path: Path, benchmark: ModuleType) -> None:
+    def networks(folder: Path, config: SegmentationConfig) -> None:
+        write_json(folder / "fold-0" / "model.json", {"settings": asdict(config)})
+
+    def study(name: str, config: SegmentationConfig) -> Path:
+        networks(tmp_path / name / "segmentation", config)
+        if config.outline_spacing_mm is not None:
+            outline = tmp_path / name / "segmentation" / "outline"
+            networks(outline, outline_config(config))
+            write_json(outline / "outline.json", {})
+        write_json(tmp_path / name / "cost.json", {})
+        return tmp_path / name
+
+    once = replace(TWO, outline_spacing_mm=None)
+    small = study("small", once)
+    study("another", replace(once, epochs=3))
+    coarse = study("coarse", replace(TWO, outline_spacing_mm=1.5))
+    # The first stage is that of the recipe of one stage; one with another second stage is not lent.
+    assert benchmark.same_networks(TWO, tmp_path) == small
+    assert benchmark.missing(TWO, small / "segmentation") == 1
+    assert benchmark.missing(TWO, coarse / "segmentation") == 1
+    assert benchmark.same_networks(replace(once, threshold=0.7), tmp_path) == small
+    assert benchmark.missing(once, small / "segmentation") == 0
+    both = study("both", TWO)
+    drawn_otherwise = replace(TWO, max_components=3)
+    assert benchmark.same_networks(drawn_otherwise, tmp_path) == both
+    assert benchmark.missing(drawn_otherwise, both / "segmentation") == 0
+    # Further networks are trained beside those that are there.
+    assert benchmark.same_networks(replace(once, networks_per_fold=3), tmp_path) == small
+    assert benchmark.missing(replace(once, networks_per_fold=3), small / "segmentation") == 2
+    assert benchmark.same_networks(replace(TWO, epochs=99), tmp_path) is None
 
 
 @pytest.mark.parametrize(("networks", "cost"), [(1, 100.0), (2, 107.0)])

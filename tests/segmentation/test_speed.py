@@ -47,6 +47,8 @@ from mammoroi.segmentation.store import ArrayStore, window
 from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
+from .conftest import power_cut
+
 TINY = SegmentationConfig(
     working_spacing_mm=2.0,
     channels=(4, 4, 8, 8, 8),
@@ -326,23 +328,15 @@ def test_loader_processes_change_nothing(study: Path) -> None:
     assert out["image"].isfinite().all()
 
 
-def test_four_epochs_are_two_and_two_more_with_the_batch_augmented(
-    study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_four_epochs_are_two_and_two_more_with_the_batch_augmented(study: Path) -> None:
     target = run_fold(study, ON_DEVICE)
     whole = pd.read_csv(target / "history.csv")
     model = load_model(target)
     for name in ("model.json", "model.safetensors", "history.csv"):
         (target / name).unlink()
 
-    def stop(self: SegmentationModule) -> None:
-        if self.current_epoch == 2:
-            raise RuntimeError("the power is gone")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
-        with pytest.raises(RuntimeError, match="power"):
-            run_fold(study, ON_DEVICE)
+    with power_cut():
+        run_fold(study, ON_DEVICE)
     run_fold(study, ON_DEVICE)
     pd.testing.assert_frame_equal(pd.read_csv(target / "history.csv"), whole)
     again = load_model(target).network.state_dict()

@@ -22,6 +22,8 @@ from mammoroi.segmentation.store import ArrayStore
 from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
+from .conftest import power_cut
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -68,19 +70,11 @@ def test_a_batch_is_augmented_as_on_the_cpu(study: Path) -> None:
 
 
 @pytest.mark.parametrize("compiled", ["off", "auto"])
-def test_a_fold_is_trained_and_goes_on(
-    study: Path, compiled: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fold_is_trained_and_goes_on(study: Path, compiled: str) -> None:
     config = replace(GPU, compile=compiled, patch=(32, 16))
 
-    def stop(self: SegmentationModule) -> None:
-        if self.current_epoch == 1:
-            raise RuntimeError("the power is gone")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
-        with pytest.raises(RuntimeError, match="power"):
-            train_fold(config, *first_fold(study, config))
+    with power_cut(epoch=1):
+        train_fold(config, *first_fold(study, config))
     target = train_fold(config, *first_fold(study, config))
     history = pd.read_csv(target / "history.csv")
     assert history["epoch"].tolist() == [0, 1]

@@ -15,12 +15,13 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
 from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
 from mammoroi.segmentation.folds import network_names
-from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars
 from mammoroi.segmentation.train import fold_job, make_plan, train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
+
+from .conftest import power_cut
 
 TINY = SegmentationConfig(
     working_spacing_mm=2.0,
@@ -42,21 +43,15 @@ def run_fold(study: Path, config: SegmentationConfig = TINY) -> Path:
     return train_fold(config, folder, job, make_plan(config, index))
 
 
-def test_four_epochs_are_two_and_two_more(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_epochs_are_two_and_two_more(study: Path) -> None:
     target = run_fold(study)
     whole = pd.read_csv(target / "history.csv")
     model = load_model(target)
     for name in ("model.json", "model.safetensors", "history.csv"):
         (target / name).unlink()
 
-    def stop(self: SegmentationModule) -> None:
-        if self.current_epoch == 2:
-            raise RuntimeError("the power is gone")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SegmentationModule, "on_train_epoch_start", stop)
-        with pytest.raises(RuntimeError, match="power"):
-            run_fold(study)
+    with power_cut():
+        run_fold(study)
     assert len(pd.read_csv(target / "history.csv")) == 2
     assert (target / "last.ckpt").exists()
 

@@ -1,12 +1,16 @@
-r"""Everything about the segmentation that only a machine with a GPU can show, in one run.
+r"""Everything about the speed that only a machine with a GPU can show, in one run.
 
-The tests marked ``gpu``, then :mod:`train_speed` for the presets, :mod:`segment_speed`, and, where
-``nnunetv2`` is installed and ``--study`` is given, nnU-Net for a few minutes per fold. Each step
-has a time limit, and what it prints goes to a file of its own in ``--out``; a step that fails or
-takes too long does not stop the others. ``summary.csv`` has a row per step: ``step, seconds,
-outcome, device``::
+First, side by side: the tests marked ``gpu``, and the inputs of what comes then: phantoms,
+nnU-Net's plan for them, and a mammogram of full size. Then, one after the other and so undisturbed:
+:mod:`train_speed` beside nnU-Net and for the presets, :mod:`segment_speed`, :mod:`folds_speed`.
+nnU-Net takes part where ``nnunetv2`` is installed. Each step has a time limit, and what it prints
+goes to a file of its own in ``--out``; a step that fails or takes too long does not stop the
+others. ``summary.csv`` has a row per step: ``step, seconds, outcome, device``::
 
     python benchmarks/gpu_check.py --out build/gpu --minutes 9
+
+How well the segmentation does is another question: :mod:`segmentation_accuracy` and
+:mod:`nnunet_reference` answer it, on a GPU too.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
-from importlib.util import find_spec
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -27,56 +32,93 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests" / "segmentation"
 
 
-def steps(given: argparse.Namespace) -> dict[str, list[str]]:
-    """Give the commands, the most telling first."""
+def inputs(work: Path) -> dict[str, list[str]]:
+    """Give the commands that can run side by side: the tests, and those that make the inputs."""
     python = sys.executable
-
-    def training(preset: str, batch: int, steps: int, spacing_mm: float) -> list[str]:
-        chosen = {"preset": preset, "batch": batch, "steps": steps, "spacing-mm": spacing_mm}
-        chosen |= {"device": "cuda", "warm-up": 20, "patients": 80}
-        settings = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
-        return [python, str(HERE / "train_speed.py"), *settings]
-
-    found = {
-        "tests": [python, "-m", "pytest", "-q", "-m", "gpu", str(TESTS)],
-        "train_small": training("small", 16, 60, 0.4),
-        "segment": [python, str(HERE / "segment_speed.py"), "--rounds", "1"],
-        "train_default": training("default", 20, 60, 0.3),
-        "train_large": training("large", 24, 40, 0.2),
+    return {
+        "tests": [python, "-m", "pytest", "-q", "-m", "gpu", "--durations=20", str(TESTS)],
+        "phantoms": [
+            *(python, str(HERE / "train_speed.py"), "--make", str(work / "study")),
+            *("--root", str(work / "nnunet"), "--patients", "32", "--spacing-mm", "0.3"),
+        ],
+        "mammogram": [
+            *(python, str(HERE / "segment_speed.py"), "--make", "--folder", str(work / "one")),
+        ],
     }
-    for name in ("train_small", "segment", "train_default", "train_large"):
-        found[name] += ["--out", str(given.out / f"{name}.csv")]
-    if given.study is not None and find_spec("nnunetv2") is not None:
-        found["nnunet"] = [
-            *(python, str(HERE / "nnunet_reference.py"), str(given.study)),
-            *("--root", str(given.out / "nnunet"), "--device", "cuda"),
-            *("--minutes", str(given.nnunet_minutes)),
-        ]
-    return found
+
+
+def steps(out: Path, work: Path) -> dict[str, list[str]]:
+    """Give the commands of which each wants the machine for itself, the most telling first."""
+
+    def training(name: str, **settings: object) -> list[str]:
+        chosen = {"study": work / "study", "device": "cuda", "warm-up": 20, "steps": 60}
+        words = [word for key, value in (chosen | settings).items() for word in (f"--{key}", value)]
+        return [str(word) for word in ("train_speed.py", *words, "--out", out / f"{name}.csv")]
+
+    nnunet = training("nnunet", root=work / "nnunet", architecture="dynunet")
+    ways = ["--ways", "limit", "host", "device"]
+    found = {
+        "nnunet": [*nnunet, *ways, "nnunet-limit", "nnunet"],
+        "default": [*training("default", preset="default"), *ways],
+        "segment": [
+            *("segment_speed.py", "--folder", str(work / "one"), "--rounds", "1"),
+            *("--places", "cuda", "--out", str(out / "segment.csv")),
+        ],
+        "folds": ["folds_speed.py", str(work / "study"), "--out", str(out / "folds.csv")],
+        "small": [*training("small", preset="small"), "--ways", "limit", "device"],
+        "large": [
+            *training("large", preset="large", **{"warm-up": 5, "steps": 15}),
+            "--ways",
+            "limit",
+            "device",
+        ],
+        "compiled": [
+            *training("compiled", preset="default", steps=120),
+            *("--ways", "compiled"),
+        ],
+    }
+    return {
+        name: [sys.executable, str(HERE / script), *arguments]
+        for name, (script, *arguments) in found.items()
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=9.0, help="for all steps together")
-    parser.add_argument("--study", type=Path, help="prepared study for the nnU-Net reference")
-    parser.add_argument("--nnunet-minutes", type=float, default=1.0, help="per fold")
+    parser.add_argument("--steps", nargs="+", help="only these; their inputs are there already")
+    parser.add_argument("--work", type=Path, help="keep the inputs here")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    sys.stdout.write(f"device: {name}, PyTorch {torch.__version__}\n")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    sys.stdout.write(f"device: {device}, PyTorch {torch.__version__}\n")
     end = time.monotonic() + 60 * given.minutes
-    rows = []
-    for step, command in steps(given).items():
-        begin = time.monotonic()
-        outcome = "no time left"
-        if begin < end:
-            outcome = run(command, given.out / f"{step}.txt", end - begin)
-        seconds = time.monotonic() - begin
-        rows.append({"step": step, "seconds": seconds, "outcome": outcome})
+    rows: list[dict[str, object]] = []
+
+    def tell(step: str, outcome: str, seconds: float) -> None:
+        rows.append({"step": step, "seconds": seconds, "outcome": outcome, "device": device})
         sys.stdout.write(f"{step}: {outcome}, {seconds:.0f} s\n")
         sys.stdout.flush()
-        write_csv(given.out / "summary.csv", pd.DataFrame(rows).assign(device=name))
+        write_csv(given.out / "summary.csv", pd.DataFrame(rows))
+
+    with tempfile.TemporaryDirectory() as temporary:
+        work = given.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+
+        def timed(step: str, command: list[str]) -> None:
+            begin = time.monotonic()
+            outcome = "no time left"
+            if begin < end:
+                outcome = run(command, given.out / f"{step}.txt", end - begin)
+            tell(step, outcome, time.monotonic() - begin)
+
+        if not given.steps:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(timed, *zip(*inputs(work).items(), strict=True)))
+        for step, command in steps(given.out, work).items():
+            if not given.steps or step in given.steps:
+                timed(step, command)
 
 
 def run(command: list[str], log: Path, limit_s: float) -> str:

@@ -10,9 +10,12 @@ optimiser, and draws the masks of the fold's validation patients with nnU-Net's 
 patients' come from all folds together. What is changed, and only with ``--cpu-minutes`` or
 ``--minutes``, is how long it trains: ``num_epochs``, ``num_iterations_per_epoch`` and
 ``num_val_iterations_per_epoch`` (published: 1000, 250, 50), so that the polynomial learning rate
-comes to its end when the budget does. The length is measured on the first iterations, which are
-thrown away; up to 5000 iterations are divided into 20 epochs, more into epochs of 250. The last
+comes to its end when the budget does. The length is measured on each fold's first iterations, which
+are thrown away; up to 5000 iterations are divided into 20 epochs, more into epochs of 250. The last
 epoch's weights are taken, as nnU-Net does, so that no patient who is predicted chooses anything.
+With ``--together N`` so many folds are trained at the same time, each in a process of its own with
+``--loaders`` of its own, and measured so. nnU-Net compiles its network on a GPU, a minute or more
+per fold; ``nnUNet_compile=f`` in the environment is its own switch to leave that out.
 ``--memory-gb`` is nnU-Net's own ``gpu_memory_target_in_gb``, which decides patch and batch.
 
 The probability is brought to the mammogram's grid by the study's own mapping, as mammoroi's is, and
@@ -28,6 +31,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
@@ -66,8 +70,8 @@ from mammoroi.segmentation.uncertainty import uncertainty
 PUBLISHED = (1000, 250, 50)
 OVERHEAD = 0.05
 """Share of a budget that is kept for checkpoints and plots between epochs."""
-WARM_UP = 1
-MEASURED = 3
+WARM_UP, MEASURED = {"cpu": 1, "cuda": 10}, {"cpu": 3, "cuda": 30}
+"""Iterations before and while an iteration's length is measured."""
 
 
 def say(text: str) -> None:
@@ -91,24 +95,24 @@ def clock(on_cpu: bool) -> float:
     return time.process_time() if on_cpu else time.perf_counter()
 
 
-def seconds_per_iteration(root: Path, device: str, on_cpu: bool) -> tuple[float, float]:
+def seconds_per_iteration(root: Path, fold: int, device: str, on_cpu: bool) -> tuple[float, float]:
     """Measure a training and a validation iteration, loading included, with a network thrown away.
 
-    Measured on the fold 0's images; nothing of it is kept.
+    Measured on the fold's images; nothing of it is kept.
     """
     import torch
 
-    trainer = build_trainer(root, 0, device)
+    trainer = build_trainer(root, fold, device)
     trainer.disable_checkpointing = True
     trainer.on_train_start()
     trainer.on_train_epoch_start()
 
     def timed(step: Any, loader: Any) -> float:
         times = []
-        for number in range(WARM_UP + MEASURED):
+        for number in range(WARM_UP[device] + MEASURED[device]):
             begin = clock(on_cpu)
             step(next(loader))
-            if number >= WARM_UP:
+            if number >= WARM_UP[device]:
                 times.append(clock(on_cpu) - begin)
         return float(np.mean(times))
 
@@ -119,6 +123,38 @@ def seconds_per_iteration(root: Path, device: str, on_cpu: bool) -> tuple[float,
     trainer.on_train_end()
     shutil.rmtree(trainer.output_folder)
     return training, validation
+
+
+def length_of(given: argparse.Namespace, fold: int) -> tuple[int, int, int]:
+    """Give a fold's epochs and iterations per epoch: as published, or what the budget is worth."""
+    on_cpu = given.cpu_minutes is not None
+    if not on_cpu and given.minutes is None:
+        return PUBLISHED
+    file = given.root / f"length-{fold}.json"
+    if not file.exists():
+        budget = 60 * (given.cpu_minutes if on_cpu else given.minutes)
+        training, validation = seconds_per_iteration(given.root, fold, given.device, on_cpu)
+        length = schedule(int((1 - OVERHEAD) * budget / (training + validation / 5)))
+        measured = {"training_s": training, "validation_s": validation, "length": list(length)}
+        write_json(file, measured)
+        say(f"fold {fold}: {training:.3f} s an iteration, {validation:.3f} s one of validation")
+    epochs, training_iterations, validation_iterations = read_json(file)["length"]
+    return epochs, training_iterations, validation_iterations
+
+
+def train_together(given: argparse.Namespace, folds: list[int]) -> None:
+    """Train folds in processes of their own, ``--together`` at the same time."""
+    options = ("device", "threads", "loaders", "cpu_minutes", "minutes")
+    command = [sys.executable, __file__, str(given.study), "--root", str(given.root)]
+    for name in options:
+        if getattr(given, name) is not None:
+            command += [f"--{name.replace('_', '-')}", str(getattr(given, name))]
+    for first in range(0, len(folds), given.together):
+        some = folds[first : first + given.together]
+        started = [subprocess.Popen([*command, "--folds", str(fold)]) for fold in some]
+        codes = {fold: process.wait() for fold, process in zip(some, started, strict=True)}
+        if any(codes.values()):
+            raise SystemExit(f"nnU-Net's training failed: exit codes by fold {codes}")
 
 
 def train_fold(root: Path, fold: int, device: str, length: tuple[int, int, int]) -> dict[str, Any]:
@@ -174,6 +210,9 @@ def draw_masks(study: Path, root: Path, cases: pd.DataFrame, device: str, outs: 
     rows: list[list[dict[str, Any]]] = [[], []]
     candidates: list[dict[str, Any]] = [{}, {}]
     predictors: dict[tuple[int, ...], Any] = {}
+    folds_of = [drawing_folds(splits, patient) for patient in cases["patient_id"]]
+    order = sorted(range(len(cases)), key=folds_of.__getitem__)
+    cases = cases.iloc[order]  # so that each fold's network is loaded once
     for case, image_id, patient, part in cases.itertuples(index=False):
         folds = drawing_folds(splits, patient)
         if folds not in predictors:
@@ -243,6 +282,7 @@ def main() -> None:
     parser.add_argument("--cpu-minutes", type=float, help="budget per fold, of CPU time")
     parser.add_argument("--minutes", type=float, help="budget per fold, of wall time")
     parser.add_argument("--memory-gb", type=float, help="nnU-Net's gpu_memory_target_in_gb")
+    parser.add_argument("--together", type=int, default=1, help="folds at the same time")
     parser.add_argument("--folds", type=int, nargs="*", help="train these, predict nothing")
     given = parser.parse_args()
     loaders = given.loaders if given.loaders is not None else (given.device != "cpu") * 12
@@ -266,35 +306,23 @@ def run(given: argparse.Namespace) -> None:
     say(f"planned: patch {planned['patch_size']}, batch {planned['batch_size']}")
     torch.manual_seed(15)
     np.random.seed(15)  # noqa: NPY002 - nnU-Net's augmentation draws from it
-    on_cpu = given.cpu_minutes is not None
-    length = PUBLISHED
-    length_file = given.root / "length.json"
-    if length_file.exists():
-        length = tuple(read_json(length_file)["length"])
-    elif on_cpu or given.minutes is not None:
-        budget = 60 * (given.cpu_minutes if on_cpu else given.minutes)
-        training, validation = seconds_per_iteration(given.root, given.device, on_cpu)
-        length = schedule(int((1 - OVERHEAD) * budget / (training + validation / 5)))
-        write_json(
-            length_file,
-            {"training_s": training, "validation_s": validation, "length": list(length)},
-        )
-        say(f"an iteration takes {training:.2f} s, of validation {validation:.2f} s")
-    say(f"{length[0]} epochs of {length[1]} and {length[2]} iterations")
+    folds = list(range(len(load_splits(given.study).folds))) if given.folds is None else given.folds
+    if given.together > 1 and len(folds) > 1:
+        train_together(given, folds)
     rows = []
-    folds = range(len(load_splits(given.study).folds)) if given.folds is None else given.folds
     for fold in folds:
-        rows.append(train_fold(given.root, fold, given.device, length))
-        say(f"fold {fold}: {rows[-1]['cpu_s']:.0f} s of CPU, {rows[-1]['wall_s']:.0f} s")
-    write_csv(given.root / "training.csv", pd.DataFrame(rows))
+        row = train_fold(given.root, fold, given.device, length_of(given, fold))
+        rows.append(row)
+        say(f"fold {fold}: {row['iterations']} iterations, {row['cpu_s']:.0f} s of CPU")
     if given.folds is not None:
         return
+    write_csv(given.root / "training.csv", pd.DataFrame(rows))
     outs = [
         result_folder(given.study, given.root / name) for name in ("nnunet", "nnunet-postprocessed")
     ]
     draw_masks(given.study, given.root, cases, given.device, outs)
     for out in outs:
-        agree(SegmentationConfig(workers=1), out)
+        agree(SegmentationConfig(overlays=0), out)
     results = summarise(outs).drop(columns=["comparison", "group"])
     write_csv(given.root / "results.csv", results)
     shown = results[results["metric"].isin(["dice", "hd95_mm", "found"])]

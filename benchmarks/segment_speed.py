@@ -192,6 +192,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--folder", type=Path, help="keep the inputs here")
+    parser.add_argument("--make", action="store_true", help="only make the inputs in --folder")
+    parser.add_argument("--places", nargs="+", choices=("1", "2", "cuda"), help="cores or the GPU")
     for hidden in ("--way", "--device"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--cores", type=int, help=argparse.SUPPRESS)
@@ -207,8 +209,12 @@ def main() -> None:
         given.root = given.folder / "nnunet"
         there = find_spec("nnunetv2") is not None
         prepare_inputs(given, there)
+        if given.make:
+            return
         ways = [OURS, OURS_FLIPPED, *([NNUNET] if there else [])]
-        places = [("cpu", 1), ("cpu", 2), *([("cuda", 0)] if torch.cuda.is_available() else [])]
+        gpu = ["cuda"] if torch.cuda.is_available() else []
+        chosen = given.places or ["1", "2", *gpu]
+        places = [("cuda", 0) if place == "cuda" else ("cpu", int(place)) for place in chosen]
         rows = [
             {"way": way, "device": device, "cores": cores}
             | in_own_process(way, device, cores, given)

@@ -17,6 +17,10 @@ HD95, share of masks that touch the lesion, sensitivity at one false positive pe
 ``small`` where it is there; CPU seconds per fold, those of networks that were shared included. The
 network from which one recipe starts is trained on phantoms first, in ``OUT/phantoms``; its time is
 not counted.
+
+``--together N`` runs N recipes at the same time, each in a process of its own whose output goes to
+``OUT/<cohort>-<recipe>.txt``: on a GPU, which one small network leaves mostly idle. With
+``--minutes`` those that have not ended by then are ended; started again, they go on.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ import argparse
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +97,7 @@ SMALL: Recipe = {
 }
 # What is shipped as configs/study-cdd-cesm.yaml.
 OURS = SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)}
+SWA = {"ema_decay": 0.0, "swa_start": 0.6}
 SLOW_ENCODER = SMALL | {"encoder_rate": 0.1, "learning_rate": 0.002}
 SCALES = SLOW_ENCODER | {"test_time_scales": (0.8, 1.0, 1.25)}
 # Stands for the network that phantoms_network() trains.
@@ -108,6 +115,8 @@ RECIPES: dict[str, Recipe] = {
     "ours, three scales": OURS | {"test_time_scales": (0.8, 1.0, 1.25)},
     "ours, two networks per fold": OURS | {"networks_per_fold": 2},
     "ours, started from phantoms": OURS | {"encoder_weights": None, "start_from": TRAINED_HERE},
+    "ours, SWA": OURS | SWA,
+    "ours, SWA, three networks per fold": OURS | SWA | {"networks_per_fold": 3},
     "ours, larger windows": OURS | {"outline_patch": (224, 224)},
     "small": SMALL,
     "small, threshold 0.5": SMALL | {"threshold": 0.5},
@@ -136,13 +145,14 @@ RECIPES: dict[str, Recipe] = {
     "small, DynUNet": DYNUNET,
     "small, DynUNet, deep supervision": DYNUNET | {"deep_supervision": True},
     "small, deep supervision": SMALL | {"deep_supervision": True},
-    "small, SWA": SMALL | {"ema_decay": 0.0, "swa_start": 0.6},
+    "small, SWA": SMALL | SWA,
     "small, MiT-B0": SMALL
     | {"encoder": "mit_b0", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, ConvNeXt": SMALL
     | {"encoder": "tu-convnext_pico", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, 48 epochs": SMALL | {"epochs": 48},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
+    "small, 0.7 mm": SMALL | {"working_spacing_mm": 0.7, "patch": (320, 192)},
     "small, after 20 epochs of restoration": SMALL | {"pretraining_epochs": 20},
     "small, random start, after 20 epochs of restoration": SMALL
     | {"encoder_weights": None, "pretraining_epochs": 20},
@@ -159,15 +169,53 @@ def main() -> None:
     parser.add_argument("--cohort", choices=("mass", "all"), default="all")
     parser.add_argument("--recipes", nargs="+", default=["plain", "small"], metavar="RECIPE")
     parser.add_argument("--workers", type=int, default=2, help="folds at the same time")
+    parser.add_argument("--together", type=int, default=1, help="recipes at the same time")
+    parser.add_argument("--minutes", type=float, help="end what is not done by then")
+    parser.add_argument("--no-table", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     cohort = make_cohort(given.out, given.cohort)
+    if given.together > 1:
+        side_by_side(given)
+        tabulate(given.out / given.cohort, masses(given.out))
+        return
     for name in given.recipes:
         recipe = RECIPES[name]
         if recipe.get("start_from") == TRAINED_HERE:
             recipe = recipe | {"start_from": str(phantoms_network(given.out, given.workers))}
         config = SegmentationConfig(**recipe, workers=given.workers, patience=0)
         run(config, cohort, given.out / given.cohort, name)
-        tabulate(given.out / given.cohort, masses(given.out))
+        if not given.no_table:
+            tabulate(given.out / given.cohort, masses(given.out))
+
+
+def folder_of(recipe: str) -> str:
+    """Name the study folder of a recipe."""
+    return recipe.replace(", ", "--").replace(" ", "-")
+
+
+def side_by_side(given: argparse.Namespace) -> None:
+    """Run every recipe in a process of its own, so many at the same time."""
+    end = time.monotonic() + 60 * given.minutes if given.minutes else float("inf")
+    masses(given.out)  # all of them need it: made once, before
+    if any(RECIPES[name].get("start_from") == TRAINED_HERE for name in given.recipes):
+        phantoms_network(given.out, given.workers)
+    waiting = list(given.recipes)
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    while (waiting or running) and time.monotonic() < end:
+        while waiting and len(running) < given.together:
+            name = waiting.pop(0)
+            command = [sys.executable, __file__, str(given.out), "--cohort", given.cohort]
+            command += ["--workers", str(given.workers), "--recipes", name, "--no-table"]
+            with (given.out / f"{given.cohort}-{folder_of(name)}.txt").open("wb") as log:
+                running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        time.sleep(0.2)
+        for name in [name for name, process in running.items() if process.poll() is not None]:
+            code = running.pop(name).returncode
+            print(f"{name}: {'done' if code == 0 else f'failed, {code}'}", flush=True)
+    for process in running.values():
+        process.kill()
+    for name in (*running, *waiting):
+        print(f"{name}: no time left", flush=True)
 
 
 def make_cohort(out: Path, name: str) -> Path:
@@ -184,12 +232,20 @@ def make_cohort(out: Path, name: str) -> Path:
 
 
 def phantoms_network(out: Path, workers: int) -> Path:
-    """Train the first of five folds of 150 phantom patients as ``small``; give its folder."""
+    """Train the first of five folds of 150 phantom patients as ``small``, or keep it.
+
+    Returns
+    -------
+    Path
+        The network's folder.
+    """
     cohort, study = out / "cohort-phantoms", out / "phantoms"
+    config = SegmentationConfig(**SMALL, workers=workers, patience=0)
+    if trained_with(config, study / "segmentation"):
+        return study / "segmentation" / "fold-0"
     if not (study / "splits.json").exists():
         synthesize(SyntheticConfig(n_patients=150, spacing_mm=0.5, workers=workers), cohort)
         accept(CohortConfig(cohort, test_size=0), study)
-    config = SegmentationConfig(**SMALL, workers=workers, patience=0)
     prepared = prepare(config, study)
     index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
     job = fold_job(config, load_splits(study), 0, index)
@@ -204,7 +260,7 @@ def masses(out: Path) -> set[str]:
 
 def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
     """Train, draw and compare, or keep what is there."""
-    study = out / name.replace(", ", "--").replace(" ", "-")
+    study = out / folder_of(name)
     if (study / "agreement_summary.csv").exists():
         return
     accept(CohortConfig(cohort, test_size=0, stratify=()), study)
@@ -220,7 +276,8 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
         cost = {name: theirs[name] + own.get(name, 0) for name in cost}
     segment(config, study)
     agree(replace(config, overlays=6), study)
-    write_json(study / "cost.json", {**cost, "name": name})
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    write_json(study / "cost.json", {**cost, "name": name, "device": device})
 
 
 def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
@@ -303,7 +360,8 @@ def tabulate(out: Path, masses: set[str]) -> None:
             if len(chosen) == len(table):
                 limits = at_one["sensitivity"], at_one["lower"], at_one["upper"]
                 row["sensitivity_at_1_fp"] = shown(*limits)
-            rows.append(row | {"cpu_s_per_fold": round(cost["cpu_s"] / 5)})
+            row |= {f"{kind}_s_per_fold": round(cost[f"{kind}_s"] / 5) for kind in ("cpu", "wall")}
+            rows.append(row | {"device": cost["device"]})
     found = pd.DataFrame(rows)
     write_csv(out.with_suffix(".csv"), found)
     print(found.to_string(index=False), flush=True)

@@ -8,9 +8,11 @@ installed, nnU-Net's own trainer and network with its loader, and fed one batch 
     python benchmarks/train_speed.py --out build/train_speed.csv                 # phantoms
     python benchmarks/train_speed.py --study STUDY --preset default --steps 200  # prepared images
 
-``--study`` is a study whose images are prepared; patch and batch are those of nnU-Net's plan for
-it, so that all ways train on equally large batches. ``--batch`` changes it for all, ``--patch`` for
-mammoroi alone.
+``--study`` is a study whose images are prepared. Where nnU-Net takes part, patch and batch are
+those of its plan for the study, so that all ways train on equally large batches, else those of the
+preset; ``--batch`` changes it for all, ``--patch`` for mammoroi alone. ``--architecture dynunet``
+takes the network that is most like nnU-Net's. ``--ways`` chooses some of the ways.
+``--make STUDY`` only makes the study of phantoms, and nnU-Net's plan for it in ``--root``.
 
 Counted are ``--steps`` steps after ``--warm-up`` ones. ``waiting`` is the share of their wall time
 in which the training loop stood in the loader's ``next``: with loader processes, what they did not
@@ -50,6 +52,14 @@ LIMIT, HOST, DEVICE, COMPILED = (
     "mammoroi, on the device, compiled",
 )
 NNUNET_LIMIT, NNUNET = "nnU-Net, one batch (limit)", "nnU-Net"
+WAYS = {
+    "limit": LIMIT,
+    "host": HOST,
+    "device": DEVICE,
+    "compiled": COMPILED,
+    "nnunet-limit": NNUNET_LIMIT,
+    "nnunet": NNUNET,
+}
 
 
 class Counter:
@@ -238,16 +248,18 @@ def train_nnunet(way: str, root: Path, device: str, counter: Counter) -> None:
 
 
 def make_study(folder: Path, patients: int, spacing_mm: float) -> Path:
-    """Phantoms, prepared, in two folds."""
+    """Phantoms, prepared, in four folds."""
     from mammoroi.cohort.synthetic import synthesize
     from mammoroi.cohort.synthetic_config import SyntheticConfig
     from mammoroi.segmentation.prepare import prepare
 
     synthesize(SyntheticConfig(n_patients=patients, spacing_mm=min(0.5, spacing_mm)), folder)
     names = sorted(read_csv(folder / "patients.csv", dtype=str)["patient_id"])
-    parts = names[::2], names[1::2]
-    folds = tuple(Fold(tuple(parts[1 - n]), tuple(parts[n])) for n in (0, 1))
-    write_splits(folder, Splits(1, 0.0, 2, (), tuple(names), (), folds))
+    folds = []
+    for first in range(4):
+        own = tuple(names[first::4])
+        folds.append(Fold(tuple(name for name in names if name not in own), own))
+    write_splits(folder, Splits(1, 0.0, 4, (), tuple(names), (), tuple(folds)))
     prepare(SegmentationConfig(working_spacing_mm=spacing_mm), folder)
     return folder
 
@@ -260,6 +272,9 @@ def settings(given: argparse.Namespace) -> SegmentationConfig:
         from mammoroi.stages import StudyConfig
 
         config = configured(StudyConfig, "train_speed", find_config(given.preset), []).segmentation
+    if given.architecture:
+        alike = (32, 64, 128, 256, 512) if given.architecture == "dynunet" else config.channels
+        config = replace(config, architecture=given.architecture, channels=alike)
     return replace(
         config,
         patch=tuple(given.patch) if given.patch else config.patch,
@@ -286,11 +301,14 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
 
 def prepare_nnunet(given: argparse.Namespace) -> None:
     """Plan nnU-Net's training on the study, and take its patch and batch for all ways."""
-    from nnunet_data import CONFIGURATION, DATASET, PLANS, environment, export, plan
+    from nnunet_data import CONFIGURATION, DATASET, PLANS, environment, export, plan, read_plan
 
-    environment(given.root, given.threads, 0)
-    with (given.root / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log):
-        planned = plan(given.study, given.root, export(given.study, given.root), None)
+    environment(given.root, given.loaders, 0)
+    if (given.root / "cases.csv").exists():
+        planned = read_plan(given.root)
+    else:
+        with (given.root / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log):
+            planned = plan(given.study, given.root, export(given.study, given.root), None)
     given.patch = given.patch or [-(-side // 32) * 32 for side in planned["patch_size"]]
     if given.batch:
         file = given.root / "preprocessed" / DATASET / f"{PLANS}.json"
@@ -301,11 +319,11 @@ def prepare_nnunet(given: argparse.Namespace) -> None:
 
 
 def ways_of(given: argparse.Namespace) -> list[str]:
-    there = importlib.util.find_spec("nnunetv2") is not None
-    if not there:
+    ways = [WAYS[name] for name in given.ways]
+    if importlib.util.find_spec("nnunetv2") is None:
         sys.stderr.write("nnunetv2 is not installed: nnU-Net is left out\n")
-    compiled = [COMPILED] if given.device == "cuda" else []
-    return [LIMIT, HOST, DEVICE, *compiled, *([NNUNET_LIMIT, NNUNET] if there else [])]
+        ways = [way for way in ways if way not in (NNUNET, NNUNET_LIMIT)]
+    return [way for way in ways if way != COMPILED or given.device == "cuda"]
 
 
 def main() -> None:
@@ -315,6 +333,9 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=24)
     parser.add_argument("--spacing-mm", type=float, default=0.5)
     parser.add_argument("--preset", help="settings of the network: small, default, large")
+    parser.add_argument("--architecture", help="in place of the preset's")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--make", type=Path, metavar="STUDY", help="make it, measure nothing")
     parser.add_argument("--patch", type=int, nargs=2)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -328,13 +349,18 @@ def main() -> None:
     if given.way:
         sys.stdout.write("\n" + json.dumps(measure(given)) + "\n")
         return
+    if given.make:
+        given.study = make_study(given.make, given.patients, given.spacing_mm)
+        if given.root and NNUNET in ways_of(given):
+            prepare_nnunet(given)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         given.study = given.study or make_study(
             Path(temporary) / "study", given.patients, given.spacing_mm
         )
         given.root = given.root or Path(temporary) / "nnunet"
         ways = ways_of(given)
-        if NNUNET in ways:
+        if {NNUNET, NNUNET_LIMIT} & set(ways):
             prepare_nnunet(given)
         rows = [{"way": way, **in_own_process(way, given)} for way in ways]
     table = pd.DataFrame(rows)
@@ -349,7 +375,7 @@ def main() -> None:
 def in_own_process(way: str, given: argparse.Namespace) -> dict[str, float]:
     arguments = [sys.executable, __file__, "--way", way]
     for name, value in vars(given).items():
-        if value is None or name in ("way", "out"):
+        if value is None or name in ("way", "out", "make", "ways"):
             continue
         values = value if isinstance(value, list) else [value]
         arguments += [f"--{name.replace('_', '-')}", *map(str, values)]

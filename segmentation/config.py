@@ -138,6 +138,9 @@ class SegmentationConfig:
         Devices per network; `auto` is one, and where there are several GPUs the folds are trained
         side by side, each on one of them. A number trains every network on so many with
         DistributedDataParallel, which multiplies the batch.
+    networks_per_gpu : int
+        How many networks are trained side by side on each GPU. A small network leaves most of a
+        large GPU idle; each takes its own memory and loader processes.
     precision : str
         `auto` is bf16-mixed on a GPU that can, 32 elsewhere; or `32`, `bf16-mixed`, `16-mixed`.
     compile : str
@@ -226,6 +229,7 @@ class SegmentationConfig:
     networks_per_fold: int = 1
     accelerator: str = "auto"
     devices: int | str = "auto"
+    networks_per_gpu: int = 1
     precision: str = "auto"
     compile: str = "off"
     augment_on: str = "auto"
@@ -273,7 +277,10 @@ class SegmentationConfig:
         self._require("pretraining_epochs", self.pretraining_epochs >= 0, "0 or more")
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
-        self._require("networks_per_fold", self.networks_per_fold >= 1, "1 or more")
+        for name in ("networks_per_fold", "networks_per_gpu"):
+            self._require(name, getattr(self, name) >= 1, "1 or more")
+        whole = self.networks_per_gpu == 1 or not self.find_batch_size
+        self._require("find_batch_size", whole, "false: networks_per_gpu shares its memory")
         parts = self.batch_size % self.accumulate == 0
         self._require("accumulate", parts, f"a divisor of batch_size, {self.batch_size}")
         for name in ("patience", "workers", "max_components", "overlays", "minimum_area_mm2"):

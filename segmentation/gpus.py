@@ -1,7 +1,7 @@
-"""Several GPUs for several folds: each process takes one for itself.
+"""GPUs for networks that are trained side by side: each process takes a place on one of them.
 
-A process holds a lock file per GPU for as long as it lives, so that a GPU is free again as soon as
-its process has ended, however it ended.
+A process holds the lock file of its place for as long as it lives, so that the place is free again
+as soon as its process has ended, however it ended.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ _held: list[int] = []
 
 
 def gpus_for_folds(config: SegmentationConfig, accelerator: str) -> list[str]:
-    """Give the GPUs among which folds can be shared, as ``CUDA_VISIBLE_DEVICES`` names them.
+    """Give the places for networks, each by the name of its GPU in ``CUDA_VISIBLE_DEVICES``.
 
-    Empty where there are not several, or where the settings give each network several devices.
+    Every GPU is named ``networks_per_gpu`` times, all of them once before one is named again. Empty
+    where there is but one place, or where the settings give each network several devices.
     """
     import torch
 
@@ -33,11 +34,12 @@ def gpus_for_folds(config: SegmentationConfig, accelerator: str) -> list[str]:
     count = torch.cuda.device_count()
     names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     names = names[:count] if len(names) >= count else [str(number) for number in range(count)]
-    return names if count > 1 else []
+    places = names * config.networks_per_gpu
+    return places if len(places) > 1 else []
 
 
 def claim_gpu(folder: Path, names: list[str]) -> str:
-    """Take a GPU that no other process of this training has, and see only this one from now on.
+    """Take a place that no other process of this training has; see only its GPU from now on.
 
     To be called in a fresh process, before CUDA is used.
 
@@ -48,8 +50,10 @@ def claim_gpu(folder: Path, names: list[str]) -> str:
     """
     end = time.monotonic() + WAIT_S
     while time.monotonic() < end:
-        for name in names:
-            handle = os.open(folder / f".gpu-{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        for number, name in enumerate(names):
+            before = names[:number].count(name)
+            place = f"{name}-{before}" if before else name
+            handle = os.open(folder / f".gpu-{place}.lock", os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -60,6 +64,6 @@ def claim_gpu(folder: Path, names: list[str]) -> str:
             return name
         time.sleep(LOOK_S)
     raise MammoroiError(
-        f"all {len(names)} GPUs are used by other processes of this training",
+        f"all {len(names)} places on GPUs are taken by other processes of this training",
         "wait for them or end them, then run the same command again",
     )

@@ -17,7 +17,7 @@ import torch
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
-from mammoroi.segmentation import compiling, search, store, trainer
+from mammoroi.segmentation import compiling, gpus, search, store, trainer
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.device_augmentation import (
@@ -356,6 +356,10 @@ def test_gpus_are_shared_among_folds_only_where_there_are_several(
     assert gpus_for_folds(TINY, "gpu") == ["4", "GPU-5", "6"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert gpus_for_folds(TINY, "gpu") == []
+    monkeypatch.setenv(VISIBLE, "7,8")
+    assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "7"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "8", "7", "8"]
 
 
 def seen_gpu(seconds: float) -> tuple[int, str]:
@@ -376,6 +380,23 @@ def test_each_process_takes_a_gpu_of_its_own(tmp_path: Path) -> None:
     results = [result for _, result in side_by_side(calls, 2, 1, begin)]
     assert {gpu for _, gpu in results} == {"0", "7"}
     assert len(set(results)) == 2  # one GPU per process, the same for all of its folds
+
+
+def test_a_gpu_has_as_many_places_as_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    monkeypatch.setattr(gpus, "_held", held)
+    monkeypatch.setenv(VISIBLE, "to be restored")
+    names = ["7", "8", "7"]
+    assert [claim_gpu(tmp_path, names) for _ in names] == names
+    monkeypatch.setattr(gpus, "WAIT_S", 0.1)
+    with pytest.raises(MammoroiError, match="all 3 places"):
+        claim_gpu(tmp_path, names)
+    for handle in held:
+        os.close(handle)
+    places = {path.name for path in tmp_path.glob(".gpu-*")}
+    assert places == {".gpu-7.lock", ".gpu-8.lock", ".gpu-7-1.lock"}
 
 
 def test_the_gpu_of_a_killed_process_is_free_again(tmp_path: Path) -> None:

@@ -126,6 +126,14 @@ def test_masks_on_the_gpu_are_those_on_the_cpu(study: Path) -> None:
         assert abs(one - other).max() < 0.02  # TF32 and channels-last
 
 
+def test_two_folds_share_a_gpu(study: Path) -> None:
+    prepare(GPU, study)
+    train_prepared(replace(GPU, epochs=1, networks_per_gpu=2), study)
+    assert len(load_models(study / "segmentation")) == 2
+    places = {path.name for path in (study / "segmentation").glob(".gpu-*")}
+    assert places == {".gpu-0.lock", ".gpu-0-1.lock"}
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 def test_folds_have_a_gpu_each(study: Path) -> None:
     prepare(GPU, study)

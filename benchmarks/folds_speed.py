@@ -1,0 +1,83 @@
+r"""Wall time of training all folds on one GPU: one after the other, and side by side.
+
+Every setting of ``networks_per_gpu`` trains the same folds of the same study from the beginning,
+through the product's own stage, for a few epochs without a tuning metric that could stop them::
+
+    python benchmarks/folds_speed.py STUDY --preset small --epochs 6 --together 1 4
+
+``STUDY`` is prepared (``train_speed.py --make STUDY``). ``seconds`` counts everything that the
+stage does, its processes' start included; ``images_per_s`` are training images of all folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from mammoroi.configuration import configured, find_config
+from mammoroi.files import read_csv, write_csv
+from mammoroi.segmentation.train import train_prepared
+from mammoroi.segmentation.weights import load_folds
+from mammoroi.stages import StudyConfig
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--together", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--accelerator", default="gpu", choices=("gpu", "cpu"))
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    config = configured(StudyConfig, "folds_speed", find_config(given.preset), []).segmentation
+    config = replace(
+        config,
+        batch_size=given.batch or config.batch_size,
+        epochs=given.epochs,
+        patience=0,
+        keep="last",
+        tuning_fraction=0.02,
+        accelerator=given.accelerator,
+    )
+    rows = []
+    for together in given.together:
+        with tempfile.TemporaryDirectory() as temporary:
+            study = copy_of(given.study, Path(temporary) / "study")
+            begin = time.perf_counter()
+            train_prepared(replace(config, networks_per_gpu=together), study)
+            seconds = time.perf_counter() - begin
+            models = [model for fold in load_folds(study / "segmentation", 4, 1) for model in fold]
+        images = config.epochs * sum(model.card["n_training_images"] for model in models)
+        rows.append({"networks_per_gpu": together, "folds": len(models), "seconds": seconds})
+        rows[-1] |= {"images_per_s": images / seconds, "device": device()}
+        sys.stdout.write(f"{rows[-1]}\n")
+        sys.stdout.flush()
+        if given.out:
+            write_csv(given.out, pd.DataFrame(rows))
+
+
+def copy_of(study: Path, target: Path) -> Path:
+    """Copy the prepared images and folds alone."""
+    shutil.copytree(study / "segmentation" / "prepared", target / "segmentation" / "prepared")
+    shutil.copy(study / "splits.json", target)
+    assert not read_csv(target / "segmentation" / "prepared" / "index.csv").empty
+    return target
+
+
+def device() -> str:
+    """Name the GPU."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+
+
+if __name__ == "__main__":
+    main()

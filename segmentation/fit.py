@@ -135,6 +135,11 @@ def go_on(
         trainer.fit(module, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        # After a loader that could not start, Lightning's tidying fails too and hides why.
+        if error.__context__ is None or "iter(combined_loader)" not in str(error):
+            raise
+        raise error.__context__ from None
     if trainer.interrupted:
         raise KeyboardInterrupt
 

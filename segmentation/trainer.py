@@ -61,6 +61,8 @@ class PreparedData(LightningDataModule):
             sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
             num_workers=workers,
             persistent_workers=workers > 0,
+            # Where networks are trained side by side, the default is that of their processes.
+            multiprocessing_context="fork" if workers else None,
             pin_memory=on_gpu,
         )
 

@@ -8,11 +8,14 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
@@ -405,6 +408,34 @@ def test_the_gpu_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
     results = dict(side_by_side(calls, 2, 1, begin))
     # Called again one at a time; were a lock left, there would be an error instead of a GPU.
     assert {results[number][1] for number in (0, 1)} <= {"0", "7"}
+
+
+def images_of_loader_processes(*fold: Any) -> tuple[int, int]:
+    """Load an epoch as on a GPU, by processes; give the images and the processes."""
+    trainer.choose_accelerator = lambda _: "gpu"
+    config, folder, job, plan = fold
+    images = images_of(config, folder, job, plan)
+    images.trainer = SimpleNamespace(global_rank=0, world_size=1)
+    loader = images.train_dataloader()
+    return sum(len(batch["image"]) for batch in loader), loader.num_workers
+
+
+def test_a_network_trained_beside_others_has_loader_processes(study: Path) -> None:
+    config = replace(TINY, workers=2, augment_on="host")
+    folder, job, plan = first_fold(study, config)
+    call = (images_of_loader_processes, (config, folder, job, plan))
+    assert dict(side_by_side([call], 1, 1)) == {0: (len(job.training), 2)}
+
+
+def test_what_keeps_a_loader_from_starting_is_said(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: DataLoader) -> NoReturn:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(DataLoader, "_get_iterator", start)
+    with pytest.raises(OSError, match="no more processes"):
+        train_fold(TINY, *first_fold(study, TINY))
 
 
 def test_folds_are_trained_on_a_gpu_each(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

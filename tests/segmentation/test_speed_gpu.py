@@ -119,9 +119,11 @@ def test_masks_on_the_gpu_are_those_on_the_cpu(study: Path) -> None:
     target = train_fold(replace(GPU, epochs=1), *first_fold(study, GPU))
     array = ArrayStore(study / "segmentation" / "prepared", ["P02-L-CC"], (64, 32)).arrays(0)[0]
     model = load_model(target)
-    here = probabilities(model, array, True, torch.device("cpu"))
+    inference = model.card["inference"] | {"test_time_scales": (1.0, 1.25)}
+    here = probabilities(model, array, inference, torch.device("cpu"))
     with on_device([model], torch.device("cuda")):
-        there = probabilities(model, array, True, torch.device("cuda"))
+        there = probabilities(model, array, inference, torch.device("cuda"))
+    assert len(here) == 4  # two scales, each also upside down
     for one, other in zip(here, there, strict=True):
         assert abs(one - other).max() < 0.02  # TF32 and channels-last
 

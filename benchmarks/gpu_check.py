@@ -51,7 +51,7 @@ def steps(out: Path, work: Path) -> dict[str, list[str]]:
     """Give the commands of which each wants the machine for itself, the most telling first."""
 
     def training(name: str, **settings: object) -> list[str]:
-        chosen = {"study": work / "study", "device": "cuda", "warm-up": 20, "steps": 60}
+        chosen = {"study": work / "study", "device": "cuda", "warm-up": 10, "steps": 40}
         words = [word for key, value in (chosen | settings).items() for word in (f"--{key}", value)]
         return [str(word) for word in ("train_speed.py", *words, "--out", out / f"{name}.csv")]
 
@@ -59,23 +59,15 @@ def steps(out: Path, work: Path) -> dict[str, list[str]]:
     ways = ["--ways", "limit", "host", "device"]
     found = {
         "nnunet": [*nnunet, *ways, "nnunet-limit", "nnunet"],
-        "default": [*training("default", preset="default"), *ways],
         "segment": [
             *("segment_speed.py", "--folder", str(work / "one"), "--rounds", "1"),
             *("--places", "cuda", "--out", str(out / "segment.csv")),
         ],
+        "default": [*training("default", preset="default"), *ways],
+        "large": [*training("large", preset="large", steps=15), "--ways", "limit", "device"],
         "folds": ["folds_speed.py", str(work / "study"), "--out", str(out / "folds.csv")],
         "small": [*training("small", preset="small"), "--ways", "limit", "device"],
-        "large": [
-            *training("large", preset="large", **{"warm-up": 5, "steps": 15}),
-            "--ways",
-            "limit",
-            "device",
-        ],
-        "compiled": [
-            *training("compiled", preset="default", steps=120),
-            *("--ways", "compiled"),
-        ],
+        "compiled": [*training("compiled", preset="default"), "--ways", "compiled"],
     }
     return {
         name: [sys.executable, str(HERE / script), *arguments]

@@ -1,9 +1,9 @@
 r"""Images per second, share of the time spent waiting for data, peak memory of a training.
 
-The same network is trained on the same images in several ways, each in a process of its own: fed
-one batch that lies on the device already (the limit: no loading at all), by mammoroi's loaders with
-the augmentation on the host and on the device, on a GPU also compiled; and, where ``nnunetv2`` is
-installed, nnU-Net's own trainer and network with its loader, and fed one batch (its limit)::
+The same network is trained on the same images in several ways: fed one batch that lies on the
+device already (the limit: no loading at all), by mammoroi's loaders with the augmentation on the
+host and on the device, on a GPU also compiled; and, where ``nnunetv2`` is installed, nnU-Net's own
+trainer and network with its loader, and fed one batch (its limit)::
 
     python benchmarks/train_speed.py --out build/train_speed.csv                 # phantoms
     python benchmarks/train_speed.py --study STUDY --preset default --steps 200  # prepared images
@@ -17,12 +17,16 @@ takes the network that is most like nnU-Net's. ``--ways`` chooses some of the wa
 Counted are ``--steps`` steps after ``--warm-up`` ones. ``waiting`` is the share of their wall time
 in which the training loop stood in the loader's ``next``: with loader processes, what they did not
 prepare in time; without, as on the CPU, all of loading and augmenting. ``peak_mb`` is PyTorch's
-peak of the GPU's memory, on the CPU the process's peak.
+peak of the GPU's memory, on the CPU the process's peak. ``first_s`` is how long the warm-up took,
+the start of loader processes and cuDNN's search for the fastest convolutions included. On the CPU
+each way has a process of its own; on a GPU mammoroi's share one, since that search takes long and
+its result holds for all, and so do nnU-Net's.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import json
 import os
@@ -85,6 +89,7 @@ class Counter:
 
     def begin(self) -> None:
         """Tell that the first step begins."""
+        self._begun = time.perf_counter()
         if self.warm_up == 0:
             self._start()
 
@@ -113,6 +118,7 @@ class Counter:
             "images_per_cpu_s": self.images / self.cpu_s,
             "waiting": self.waited_s / self.wall_s,
             "peak_mb": peak,
+            "first_s": self._wall - self._begun,
         }
 
     def _start(self) -> None:
@@ -285,18 +291,37 @@ def settings(given: argparse.Namespace) -> SegmentationConfig:
     )
 
 
-def measure(given: argparse.Namespace) -> dict[str, float]:
-    """Measure one way, in this process."""
+def measure(given: argparse.Namespace) -> list[dict[str, float]]:
+    """Measure some ways, in this process."""
     torch.set_num_threads(given.threads)
-    counter = Counter(given.warm_up, given.steps, given.device == "cuda")
-    if given.way in (NNUNET, NNUNET_LIMIT):
-        from nnunet_data import environment
+    rows = []
+    for way in given.way:
+        on_gpu = given.device == "cuda"
+        if on_gpu:
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        counter = Counter(given.warm_up, given.steps, on_gpu)
+        if way in (NNUNET, NNUNET_LIMIT):
+            from nnunet_data import environment
 
-        environment(given.root, given.threads, given.loaders if given.device == "cuda" else 0)
-        train_nnunet(given.way, given.root, given.device, counter)
-    else:
-        train_mammoroi(given.way, settings(given), given.study, counter)
-    return counter.result()
+            environment(given.root, given.threads, given.loaders if on_gpu else 0)
+            train_nnunet(way, given.root, given.device, counter)
+        else:
+            train_mammoroi(way, settings(given), given.study, counter)
+        rows.append(counter.result())
+        sys.stderr.write(f"{way}: {rows[-1]}\n")
+    return rows
+
+
+def processes(ways: list[str], device: str) -> list[list[str]]:
+    """Divide the ways among processes."""
+    if device == "cpu":
+        return [[way] for way in ways]
+    theirs = {NNUNET_LIMIT, NNUNET}
+    own = [way for way in ways if way not in theirs | {COMPILED}]
+    groups = [own, [way for way in ways if way == COMPILED], [way for way in ways if way in theirs]]
+    return [group for group in groups if group]
 
 
 def prepare_nnunet(given: argparse.Namespace) -> None:
@@ -344,7 +369,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--way", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
         sys.stdout.write("\n" + json.dumps(measure(given)) + "\n")
@@ -362,7 +387,11 @@ def main() -> None:
         ways = ways_of(given)
         if {NNUNET, NNUNET_LIMIT} & set(ways):
             prepare_nnunet(given)
-        rows = [{"way": way, **in_own_process(way, given)} for way in ways]
+        rows = [
+            {"way": way, **row}
+            for group in processes(ways, given.device)
+            for way, row in zip(group, in_own_process(group, given), strict=True)
+        ]
     table = pd.DataFrame(rows)
     table.insert(1, "device", given.device)
     table.insert(2, "patch", "x".join(map(str, given.patch or settings(given).patch or ("all",))))
@@ -372,15 +401,15 @@ def main() -> None:
     sys.stdout.write(table.round(3).to_string(index=False) + "\n")
 
 
-def in_own_process(way: str, given: argparse.Namespace) -> dict[str, float]:
-    arguments = [sys.executable, __file__, "--way", way]
+def in_own_process(ways: list[str], given: argparse.Namespace) -> list[dict[str, float]]:
+    arguments = [sys.executable, __file__, "--way", *ways]
     for name, value in vars(given).items():
         if value is None or name in ("way", "out", "make", "ways"):
             continue
         values = value if isinstance(value, list) else [value]
         arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
     done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True)
-    measured: dict[str, float] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    measured: list[dict[str, float]] = json.loads(done.stdout.strip().rpartition("\n")[2])
     return measured
 
 

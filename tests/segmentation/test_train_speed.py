@@ -81,6 +81,15 @@ def test_one_batch_is_given_as_often_as_steps_need(train_speed: ModuleType) -> N
     assert len(loader.sampler) == 12
 
 
+def test_ways_share_a_process_on_a_gpu_alone(train_speed: ModuleType) -> None:
+    limit, host, device, compiled, nnunet_limit, nnunet = train_speed.WAYS.values()
+    every = list(train_speed.WAYS.values())
+    assert train_speed.processes(every, "cpu") == [[way] for way in every]
+    together = [[limit, host, device], [compiled], [nnunet_limit, nnunet]]
+    assert train_speed.processes(every, "cuda") == together
+    assert train_speed.processes([nnunet, device], "cuda") == [[device], [nnunet]]
+
+
 @pytest.mark.slow
 def test_it_runs_as_it_is(train_speed: ModuleType, tmp_path: Path) -> None:
     out = tmp_path / "speed.csv"

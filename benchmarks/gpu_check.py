@@ -9,6 +9,12 @@ others. ``summary.csv`` has a row per step: ``step, seconds, outcome, device``::
 
     python benchmarks/gpu_check.py --out build/gpu --minutes 9
 
+Where the GPU's minutes are few, make the inputs before, on a machine without one, and take the
+folder along; then choose the steps::
+
+    python benchmarks/gpu_check.py --out build/gpu --work inputs --steps
+    python benchmarks/gpu_check.py --out build/gpu --work inputs --steps segment default large
+
 How well the segmentation does is another question: :mod:`segmentation_accuracy` and
 :mod:`nnunet_reference` answer it, on a GPU too.
 """
@@ -16,6 +22,8 @@ How well the segmentation does is another question: :mod:`segmentation_accuracy`
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,18 +40,21 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests" / "segmentation"
 
 
-def inputs(work: Path) -> dict[str, list[str]]:
-    """Give the commands that can run side by side: the tests, and those that make the inputs."""
-    python = sys.executable
+def inputs(work: Path, patients: int) -> dict[str, list[str]]:
+    """Give the commands that make the inputs which are not there yet."""
+    made = {
+        "phantoms": (work / "study" / "splits.json", [
+            *("train_speed.py", "--make", str(work / "study"), "--root", str(work / "nnunet")),
+            *("--patients", str(patients), "--spacing-mm", "0.3"),
+        ]),
+        "mammogram": (work / "one" / "phantom.dcm", [
+            *("segment_speed.py", "--make", "--folder", str(work / "one")),
+        ]),
+    }  # fmt: skip
     return {
-        "tests": [python, "-m", "pytest", "-q", "-m", "gpu", "--durations=20", str(TESTS)],
-        "phantoms": [
-            *(python, str(HERE / "train_speed.py"), "--make", str(work / "study")),
-            *("--root", str(work / "nnunet"), "--patients", "32", "--spacing-mm", "0.3"),
-        ],
-        "mammogram": [
-            *(python, str(HERE / "segment_speed.py"), "--make", "--folder", str(work / "one")),
-        ],
+        name: [sys.executable, str(HERE / script), *arguments]
+        for name, (file, (script, *arguments)) in made.items()
+        if not file.exists()
     }
 
 
@@ -55,7 +66,7 @@ def steps(out: Path, work: Path) -> dict[str, list[str]]:
         words = [word for key, value in (chosen | settings).items() for word in (f"--{key}", value)]
         return [str(word) for word in ("train_speed.py", *words, "--out", out / f"{name}.csv")]
 
-    nnunet = training("nnunet", root=work / "nnunet", architecture="dynunet")
+    nnunet = training("nnunet", root=work / "nnunet", architecture="dynunet", batch=16)
     ways = ["--ways", "limit", "host", "device"]
     found = {
         "nnunet": [*nnunet, *ways, "nnunet-limit", "nnunet"],
@@ -79,8 +90,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=9.0, help="for all steps together")
-    parser.add_argument("--steps", nargs="+", help="only these; their inputs are there already")
+    parser.add_argument("--steps", nargs="*", help="only these, or none: tests, nnunet, ...")
     parser.add_argument("--work", type=Path, help="keep the inputs here")
+    parser.add_argument("--patients", type=int, default=12, help="phantom patients to train on")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -105,24 +117,32 @@ def main() -> None:
                 outcome = run(command, given.out / f"{step}.txt", end - begin)
             tell(step, outcome, time.monotonic() - begin)
 
-        if not given.steps:
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(timed, *zip(*inputs(work).items(), strict=True)))
-        for step, command in steps(given.out, work).items():
-            if not given.steps or step in given.steps:
-                timed(step, command)
+        wanted = steps(given.out, work)
+        chosen = given.steps if given.steps is not None else ["tests", *wanted]
+        first = inputs(work, given.patients)
+        if "tests" in chosen:
+            tests = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--durations=20"]
+            first["tests"] = [*tests, str(TESTS)]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(timed, first, first.values()))
+        for step in wanted:
+            if step in chosen:
+                timed(step, wanted[step])
 
 
 def run(command: list[str], log: Path, limit_s: float) -> str:
     """Run a step, its output into a file; give its outcome in words."""
     with log.open("w", encoding="utf-8") as stream:
+        # In a session of its own, so that what it has started ends with it.
+        step = subprocess.Popen(
+            command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            done = subprocess.run(
-                command, stdout=stream, stderr=subprocess.STDOUT, timeout=limit_s, check=False
-            )
+            code = step.wait(limit_s)
         except subprocess.TimeoutExpired:
+            os.killpg(step.pid, signal.SIGKILL)
             return "took too long"
-    return "done" if done.returncode == 0 else f"failed with exit code {done.returncode}"
+    return "done" if code == 0 else f"failed with exit code {code}"
 
 
 if __name__ == "__main__":

@@ -294,6 +294,7 @@ def settings(given: argparse.Namespace) -> SegmentationConfig:
 def measure(given: argparse.Namespace) -> list[dict[str, float]]:
     """Measure some ways, in this process."""
     torch.set_num_threads(given.threads)
+    begun = time.perf_counter()
     rows = []
     for way in given.way:
         on_gpu = given.device == "cuda"
@@ -310,7 +311,7 @@ def measure(given: argparse.Namespace) -> list[dict[str, float]]:
         else:
             train_mammoroi(way, settings(given), given.study, counter)
         rows.append(counter.result())
-        sys.stderr.write(f"{way}: {rows[-1]}\n")
+        sys.stderr.write(f"{time.perf_counter() - begun:.0f} s: {way}: {rows[-1]}\n")
     return rows
 
 

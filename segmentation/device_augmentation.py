@@ -186,8 +186,9 @@ def sampling_grid(
         place = place + _spread(bend, patch)
     source = torch.einsum("bij,bjrc->birc", affine[:, :, :2], place.expand(len(affine), -1, -1, -1))
     source = source + affine[:, :, 2, None, None]
-    half = torch.tensor(window, device=device, dtype=source.dtype)[None, :, None, None] / 2
-    return (source / half).flip(1).permute(0, 2, 3, 1)
+    # By numbers of the host: a tensor made of them would make the host wait for a GPU.
+    height, width = window
+    return torch.stack((source[:, 1] / (width / 2), source[:, 0] / (height / 2)), dim=-1)
 
 
 def _spread(bend: Tensor, patch: tuple[int, int]) -> Tensor:

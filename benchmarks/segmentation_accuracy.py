@@ -32,6 +32,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,13 @@ from mammoroi.cohort.synthetic import synthesize
 from mammoroi.cohort.synthetic_config import SyntheticConfig
 from mammoroi.configuration import configured, find_config
 from mammoroi.files import read_csv, read_json, write_csv, write_json
+from mammoroi.imaging.breast import breast_region
+from mammoroi.imaging.mammogram import Mammogram
+from mammoroi.segmentation import prepare as preparing
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.mapping import Mapping
 from mammoroi.segmentation.outline import has_outline, outline_config
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import prepare
@@ -59,6 +64,8 @@ from mammoroi.segmentation.train import fold_job, make_plan, roles, train, train
 from mammoroi.segmentation.weights import network_folders
 
 Recipe = dict[str, Any]
+Limits = tuple[float, float]
+Preparation = Callable[[Mammogram, Mapping, Limits], tuple[Mapping, Limits]]
 DRAWING = (
     "threshold", "max_components", "minimum_area_mm2", "postprocessing", "calibrate",
     "test_time_scales",
@@ -158,6 +165,33 @@ RECIPES: dict[str, Recipe] = {
     | {"encoder_weights": None, "pretraining_epochs": 20},
     "small, started from phantoms": SMALL | {"encoder_weights": None, "start_from": TRAINED_HERE},
     "small, EfficientNet-Lite2": SMALL | {"encoder": "tu-tf_efficientnet_lite2"},
+    "small, not cropped": SMALL,
+    "small, not mirrored": SMALL,
+    "small, darkest to brightest": SMALL,
+}
+
+
+def whole_picture(_: Mammogram, found: Mapping, limits: Limits) -> tuple[Mapping, Limits]:
+    """Show what lies around the breast, too."""
+    return replace(found, top=0, left=0, height=found.rows, width=found.columns), limits
+
+
+def as_it_lies(_: Mammogram, found: Mapping, limits: Limits) -> tuple[Mapping, Limits]:
+    """Leave the chest wall on its side."""
+    return replace(found, mirrored=False), limits
+
+
+def whole_range(mammogram: Mammogram, found: Mapping, _: Limits) -> tuple[Mapping, Limits]:
+    """Let the breast's darkest and brightest pixel become 0 and 1."""
+    inside = mammogram.pixels[breast_region(mammogram.pixels)]
+    return found, (float(inside.min()), float(inside.max()))
+
+
+# What the product always does to an image, left out.
+PREPARED: dict[str, Preparation] = {
+    "small, not cropped": whole_picture,
+    "small, not mirrored": as_it_lies,
+    "small, darkest to brightest": whole_range,
 }
 
 
@@ -264,7 +298,9 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
     if (study / "agreement_summary.csv").exists():
         return
     accept(CohortConfig(cohort, test_size=0, stratify=()), study)
-    shared = same_networks(config, out)
+    if name in PREPARED:
+        prepare_otherwise(PREPARED[name], config, study)
+    shared = same_networks(config, out) if name not in PREPARED else None
     started, before = time.perf_counter(), cpu_seconds()
     if shared is not None:
         shutil.copytree(shared / "segmentation", study / "segmentation", dirs_exist_ok=True)
@@ -280,6 +316,23 @@ def run(config: SegmentationConfig, cohort: Path, out: Path, name: str) -> None:
     write_json(study / "cost.json", {**cost, "name": name, "device": device})
 
 
+def prepare_otherwise(change: Preparation, config: SegmentationConfig, study: Path) -> None:
+    """Prepare a study's images in another way than the product does; ``train`` keeps them."""
+    usual = preparing.working_array
+
+    def changed(mammogram: Mammogram, spacing_mm: float) -> Any:
+        _, mapping, limits = usual(mammogram, spacing_mm)
+        mapping, limits = change(mammogram, mapping, limits)
+        mapping = mapping.at(spacing_mm)
+        return preparing.scaled_array(mammogram, mapping, limits), mapping, limits
+
+    preparing.working_array = changed
+    try:
+        prepare(replace(config, workers=1), study)  # in this process
+    finally:
+        preparing.working_array = usual
+
+
 def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
     """Find a study whose networks are some of those that the settings ask for, the more the better.
 
@@ -288,7 +341,10 @@ def same_networks(config: SegmentationConfig, out: Path) -> Path | None:
     found: list[Path] = []
     for study in out.glob("*/"):
         networks = study / "segmentation"
-        if not (study / "cost.json").exists() or not trained_with(config, networks):
+        done = study / "cost.json"
+        if not done.exists() or not trained_with(config, networks):
+            continue
+        if read_json(done).get("name") in PREPARED:
             continue
         second = has_outline(networks) <= (config.outline_spacing_mm is not None)
         if second and networks_per_fold(networks) <= config.networks_per_fold:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mammoroi.files import read_json, write_json
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.outline import outline_config
+from mammoroi.segmentation.prepare import prepare, working_array
 
 TWO = SegmentationConfig(working_spacing_mm=2.0, outline_spacing_mm=1.0)
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "segmentation_accuracy.py"
@@ -114,6 +119,38 @@ def test_the_cost_of_further_networks_is_added(
     assert seen == [["fold-0", "fold-1"]]
     told = read_json(tmp_path / "more--of-them" / "cost.json")
     assert (told["cpu_s"], told["name"]) == (cost, "more, of them")
+
+
+def test_what_the_product_does_to_an_image_can_be_left_out(
+    study: Path, benchmark: ModuleType
+) -> None:
+    config = replace(TWO, outline_spacing_mm=None)
+
+    def prepared(*change: Any) -> dict[str, Any]:
+        folder = study / "segmentation" / "prepared"
+        shutil.rmtree(folder, ignore_errors=True)
+        if change:
+            benchmark.prepare_otherwise(*change, config, study)
+        prepare(config, study)  # what is there is kept
+        return {path.stem: np.load(path) for path in folder.glob("*[LR]-*[CO].npy")}
+
+    usual = prepared()
+    right = [name for name in usual if "-R-" in name]
+    assert right
+    as_usual = prepared(lambda _, mapping, limits: (mapping, limits))
+    assert all(np.array_equal(as_usual[name], usual[name]) for name in usual)
+    as_it_lies = prepared(benchmark.as_it_lies)
+    for name, array in usual.items():
+        turned = array[:, ::-1] if name in right else array
+        assert np.array_equal(as_it_lies[name], turned)
+    whole = prepared(benchmark.whole_picture)
+    for name, array in whole.items():
+        rows, columns = np.asarray(Image.open(study / f"{name}.png")).shape
+        assert array.shape == (round(rows / 2), round(columns / 2))  # pixels of 1 mm become 2 mm
+        assert array.size > usual[name].size
+    ranges = prepared(benchmark.whole_range)
+    assert all(ranges[name].mean() != usual[name].mean() for name in usual)
+    assert benchmark.preparing.working_array is working_array
 
 
 def test_recipes_can_be_meant(benchmark: ModuleType) -> None:

@@ -129,6 +129,8 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
         from .segmentation.start import start_key
 
         inputs += [start_key(config.segmentation, fold) for fold in range(config.cohort.n_folds)]
+    if stage.name == "train" and config.segmentation.pretraining_cohort is not None:
+        inputs.append(_cohort_files(Path(config.segmentation.pretraining_cohort)))
     return sha256_of(stage.name, __version__, stage.config(config), inputs)
 
 
@@ -172,7 +174,8 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     """Cases of a stage: ``cases_in = used + excluded + missed + failed``.
 
     A case is an image; in ``extract`` it is an image with one source of its mask, in ``perturb``
-    one with one perturbation, in ``model`` a target with one source. ``missed`` counts automatic
+    one with one perturbation, in ``model`` a target with one source; in ``train`` an image of
+    another cohort that could not be prepared counts, too. ``missed`` counts automatic
     masks without any pixel, and perturbed ones that are too small: results, not failures.
     """
 
@@ -185,6 +188,8 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
         cohort = read_json(out / "cohort.json")
         used = cohort["n_images_used"]
         excluded = cohort["n_images_in"] - used
+    elif stage == "train":
+        used, failed = rows("cohort.csv"), rows(OTHERS_FAILURES)
     elif stage == "segment":
         used, failed = rows("masks/predictions.csv"), rows("masks/failures.csv")
     elif stage == "extract":
@@ -213,8 +218,12 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     }
 
 
+OTHERS_FAILURES = "segmentation/prepared/others/failures.csv"
+"""Images that only the pre-training wants; those of a second stage are the same."""
+
 FAILURES = (
     "excluded.csv",
+    OTHERS_FAILURES,
     "masks/failures.csv",
     "agreement_failures.csv",
     "features/failures.csv",

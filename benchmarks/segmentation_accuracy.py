@@ -109,6 +109,8 @@ SLOW_ENCODER = SMALL | {"encoder_rate": 0.1, "learning_rate": 0.002}
 SCALES = SLOW_ENCODER | {"test_time_scales": (0.8, 1.0, 1.25)}
 # Stands for the network that phantoms_network() trains.
 TRAINED_HERE = "small, on phantoms"
+# Stands for the folder of the cohort `all`.
+ALL_IMAGES = "all images"
 # With as many channels as nnU-Net gives a plane of this size on its five levels.
 DYNUNET = SMALL | {
     "architecture": "dynunet",
@@ -161,6 +163,8 @@ RECIPES: dict[str, Recipe] = {
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
     "small, 0.7 mm": SMALL | {"working_spacing_mm": 0.7, "patch": (320, 192)},
     "small, after 20 epochs of restoration": SMALL | {"pretraining_epochs": 20},
+    "small, after 20 epochs of restoration, all images": SMALL
+    | {"pretraining_epochs": 20, "pretraining_cohort": ALL_IMAGES},
     "small, random start, after 20 epochs of restoration": SMALL
     | {"encoder_weights": None, "pretraining_epochs": 20},
     "small, started from phantoms": SMALL | {"encoder_weights": None, "start_from": TRAINED_HERE},
@@ -216,6 +220,8 @@ def main() -> None:
         recipe = RECIPES[name]
         if recipe.get("start_from") == TRAINED_HERE:
             recipe = recipe | {"start_from": str(phantoms_network(given.out, given.workers))}
+        if recipe.get("pretraining_cohort") == ALL_IMAGES:
+            recipe = recipe | {"pretraining_cohort": str(make_cohort(given.out, "all"))}
         config = SegmentationConfig(**recipe, workers=given.workers, patience=0)
         run(config, cohort, given.out / given.cohort, name)
         if not given.no_table:
@@ -381,6 +387,8 @@ def trained_with(config: SegmentationConfig, folder: Path) -> bool:
     theirs = SegmentationConfig(**card["settings"])
     without = {name: getattr(config, name) for name in DRAWING}
     same_start = card.get("started_from") == start_card(config, 0).get("started_from")
+    others = bool((card.get("pretraining") or {}).get("images_without_mask"))
+    same_start &= others == (config.pretraining_cohort is not None)
     return same_start and replace(theirs, **without).training() == config.training()
 
 

@@ -74,6 +74,9 @@ class SegmentationConfig:
     pretraining_epochs : int
         Before it is shown masks, a fold's network learns for so many epochs to restore distorted
         images of its training patients, also of those without a mask; 0 leaves that out.
+    pretraining_cohort : str | None
+        Folder of another cohort whose images it restores, too, but for those of patients who tune,
+        validate or test. No mask of theirs is read: nobody has to outline them.
     encoder_rate : float
         The learning rate of the encoder of `smp-unet` is this times `learning_rate`; below 1 keeps
         more of the weights that it started from.
@@ -207,6 +210,7 @@ class SegmentationConfig:
     encoder_weights: str | None = None
     start_from: str | None = None
     pretraining_epochs: int = 0
+    pretraining_cohort: str | None = None
     encoder_rate: float = 1.0
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     loss: str = "dice-ce"
@@ -275,6 +279,8 @@ class SegmentationConfig:
         alone = self.start_from is None or self.encoder_weights is None
         self._require("encoder_weights", alone, "null: with start_from all weights come from there")
         self._require("pretraining_epochs", self.pretraining_epochs >= 0, "0 or more")
+        used = self.pretraining_cohort is None or self.pretraining_epochs > 0
+        self._require("pretraining_cohort", used, "null, or pretraining_epochs to more than 0")
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
         for name in ("networks_per_fold", "networks_per_gpu"):

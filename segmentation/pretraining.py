@@ -2,7 +2,8 @@
 
 The network learns to give back what was there before :class:`.distortion.Distortion` (Zhou et al.
 2021, Models Genesis, Medical Image Analysis 67:101840). That needs no masks, so the images without
-one are used too. Only the fold's training patients take part: nobody who tunes, validates or tests.
+one are used too, and those of another cohort (:mod:`.others`). Of the study's patients only the
+fold's training patients take part: nobody who tunes, validates or tests.
 
 A new output layer, or that of ``start_from``, replaces the one that restored. Optimiser, learning
 rates, batches, devices and precision are the training's own; distorting is done on the host.
@@ -33,7 +34,8 @@ from .data import PreparedImages
 from .distortion import Distortion
 from .fit import PRETRAINED, PRETRAINING, go_on, patch_within
 from .module import SegmentationModule
-from .network import HEADS
+from .network import HEADS, NetworkSpec
+from .others import canvas_with_others
 from .start import begin_with_start
 from .trainer import PreparedData, choose_accelerator, lightning_trainer
 
@@ -124,9 +126,11 @@ def pretraining_card(config: SegmentationConfig, target: Path, job: FoldJob) -> 
 def restored_images(
     config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]
 ) -> PreparedImages:
-    """Give the images of a fold's training patients, distorted, with what is to be restored."""
-    canvas = (plan["canvas"][0], plan["canvas"][1])
+    """Give a fold's images, distorted, with what is to be restored."""
     image_ids = [image_id for image_id, _ in (*job.training, *job.unmasked)]
+    canvas = canvas_with_others(
+        folder, image_ids, (plan["canvas"][0], plan["canvas"][1]), NetworkSpec.of(config).multiple
+    )
     distortion = Distortion(config.seed + job.fold, patch_within(config, canvas), canvas)
     return PreparedImages(folder / "prepared", image_ids, canvas, distortion, masked=False)
 

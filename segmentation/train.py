@@ -49,6 +49,7 @@ from .lock import held
 from .loggers import require_logger
 from .mapping import padded_size
 from .network import NetworkSpec
+from .others import other_images, prepare_others
 from .outline import note_outline, training_places
 from .prepare import SEGMENTATION, prepare
 from .progress import watching
@@ -79,6 +80,7 @@ def train(config: SegmentationConfig, study: Path) -> Path:
     with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
         for settings, place in training_places(config):
             prepare(settings, study, place)
+            prepare_others(settings, study, place)
         return _train(config, study)
 
 
@@ -130,7 +132,7 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     index = index[index["patient_id"].isin(splits.train)]
     if not config.pretraining_epochs:
         index = index[index["has_mask"]]
-    folds = [fold_job(config, splits, fold, index) for fold in range(len(splits.folds))]
+    folds = [fold_job(config, splits, fold, index, folder) for fold in range(len(splits.folds))]
     write_csv(folder / "folds.csv", roles([job.sets for job in folds]))
     plan = make_plan(config, index)
     write_json(folder / "plan.json", plan)
@@ -243,8 +245,8 @@ class FoldJob:
     network : int
         Which of the fold's networks, counted from 1. All have the same patients.
     unmasked : tuple of (str, str)
-        As ``training``, of images of the training patients that have no mask, where there is a
-        pre-training, which needs none.
+        As ``training``, of images whose mask is not needed, where there is a pre-training: those of
+        the training patients that have none, and those of another cohort (:mod:`.others`).
     """
 
     fold: int
@@ -270,8 +272,27 @@ class FoldJob:
         return given
 
 
-def fold_job(config: SegmentationConfig, splits: Splits, fold: int, index: pd.DataFrame) -> FoldJob:
+def fold_job(
+    config: SegmentationConfig,
+    splits: Splits,
+    fold: int,
+    index: pd.DataFrame,
+    folder: Path | None = None,
+) -> FoldJob:
     """Collect what one fold trains and tunes on.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    splits : Splits
+        The study's patients.
+    fold : int
+        Which fold.
+    index : DataFrame
+        The prepared images, as in ``index.csv``.
+    folder : Path, optional
+        ``segmentation`` in the study folder, where another cohort's images may lie.
 
     Raises
     ------
@@ -299,6 +320,8 @@ def fold_job(config: SegmentationConfig, splits: Splits, fold: int, index: pd.Da
             f"fold {fold} has {len(training)} training and {len(tuning)} tuning images",
             "see segmentation/prepared/failures.csv, or add patients",
         )
+    if folder is not None:
+        unmasked += other_images(config, folder, {*sets.tuning, *sets.validation, *splits.test})
     return FoldJob(fold, sets, training, tuning, unmasked=unmasked)
 
 
@@ -338,8 +361,9 @@ def _train_fold(
 ) -> None:
     from .pretraining import pretraining_card
 
-    # How many networks there are is nothing of a single one; where it starts, its card says.
-    apart = ("networks_per_fold", "start_from")
+    # How many networks there are is nothing of a single one; the card itself says what else it
+    # started from or has seen.
+    apart = ("networks_per_fold", "start_from", "pretraining_cohort")
     settings = {name: value for name, value in asdict(config).items() if name not in apart}
     config = replace(config, seed=job.name.seed(config.seed))
     start = start_key(config, job.fold)

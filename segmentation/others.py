@@ -1,0 +1,190 @@
+"""Images of another cohort that take part in the pre-training: ``pretraining_cohort``.
+
+No mask of theirs is read, so mammograms that nobody has outlined can help. Of that folder only
+``cohort.csv`` is needed, with the columns ``image_id``, ``patient_id`` and ``image``, and
+``spacing_mm`` for files that do not know their own spacing.
+
+``prepared/others/`` below a training folder holds their arrays as ``prepared`` holds the study's,
+without masks, and ``index.csv``: ``image_id, patient_id, key, working_rows, working_columns``.
+``failures.csv`` lists the images that are not ready. An image that the study has too is left out
+here: same ``patient_id`` and ``image_id``. A fold takes none of a patient who tunes, validates or
+tests, compared by ``patient_id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Failure, MammoroiError
+from ..files import read_csv, write_csv, write_failures
+from .cases import map_cases
+from .config import SegmentationConfig
+from .mapping import padded_size
+from .prepare import SEGMENTATION, Source, prepare_case
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OTHERS = "others"
+STAGE = "segmentation/prepare"
+_NEEDED = ("image_id", "patient_id", "image")
+_INDEX = ("image_id", "patient_id", "key", "working_rows", "working_columns")
+
+
+def prepare_others(config: SegmentationConfig, study: Path, place: str = SEGMENTATION) -> None:
+    """Prepare the images of ``pretraining_cohort``; unchanged ones are kept.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    study : Path
+        The study folder.
+    place : str
+        Where in it ``prepared`` lies.
+
+    Raises
+    ------
+    MammoroiError
+        When the cohort's table cannot be read, or no image can be prepared.
+    """
+    import pandas as pd
+
+    folder = Path(study) / place / "prepared" / OTHERS
+    if config.pretraining_cohort is None:
+        (folder / "failures.csv").unlink(missing_ok=True)
+        return
+    images = read_csv(Path(study) / "cohort.csv", dtype=str)
+    own = set(zip(images["patient_id"], images["image_id"], strict=True))
+    found, failures = sources_of(Path(config.pretraining_cohort), own)
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = [(case.image_id, (case, False, config.working_spacing_mm, folder)) for case in found]
+    results = list(map_cases(prepare_case, cases, STAGE, "Preparing others", config.workers))
+    rows = [result for result in results if isinstance(result, dict)]
+    write_csv(folder / "index.csv", pd.DataFrame(rows, columns=list(_INDEX)))
+    failures += [result for result in results if isinstance(result, Failure)]
+    write_failures(folder / "failures.csv", failures)
+    if failures and not rows:
+        raise MammoroiError(
+            f"no image of {config.pretraining_cohort} can be prepared",
+            f"see {folder / 'failures.csv'} for the reasons",
+        )
+
+
+def sources_of(folder: Path, own: Set[tuple[str, str]]) -> tuple[list[Source], list[Failure]]:
+    """List the images of a cohort folder, and the lines of its table that name none.
+
+    Parameters
+    ----------
+    own : set of (str, str)
+        ``patient_id`` and ``image_id`` of images to be left out.
+
+    Raises
+    ------
+    MammoroiError
+        When the table is missing, unreadable or lacks a column.
+    """
+    from ..cohort.cohort import read_cells, records
+    from ..cohort.schema import IMAGE_COLUMNS
+
+    table = read_cells(folder / "cohort.csv", IMAGE_COLUMNS)
+    if lacking := [name for name in _NEEDED if name not in table]:
+        raise MammoroiError(
+            f"{folder / 'cohort.csv'} has no column {', '.join(lacking)}",
+            "add what is missing: the pre-training needs an image and its patient",
+        )
+    found: dict[str, Source] = {}
+    failures = []
+    for number, row in zip(table.index, records(table), strict=True):
+        try:
+            source = _source(folder, row)
+            if source.image_id in found:
+                raise MammoroiError("this image_id is in the table twice", "give each its own")
+        except MammoroiError as error:
+            failures.append(Failure.of(row["image_id"] or f"line {number + 2}", STAGE, error))
+            continue
+        if (source.patient_id, source.image_id) not in own:
+            found[source.image_id] = source
+    return list(found.values()), failures
+
+
+def _source(folder: Path, row: dict[str, Any]) -> Source:
+    """Read a line of the table."""
+    from ..cohort.schema import SAFE_ID
+
+    if lacking := [name for name in _NEEDED if not row[name]]:
+        raise MammoroiError(f"{', '.join(lacking)} is empty", "fill the cell")
+    if not SAFE_ID.fullmatch(row["image_id"]):
+        raise MammoroiError(
+            f"the image_id '{row['image_id']}' cannot become the name of a file",
+            "use letters, digits, '.', '_' and '-'",
+        )
+    try:
+        spacing = float(row["spacing_mm"]) if row.get("spacing_mm") else None
+    except ValueError as error:
+        raise MammoroiError(f"spacing_mm is '{row['spacing_mm']}'", "give a number") from error
+    return Source(
+        image_id=row["image_id"],
+        patient_id=row["patient_id"],
+        image=folder / row["image"],
+        spacing_mm=spacing,
+        spacing_source=row.get("spacing_source") or "measured",
+        mask=None,
+        mask_label=None,
+    )
+
+
+def other_images(
+    config: SegmentationConfig, folder: Path, barred: Set[str]
+) -> tuple[tuple[str, str], ...]:
+    """Name the prepared images of other patients than these: name within ``prepared``, and key.
+
+    Parameters
+    ----------
+    folder : Path
+        ``segmentation`` in the study folder.
+    barred : set of str
+        Patients who take no part.
+    """
+    if config.pretraining_cohort is None:
+        return ()
+    index = read_index(folder)
+    index = index[~index["patient_id"].isin(barred)]
+    return tuple(
+        (f"{OTHERS}/{image_id}", str(key))
+        for image_id, key in zip(index["image_id"], index["key"], strict=True)
+    )
+
+
+def canvas_with_others(
+    folder: Path, names: list[str], canvas: tuple[int, int], multiple: int
+) -> tuple[int, int]:
+    """Give a canvas that holds these images as well; sides are multiples of ``multiple``."""
+    if not any(name.startswith(f"{OTHERS}/") for name in names):
+        return canvas
+    index = read_index(folder)
+    sizes = index[(OTHERS + "/" + index["image_id"]).isin(names)]
+    rows, columns = (
+        max(side, padded_size(int(sizes[name].max()), multiple))
+        for side, name in zip(canvas, ("working_rows", "working_columns"), strict=True)
+    )
+    return rows, columns
+
+
+def read_index(folder: Path) -> pd.DataFrame:
+    """Read ``index.csv``.
+
+    Raises
+    ------
+    MammoroiError
+        When it is missing: the images are prepared where the cohort lies.
+    """
+    file = folder / "prepared" / OTHERS / "index.csv"
+    if not file.exists():
+        raise MammoroiError(
+            f"segmentation.pretraining_cohort is set, but {file} is missing",
+            "prepare the images where the cohort lies, or set it to null",
+        )
+    return read_csv(file, dtype={"image_id": str, "patient_id": str})

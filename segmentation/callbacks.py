@@ -80,13 +80,14 @@ class Averaging(WeightAveraging):
     """Keeps an average of weights where the network is.
 
     Lightning makes the average before it moves the network to its device; without this every step
-    would copy the weights of a network on a GPU to the host.
+    would copy the weights of a network on a GPU to the host. How many are averaged stays on the
+    host, which asks in every step and would have to wait for a GPU.
     """
 
     def on_train_start(self, _: Trainer, module: LightningModule) -> None:
         """Follow the network to its device."""
         assert self._average_model is not None
-        self._average_model.to(module.device)
+        self._average_model.module.to(module.device)
 
 
 class MovingAverage(Averaging):

@@ -31,7 +31,8 @@ class SegmentationModule(LightningModule):
 
     A step whose loss or gradient is not finite is skipped: weights, moments of the optimiser and
     running statistics stay as they were. With several devices all skip it alike, since the check
-    is made on the gradient that they share.
+    is made on the gradient that they share. It is the one moment of a step at which the host waits
+    for a GPU.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class SegmentationModule(LightningModule):
         self.seed = seed
         self.skipped_steps = self.skipped_in_a_row = self.good_steps = 0
         self._before: list[Tensor] = []
+        self._loss_is_finite: bool | None = None
         spec = NetworkSpec.of(config)
         self.network = build_network(spec, config.encoder_weights)
         self.loss = build_loss(config.loss)
@@ -76,12 +78,20 @@ class SegmentationModule(LightningModule):
         """Loss of a batch, weighted by its share of the step's images."""
         parts = self.config.accumulate
         if number % parts == 0:
-            self._before = [buffer.clone() for buffer in self.network.buffers()]
+            self._remember_buffers()
         loss = self._training_loss(batch)
         self._loss = loss.detach()
         # An infinite loss may have a finite gradient; the check of the step looks at the gradient.
         spoilt = torch.where(self._loss.isfinite(), 1.0, torch.nan)
         return loss * (spoilt * self._share(number, len(batch["image"])))
+
+    def _remember_buffers(self) -> None:
+        """Keep the running statistics, in one kernel where there are as many as before."""
+        buffers = list(self.network.buffers())
+        if len(self._before) == len(buffers) > 0:
+            torch._foreach_copy_(self._before, buffers)
+        else:
+            self._before = [buffer.clone() for buffer in buffers]
 
     def _training_loss(self, batch: dict[str, Tensor]) -> Tensor:
         images, mask = batch["image"], batch["mask"]
@@ -110,7 +120,9 @@ class SegmentationModule(LightningModule):
             When that happens in step after step.
         """
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        if bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
+        values = torch.stack([torch.nn.utils.get_total_norm(gradients), self._loss])
+        finite, self._loss_is_finite = values.isfinite().tolist()
+        if finite:
             self.good_steps += 1
             self.skipped_in_a_row = 0
             return
@@ -125,7 +137,7 @@ class SegmentationModule(LightningModule):
             "epoch %d: a step was skipped, its loss or gradient is not finite (%d in this epoch)",
             *(self.current_epoch, self.skipped_steps),
         )
-        scaled = self.trainer.precision == "16-mixed" and bool(self._loss.isfinite())
+        scaled = self.trainer.precision == "16-mixed" and self._loss_is_finite
         all_of_epoch = self.trainer.is_last_batch and not self.good_steps and not scaled
         if all_of_epoch or self.skipped_in_a_row == SKIPPED_IN_A_ROW:
             raise MammoroiError(
@@ -136,7 +148,10 @@ class SegmentationModule(LightningModule):
 
     def on_train_batch_end(self, _outputs: Any, batch: Any, _number: int) -> None:
         """Log the loss, unless the step was skipped for it."""
-        if bool(self._loss.isfinite()):
+        finite, self._loss_is_finite = self._loss_is_finite, None
+        if finite is None:  # a part of a step, whose gradient was not looked at
+            finite = bool(self._loss.isfinite())
+        if finite:
             self._log("train_loss", self._loss, batch)
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:

@@ -15,6 +15,17 @@ from PIL import Image
 SPACING_MM = 1.0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: only then do equal trainings give equal bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @contextmanager
 def power_cut(epoch: int = 2) -> Iterator[None]:
     """End the training within by an error when this epoch begins."""

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from mammoroi.cohort.split import load_splits
@@ -345,6 +347,55 @@ def test_four_epochs_are_two_and_two_more_with_the_batch_augmented(study: Path) 
     again = load_model(target).network.state_dict()
     for name, tensor in model.network.state_dict().items():
         assert tensor.equal(again[name]), name
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often the host asks for the value of a tensor, for which it waits for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_host_waits_for_the_device_once_a_step(
+    study: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float
+) -> None:
+    reads, counts = Reads(), []
+    as_list, step, on_host = Tensor.tolist, SegmentationModule.training_step, trainer.for_host
+
+    def tolist(self: Tensor) -> list[Any]:
+        reads.count += self.numel() > 0
+        return as_list(self)
+
+    def training_step(self: SegmentationModule, batch: dict, number: int) -> Tensor:
+        counts.append(reads.count)
+        return step(self, batch, number)
+
+    def for_host(batch: dict) -> dict:  # while it lies on the host
+        before = reads.count
+        batch = on_host(batch)
+        reads.count = before
+        return batch
+
+    monkeypatch.setattr(Tensor, "tolist", tolist)
+    monkeypatch.setattr(SegmentationModule, "training_step", training_step)
+    monkeypatch.setattr(trainer, "for_host", for_host)
+    # As on a GPU; the other kind asks for its number of steps, which lies on the host.
+    adam = torch.optim.AdamW
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *a, **k: adam(*a, **k | {"fused": True}))
+    config = replace(ON_DEVICE, epochs=1, batch_size=1, ema_decay=ema_decay, lesion_mixing=0.0)
+    fold = first_fold(study, config)
+    with reads:
+        train_fold(config, *fold)
+    assert len(counts) > 3
+    # Asked, too, are tensors that lie on the host: MONAI's Dice once for its axes, the average
+    # twice how often it was updated.
+    assert np.diff(counts).tolist() == [1 + 1 + 2 * (ema_decay > 0)] * (len(counts) - 1)
 
 
 def test_gpus_are_shared_among_folds_only_where_there_are_several(

@@ -167,6 +167,7 @@ def test_what_cannot_be_prepared_is_told_and_the_rest_is_used(study: Path, other
     told = read_csv(file, dtype=str).set_index("case")["error"]
     assert sorted(told.index) == ["FLAT", "GONE", "NEW", "NOBODY", "WORD", "a/b"]
     assert "twice" in told["NEW"]
+    assert "gone.png does not exist" in told["GONE"]
     assert "cannot become the name of a file" in told["a/b"]
     assert "patient_id is empty" in told["NOBODY"]
     assert "wide" in told["WORD"]

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from mammoroi.configuration import configured, find_config
-from mammoroi.files import read_csv, write_csv
+from mammoroi.files import write_csv
 from mammoroi.segmentation.train import train_prepared
 from mammoroi.segmentation.weights import load_folds
 from mammoroi.stages import StudyConfig
@@ -49,6 +49,7 @@ def main() -> None:
         tuning_fraction=0.02,
         accelerator=given.accelerator,
     )
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     rows = []
     for together in given.together:
         with tempfile.TemporaryDirectory() as temporary:
@@ -58,8 +59,8 @@ def main() -> None:
             seconds = time.perf_counter() - begin
             models = [model for fold in load_folds(study / "segmentation", 4, 1) for model in fold]
         images = config.epochs * sum(model.card["n_training_images"] for model in models)
-        rows.append({"networks_per_gpu": together, "folds": len(models), "seconds": seconds})
-        rows[-1] |= {"images_per_s": images / seconds, "device": device()}
+        row = {"networks_per_gpu": together, "folds": len(models), "seconds": seconds}
+        rows.append(row | {"images_per_s": images / seconds, "device": device})
         sys.stdout.write(f"{rows[-1]}\n")
         sys.stdout.flush()
         if given.out:
@@ -70,13 +71,7 @@ def copy_of(study: Path, target: Path) -> Path:
     """Copy the prepared images and folds alone."""
     shutil.copytree(study / "segmentation" / "prepared", target / "segmentation" / "prepared")
     shutil.copy(study / "splits.json", target)
-    assert not read_csv(target / "segmentation" / "prepared" / "index.csv").empty
     return target
-
-
-def device() -> str:
-    """Name the GPU."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
 if __name__ == "__main__":

@@ -210,11 +210,11 @@ def draw_masks(study: Path, root: Path, cases: pd.DataFrame, device: str, outs: 
     rows: list[list[dict[str, Any]]] = [[], []]
     candidates: list[dict[str, Any]] = [{}, {}]
     predictors: dict[tuple[int, ...], Any] = {}
-    folds_of = [drawing_folds(splits, patient) for patient in cases["patient_id"]]
-    order = sorted(range(len(cases)), key=folds_of.__getitem__)
-    cases = cases.iloc[order]  # so that each fold's network is loaded once
-    for case, image_id, patient, part in cases.itertuples(index=False):
-        folds = drawing_folds(splits, patient)
+    rows_with_folds = [
+        (drawing_folds(splits, row.patient_id), row) for row in cases.itertuples(index=False)
+    ]
+    # In the folds' order, so that each fold's network is loaded once.
+    for folds, (case, image_id, patient, part) in sorted(rows_with_folds, key=lambda pair: pair[0]):
         if folds not in predictors:
             predictors = {folds: build_predictor(root, folds, device)}
         images = root / "raw" / DATASET / ("imagesTr" if part == "train" else "imagesTs")

@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Failure, MammoroiError
-from ..files import read_csv, write_csv, write_failures
-from .cases import map_cases
+from ..files import read_csv
 from .config import SegmentationConfig
 from .mapping import padded_size
-from .prepare import SEGMENTATION, Source, prepare_case
+from .prepare import SEGMENTATION, STAGE, Source, prepare_cases
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OTHERS = "others"
-STAGE = "segmentation/prepare"
 _NEEDED = ("image_id", "patient_id", "image")
 _INDEX = ("image_id", "patient_id", "key", "working_rows", "working_columns")
 
@@ -50,8 +48,6 @@ def prepare_others(config: SegmentationConfig, study: Path, place: str = SEGMENT
     MammoroiError
         When the cohort's table cannot be read, or no image can be prepared.
     """
-    import pandas as pd
-
     folder = Path(study) / place / "prepared" / OTHERS
     if config.pretraining_cohort is None:
         (folder / "failures.csv").unlink(missing_ok=True)
@@ -59,14 +55,8 @@ def prepare_others(config: SegmentationConfig, study: Path, place: str = SEGMENT
     images = read_csv(Path(study) / "cohort.csv", dtype=str)
     own = set(zip(images["patient_id"], images["image_id"], strict=True))
     found, failures = sources_of(Path(config.pretraining_cohort), own)
-    folder.mkdir(parents=True, exist_ok=True)
-    cases = [(case.image_id, (case, False, config.working_spacing_mm, folder)) for case in found]
-    results = list(map_cases(prepare_case, cases, STAGE, "Preparing others", config.workers))
-    rows = [result for result in results if isinstance(result, dict)]
-    write_csv(folder / "index.csv", pd.DataFrame(rows, columns=list(_INDEX)))
-    failures += [result for result in results if isinstance(result, Failure)]
-    write_failures(folder / "failures.csv", failures)
-    if failures and not rows:
+    ready = prepare_cases(config, folder, [(case, False) for case in found], _INDEX, failures)
+    if not ready and len(read_csv(folder / "failures.csv")):
         raise MammoroiError(
             f"no image of {config.pretraining_cohort} can be prepared",
             f"see {folder / 'failures.csv'} for the reasons",

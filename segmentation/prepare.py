@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 PREPARE_VERSION = 1
 PERCENTILES = (1.0, 99.8)
+STAGE = "segmentation/prepare"
+INDEX = ("image_id", "patient_id", "set", "key", "working_rows", "working_columns", "has_mask")
 SEGMENTATION = "segmentation"
 """Where in a study folder the networks and the prepared arrays lie."""
 
@@ -96,35 +98,56 @@ def prepare(config: SegmentationConfig, study: Path, place: str = SEGMENTATION) 
     place : str
         Where in it ``prepared`` lies.
     """
-    import pandas as pd
-
     from ..cohort.cohort import load_cohort
     from ..cohort.split import load_splits
 
     training = set(load_splits(study).train)
     folder = Path(study) / place / "prepared"
-    folder.mkdir(parents=True, exist_ok=True)
-    cases = [
-        (case.image_id, (case, case.patient_id in training, config.working_spacing_mm, folder))
-        for case in sources(load_cohort(study))
-    ]
-    results = list(
-        map_cases(prepare_case, cases, "segmentation/prepare", "Preparing images", config.workers)
-    )
-    rows = [result for result in results if isinstance(result, dict)]
-    columns = [
-        "image_id",
-        "patient_id",
-        "set",
-        "key",
-        "working_rows",
-        "working_columns",
-        "has_mask",
-    ]
-    write_csv(folder / "index.csv", pd.DataFrame(rows, columns=columns))
-    failures = [result for result in results if isinstance(result, Failure)]
-    write_failures(folder / "failures.csv", failures)
+    cases = [(case, case.patient_id in training) for case in sources(load_cohort(study))]
+    prepare_cases(config, folder, cases, INDEX, [])
     return folder
+
+
+def prepare_cases(
+    config: SegmentationConfig,
+    folder: Path,
+    cases: list[tuple[Source, bool]],
+    columns: tuple[str, ...],
+    failures: list[Failure],
+) -> int:
+    """Prepare images into a folder and write its ``index.csv`` and ``failures.csv``.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    folder : Path
+        Made where it is missing.
+    cases : list of (Source, bool)
+        The images, each with whether its patient is one of training.
+    columns : tuple of str
+        Those of ``index.csv``.
+    failures : list of Failure
+        Those from before, which come first.
+
+    Returns
+    -------
+    int
+        How many images are ready.
+    """
+    import pandas as pd
+
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = [
+        (case.image_id, (case, training, config.working_spacing_mm, folder))
+        for case, training in cases
+    ]
+    results = list(map_cases(prepare_case, arguments, STAGE, "Preparing images", config.workers))
+    rows = [result for result in results if isinstance(result, dict)]
+    write_csv(folder / "index.csv", pd.DataFrame(rows, columns=list(columns)))
+    failed = [result for result in results if isinstance(result, Failure)]
+    write_failures(folder / "failures.csv", failures + failed)
+    return len(rows)
 
 
 def prepare_case(

@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import MammoroiError
 from ..files import atomic, read_json
+from ..segmentation.drawing import load_to_draw
 from ..segmentation.outline import load_outline
 from ..segmentation.uncertainty import load_flag
 from ..segmentation.weights import load_models, network_folders
@@ -115,7 +116,7 @@ def _networks(study: Path) -> Iterator[tuple[str, bytes]]:
     """The networks of all folds, of both stages; equal ones once, since their mean is the same."""
     seen: set[tuple[str, ...]] = set()
     folder = study / "segmentation"
-    models = load_models(folder)
+    models = load_to_draw(folder)
     stages = {"": dict(zip(network_folders(folder).values(), models, strict=True))}
     outline = load_outline(folder, len(models))
     if outline is not None:
@@ -132,7 +133,6 @@ def _networks(study: Path) -> Iterator[tuple[str, bytes]]:
                 raise MammoroiError(f"{place} changed while it was read", "try again")
             member = f"{stage}fold-{len(seen)}"
             yield f"{member}/model.safetensors", weights
-            # Not the file: the card that was read has the learnt settings for drawing, too.
             yield f"{member}/model.json", as_json(model.card)
         seen.add(key)
 

@@ -39,6 +39,8 @@ _LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 
 _INFERENCE = (
     "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
 )  # fmt: skip
+# How networks draw, whatever they depend on.
+_DRAWING = (*_INFERENCE, "postprocessing", "calibrate", "outline_spacing_mm", "outline_patch")
 _AGREEMENT = (
     "surface_tolerance_mm", "bootstrap_samples", "overlays", "hit", "hit_iou", "fp_per_image",
     "poor_dice", "caught", "seed",
@@ -352,6 +354,13 @@ class SegmentationConfig:
     def inference(self) -> dict[str, Any]:
         """Give the settings on which a mask depends, besides the network."""
         return {name: getattr(self, name) for name in _INFERENCE}
+
+    def drawing(self) -> dict[str, Any]:
+        """Give the settings on which a mask depends and a trained network does not."""
+        settings = {name: getattr(self, name) for name in _DRAWING}
+        if self.outline_spacing_mm is None:
+            del settings["outline_patch"]
+        return settings
 
     def agreement(self) -> dict[str, Any]:
         """Give the settings on which the measures of agreement depend."""

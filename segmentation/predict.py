@@ -28,6 +28,7 @@ from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, w
 from .candidates import Candidate, find_candidates
 from .cases import map_cases
 from .config import SegmentationConfig
+from .drawing import check_drawing, load_to_draw
 from .folds import drawing_folds
 from .learnt import learnt_settings
 from .mapping import Mapping, resize
@@ -46,7 +47,7 @@ from .prepare import load_mapping, prepare, working_array
 from .probability import on_device, probabilities
 from .recalibration import Calibration
 from .uncertainty import Uncertainty, uncertainty
-from .weights import Model, load_folds, load_models
+from .weights import Model, load_folds
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +87,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     networks = load_folds(trained, len(splits.folds), config.networks_per_fold)
     models = [model for of_fold in networks for model in of_fold]
     outline = trained_outline(config, trained, len(models))
+    check_drawing(config, trained, models[0].card)
     if outline is not None:
         prepare(outline_config(config), study, OUTLINE)
     key = sha256_of(
@@ -297,7 +299,7 @@ def segment_images(
             f"several files are named {', '.join(repeated[:5])}",
             "rename them, or segment them into different folders",
         )
-    models = load_models(Path(model_folder))
+    models = load_to_draw(Path(model_folder))
     notices = list(dict.fromkeys(model.notice for model in models if model.notice))
     for notice in notices:
         log.warning(notice)

@@ -41,6 +41,7 @@ from ..files import (
     write_json,
 )
 from .config import SegmentationConfig
+from .drawing import note_drawing
 from .fit import fit, keep_model, remove_checkpoints
 from .folds import FoldSets, NetworkName, fold_sets
 from .gpus import claim_gpu, gpus_for_folds
@@ -117,6 +118,7 @@ def _train(config: SegmentationConfig, study: Path) -> Path:
         _train_folds(settings, study, place) for settings, place in training_places(config)
     ]
     learn(config, folder, first)
+    note_drawing(config, folder)
     return folder
 
 

@@ -3,9 +3,10 @@
 ``model.safetensors`` holds the network's state. ``model.json`` holds ``format, fold``,
 ``network_of_fold`` (counted from 1; a card without it is of a first one), ``network`` (see
 :class:`.network.NetworkSpec`), ``plan`` (``working_spacing_mm, canvas``), ``inference``
-(threshold and the like), ``epoch`` (counted from 0), ``metrics`` of that epoch, numbers of
-patients and images, ``accumulate`` (parts in which a step's batch was computed in the end),
-``skipped_steps``, ``key`` of the training's inputs, ``versions``, and ``sha256`` of the weights;
+(threshold and the like, see :mod:`.drawing`), ``settings``, ``epoch`` (counted from 0), ``metrics``
+of that epoch, numbers of patients and images, ``accumulate`` (parts in which a step's batch was
+computed in the end), ``skipped_steps``, ``key`` of the training's inputs, ``versions``, and
+``sha256`` of the weights;
 where there is something that every user of the network must know, also ``notice``. Where the
 network started from another one, ``started_from`` is what :class:`.start.Start` tells of it; where
 it was pre-trained, ``pretraining`` holds ``epochs, images, images_without_mask, loss``.
@@ -22,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MammoroiError
 from ..files import atomic, read_json, sha256_file, write_json
 from .folds import NetworkName, network_names
-from .learnt import learnt_settings
 from .network import NetworkSpec, build_network
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ def network_folders(folder: Path) -> dict[NetworkName, Path]:
 def load_models(folder: Path) -> list[Model]:
     """Read the networks of all folds of a folder, in order, or the one that the folder is of.
 
-    A fold's networks follow each other, the first one first. The settings for drawing in the cards
-    of all are the learnt ones where there are some (:mod:`.learnt`).
+    A fold's networks follow each other, the first one first.
 
     Raises
     ------
@@ -165,10 +164,7 @@ def load_models(folder: Path) -> list[Model]:
             f"{folder} holds unequal numbers of networks: {told}",
             "run mammoroi train, or copy all of its folders fold-*",
         )
-    models = [load_model(path) for path in folders.values()]
-    for model in models:
-        model.card["inference"] |= learnt_settings(folder, None)
-    return models
+    return [load_model(path) for path in folders.values()]
 
 
 def load_folds(folder: Path, folds: int, networks_per_fold: int) -> list[list[Model]]:

@@ -382,6 +382,19 @@ def test_new_mammograms_are_drawn_in_two_stages(trained: tuple[Path, Any], tmp_p
     assert spacings == [2.0, 2.0, 1.0, 1.0]
 
 
+def test_a_copy_without_the_second_stage_does_not_draw(copied: Path, tmp_path: Path) -> None:
+    image = copied / "P00-L-CC.png"
+    for fold in ("fold-0", "fold-1"):
+        shutil.copytree(copied / "segmentation" / fold, tmp_path / "networks" / fold)
+    for networks in (tmp_path / "networks", tmp_path / "networks" / "fold-0"):
+        with pytest.raises(MammoroiError, match=r"lacks the networks that outline at 1 mm.*whole"):
+            segment_images(networks, [image], tmp_path / "new", SPACING_MM)
+    train(replace(TWO, outline_spacing_mm=None), copied)
+    assert not segment_images(
+        copied / "segmentation" / "fold-0", [image], tmp_path / "new", SPACING_MM
+    )
+
+
 def test_two_stages_are_no_single_file(trained: tuple[Path, Any], tmp_path: Path) -> None:
     study, _ = trained
     with pytest.raises(MammoroiError, match="two stages, and an exported file holds one"):

@@ -1,0 +1,94 @@
+"""How trained networks draw is in their cards, so that they draw alike wherever they are.
+
+Threshold, turned and enlarged images, learnt post-processing and a second stage are nothing that a
+network depends on. When they change, ``mammoroi train`` keeps the networks and writes the new ones
+into ``settings`` and ``inference`` of their cards; of what was learnt, that for new patients. A
+study draws only with the settings that are there, and new mammograms, exported networks and bundles
+take them from there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MammoroiError
+from ..files import plain, read_json, write_json
+from .config import SegmentationConfig
+from .learnt import learnt_settings
+from .outline import has_outline
+from .weights import load_models, network_folders
+
+if TYPE_CHECKING:
+    from .weights import Model
+
+
+def note_drawing(config: SegmentationConfig, folder: Path) -> None:
+    """Let the cards of all networks of a folder say how they draw.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    folder : Path
+        ``segmentation`` in the study folder, with all that is learnt.
+    """
+    drawing, inference = plain(config.drawing()), plain(_inference(config, folder))
+    for place in network_folders(folder).values():
+        card = read_json(place / "model.json")
+        changed = card | {"settings": card["settings"] | drawing, "inference": inference}
+        if changed != card:
+            write_json(place / "model.json", changed)
+
+
+def check_drawing(config: SegmentationConfig, folder: Path, card: dict[str, Any]) -> None:
+    """Refuse settings with which the networks of a study do not draw.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    folder : Path
+        ``segmentation`` in the study folder.
+    card : dict
+        ``model.json`` of one of its networks.
+
+    Raises
+    ------
+    MammoroiError
+        When the card says otherwise; names what differs.
+    """
+    asked = plain(config.drawing() | _inference(config, folder))
+    noted = card["settings"] | card["inference"]
+    other = [
+        f"{name} {noted.get(name)}, not {value}"
+        for name, value in asked.items()
+        if noted.get(name) != value
+    ]
+    if other:
+        raise MammoroiError(
+            f"the networks in {folder} draw with {'; '.join(other)}",
+            "run mammoroi train: it keeps the networks and notes how they draw now",
+        )
+
+
+def _inference(config: SegmentationConfig, folder: Path) -> dict[str, Any]:
+    return config.inference() | learnt_settings(folder, None)
+
+
+def load_to_draw(folder: Path) -> list[Model]:
+    """Read the networks of a folder as :func:`.weights.load_models` does, to draw with them.
+
+    Raises
+    ------
+    MammoroiError
+        As there, and when the second stage is missing with which they draw.
+    """
+    models = load_models(folder)
+    spacing = models[0].card["settings"].get("outline_spacing_mm")
+    if spacing is not None and not has_outline(folder):
+        raise MammoroiError(
+            f"{folder} lacks the networks that outline at {spacing:g} mm, with which its own draw",
+            "take the whole folder `segmentation` in which they were trained, with `outline`",
+        )
+    return models

@@ -1,0 +1,111 @@
+"""Networks draw as the last training says, in their study and elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_json
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.drawing import note_drawing
+from mammoroi.segmentation.export import export
+from mammoroi.segmentation.learnt import learnt_settings
+from mammoroi.segmentation.predict import segment, segment_images
+from mammoroi.segmentation.train import train
+
+from .conftest import SPACING_MM, write_study
+
+OF_A_TEST_PATIENT = "P00-L-CC"
+CONFIG = SegmentationConfig(
+    working_spacing_mm=2.0,
+    channels=(8, 8, 8, 8, 8),
+    epochs=24,
+    batch_size=2,
+    learning_rate=0.01,
+    keep="last",
+    threshold=0.3,
+    overlays=0,
+    bootstrap_samples=20,
+    accelerator="cpu",
+    workers=1,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = write_study(tmp_path_factory.mktemp("drawing") / "study", patients=8, test=2, folds=2)
+    train(CONFIG, study)
+    return study
+
+
+@pytest.fixture
+def study(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "study"))
+
+
+def mask_of(folder: Path) -> np.ndarray:
+    return np.asarray(Image.open(folder / f"{OF_A_TEST_PATIENT}.png"))
+
+
+def drawn_elsewhere(networks: Path, study: Path) -> np.ndarray:
+    """The mask that all networks draw of a mammogram that is new to them."""
+    new = networks.parent / "new"
+    assert not segment_images(networks, [study / f"{OF_A_TEST_PATIENT}.png"], new, SPACING_MM)
+    return mask_of(new)
+
+
+def test_another_threshold_is_noted_and_counts_everywhere(study: Path, tmp_path: Path) -> None:
+    segment(CONFIG, study)
+    before = mask_of(study / "masks" / "automatic")
+    weights = [study / "segmentation" / f"fold-{fold}" / "model.safetensors" for fold in (0, 1)]
+    stamps = [file.stat().st_mtime_ns for file in weights]
+    lower = replace(CONFIG, threshold=0.1)
+    with pytest.raises(MammoroiError, match=r"threshold 0.3, not 0.1 -> run mammoroi train"):
+        segment(lower, study)
+    train(lower, study)
+    assert [file.stat().st_mtime_ns for file in weights] == stamps
+    segment(lower, study)
+    now = mask_of(study / "masks" / "automatic")
+    assert 0 < np.count_nonzero(before) < np.count_nonzero(now)
+    copied = tmp_path / "elsewhere" / "networks"
+    shutil.copytree(study / "segmentation", copied, ignore=shutil.ignore_patterns("prepared"))
+    assert np.array_equal(drawn_elsewhere(copied, study), now)
+
+
+def test_what_is_learnt_goes_with_each_network(study: Path, tmp_path: Path) -> None:
+    learning = replace(CONFIG, postprocessing="learnt")
+    with pytest.raises(MammoroiError, match="postprocessing fixed, not learnt"):
+        segment(learning, study)
+    train(learning, study)
+    segment(learning, study)
+    folder = study / "segmentation"
+    learnt = learnt_settings(folder, None)
+    assert learnt["threshold"] != CONFIG.threshold
+    networks = tmp_path / "elsewhere" / "networks"
+    for fold in ("fold-0", "fold-1"):
+        shutil.copytree(folder / fold, networks / fold)
+        assert learnt.items() <= read_json(networks / fold / "model.json")["inference"].items()
+    expected = mask_of(study / "masks" / "automatic")
+    assert np.array_equal(drawn_elsewhere(networks, study), expected)
+    export(networks / "fold-0", "torch-export", tmp_path / "out")
+    assert read_json(tmp_path / "out" / "preparation.json")["threshold"] == learnt["threshold"]
+    (folder / "postprocessing.json").unlink()
+    with pytest.raises(MammoroiError, match=f"threshold {learnt['threshold']}, not 0.3"):
+        segment(learning, study)
+    # And back.
+    train(CONFIG, study)
+    assert read_json(folder / "fold-0" / "model.json")["inference"]["threshold"] == 0.3
+    segment(CONFIG, study)
+
+
+def test_cards_that_say_it_are_left_alone(study: Path) -> None:
+    card = study / "segmentation" / "fold-0" / "model.json"
+    stamp = card.stat().st_mtime_ns
+    note_drawing(CONFIG, study / "segmentation")
+    assert card.stat().st_mtime_ns == stamp

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import shutil
-import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -21,20 +21,16 @@ from mammoroi.segmentation.outline import outline_config
 from mammoroi.segmentation.prepare import prepare, working_array
 
 TWO = SegmentationConfig(working_spacing_mm=2.0, outline_spacing_mm=1.0)
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "segmentation_accuracy.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    if not BENCHMARK.exists():
+def benchmark() -> Iterator[ModuleType]:
+    if not BENCHMARKS.exists():
         pytest.skip("the benchmarks are not installed with the package")
-    spec = importlib.util.spec_from_file_location("segmentation_accuracy", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["segmentation_accuracy"] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module("segmentation_accuracy")
 
 
 def finished(out: Path, name: str, config: SegmentationConfig, networks: int) -> Path:
@@ -125,6 +121,7 @@ def test_what_the_product_does_to_an_image_can_be_left_out(
     study: Path, benchmark: ModuleType
 ) -> None:
     config = replace(TWO, outline_spacing_mm=None)
+    recipes = importlib.import_module("segmentation_recipes")
 
     def prepared(*change: Any) -> dict[str, Any]:
         folder = study / "segmentation" / "prepared"
@@ -139,16 +136,16 @@ def test_what_the_product_does_to_an_image_can_be_left_out(
     assert right
     as_usual = prepared(lambda _, mapping, limits: (mapping, limits))
     assert all(np.array_equal(as_usual[name], usual[name]) for name in usual)
-    as_it_lies = prepared(benchmark.as_it_lies)
+    as_it_lies = prepared(recipes.as_it_lies)
     for name, array in usual.items():
         turned = array[:, ::-1] if name in right else array
         assert np.array_equal(as_it_lies[name], turned)
-    whole = prepared(benchmark.whole_picture)
+    whole = prepared(recipes.whole_picture)
     for name, array in whole.items():
         rows, columns = np.asarray(Image.open(study / f"{name}.png")).shape
         assert array.shape == (round(rows / 2), round(columns / 2))  # pixels of 1 mm become 2 mm
         assert array.size > usual[name].size
-    ranges = prepared(benchmark.whole_range)
+    ranges = prepared(recipes.whole_range)
     assert all(ranges[name].mean() != usual[name].mean() for name in usual)
     assert benchmark.preparing.working_array is working_array
 

@@ -71,6 +71,8 @@ RECIPES: dict[str, Recipe] = {
     "ours, three scales": OURS | {"test_time_scales": (0.8, 1.0, 1.25)},
     "ours, two networks per fold": OURS | {"networks_per_fold": 2},
     "ours, started from phantoms": OURS | {"encoder_weights": None, "start_from": TRAINED_HERE},
+    "ours, started from phantoms, two networks per fold": OURS
+    | {"encoder_weights": None, "start_from": TRAINED_HERE, "networks_per_fold": 2},
     "ours, SWA": OURS | SWA,
     "ours, SWA, three networks per fold": OURS | SWA | {"networks_per_fold": 3},
     "ours, larger windows": OURS | {"outline_patch": (224, 224)},

@@ -16,8 +16,8 @@ anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +55,11 @@ def uncertainty(
     """
     inside = probability[mask].astype(np.float64)
     total = float(probability.sum(dtype=np.float64)) + inside.size
-    pairs = [_dice(one, other) for one, other in combinations(members, 2)]
-    known = [value for value in pairs if value is not None]
+    pairs = pairwise_dice(members)
     return Uncertainty(
         entropy=float(binary_entropy(inside).mean()) if inside.size else None,
         expected_dice=float(2 * inside.sum() / total) if total else 0.0,
-        member_dice=float(np.mean(known)) if known else None,
+        member_dice=float(pairs.mean()) if pairs.size else None,
     )
 
 
@@ -72,9 +71,18 @@ def binary_entropy(probability: Values) -> Values:
     return bits
 
 
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float | None:
-    total = int(one.sum()) + int(other.sum())
-    return 2 * int((one & other).sum()) / total if total else None
+def pairwise_dice(masks: Sequence[NDArray[np.bool_]]) -> Values:
+    """Dice of each two of some masks on one grid, without the pairs of which both are empty."""
+    if len(masks) < 2:
+        return np.empty(0)
+    flat = np.stack([mask.ravel() for mask in masks])
+    flat = flat[:, flat.any(axis=0)].astype(np.float64)
+    common = flat @ flat.T
+    sizes = common.diagonal()
+    one, other = np.triu_indices(len(masks), 1)
+    total = sizes[one] + sizes[other]
+    dice: Values = 2 * common[one, other][total > 0] / total[total > 0]
+    return dice
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ class Stage:
         Picks the stage's settings from the study's.
     needs : tuple of str
         Stages whose files it reads.
+    sections : tuple of str
+        The parts of the study's settings that it depends on.
     writes : tuple of str
         Patterns, relative to the study folder, of what it writes.
     reads : tuple of str
@@ -93,6 +95,7 @@ class Stage:
     name: str
     module: str
     config: Callable[[StudyConfig], Any]
+    sections: tuple[str, ...]
     needs: tuple[str, ...]
     writes: tuple[str, ...]
     asked: Callable[[StudyConfig], bool] = lambda _: True
@@ -108,6 +111,7 @@ STAGES: tuple[Stage, ...] = (
         "accept",
         "cohort.accept",
         lambda study: study.cohort,
+        ("cohort", "synthetic"),
         (),
         ("cohort.csv", "patients.csv", "cohort.json", "splits.json", "excluded.csv"),
     ),
@@ -115,20 +119,25 @@ STAGES: tuple[Stage, ...] = (
         "train",
         "segmentation.train",
         lambda study: study.segmentation,
+        ("segmentation",),
         ("accept",),
         (
             "segmentation/folds.csv",
             "segmentation/fold-*/model.safetensors",
             "segmentation/fold-*/model.json",
+            "segmentation/fold-*/learned_from.csv",
+            "segmentation/postprocessing.json",
             "segmentation/outline/outline.json",
             "segmentation/outline/fold-*/model.safetensors",
             "segmentation/outline/fold-*/model.json",
+            "segmentation/outline/fold-*/learned_from.csv",
         ),
     ),
     Stage(
         "segment",
         "segmentation.predict",
         lambda study: study.segmentation,
+        ("segmentation",),
         ("accept", "train"),
         (
             *("masks/automatic/*.png", "masks/probability/*.png", "masks/predictions.csv"),
@@ -139,6 +148,7 @@ STAGES: tuple[Stage, ...] = (
         "agree",
         "segmentation.agreement",
         lambda study: study.segmentation,
+        ("segmentation",),
         ("accept", "segment"),
         (
             *("agreement.csv", "agreement_summary.csv", "agreement_failures.csv", "overlays/*"),
@@ -150,6 +160,7 @@ STAGES: tuple[Stage, ...] = (
         "extract",
         "radiomics.extract",
         lambda study: study.radiomics,
+        ("radiomics",),
         ("accept", "segment"),
         ("features/[!.]*.parquet", "features/[!.]*.json", "features/[!.]*.csv"),
     ),
@@ -157,6 +168,7 @@ STAGES: tuple[Stage, ...] = (
         "perturb",
         "radiomics.stability",
         lambda study: PerturbConfig(study.radiomics, study.stability),
+        ("radiomics", "stability"),
         ("accept",),
         ("stability/*", "masks/perturbed/*/*.png"),
         lambda study: bool(study.stability.perturbations()),
@@ -165,6 +177,7 @@ STAGES: tuple[Stage, ...] = (
         "model",
         "modeling.fit",
         lambda study: ModelStage(study.modeling, resolved_clinical(study.clinical)),
+        ("modeling", "clinical"),
         ("accept", "extract", "perturb"),
         (
             *("models/targets.json", "models/classes.json", "models/failures.csv"),
@@ -175,6 +188,7 @@ STAGES: tuple[Stage, ...] = (
         "compare",
         "modeling.compare",
         lambda study: CompareStage(study.modeling, study.comparison),
+        ("modeling", "comparison"),
         ("accept", "agree", "extract", "perturb", "model"),
         ("comparison/*",),
     ),
@@ -182,6 +196,7 @@ STAGES: tuple[Stage, ...] = (
         "tables",
         "modeling.clinical_tables",
         lambda study: _tables_config(resolved_clinical(study.clinical), study.modeling),
+        ("clinical", "modeling"),
         ("accept",),
         ("tables/table[0-9]*_*.csv",),
     ),
@@ -189,6 +204,7 @@ STAGES: tuple[Stage, ...] = (
         "report",
         "reporting.report",
         lambda study: study.reporting,
+        ("reporting",),
         ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare", "tables"),
         ("report.html", "figures/*", "tables/*", "standards/*", "methods.md", "cards/*"),
         reads=("standards_answers.csv", "leakage/leakage.csv"),

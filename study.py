@@ -2,7 +2,9 @@
 
 A stage is ``stage(config, study_folder) -> Path``: it reads the files of the stages before it and
 writes its own. What was done stands in ``stages.json``: for each stage a key (SHA-256 of its
-settings, of mammoroi's version and of the files that it read) and the SHA-256 of what it wrote.
+settings, of mammoroi's version and of the files that it read), the SHA-256 of what it wrote, and
+of what the stages that it needs had written when it ran: a stage that is asked for by its name
+refuses to go on from one that has not read what is there now.
 A stage is skipped when both still hold and no case had failed. The report costs little and rests
 on code that changes without a change of settings: asked for by its own name, it is always made.
 ``run.json`` tells how the last
@@ -22,7 +24,7 @@ from typing import Any
 from . import __version__
 from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
-from .files import read_csv, read_json, sha256_file, sha256_of, write_json
+from .files import plain, read_csv, read_json, sha256_file, sha256_of, write_json
 from .resources import measured
 from .spreadsheet import read_spreadsheet
 from .stages import STAGES, Stage, StudyConfig
@@ -53,11 +55,12 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     # Worker processes may have been started elsewhere: a relative path is not theirs.
     out = config.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "config.json", config)
     if config.synthetic is not None and only in (None, "accept"):
         _synthesize(config.synthetic, config.cohort.folder.resolve())
     done: dict[str, Any] = _read_or_empty(out / "stages.json")
-    run = Run(config)
+    settings = plain(config) if only is None else _as_run(config, only, done)
+    write_json(out / "config.json", settings)
+    run = Run(out, settings)
     for stage in STAGES:
         asked = stage.asked(config)
         if not asked:
@@ -75,10 +78,35 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         with measured() as usage:
             function(stage.config(config), out)
         record = {"stage": stage.name, **usage.as_dict(), **count_cases(stage.name, out)}
-        done[stage.name] = {"key": key, "wrote": _digest(stage, out), "record": record}
+        done[stage.name] = {
+            "key": key,
+            "read": _read_by(stage, config, done),
+            "wrote": _digest(stage, out),
+            "record": record,
+        }
         write_json(out / "stages.json", done)
         run.add({**record, "skipped": False})
     return run.fallen_out
+
+
+def _as_run(config: StudyConfig, only: str, done: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings with which the stages have run when one of them now runs alone.
+
+    Its own are the present ones; those of other stages that have run are what they were then, and
+    it is said where the present ones differ.
+    """
+    given: dict[str, Any] = plain(config)
+    before = _read_or_empty(config.out / "config.json")
+    (own,) = (stage.sections for stage in STAGES if stage.name == only)
+    others = {part for stage in STAGES if stage.name in done for part in stage.sections}
+    kept = {part: before[part] for part in given if part in others - {*own} and part in before}
+    if changed := [part for part, value in kept.items() if value != given[part]]:
+        logger.warning(
+            "other settings of %s than those that were run count for nothing here: "
+            "`mammoroi study` runs everything that they change",
+            ", ".join(changed),
+        )
+    return given | kept
 
 
 def _withdraw(stage: Stage, out: Path, done: dict[str, Any]) -> None:
@@ -109,11 +137,11 @@ def _read_or_empty(path: Path) -> dict[str, Any]:
 def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     """Key of a stage: its settings, the version, and what the stages before it wrote."""
     out = config.out.resolve()
-    needs = [need for need in STAGES if need.name in stage.needs and need.asked(config)]
+    needs = _needs(stage, config)
     missing = [
         need.name
         for need in needs
-        if need.name not in done or done[need.name]["wrote"] != _digest(need, out)
+        if _is_outdated(need, config, done) or done[need.name]["wrote"] != _digest(need, out)
     ]
     if missing:
         raise MammoroiError(
@@ -132,6 +160,24 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     if stage.name == "train" and config.segmentation.pretraining_cohort is not None:
         inputs.append(_cohort_files(Path(config.segmentation.pretraining_cohort)))
     return sha256_of(stage.name, __version__, stage.config(config), inputs)
+
+
+def _needs(stage: Stage, config: StudyConfig) -> list[Stage]:
+    return [need for need in STAGES if need.name in stage.needs and need.asked(config)]
+
+
+def _read_by(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> dict[str, str]:
+    """What the stages that a stage needs have written, by their names."""
+    return {need.name: done[need.name]["wrote"] for need in _needs(stage, config)}
+
+
+def _is_outdated(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> bool:
+    """Whether a stage has not run, or has read what stages before it have since written anew."""
+    if stage.name not in done:
+        return True
+    if any(_is_outdated(need, config, done) for need in _needs(stage, config)):
+        return True
+    return bool(done[stage.name].get("read") != _read_by(stage, config, done))
 
 
 def _cohort_files(folder: Path) -> list[tuple[str, int, int]]:
@@ -165,6 +211,7 @@ def _is_current(stage: Stage, out: Path, key: str, entry: dict[str, Any] | None)
     return (
         entry is not None
         and entry["key"] == key
+        and "read" in entry
         and not entry["record"]["failed"]
         and entry["wrote"] == _digest(stage, out)
     )
@@ -258,8 +305,9 @@ def fallen_out_lines(out: Path, most: int = 3) -> list[str]:
 class Run:
     """The record of one run, written to ``run.json`` after every stage."""
 
-    def __init__(self, config: StudyConfig) -> None:
-        self._config = config
+    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+        self._out = out
+        self._settings = settings
         self._stages: list[dict[str, Any]] = []
         self._fallen_out = 0
 
@@ -275,20 +323,18 @@ class Run:
         """Add a stage's record and write the file."""
         self._stages.append(record)
         self._fallen_out += record["excluded"] + record["failed"]
-        config = self._config
+        settings = self._settings
         write_json(
-            config.out / "run.json",
+            self._out / "run.json",
             {
                 "mammoroi": __version__,
                 "python": platform.python_version(),
                 "system": f"{platform.system()} {platform.machine()}",
                 "versions": versions(),
                 "seeds": {
-                    "cohort": config.cohort.seed,
-                    "segmentation": config.segmentation.seed,
-                    "modeling": config.modeling.seed,
+                    part: settings[part]["seed"] for part in ("cohort", "segmentation", "modeling")
                 },
-                "config": config,
+                "config": settings,
                 "stages": self._stages,
             },
         )

@@ -351,6 +351,13 @@ class SegmentationConfig:
         later = {name: getattr(self, name) for name in _LATER}
         return settings | {name: value for name, value in later.items() if value != _LATER[name]}
 
+    def trained(self) -> set[str]:
+        """Name the settings that a finished network must have been trained with.
+
+        Not those that a search or a full memory changes, nor the threshold.
+        """
+        return {*_TRAINING, *_LATER} - {"batch_size", "learning_rate", "accumulate", "threshold"}
+
     def inference(self) -> dict[str, Any]:
         """Give the settings on which a mask depends, besides the network."""
         return {name: getattr(self, name) for name in _INFERENCE}

@@ -9,6 +9,7 @@ take them from there.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,10 @@ def note_drawing(config: SegmentationConfig, folder: Path) -> None:
             write_json(place / "model.json", changed)
 
 
-def check_drawing(config: SegmentationConfig, folder: Path, card: dict[str, Any]) -> None:
-    """Refuse settings with which the networks of a study do not draw.
+def check_settings(config: SegmentationConfig, folder: Path, card: dict[str, Any]) -> None:
+    """Refuse settings with which the networks of a study were not trained or do not draw.
+
+    Batch size and learning rate may have been found (:mod:`.search`) and do not count here.
 
     Parameters
     ----------
@@ -58,18 +61,21 @@ def check_drawing(config: SegmentationConfig, folder: Path, card: dict[str, Any]
     MammoroiError
         When the card says otherwise; names what differs.
     """
-    asked = plain(config.drawing() | _inference(config, folder))
-    noted = card["settings"] | card["inference"]
-    other = [
-        f"{name} {noted.get(name)}, not {value}"
-        for name, value in asked.items()
-        if noted.get(name) != value
-    ]
-    if other:
-        raise MammoroiError(
-            f"the networks in {folder} draw with {'; '.join(other)}",
-            "run mammoroi train: it keeps the networks and notes how they draw now",
-        )
+    asked = plain(asdict(config) | _inference(config, folder))
+    noted = plain(asdict(SegmentationConfig()) | card["settings"] | card["inference"])
+    for names, what, kept in (
+        (config.trained(), "were trained with", ""),
+        (config.drawing() | _inference(config, folder), "draw with", ", which keeps the networks"),
+    ):
+        other = [
+            f"{name} {noted.get(name)}, not {asked[name]}"
+            for name in sorted(names)
+            if noted.get(name) != asked[name]
+        ]
+        if other:
+            raise MammoroiError(
+                f"the networks in {folder} {what} {'; '.join(other)}", f"run mammoroi train{kept}"
+            )
 
 
 def _inference(config: SegmentationConfig, folder: Path) -> dict[str, Any]:

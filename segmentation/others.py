@@ -13,7 +13,7 @@ tests, compared by ``patient_id``.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,15 @@ def other_images(
         (f"{OTHERS}/{image_id}", str(key))
         for image_id, key in zip(index["image_id"], index["key"], strict=True)
     )
+
+
+def other_patients(folder: Path, images: Sequence[tuple[str, str]]) -> frozenset[str]:
+    """Name the patients of those of a fold's images that are another cohort's."""
+    names = {name for name, _ in images if name.startswith(f"{OTHERS}/")}
+    if not names:
+        return frozenset()
+    index = read_index(folder)
+    return frozenset(index["patient_id"][(OTHERS + "/" + index["image_id"]).isin(names)])
 
 
 def canvas_with_others(

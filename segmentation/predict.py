@@ -28,8 +28,9 @@ from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, w
 from .candidates import Candidate, find_candidates
 from .cases import map_cases
 from .config import SegmentationConfig
-from .drawing import check_drawing, load_to_draw
+from .drawing import check_settings, load_to_draw
 from .folds import drawing_folds
+from .learned_from import check_unseen
 from .learnt import learnt_settings
 from .mapping import Mapping, resize
 from .outline import (
@@ -80,15 +81,17 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
 
     study = Path(study)
     masks = study / "masks"
-    prepared = prepare(config, study)
-    index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
     splits = load_splits(study)
     trained = study / "segmentation"
     networks = load_folds(trained, len(splits.folds), config.networks_per_fold)
     models = [model for of_fold in networks for model in of_fold]
     outline = trained_outline(config, trained, len(models))
-    check_drawing(config, trained, models[0].card)
+    check_settings(config, trained, models[0].card)
+    check_unseen(trained, splits)
+    prepared = prepare(config, study)
+    index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
     if outline is not None:
+        check_unseen(study / OUTLINE, splits)
         prepare(outline_config(config), study, OUTLINE)
     key = sha256_of(
         PREDICTION_VERSION,

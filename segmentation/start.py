@@ -1,12 +1,11 @@
 """Networks that start from another one's weights: ``start_from``.
 
 Masks are only honest when no network draws a patient from whom it has learned, and a network has
-also learned from those of the network that it started from. Where a study's networks come with its
-``folds.csv``, this is checked: the one that a fold starts from may have been trained or tuned on
-none of the patients whom the fold's network is to draw (its validation part and the test set).
-Patients are compared by ``patient_id``. What cannot be known is said in the card
-(``patients_known: false``): patients of a network without that table, of the networks that it
-started from itself, and a patient who has another name in each study.
+also learned from those of the network that it started from. Its ``learned_from.csv`` names them
+(:mod:`.learned_from`), with those of the pre-training and of the start of the start: none of them
+may be among the patients whom the fold's network is to draw (its validation part and the test
+set). Patients are compared by ``patient_id``: one who has another name in each study cannot be
+seen. Where a network came without the table, the card says so (``patients_known: false``).
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import read_csv, read_json
+from ..files import read_json
 from .config import SegmentationConfig
+from .learned_from import learned_from
 from .network import NetworkSpec
 from .weights import demonstration_model, load_state
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHIPPED = "phantoms"
-LEARNED_FROM = ("training", "tuning")
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,12 @@ class Start:
         ``sha256, notice`` (null where it has none), ``patients_known``, and ``started_from``, the
         same of the network that it started from itself (null).
         """
+        own = self.card.get("started_from") or {}
         return {
             "sha256": self.sha256,
             "notice": self.card.get("notice"),
-            "patients_known": self.patients is not None,
-            "started_from": self.card.get("started_from"),
+            "patients_known": self.patients is not None and own.get("patients_known", True),
+            "started_from": own or None,
         }
 
 
@@ -84,20 +84,12 @@ def start_of(config: SegmentationConfig, fold: int) -> Start | None:
             card = read_json(folder / "model.json")
             if not isinstance(card, dict) or "sha256" not in card:
                 break
-            return Start(folder, card, _learned_from(folder.parent / "folds.csv", card.get("fold")))
+            return Start(folder, card, learned_from(folder))
     raise MammoroiError(
         f"segmentation.start_from is '{config.start_from}', which holds no trained network",
         "name a study's folder 'segmentation', one of its folders 'fold-0', 'fold-1', ..., or "
         f"'{SHIPPED}'",
     )
-
-
-def _learned_from(table: Path, fold: Any) -> frozenset[str] | None:
-    if not table.exists():
-        return None
-    rows = read_csv(table, dtype={"patient_id": str})
-    rows = rows[(rows["fold"] == fold) & rows["role"].isin(LEARNED_FROM)]
-    return frozenset(rows["patient_id"])
 
 
 def check_start(config: SegmentationConfig, fold: int, study: Path, drawn: Set[str]) -> None:

@@ -1,8 +1,10 @@
 """Networks that a study no longer asks for: set aside, and taken back when it asks again.
 
 When ``networks_per_fold`` or the number of folds is lowered, the surplus networks are moved to
-``segmentation/set-aside/``, where nothing looks for networks, finished or not. They cost hours and
-are not removed; whoever does not want them can remove the folder.
+``segmentation/set-aside/``, where nothing looks for networks, finished or not; so is a finished one
+when settings, patients or images have changed and another is trained in its place. They cost hours
+and are not removed; whoever does not want them can remove the folder. Of each name it holds the
+last one.
 """
 
 from __future__ import annotations
@@ -52,3 +54,24 @@ def _move(folder: Path, name: NetworkName, source: Path, target: Path, wait_s: f
         target.parent.mkdir(exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)  # an older one, set aside before
         source.rename(target)
+
+
+def set_aside(folder: Path, name: NetworkName) -> None:
+    """Move a network aside; whoever calls holds its lock."""
+    target = folder / ASIDE / name.folder
+    target.parent.mkdir(exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)  # an older one, set aside before
+    (folder / name.folder).rename(target)
+
+
+def take_back(folder: Path, name: NetworkName) -> None:
+    """Put the network that was set aside in the place of the one that is there, and that aside."""
+    place, aside = folder / name.folder, folder / ASIDE / name.folder
+    waiting = aside.with_name(f".{aside.name}")
+    shutil.rmtree(waiting, ignore_errors=True)
+    if place.exists():
+        place.rename(waiting)
+    aside.rename(place)
+    if waiting.exists():
+        waiting.rename(aside)
+    log.info("%s is taken back from %s", name, folder / ASIDE)

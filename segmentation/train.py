@@ -4,13 +4,14 @@
 from the training patients. ``segmentation/folds.csv`` has a row for every patient and fold:
 ``patient_id, fold, role`` (``training``, ``tuning`` or ``validation``; see :mod:`.folds`). Every
 ``segmentation/fold-K/`` holds ``model.safetensors``,
-``model.json`` (see :mod:`.weights`), ``history.csv`` (see :class:`.callbacks.History`) and, while
-the training lasts, ``last.ckpt`` and ``best.ckpt``. With several networks per fold, the further
+``model.json`` (see :mod:`.weights`), ``learned_from.csv`` (see :mod:`.learned_from`),
+``history.csv`` (see :class:`.callbacks.History`) and, while the training lasts, ``last.ckpt`` and
+``best.ckpt``. With several networks per fold, the further
 ones are in ``segmentation/fold-K-network-N/``. An interrupted network goes on from
 ``last.ckpt``; a finished one whose inputs and settings are unchanged is kept. One that is
 pre-trained (:mod:`.pretraining`) has ``pretraining.csv`` too, and until it is finished
 ``pretraining.ckpt`` or ``pretrained.safetensors``.
-``segmentation/set-aside/`` holds networks that the settings no longer ask for (:mod:`.surplus`).
+``segmentation/set-aside/`` holds networks of earlier settings (:mod:`.surplus`).
 ``segmentation/failures.csv`` names the networks that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
 With two stages ``segmentation/outline/`` has the files of the second (:mod:`.outline`).
@@ -20,9 +21,10 @@ Hidden lock files keep a second training out (see :mod:`.lock`).
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -35,6 +37,7 @@ from ..files import (
     read_csv,
     read_json,
     remove_unfinished,
+    sha256_file,
     sha256_of,
     write_csv,
     write_failures,
@@ -45,24 +48,27 @@ from .drawing import note_drawing
 from .fit import fit, keep_model, remove_checkpoints
 from .folds import FoldSets, NetworkName, fold_sets
 from .gpus import claim_gpu, gpus_for_folds
+from .learned_from import learned_from, note_learned_from
 from .learnt import learn
 from .lock import held
 from .loggers import require_logger
 from .mapping import padded_size
 from .network import NetworkSpec
-from .others import other_images, prepare_others
+from .others import other_images, other_patients, prepare_others
 from .outline import note_outline, training_places
 from .prepare import SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
-from .start import begin_with_start, check_start, start_card, start_key
-from .surplus import arrange
+from .start import begin_with_start, check_start, start_card, start_key, start_of
+from .surplus import ASIDE, arrange, set_aside, take_back
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..cohort.split import Splits
+
+log = logging.getLogger(__name__)
 
 TRAINING_VERSION = 1
 ORPHAN_S = 20 * LOOK_S
@@ -371,10 +377,24 @@ def _train_fold(
     start = start_key(config, job.fold)
     key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs(), *start)
     target = folder / job.name.folder
-    if (target / "model.safetensors").exists() and _key_of(target / "model.json") == key:
+    if not _is_finished(target, key) and _is_finished(folder / ASIDE / target.name, key):
+        take_back(folder, job.name)
+    if _is_finished(target, key):
         remove_checkpoints(target)  # it may have been killed just before
+        if learned_from(target) is None:
+            note_learned_from(target, _patients(config, folder, job))
         return
     if _key_of(target / "training.json") != key:
+        if (found := _key_of(target / "model.json")) == key:
+            log.warning("%s is trained anew: its weights in %s are damaged", job.name, target)
+        elif found is not None:
+            set_aside(folder, job.name)
+            log.warning(
+                "%s is trained anew: the one that was there had other settings, patients or images "
+                "and is set aside in %s",
+                job.name,
+                folder / ASIDE,
+            )
         shutil.rmtree(target, ignore_errors=True)
     write_json(target / "training.json", {"key": key})
     accumulate = fit(config, folder, job, plan)
@@ -395,7 +415,29 @@ def _train_fold(
         "key": key,
         "versions": {name: version(name) for name in ("torch", "lightning", "monai")},
     }
+    note_learned_from(target, _patients(config, folder, job))
     keep_model(target, card)
+
+
+def _patients(
+    config: SegmentationConfig, folder: Path, job: FoldJob
+) -> dict[str, Sequence[str] | Set[str]]:
+    """Give the patients from whom a network learns, by role (:mod:`.learned_from`)."""
+    start = start_of(config, job.fold)
+    return {
+        "training": job.sets.training,
+        "tuning": job.sets.tuning,
+        "pretraining": other_patients(folder, job.unmasked),
+        "start": (start.patients if start else None) or frozenset(),
+    }
+
+
+def _is_finished(target: Path, key: str) -> bool:
+    """Whether a folder holds the network of a key, undamaged."""
+    weights = target / "model.safetensors"
+    if not weights.exists() or _key_of(target / "model.json") != key:
+        return False
+    return bool(sha256_file(weights) == read_json(target / "model.json").get("sha256"))
 
 
 def _key_of(path: Path) -> str | None:

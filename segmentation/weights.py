@@ -151,7 +151,8 @@ def load_models(folder: Path) -> list[Model]:
     Raises
     ------
     MammoroiError
-        When there is none, one of them cannot be trusted, or one fold has more than another.
+        When there is none, one of them cannot be trusted, one fold has more than another or none,
+        or they were trained at several pixel sizes.
     """
     folders = network_folders(folder)
     if not folders:
@@ -164,7 +165,20 @@ def load_models(folder: Path) -> list[Model]:
             f"{folder} holds unequal numbers of networks: {told}",
             "run mammoroi train, or copy all of its folders fold-*",
         )
-    return [load_model(path) for path in folders.values()]
+    if sorted(counts) != list(range(len(counts))) and folder not in folders.values():
+        told = ", ".join(str(fold) for fold in counts)
+        raise MammoroiError(
+            f"{folder} holds the networks of the folds {told}, and not of those between",
+            "run mammoroi train, or copy all of its folders fold-*",
+        )
+    models = [load_model(path) for path in folders.values()]
+    if len(spacings := {model.working_spacing_mm for model in models}) > 1:
+        told = ", ".join(f"{spacing:g} mm" for spacing in sorted(spacings))
+        raise MammoroiError(
+            f"{folder} holds networks of several trainings: they see pixels of {told}",
+            "run mammoroi train, or copy the folders fold-* of one training",
+        )
+    return models
 
 
 def load_folds(folder: Path, folds: int, networks_per_fold: int) -> list[list[Model]]:

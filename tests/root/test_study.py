@@ -105,6 +105,25 @@ def test_a_changed_setting_redoes_what_depends_on_it(copied):
     assert "Another title" in (copied / "my-study" / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_stage_alone_goes_on_from_nothing_outdated(copied, capsys, caplog):
+    """Patients are divided anew: what rests on the former division is not taken for the new."""
+    other = ["my-study.yaml", "--cohort.seed", "99"]
+    run = copied / "my-study" / "run.json"
+    assert read_json(run)["config"]["cohort"]["seed"] != 99
+    assert main(["report", *other]) == 0
+    assert "other settings of cohort than those that were run count for nothing" in caplog.text
+    assert read_json(run)["config"]["cohort"]["seed"] != 99
+    assert main(["accept", *other]) == 0
+    assert read_json(run)["config"]["cohort"]["seed"] == 99
+    for name, first in (("segment", "train"), ("agree", "segment"), ("report", "train")):
+        assert main([name, *other]) == 1
+        assert f"stage '{name}' needs {first}" in capsys.readouterr().err
+    splits = copied / "my-study" / "splits.json"
+    assert read_json(splits)["seed"] == 99
+    assert main(["accept", "my-study.yaml"]) == 0
+    assert main(["agree", "my-study.yaml"]) == 0
+
+
 def test_a_stage_that_is_no_longer_asked_for_leaves_nothing(copied, capsys):
     study = copied / "my-study"
     perturbed = (study / "stability" / "perturbed.parquet", study / "masks" / "perturbed")

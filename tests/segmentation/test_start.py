@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json, sha256_of
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.learned_from import learned_from, note_learned_from
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
@@ -198,13 +200,47 @@ def test_other_studies_and_the_same_folds_may_start_and_leaks_are_refused(
     with pytest.raises(MammoroiError, match="of a study with the same"):
         train_prepared(config, other)
 
-    strangers = pd.read_csv(first / "folds.csv")
-    strangers["patient_id"] = "X" + strangers["patient_id"]
-    strangers.to_csv(first / "folds.csv", index=False)
+    # The splits of the first study were made anew and nothing was trained since: its networks
+    # have still learned from the same patients.
+    roles = pd.read_csv(first / "folds.csv")
+    roles["fold"] = 1 - roles["fold"]
+    roles.to_csv(first / "folds.csv", index=False)
+    with pytest.raises(MammoroiError, match="of a study with the same"):
+        train_prepared(config, other)
+
+    for fold in ("fold-0", "fold-1"):
+        strangers = pd.read_csv(first / fold / "learned_from.csv")
+        strangers["patient_id"] = "X" + strangers["patient_id"]
+        strangers.to_csv(first / fold / "learned_from.csv", index=False)
     train_prepared(config, other)
 
     with pytest.raises(MammoroiError, match="which this training writes to"):
         train_prepared(replace(config, start_from=str(other / "segmentation")), other)
+
+
+def test_patients_of_the_pre_training_and_of_the_start_of_the_start_count(
+    study: Path, tmp_path: Path
+) -> None:
+    """Fold 0 of this study, begun from a network that began from one that had seen P02."""
+    first = trained(tmp_path / "first")
+    note_learned_from(first, {"training": ["A"], "pretraining": ["P02"]})
+    strangers = write_study(tmp_path / "second", patients=4, test=0, folds=2)
+    for name in ("cohort.csv", "patients.csv", "splits.json"):
+        file = strangers / name
+        file.write_text(re.sub(r"\bP0", "S0", file.read_text()))
+    for picture in strangers.glob("*.png"):
+        picture.rename(picture.with_name(picture.name.replace("P0", "S0")))
+    second = run_fold(strangers, replace(TINY, start_from=str(first)))
+    rows = read_csv(second / "learned_from.csv", dtype=str)
+    assert rows[rows["role"] == "start"]["patient_id"].tolist() == ["A", "P02"]
+    assert learned_from(second) == {"A", "P02", *rows[rows["role"] != "start"]["patient_id"]}
+    assert load_model(second).card["started_from"]["patients_known"]
+    assert "P02" in load_splits(study).folds[0].validation
+    prepare(TINY, study)
+    with pytest.raises(
+        MammoroiError, match="learned from 1 of the patients whose masks fold 0"
+    ):
+        train_prepared(replace(TINY, start_from=str(second)), study)
 
 
 def test_another_architecture_is_refused_with_the_difference(study: Path, tmp_path: Path) -> None:
@@ -267,7 +303,7 @@ def test_a_study_trains_again_when_the_start_has_changed(tmp_path: Path) -> None
         CohortConfig(tmp_path),
         segmentation=replace(TINY, start_from=str(start)),
     )
-    done = {"accept": {"wrote": _digest(accept, config.out)}}
+    done = {"accept": {"wrote": _digest(accept, config.out), "read": {}}}
     key = _key(stage, config, done)
     assert _key(stage, config, done) == key
     trained(start, seed=4)

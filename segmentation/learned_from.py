@@ -1,0 +1,78 @@
+"""From whom a network has learned: ``learned_from.csv`` beside its weights.
+
+The table's columns are ``patient_id`` and ``role``: ``training`` and ``tuning`` of the study's own
+patients, ``pretraining`` of another cohort's, ``start`` of those from whom the network had learned
+with which the training began. With it a study refuses to draw a patient's masks by a network that
+has seen the patient, wherever the network comes from. It is of the training folder alone: no
+bundle and no export holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MammoroiError
+from ..files import read_csv, write_csv
+from .weights import network_folders
+
+if TYPE_CHECKING:
+    from ..cohort.split import Splits
+
+FILE = "learned_from.csv"
+_SHOWN = 3
+
+
+def note_learned_from(folder: Path, patients: Mapping[str, Sequence[str] | Set[str]]) -> Path:
+    """Write the table of a network.
+
+    Parameters
+    ----------
+    folder : Path
+        Where its ``model.safetensors`` is, or is to be.
+    patients : mapping of str to names
+        Patients by role.
+    """
+    import pandas as pd
+
+    rows = [(name, role) for role, names in patients.items() for name in sorted(names)]
+    return write_csv(folder / FILE, pd.DataFrame(rows, columns=["patient_id", "role"]))
+
+
+def learned_from(folder: Path) -> frozenset[str] | None:
+    """Give the patients from whom a network has learned; None where that is not known."""
+    if not (folder / FILE).exists():
+        return None
+    return frozenset(read_csv(folder / FILE, dtype=str)["patient_id"])
+
+
+def check_unseen(folder: Path, splits: Splits) -> None:
+    """See that no network of a study has learned from a patient whose masks it is to draw.
+
+    Parameters
+    ----------
+    folder : Path
+        ``segmentation`` in the study folder, or its ``outline``.
+    splits : Splits
+        The study's patients; a fold's networks draw its validation part and the test set.
+
+    Raises
+    ------
+    MammoroiError
+        When one has, or when it is not known from whom it has learned.
+    """
+    for name, place in network_folders(folder).items():
+        seen = learned_from(place)
+        if seen is None:
+            raise MammoroiError(
+                f"it is not known from whom {place} has learned: {FILE} is missing there",
+                "run mammoroi train",
+            )
+        if both := sorted(seen & {*splits.folds[name.fold].validation, *splits.test}):
+            more = ", ..." if len(both) > _SHOWN else ""
+            raise MammoroiError(
+                f"{place} has learned from {len(both)} of the patients whose masks it is to draw "
+                f"({', '.join(both[:_SHOWN])}{more}): the patients were divided anew since",
+                "run mammoroi train",
+            )

@@ -237,9 +237,7 @@ def test_patients_of_the_pre_training_and_of_the_start_of_the_start_count(
     assert load_model(second).card["started_from"]["patients_known"]
     assert "P02" in load_splits(study).folds[0].validation
     prepare(TINY, study)
-    with pytest.raises(
-        MammoroiError, match="learned from 1 of the patients whose masks fold 0"
-    ):
+    with pytest.raises(MammoroiError, match="learned from 1 of the patients whose masks fold 0"):
         train_prepared(replace(TINY, start_from=str(second)), study)
 
 

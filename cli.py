@@ -54,7 +54,10 @@ COMMANDS: dict[str, Command] = {
     "accept": Command(
         "stage 1: the cohort, checked and split", CONFIG_USAGE, commands.stage("accept")
     ),
-    "train": Command("stage 2: the U-Nets", CONFIG_USAGE, commands.stage("train")),
+    "prepare": Command(
+        "arrays for a training elsewhere, without mammograms", CONFIG_USAGE, commands.prepare
+    ),
+    "train": Command("stage 2: the U-Nets", f"{CONFIG_USAGE} [--prepared]", commands.train),
     "segment": Command(
         "stage 3: automatic masks; or masks for single mammograms",
         f"{CONFIG_USAGE} | IMAGE ... --out FOLDER [--model FOLDER]",

@@ -101,6 +101,48 @@ def study(name: str, arguments: Sequence[str]) -> int:
     return EXIT_OK
 
 
+def prepare(arguments: Sequence[str]) -> int:
+    """Make the arrays from which the networks learn, for a machine that has no mammograms."""
+    from .configuration import configured, find_config
+    from .files import read_csv
+    from .segmentation.train import prepare_all
+    from .stages import StudyConfig
+
+    program = "mammoroi prepare CONFIG"
+    if "--help" in arguments or "-h" in arguments:
+        configured(StudyConfig, program, None, ["--help"])
+    preset, rest = first_argument(
+        arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
+    )
+    config = configured(StudyConfig, program, find_config(preset), rest)
+    folder = prepare_all(config.segmentation, config.out)
+    print(f"To train elsewhere: {config.out / 'splits.json'} and {folder}, then train --prepared")
+    tables = [folder / "prepared" / name for name in ("failures.csv", "others/failures.csv")]
+    failed = {table: len(read_csv(table)) for table in tables if table.exists()}
+    for table, lines in failed.items():
+        if lines:
+            print(f"{table}: {lines} lines", file=sys.stderr)
+    return EXIT_CASES_FAILED if any(failed.values()) else EXIT_OK
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Train the networks of a study; with ``--prepared`` from the arrays alone."""
+    if "--prepared" not in arguments:
+        return study("train", arguments)
+    from .configuration import configured, find_config
+    from .segmentation.train import train_prepared
+    from .stages import StudyConfig
+
+    preset, rest = first_argument(
+        [word for word in arguments if word != "--prepared"],
+        "CONFIG",
+        "a YAML file, or the name of a shipped preset",
+    )
+    config = configured(StudyConfig, "mammoroi train CONFIG", find_config(preset), rest)
+    print(f"Networks: {train_prepared(config.segmentation, config.out)}")
+    return EXIT_OK
+
+
 def first_argument(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
     """Split off the first argument, which must be there and no option."""
     if not arguments or arguments[0].startswith("-"):

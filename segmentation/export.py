@@ -77,7 +77,7 @@ def export(model: Path, to: str, out: Path) -> Path:
         raise MammoroiError(
             f"{model} draws in two stages, and an exported file holds one",
             "export single networks, such as its fold-0 and outline/fold-0, and bring their "
-            "probabilities together as docs/train.md says",
+            "probabilities together as docs/training-settings.md says",
         )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

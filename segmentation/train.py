@@ -85,10 +85,28 @@ def train(config: SegmentationConfig, study: Path) -> Path:
         ``segmentation`` in the study folder.
     """
     with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
-        for settings, place in training_places(config):
-            prepare(settings, study, place)
-            prepare_others(settings, study, place)
+        _prepare(config, study)
         return _train(config, study)
+
+
+def prepare_all(config: SegmentationConfig, study: Path) -> Path:
+    """Prepare all that :func:`train_prepared` needs, where the mammograms are.
+
+    Returns
+    -------
+    Path
+        ``segmentation`` in the study folder; ``prepared/failures.csv`` in it lists the images that
+        are not ready.
+    """
+    with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
+        _prepare(config, study)
+    return Path(study) / SEGMENTATION
+
+
+def _prepare(config: SegmentationConfig, study: Path) -> None:
+    for settings, place in training_places(config):
+        prepare(settings, study, place)
+        prepare_others(settings, study, place)
 
 
 def train_prepared(config: SegmentationConfig, study: Path) -> Path:

@@ -1,0 +1,57 @@
+"""Prepared arrays and windows out of them, in memory and on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mammoroi.errors import MammoroiError
+from mammoroi.segmentation import store
+from mammoroi.segmentation.data import PreparedImages
+from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.store import ArrayStore, window
+
+from .tiny import TINY
+
+IDS = ["P02-L-CC", "P03-R-MLO", "P04-L-CC"]
+
+
+CANVAS = (64, 32)
+
+
+def test_arrays_on_the_disk_are_those_in_memory(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = prepare(TINY, study)
+    held = PreparedImages(folder, IDS, CANVAS)
+    monkeypatch.setattr(store, "fits", lambda _: False)
+    mapped = PreparedImages(folder, IDS, CANVAS)
+    assert held.arrays.in_memory
+    assert not mapped.arrays.in_memory
+    for number in range(len(IDS)):
+        for name in ("image", "mask"):
+            assert held[(0, number)][name].equal(mapped[(0, number)][name])
+            assert held[(0, number)][name].shape == (1, *CANVAS)
+
+
+def test_arrays_stay_on_the_disk_where_they_would_fill_the_memory() -> None:
+    assert store.fits(1000)
+    assert not store.fits(10**15)
+
+
+def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:
+    arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
+    whole, _ = arrays.arrays(0)
+    shown = window(whole, -5, -3, 20, 10)
+    assert np.array_equal(shown[0, 5:, 3:], whole[:15, :7])
+    assert shown.shape == (1, 20, 10)
+    assert not shown[:, :5].any()
+    assert not shown[:, :, :3].any()
+    assert not window(whole, 500, 0, 4, 4).any()
+
+
+def test_an_array_larger_than_the_canvas_is_refused(study: Path) -> None:
+    with pytest.raises(MammoroiError, match="larger than the canvas"):
+        ArrayStore(prepare(TINY, study), IDS, (16, 16))

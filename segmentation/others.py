@@ -111,9 +111,6 @@ def _source(folder: Path, row: dict[str, Any]) -> Source:
             f"the image_id '{row['image_id']}' cannot become the name of a file",
             "use letters, digits, '.', '_' and '-'",
         )
-    image = folder / row["image"]
-    if not image.exists():
-        raise MammoroiError(f"{image} does not exist", "correct the path or restore the file")
     try:
         spacing = float(row["spacing_mm"]) if row.get("spacing_mm") else None
     except ValueError as error:
@@ -121,7 +118,7 @@ def _source(folder: Path, row: dict[str, Any]) -> Source:
     return Source(
         image_id=row["image_id"],
         patient_id=row["patient_id"],
-        image=image,
+        image=folder / row["image"],
         spacing_mm=spacing,
         spacing_source=row.get("spacing_source") or "measured",
         mask=None,

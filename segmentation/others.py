@@ -79,7 +79,7 @@ def sources_of(folder: Path, own: Set[tuple[str, str]]) -> tuple[list[Source], l
     from ..cohort.cohort import read_cells, records
     from ..cohort.schema import IMAGE_COLUMNS
 
-    table = read_cells(folder / "cohort.csv", IMAGE_COLUMNS)
+    table = read_cells(folder / "cohort.csv", IMAGE_COLUMNS, _NEEDED)
     if lacking := [name for name in _NEEDED if name not in table]:
         raise MammoroiError(
             f"{folder / 'cohort.csv'} has no column {', '.join(lacking)}",

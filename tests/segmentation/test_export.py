@@ -149,6 +149,11 @@ def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path) -> None:
         export(tmp_path / "models", "monai-bundle", tmp_path / "out")
 
 
+def test_an_unknown_format_names_the_option(tmp_path: Path) -> None:
+    with pytest.raises(MammoroiError, match=r"^--to is 'onx' -> did you mean 'onnx'\?"):
+        export(demonstration_model(), "onx", tmp_path)
+
+
 def test_a_missing_package_names_the_extra(tmp_path: Path, without: Callable[..., None]) -> None:
     without("onnx")
     with pytest.raises(MammoroiError, match=r"mammoroi\[export\]"):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import torch
 
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
+from mammoroi.segmentation import export_bundle
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
 from mammoroi.segmentation.network import NetworkSpec, build_network
@@ -121,6 +125,20 @@ def test_bundle_runs_in_monai(
     model = load_model(demonstration_model() / "fold-0")
     expected = _drawn(model, array)
     np.testing.assert_allclose(np.load("drawn.npy"), expected, atol=1e-4)
+
+
+def test_the_command_that_is_told_runs_as_it_is_told(tmp_path: Path, array: np.ndarray) -> None:
+    pytest.importorskip("fire", reason="the extra `export` is not installed")
+    lines = (export_bundle.__doc__ or "").splitlines()
+    told = "\n".join(line.strip() for line in lines if line.startswith("    "))
+    assert "python -m monai.bundle run" in told
+    out = export(demonstration_model() / "fold-0", "monai-bundle", tmp_path / "BUNDLE")
+    np.save(out / "prepared.npy", array)
+    python = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["bash", "-ec", told], cwd=tmp_path, env=environment, check=True)
+    expected = _drawn(load_model(demonstration_model() / "fold-0"), array)
+    np.testing.assert_allclose(np.load(out / "probability.npy"), expected, atol=1e-4)
 
 
 def test_a_bundle_of_dynunet_runs_in_monai(

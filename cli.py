@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import __version__, commands, commands_clinic
-from .errors import EXIT_BAD_INPUT, EXIT_OK, MammoroiError
+from .errors import EXIT_BAD_INPUT, EXIT_OK, MammoroiError, of_the_disk
 
 EXIT_USAGE = 2
 
@@ -60,7 +60,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command("stage 2: the U-Nets", f"{CONFIG_USAGE} [--prepared]", commands.train),
     "segment": Command(
         "stage 3: automatic masks; or masks for single mammograms",
-        f"{CONFIG_USAGE} | IMAGE ... --out FOLDER [--model FOLDER]",
+        f"{CONFIG_USAGE} | IMAGE ... [--out FOLDER] [--model FOLDER] [--spacing_mm MM]",
         commands.segment,
     ),
     "agree": Command("stage 4: Dice and more", CONFIG_USAGE, commands.stage("agree")),
@@ -163,6 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads what is printed, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of SIGPIPE: what was left to say may have been of failed cases
+    except OSError as error:
+        refused = of_the_disk(error)
+        if refused is None:
+            raise
+        print(f"mammoroi {words[0]}: {refused}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("stopped; run the same command to go on", file=sys.stderr)
         return 130

@@ -208,7 +208,9 @@ def segment(arguments: Sequence[str]) -> int:
         "settings: `mammoroi study --help`.",
     )
     parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--out", type=Path, help=f"folder for the results ({NEW_MASKS}, which must be empty then)"
+    )
     parser.add_argument(
         "--model", type=Path, help="folder of fold-0, ... (the shipped model, made on phantoms)"
     )
@@ -220,7 +222,28 @@ def segment(arguments: Sequence[str]) -> int:
 
     images = expand(given.images)
     model = given.model or demonstration_model()
-    return new_results(segment_images(model, images, given.out, given.spacing_mm), given.out)
+    out = given.out or new_masks_folder()
+    return new_results(segment_images(model, images, out, given.spacing_mm), out)
+
+
+NEW_MASKS = Path("masks")
+"""Where masks of new mammograms go when nothing is said."""
+
+
+def new_masks_folder() -> Path:
+    """Give the folder for masks when none is named: empty, so that nothing is written over.
+
+    Raises
+    ------
+    MammoroiError
+        When there is something in it, such as the masks of another run or of a study.
+    """
+    if NEW_MASKS.is_dir() and any(NEW_MASKS.iterdir()):
+        raise MammoroiError(
+            f"the folder {NEW_MASKS} is not empty, and no other is named",
+            f"name one with --out; --out {NEW_MASKS} writes over what is there",
+        )
+    return NEW_MASKS
 
 
 def deidentify(arguments: Sequence[str]) -> int:

@@ -145,10 +145,9 @@ def _walk(target: Callable[..., Any], content: dict[str, Any], prefix: str, file
     for key, value in content.items():
         if key not in names:
             close = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix}{close[0]}?" if close else "remove it"
-            raise MammoroiError(
-                f"{file}: unknown key {prefix}{key}", f"{hint} (valid here: {', '.join(names)})"
-            )
+            valid = f"remove it (valid here: {', '.join(names)})"
+            hint = f"did you mean {prefix}{close[0]}?" if close else valid
+            raise MammoroiError(f"{file}: unknown key {prefix}{key}", hint)
         nested = config_class(settings[key])
         if nested is not None and isinstance(value, dict):
             _walk(nested, value, f"{prefix}{key}.", file)

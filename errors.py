@@ -8,11 +8,15 @@ ends with :data:`EXIT_CASES_FAILED` instead of 0.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 EXIT_OK = 0
 EXIT_BAD_INPUT = 1
 EXIT_CASES_FAILED = 3
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 
 
 class MammoroiError(Exception):
@@ -34,6 +38,22 @@ class MammoroiError(Exception):
     def __reduce__(self) -> tuple[type[MammoroiError], tuple[str, str]]:
         """Survive the way back from a worker process."""
         return type(self), (self.found, self.action)
+
+
+def of_the_disk(error: OSError) -> MammoroiError | None:
+    """Say what a disk did not take or give, and what to do; None for an error of another kind."""
+    place = error.filename or "a file"
+    if error.errno in DISK_FULL:
+        return MammoroiError(
+            f"{place} could not be written: {error.strerror}",
+            "free space on its disk, then run the same command again",
+        )
+    if error.errno in _REFUSED:
+        return MammoroiError(
+            f"{place} cannot be read or written: {error.strerror}",
+            "see to its permissions, or name another place, then run the same command again",
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,8 @@ class Failure:
     @classmethod
     def of(cls, case: str, stage: str, error: BaseException) -> Failure:
         """Describe an exception that was caught at the boundary of one case."""
+        if isinstance(error, OSError):
+            error = of_the_disk(error) or error
         if isinstance(error, MammoroiError):
             return cls(case, stage, error.found, error.action)
         return cls(

@@ -7,17 +7,19 @@ equal bytes.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Failure, MammoroiError
+from .errors import DISK_FULL, Failure, MammoroiError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,20 +31,67 @@ def atomic(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix of ``path``, so that writers that choose a format by
     suffix do the same for it. When the block raises, ``path`` is left as it was.
+
+    Raises
+    ------
+    OSError
+        When the disk takes no more, whatever the writer raised; it names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(_PART)
     try:
+        handle, name = tempfile.mkstemp(prefix=_PART, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except Exception as error:
+        code = _disk_error(error)
+        if code is None:
+            raise
+        raise OSError(code, os.strerror(code), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_PART = ".part-"
+
+
+def _disk_error(error: Exception) -> int | None:
+    """Give the number of an error in writing the temporary file, None for any other error.
+
+    NumPy and safetensors say only in words that the disk is full.
+    """
+    if isinstance(error, MammoroiError):
+        return None
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None:
+        named = isinstance(error, OSError) and error.filename
+        return number if not named or Path(str(named)).name.startswith(_PART) else None
+    if re.search(r"requested and \d+ written", str(error)):
+        return errno.ENOSPC
+    return next((code for code in DISK_FULL if os.strerror(code) in str(error)), None)
+
+
+def check_writable(folder: Path) -> None:
+    """See that a folder, which is made where it is missing, takes a file.
+
+    Raises
+    ------
+    OSError
+        When it does not: better before a long computation than after it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.NamedTemporaryFile(prefix=_PART, dir=folder) as stream:
+            stream.write(b"0")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -50,7 +99,7 @@ def remove_unfinished(folder: Path) -> None:
 
     Only for a folder into which nobody else writes.
     """
-    for path in folder.glob(".part-*"):
+    for path in folder.glob(f"{_PART}*"):
         path.unlink(missing_ok=True)
 
 

@@ -18,12 +18,13 @@ import importlib
 import logging
 import platform
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .cohort.synthetic_config import SyntheticConfig
-from .errors import MammoroiError
+from .errors import Failure, MammoroiError
 from .files import plain, read_csv, read_json, sha256_file, sha256_of, write_json
 from .resources import measured
 from .spreadsheet import read_spreadsheet
@@ -222,8 +223,9 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
 
     A case is an image; in ``extract`` it is an image with one source of its mask, in ``perturb``
     one with one perturbation, in ``model`` a target with one source; in ``train`` an image of
-    another cohort that could not be prepared counts, too. ``missed`` counts automatic
-    masks without any pixel, and perturbed ones that are too small: results, not failures.
+    another cohort that could not be prepared counts, too. What could not be prepared fails in
+    ``train`` and again in ``segment``. ``missed`` counts automatic masks without any pixel, and
+    perturbed ones that are too small: results, not failures.
     """
 
     def rows(name: str) -> int:
@@ -236,9 +238,10 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
         used = cohort["n_images_used"]
         excluded = cohort["n_images_in"] - used
     elif stage == "train":
-        used, failed = rows("cohort.csv"), rows(OTHERS_FAILURES)
+        unprepared = rows(PREPARED_FAILURES)
+        used, failed = rows("cohort.csv") - unprepared, unprepared + rows(OTHERS_FAILURES)
     elif stage == "segment":
-        used, failed = rows("masks/predictions.csv"), rows("masks/failures.csv")
+        used, failed = rows("masks/predictions.csv"), rows(MASKS_FAILURES)
     elif stage == "extract":
         import pyarrow.parquet as parquet
 
@@ -265,13 +268,20 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     }
 
 
+PREPARED_FAILURES = "segmentation/prepared/failures.csv"
+"""Images that could not be prepared; those of a second stage are the same."""
+
 OTHERS_FAILURES = "segmentation/prepared/others/failures.csv"
 """Images that only the pre-training wants; those of a second stage are the same."""
 
+MASKS_FAILURES = "masks/failures.csv"
+"""Images without an automatic mask: first those that could not be prepared."""
+
 FAILURES = (
     "excluded.csv",
+    PREPARED_FAILURES,
     OTHERS_FAILURES,
-    "masks/failures.csv",
+    MASKS_FAILURES,
     "agreement_failures.csv",
     "features/failures.csv",
     "stability/failures.csv",
@@ -283,6 +293,8 @@ FAILURES = (
 def fallen_out_lines(out: Path, most: int = 3) -> list[str]:
     """Say what fell out of a study, file by file: how many rows, and the first of them.
 
+    A row that a file before has is not said again.
+
     Parameters
     ----------
     out : Path
@@ -290,16 +302,30 @@ def fallen_out_lines(out: Path, most: int = 3) -> list[str]:
     most : int
         How many rows of each file are told in full.
     """
-    lines = []
+    lines: list[str] = []
+    told: set[Failure] = set()
     for name in FAILURES:
-        path = out / name
-        rows = read_csv(path, dtype=str).to_dict("records") if path.exists() else []
+        rows = [row for row in _failures(out / name) if row not in told]
+        told.update(rows)
         if rows:
-            lines.append(f"{path}: {len(rows)} lines")
-            lines += [f"  {row['case']}: {row['error']} -> {row['action']}" for row in rows[:most]]
+            lines.append(f"{out / name}: {len(rows)} lines")
+            lines += [f"  {row.case}: {row.error} -> {row.action}" for row in rows[:most]]
         if len(rows) > most:
             lines.append(f"  and {len(rows) - most} more")
     return lines
+
+
+def _failures(path: Path) -> list[Failure]:
+    """Read a table of cases that fell out; none where there is no table."""
+    if not path.exists():
+        return []
+    table = read_csv(path, dtype=str)[[field.name for field in fields(Failure)]]
+    return [Failure(*row) for row in table.itertuples(index=False)]
+
+
+def _told_again(out: Path) -> int:
+    """Count the images that fell out of ``segment`` because ``train`` could not prepare them."""
+    return len({*_failures(out / PREPARED_FAILURES)} & {*_failures(out / MASKS_FAILURES)})
 
 
 class Run:
@@ -309,6 +335,7 @@ class Run:
         self._out = out
         self._settings = settings
         self._stages: list[dict[str, Any]] = []
+        self._added: set[str] = set()
         self._fallen_out = 0
 
     def remember(self, entry: dict[str, Any] | None) -> None:
@@ -321,8 +348,11 @@ class Run:
 
     def add(self, record: dict[str, Any]) -> None:
         """Add a stage's record and write the file."""
-        self._stages.append(record)
         self._fallen_out += record["excluded"] + record["failed"]
+        if record["stage"] == "segment" and "train" in self._added:
+            self._fallen_out -= _told_again(self._out)
+        self._added.add(record["stage"])
+        self._stages.append(record)
         settings = self._settings
         write_json(
             self._out / "run.json",
@@ -341,7 +371,10 @@ class Run:
 
     @property
     def fallen_out(self) -> int:
-        """Cases excluded or failed so far, in the stages asked for."""
+        """Cases excluded or failed so far, in the stages asked for.
+
+        An image that could not be prepared counts once, though ``train`` and ``segment`` list it.
+        """
         return self._fallen_out
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from mammoroi.cohort.split import load_splits
 from mammoroi.configuration import configured, find_config
 from mammoroi.files import write_csv
 from mammoroi.segmentation.train import train_prepared
@@ -57,7 +58,9 @@ def main() -> None:
             begin = time.perf_counter()
             train_prepared(replace(config, networks_per_gpu=together), study)
             seconds = time.perf_counter() - begin
-            models = [model for fold in load_folds(study / "segmentation", 4, 1) for model in fold]
+            folds = len(load_splits(study).folds)
+            networks = load_folds(study / "segmentation", folds, 1)
+            models = [model for of_fold in networks for model in of_fold]
         images = config.epochs * sum(model.card["n_training_images"] for model in models)
         row = {"networks_per_gpu": together, "folds": len(models), "seconds": seconds}
         rows.append(row | {"images_per_s": images / seconds, "device": device})

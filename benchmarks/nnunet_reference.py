@@ -21,9 +21,10 @@ per fold; ``nnUNet_compile=f`` in the environment is its own switch to leave tha
 The probability is brought to the mammogram's grid by the study's own mapping, as mammoroi's is, and
 cut at 0.5. Two result folders follow, each laid out as a study for ``agree``: ``nnunet`` (all
 regions) and ``nnunet-postprocessed`` (mammoroi's rules: at most ``max_components`` regions of at
-least ``minimum_area_mm2``). ``results.csv`` has a row per measure and folder; ``training.csv`` a
-row per fold: iterations, seconds, patch, batch. A fold that is done is kept: start the same
-command again to go on.
+least ``minimum_area_mm2``). Here and for the marks of detection that least area is the 25 mm2 of
+the recipes of :mod:`segmentation_recipes`, with which nnU-Net is compared. ``results.csv`` has a
+row per measure and folder; ``training.csv`` a row per fold: iterations, seconds, patch, batch. A
+fold that is done is kept: start the same command again to go on.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from nnunet_data import (
     predict,
     read_plan,
 )
+from segmentation_recipes import SMALL
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.files import read_csv, read_json, write_csv, write_json
@@ -68,6 +70,8 @@ from mammoroi.segmentation.prepare import load_mapping
 from mammoroi.segmentation.uncertainty import uncertainty
 
 PUBLISHED = (1000, 250, 50)
+RULES = SegmentationConfig(minimum_area_mm2=SMALL["minimum_area_mm2"], overlays=0)
+"""How masks and marks are taken from a probability."""
 OVERHEAD = 0.05
 """Share of a budget that is kept for checkpoints and plots between epochs."""
 WARM_UP, MEASURED = {"cpu": 1, "cuda": 10}, {"cpu": 3, "cuda": 30}
@@ -205,8 +209,7 @@ def result_folder(study: Path, out: Path) -> Path:
 def draw_masks(study: Path, root: Path, cases: pd.DataFrame, device: str, outs: list[Path]) -> None:
     """Draw all masks, cross-fitted, into both result folders."""
     splits = load_splits(study)
-    config = SegmentationConfig()
-    rules = [(0, 0.0), (config.max_components, config.minimum_area_mm2)]
+    rules = [(0, 0.0), (RULES.max_components, RULES.minimum_area_mm2)]
     rows: list[list[dict[str, Any]]] = [[], []]
     candidates: list[dict[str, Any]] = [{}, {}]
     predictors: dict[tuple[int, ...], Any] = {}
@@ -226,7 +229,7 @@ def draw_masks(study: Path, root: Path, cases: pd.DataFrame, device: str, outs: 
             write_mask(outs[number] / "masks" / "automatic" / f"{image_id}.png", mask)
             write_probability(outs[number] / "masks" / "probability" / f"{image_id}.png", working)
             candidates[number][image_id] = find_candidates(
-                original, mapping.pixel_area_mm2, config.minimum_area_mm2
+                original, mapping.pixel_area_mm2, RULES.minimum_area_mm2
             )
             rows[number].append(
                 {
@@ -322,7 +325,7 @@ def run(given: argparse.Namespace) -> None:
     ]
     draw_masks(given.study, given.root, cases, given.device, outs)
     for out in outs:
-        agree(SegmentationConfig(overlays=0), out)
+        agree(RULES, out)
     results = summarise(outs).drop(columns=["comparison", "group"])
     write_csv(given.root / "results.csv", results)
     shown = results[results["metric"].isin(["dice", "hd95_mm", "found"])]

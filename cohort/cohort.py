@@ -8,6 +8,7 @@ described by :mod:`.schema`, and may hold ``cohort.json`` (``name``, ``synthetic
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -104,8 +105,11 @@ def read_table(path: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
     return table
 
 
-def read_cells(path: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
+def read_cells(path: Path, columns: tuple[Column, ...], needed: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table without judging its columns; every cell stays the text that it is.
+
+    Where the table is missing, the message asks for the ``needed`` columns, else for all that
+    ``columns`` requires.
 
     What the spreadsheet program chose (separator, encoding, decimal comma) is read as
     :mod:`mammoroi.spreadsheet` says. The index is the row's number, counted from 0 without the
@@ -117,7 +121,7 @@ def read_cells(path: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
         When the file is missing, empty, in another encoding, no table, or has a heading twice.
     """
     if not path.is_file():
-        headings = ", ".join(required(columns))
+        headings = ", ".join(needed or required(columns))
         raise MammoroiError(f"{path} does not exist", f"make it, with the columns {headings}")
     table = read_spreadsheet(
         path,

@@ -87,6 +87,6 @@ class Mammogram:
                 f"{self.source} states no pixel spacing, so nothing can be measured in mm",
                 "fill the column spacing_mm of cohort.csv (mm per pixel, for example 0.07; put "
                 "'estimated' in spacing_source if it was not measured), use a file that says it, "
-                "or give --spacing_mm to `mammoroi infer`",
+                "or, for new mammograms, give --spacing_mm on the command line",
             )
         return self.spacing

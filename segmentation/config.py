@@ -374,8 +374,10 @@ class SegmentationConfig:
         return {name: getattr(self, name) for name in _AGREEMENT}
 
 
-def one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+def one_of(name: str, value: str, valid: tuple[str, ...], room: str = "segmentation.") -> None:
     """Refuse a value that is not among the valid ones, naming the nearest.
+
+    The setting is told as ``room`` and ``name``.
 
     Raises
     ------
@@ -386,4 +388,4 @@ def one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
         near = difflib.get_close_matches(value, valid, n=1, cutoff=0.4)
         hint = f"did you mean '{near[0]}'? " if near else ""
         shown = ", ".join(valid[:12]) + (", ..." if len(valid) > 12 else "")
-        raise MammoroiError(f"segmentation.{name} is '{value}'", f"{hint}valid are {shown}")
+        raise MammoroiError(f"{room}{name} is '{value}'", f"{hint}valid are {shown}")

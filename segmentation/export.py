@@ -64,7 +64,7 @@ def export(model: Path, to: str, out: Path) -> Path:
     """
     from .export_bundle import write_bundle
 
-    one_of("to", to, FORMATS)
+    one_of("--to", to, FORMATS, room="")
     if to == "onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
             if importlib.util.find_spec(package) is None:

@@ -9,6 +9,7 @@ probability it writes to ``probability`` (.npy, of the image's shape)::
     CONFIGS="--config_file configs/inference.json --meta_file configs/metadata.json"
     python -m monai.bundle run $CONFIGS --image prepared.npy
 
+MONAI's command line needs the package ``fire``, which the extra ``export`` brings.
 ``LICENSE`` is not written: which licence holds for your weights is yours to say.
 """
 

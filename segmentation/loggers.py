@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
 from ..errors import MammoroiError
 from .config import SegmentationConfig
+from .lock import held
 
 # Packages of which one must be there; the extra has the logger's name.
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}
+_BEGIN_S = 600.0
+"""For MLflow to make its tables takes half a minute on a busy machine."""
 
 
 def require_logger(config: SegmentationConfig) -> None:
@@ -32,14 +36,14 @@ def require_logger(config: SegmentationConfig) -> None:
 def build_logger(config: SegmentationConfig, folder: Path) -> Any:
     """Give Lightning's logger of one fold; False where ``history.csv`` is all.
 
-    TensorBoard's files are written to ``folder/tensorboard``. MLflow's go to the server that the
-    environment variable ``MLFLOW_TRACKING_URI`` names, or to ``mlruns`` beside the fold; the
-    experiment is ``mammoroi``, the run has the fold's name.
+    TensorBoard's files are written to ``folder/tensorboard``. MLflow's figures go to the server
+    that the environment variable ``MLFLOW_TRACKING_URI`` names, or to the SQLite database
+    ``mlflow.db`` beside the fold; the experiment is ``mammoroi``, the run has the fold's name.
 
     Raises
     ------
     MammoroiError
-        When the logger's package is not installed.
+        When the logger's package is not installed, or another process holds the database.
     """
     require_logger(config)
     if config.logger == "tensorboard":
@@ -47,8 +51,20 @@ def build_logger(config: SegmentationConfig, folder: Path) -> Any:
 
         return TensorBoardLogger(folder, name="", version="tensorboard")
     if config.logger == "mlflow":
-        from lightning.pytorch.loggers import MLFlowLogger
-
-        beside = str(folder.parent / "mlruns")
-        return MLFlowLogger("mammoroi", run_name=folder.name, save_dir=beside)
+        return _mlflow(folder)
     return False
+
+
+def _mlflow(folder: Path) -> Any:
+    """Give MLflow's logger, its run begun; networks that begin together do so in turn."""
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    database = folder.parent.resolve() / "mlflow.db"
+    with held(database.with_name(".mlflow.lock"), f"{database}", wait_s=_BEGIN_S):
+        logger = MLFlowLogger(
+            "mammoroi",
+            run_name=folder.name,
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}",
+        )
+        _ = logger.experiment  # makes the tables and the experiment where they are missing
+    return logger

@@ -79,7 +79,7 @@ def sources_of(folder: Path, own: Set[tuple[str, str]]) -> tuple[list[Source], l
     from ..cohort.cohort import read_cells, records
     from ..cohort.schema import IMAGE_COLUMNS
 
-    table = read_cells(folder / "cohort.csv", IMAGE_COLUMNS)
+    table = read_cells(folder / "cohort.csv", IMAGE_COLUMNS, _NEEDED)
     if lacking := [name for name in _NEEDED if name not in table]:
         raise MammoroiError(
             f"{folder / 'cohort.csv'} has no column {', '.join(lacking)}",
@@ -111,9 +111,6 @@ def _source(folder: Path, row: dict[str, Any]) -> Source:
             f"the image_id '{row['image_id']}' cannot become the name of a file",
             "use letters, digits, '.', '_' and '-'",
         )
-    image = folder / row["image"]
-    if not image.exists():
-        raise MammoroiError(f"{image} does not exist", "correct the path or restore the file")
     try:
         spacing = float(row["spacing_mm"]) if row.get("spacing_mm") else None
     except ValueError as error:
@@ -121,7 +118,7 @@ def _source(folder: Path, row: dict[str, Any]) -> Source:
     return Source(
         image_id=row["image_id"],
         patient_id=row["patient_id"],
-        image=image,
+        image=folder / row["image"],
         spacing_mm=spacing,
         spacing_source=row.get("spacing_source") or "measured",
         mask=None,

@@ -24,7 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Failure, MammoroiError
-from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
+from ..files import (
+    check_writable,
+    read_csv,
+    read_json,
+    sha256_of,
+    write_csv,
+    write_failures,
+    write_json,
+)
 from .candidates import Candidate, find_candidates
 from .cases import map_cases
 from .config import SegmentationConfig
@@ -288,6 +296,8 @@ def segment_images(
     ------
     MammoroiError
         When two files have the same name, or the networks cannot be trusted.
+    OSError
+        When nothing can be written to ``out``.
     """
     from ..imaging.mask import write_mask
     from ..imaging.read import read_display, read_mammogram
@@ -302,6 +312,7 @@ def segment_images(
             f"several files are named {', '.join(repeated[:5])}",
             "rename them, or segment them into different folders",
         )
+    check_writable(out)
     models = load_to_draw(Path(model_folder))
     notices = list(dict.fromkeys(model.notice for model in models if model.notice))
     for notice in notices:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..errors import Failure, MammoroiError
 from ..files import atomic, read_json, sha256_file, sha256_of, write_csv, write_failures, write_json
+from ..imaging.formats import identify
 from .cases import map_cases
 from .config import SegmentationConfig
 from .mapping import Mapping
@@ -153,8 +154,16 @@ def prepare_cases(
 def prepare_case(
     case: Source, training: bool, working_spacing_mm: float, folder: Path
 ) -> dict[str, Any]:
-    """Prepare one image, unless it is there unchanged, and give its row of ``index.csv``."""
+    """Prepare one image, unless it is there unchanged, and give its row of ``index.csv``.
+
+    Raises
+    ------
+    MammoroiError
+        When a file is missing or unreadable, the spacing is unknown or there is no breast.
+    """
     mask_file = case.mask if training else None
+    for file in filter(None, (case.image, mask_file)):
+        identify(file)  # says what is wrong with one that is missing
     key = sha256_of(
         PREPARE_VERSION,
         PERCENTILES,

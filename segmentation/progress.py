@@ -1,22 +1,33 @@
-"""How far the networks' trainings are, read from the histories that they write."""
+"""How far the networks' trainings are, read from the files that they write."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event, Thread
+from time import time
+from typing import TYPE_CHECKING, TextIO
+
+from ..files import read_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from .folds import NetworkName
 
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
 
 @contextmanager
 def watching(folder: Path, names: Sequence[NetworkName], epochs: int) -> Iterator[None]:
-    """Show a bar per network while they are trained, in this process or in others.
+    """Log every network that is finished, and on a terminal show a bar per network.
+
+    The networks are trained within, in this process or in others.
 
     Parameters
     ----------
@@ -31,7 +42,8 @@ def watching(folder: Path, names: Sequence[NetworkName], epochs: int) -> Iterato
     from rich.live import Live
 
     if not sys.stderr.isatty():
-        yield
+        with _telling(folder, names):
+            yield
         return
     live = Live(
         get_renderable=lambda: bars(folder, names, epochs),
@@ -39,8 +51,81 @@ def watching(folder: Path, names: Sequence[NetworkName], epochs: int) -> Iterato
         refresh_per_second=1,
         transient=True,
     )
-    with live:
+    terminal = sys.stderr
+    with live, _logging_to(sys.stderr, instead_of=terminal), _telling(folder, names):
         yield
+
+
+@contextmanager
+def _logging_to(stream: TextIO, instead_of: TextIO) -> Iterator[None]:
+    """Have what is logged to a stream go to another, such as the one that writes above bars."""
+    handlers = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and handler.stream is instead_of
+    ]
+    for handler in handlers:
+        handler.setStream(stream)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setStream(instead_of)
+
+
+@contextmanager
+def _telling(folder: Path, names: Sequence[NetworkName]) -> Iterator[None]:
+    """Log a line for every network that is finished within; none for one that was so before."""
+    ended = Event()
+    before = {name: _written(folder / name.folder / "model.json") for name in names}
+    thread = Thread(target=_tell, args=(folder, before, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _tell(folder: Path, before: dict[NetworkName, float | None], ended: Event) -> None:
+    """Look for finished networks, again and again until what trains them has ended."""
+    begun = dict.fromkeys(before, time())
+    waiting = dict(before)
+    last = False
+    while not last:
+        last = ended.wait(LOOK_S)
+        for name in list(waiting):
+            target = folder / name.folder
+            begun[name] = _written(target / "training.json") or begun[name]
+            written = _written(target / "model.json")
+            if written is not None and written != waiting[name]:
+                del waiting[name]
+                log.info("%s", finished(target, (written - begun[name]) / 60))
+
+
+def finished(target: Path, minutes: float) -> str:
+    """Say of a finished network how long it took, which epoch it is (as ``history.csv``), its Dice.
+
+    Parameters
+    ----------
+    target : Path
+        Its folder.
+    minutes : float
+        Since its training began, or since it went on.
+    """
+    card = read_json(target / "model.json")
+    dice = card["metrics"].get("tuning_dice")
+    told = "" if dice is None else f", tuning Dice {dice:.3f}"
+    place = f"{target.parent.name}/{target.name}"
+    return f"{place} finished in {minutes:.1f} minutes: epoch {card['epoch']} kept{told}"
+
+
+def _written(file: Path) -> float | None:
+    """Give the time at which a file was written, in seconds; None where there is none."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def bars(folder: Path, names: Sequence[NetworkName], epochs: int) -> Table:

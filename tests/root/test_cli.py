@@ -1,5 +1,7 @@
 """The command: help at once, errors in one line, exit codes that tell the truth."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import mammoroi
-from mammoroi.cli import COMMANDS, main
+from mammoroi.cli import COMMANDS, Command, main
 from mammoroi.cohort.importers import DATASETS
 
 ROOT = Path(mammoroi.__file__).parent
@@ -49,6 +51,41 @@ def test_bad_input_is_one_line_and_exit_code_1(words, message, capsys, tmp_path,
     assert message in printed
     assert printed.count("\n") == 1
     assert " -> " in printed
+
+
+def refuse_with(error):
+    def run(_):
+        raise error
+
+    return Command("", "", run)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_one_line_and_exit_code_1(code, capsys, monkeypatch):
+    error = OSError(code, os.strerror(code), "my-study/run.json")
+    monkeypatch.setitem(COMMANDS, "check", refuse_with(error))
+    assert main(["check", "x"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("mammoroi check: my-study/run.json c")
+    assert printed.count("\n") == 1
+    assert " -> " in printed
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
+    monkeypatch.setitem(COMMANDS, "check", refuse_with(OSError(errno.EIO, "a fault")))
+    with pytest.raises(OSError, match="a fault"):
+        main(["check", "x"])
+
+
+def test_the_folder_for_masks_is_tried_before_anything_is_drawn(tmp_path, capsys, monkeypatch):
+    def load_to_draw(folder):
+        raise AssertionError("the networks were loaded")
+
+    monkeypatch.setattr("mammoroi.segmentation.predict.load_to_draw", load_to_draw)
+    taken = tmp_path / "taken"
+    taken.touch()
+    assert main(["segment", str(taken), "--out", str(taken)]) == 1
+    assert f"{taken} cannot be read or written: File exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", COMMANDS)

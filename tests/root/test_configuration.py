@@ -37,8 +37,9 @@ def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
         (
             GOOD.replace("epochs", "epoch"),
             [],
-            r"unknown key segmentation\.epoch -> did you mean segmentation\.epochs\?",
+            r"unknown key segmentation\.epoch -> did you mean segmentation\.epochs\?$",
         ),
+        (GOOD + "xyz: 1\n", [], r"unknown key xyz -> remove it \(valid here: out, cohort, "),
         (GOOD, ["--segmentation.epoch", "3"], r"did you mean --segmentation\.epochs\?"),
         (GOOD.replace("epochs: 3", "epochs: three"), [], r"segmentation\.epochs.*three"),
         (GOOD.replace("seed: 4", "test_size: 1.5"), [], r"test_size is 1\.5"),

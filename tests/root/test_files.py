@@ -3,15 +3,18 @@
 import copy
 import dataclasses
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
-from mammoroi.errors import Failure, MammoroiError
+from mammoroi.errors import Failure, MammoroiError, of_the_disk
 from mammoroi.files import (
     atomic,
+    check_writable,
     plain,
     read_csv,
     read_json,
@@ -36,6 +39,54 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
         fail_halfway()
     assert target.read_text() == "good"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(20_000)),
+        lambda path: np.save(path, np.zeros(20_000)),
+        lambda path: save_file({"a": np.zeros(20_000)}, path),
+    ],
+    ids=["python", "numpy", "safetensors"],
+)
+def test_a_full_disk_is_told_with_the_name_of_the_file(write, tmp_path):
+    target = tmp_path / "result.npy"
+    target.write_text("good")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError) as caught, atomic(target) as temporary:  # noqa: PT011
+            write(temporary)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = of_the_disk(caught.value)
+    assert told is not None
+    assert told.found.startswith(f"{target} could not be written: ")
+    assert "free space" in told.action
+    assert Failure.of("a", "b", caught.value).error == told.found
+    assert target.read_text() == "good"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_error_in_reading_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic(tmp_path / "a") as temporary:
+        temporary.write_text((tmp_path / "b").read_text())
+    assert caught.value.filename == str(tmp_path / "b")
+    assert of_the_disk(caught.value) is None
+
+
+def test_a_folder_that_takes_no_file_is_found_out(tmp_path):
+    check_writable(tmp_path / "new" / "folder")
+    assert not list((tmp_path / "new" / "folder").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        check_writable(tmp_path / "file")
+    with pytest.raises(NotADirectoryError) as caught:
+        check_writable(tmp_path / "file" / "folder")
+    told = of_the_disk(caught.value)
+    assert told is not None
+    assert "cannot be read or written: Not a directory" in told.found
 
 
 def test_atomic_keeps_the_suffix(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mammoroi.cli import main
 from mammoroi.cohort.cohort import load_cohort
@@ -43,6 +44,37 @@ def test_segments_phantoms_that_it_never_saw(
         drawn = read_mask(tmp_path / "out" / f"{Path(row['image']).stem}.png", shape)
         dice.append(2 * (truth & drawn).sum() / (truth.sum() + drawn.sum()))
     assert np.median(dice) > 0.75
+
+
+def test_segments_without_being_told_where_to(
+    phantoms: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cohort = load_cohort(phantoms)
+    image = cohort.path(cohort.images["image"].iloc[0])
+    monkeypatch.chdir(tmp_path)
+    assert main(["segment", str(image)]) == 0
+    assert capsys.readouterr().out == "Results: masks\n"
+    (drawn,) = (tmp_path / "masks").glob("*.png")
+    before = drawn.stat().st_mtime_ns
+    assert main(["segment", str(image)]) == 1
+    assert "masks is not empty" in capsys.readouterr().err
+    assert drawn.stat().st_mtime_ns == before
+    assert main(["segment", str(image), "--out", "masks"]) == 0
+
+
+def test_an_image_without_spacing_is_told_what_to_say_here(tmp_path: Path) -> None:
+    breast = np.zeros((120, 90), np.uint8)
+    breast[20:100, :60] = np.arange(60) + 50
+    Image.fromarray(breast).save(tmp_path / "plain.png")
+    out = tmp_path / "out"
+    words = ["segment", str(tmp_path / "plain.png"), "--out", str(out)]
+    assert main(words) == 3
+    (failure,) = read_csv(out / "failures.csv").to_dict("records")
+    assert "give --spacing_mm on the command line" in failure["action"]
+    assert main([*words, "--spacing_mm", "1"]) == 0
 
 
 def test_infers_without_a_study(phantoms: Path, tmp_path: Path) -> None:

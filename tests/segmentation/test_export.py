@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import torch
 
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
+from mammoroi.segmentation import export_bundle
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
 from mammoroi.segmentation.network import NetworkSpec, build_network
@@ -123,6 +127,20 @@ def test_bundle_runs_in_monai(
     np.testing.assert_allclose(np.load("drawn.npy"), expected, atol=1e-4)
 
 
+def test_the_command_that_is_told_runs_as_it_is_told(tmp_path: Path, array: np.ndarray) -> None:
+    pytest.importorskip("fire", reason="the extra `export` is not installed")
+    lines = (export_bundle.__doc__ or "").splitlines()
+    told = "\n".join(line.strip() for line in lines if line.startswith("    "))
+    assert "python -m monai.bundle run" in told
+    out = export(demonstration_model() / "fold-0", "monai-bundle", tmp_path / "BUNDLE")
+    np.save(out / "prepared.npy", array)
+    python = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["bash", "-ec", told], cwd=tmp_path, env=environment, check=True)
+    expected = _drawn(load_model(demonstration_model() / "fold-0"), array)
+    np.testing.assert_allclose(np.load(out / "probability.npy"), expected, atol=1e-4)
+
+
 def test_a_bundle_of_dynunet_runs_in_monai(
     tmp_path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +165,11 @@ def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "models", SMP, 1)
     with pytest.raises(MammoroiError, match="name the folder of one"):
         export(tmp_path / "models", "monai-bundle", tmp_path / "out")
+
+
+def test_an_unknown_format_names_the_option(tmp_path: Path) -> None:
+    with pytest.raises(MammoroiError, match=r"^--to is 'onx' -> did you mean 'onnx'\?"):
+        export(demonstration_model(), "onx", tmp_path)
 
 
 def test_a_missing_package_names_the_extra(tmp_path: Path, without: Callable[..., None]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
 from mammoroi.segmentation.loggers import build_logger
+from mammoroi.segmentation.train import train
 
 from .test_train import TINY, run_fold
 
@@ -43,3 +44,20 @@ def test_tensorboard_shows_what_history_says(study: Path) -> None:
     for name in ("train_loss", "tuning_loss", "tuning_dice"):
         shown = [event.value for event in events.Scalars(name)]
         assert shown == pytest.approx(history[name].tolist(), abs=1e-6)
+
+
+def test_mlflow_keeps_what_history_says_in_a_database_beside_the_folds(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the extra `mlflow` is missing")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = train(replace(TINY, logger="mlflow", epochs=2, workers=2), study)  # side by side
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("mammoroi")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert sorted(runs) == ["fold-0", "fold-1"]
+    for name, run in runs.items():
+        history = read_csv(folder / name / "history.csv")
+        for metric in ("train_loss", "tuning_loss", "tuning_dice"):
+            kept = [one.value for one in client.get_metric_history(run.info.run_id, metric)]
+            assert kept == pytest.approx(history[metric].tolist(), abs=1e-6)

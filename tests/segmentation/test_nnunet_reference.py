@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from mammoroi.cohort.split import load_splits
+from mammoroi.files import read_csv
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.prepare import load_mapping, prepare
 
@@ -92,3 +93,48 @@ def test_the_schedule_ends_with_the_budget(
     epochs, training, validation = reference.schedule(iterations)
     assert (epochs, training, validation) == expected
     assert epochs * training <= max(iterations, 1)
+
+
+def test_marks_are_as_large_as_those_of_the_recipes(
+    study: Path,
+    tmp_path: Path,
+    benchmark: tuple[ModuleType, ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, reference = benchmark
+    recipes = importlib.import_module("segmentation_recipes")
+    prepare(ALONE, study)
+    cases = data.export(study, tmp_path)
+
+    def two_regions(predictor: object, image: Path) -> np.ndarray:
+        probability = np.zeros(sitk.GetArrayFromImage(sitk.ReadImage(str(image))).shape, np.float32)
+        probability[4, 4] = probability[20:24, 6:10] = 0.9  # pixels of 4 mm2
+        return probability
+
+    monkeypatch.setattr(reference, "build_predictor", lambda *_: None)
+    monkeypatch.setattr(reference, "predict", two_regions)
+    outs = [tmp_path / "all", tmp_path / "rules"]
+    reference.draw_masks(study, tmp_path, cases, "cpu", outs)
+    for out in outs:
+        marks = read_csv(out / "masks" / "candidates.csv")
+        assert len(marks) == len(cases)
+        assert marks["area_mm2"].min() >= 25
+    assert reference.RULES.minimum_area_mm2 == recipes.OURS["minimum_area_mm2"]
+
+
+def test_the_folds_of_a_study_are_counted(
+    study: Path,
+    tmp_path: Path,
+    benchmark: tuple[ModuleType, ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speed = importlib.import_module("folds_speed")
+    prepare(ALONE, study)
+    network = SimpleNamespace(card={"n_training_images": 8})
+    monkeypatch.setattr(speed, "train_prepared", lambda *_: None)
+    monkeypatch.setattr(speed, "load_folds", lambda _, folds, each: [[network] * each] * folds)
+    out = tmp_path / "speed.csv"
+    words = ["folds_speed", str(study), "--accelerator", "cpu", "--together", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out)])
+    speed.main()
+    assert read_csv(out)["folds"].tolist() == [2]

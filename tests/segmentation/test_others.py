@@ -190,7 +190,8 @@ def test_without_its_table_columns_or_images_it_is_refused(study: Path, other: P
     with pytest.raises(MammoroiError, match=r"no image of .* can be prepared"):
         prepare_others(config, study)
     (other / "cohort.csv").unlink()
-    with pytest.raises(MammoroiError, match=r"cohort\.csv does not exist"):
+    wanted = r"cohort\.csv does not exist -> make it, with the columns image_id, patient_id, image$"
+    with pytest.raises(MammoroiError, match=wanted):
         prepare_others(config, study)
     with pytest.raises(MammoroiError, match="pretraining_cohort"):
         SegmentationConfig(pretraining_cohort="somewhere")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars
-from mammoroi.segmentation.train import fold_job, make_plan, train_fold, train_prepared
+from mammoroi.segmentation.train import fold_job, make_plan, train, train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
 from .conftest import power_cut
@@ -187,6 +189,24 @@ def test_the_bars_read_the_histories(tmp_path: Path) -> None:
     cells = [list(column.cells) for column in table.columns]
     assert cells[2] == ["epoch 2/9", "epoch 0/9"]
     assert cells[3] == ["Dice 0.400 (best 0.500)", "starts"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_finished_network_is_logged_once(
+    study: Path, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(TINY, epochs=2, workers=workers)
+    with caplog.at_level(logging.INFO):
+        folder = train(config, study)
+    told = sorted(line for line in caplog.messages if "finished in" in line)
+    for name, line in zip(("fold-0", "fold-1"), told, strict=True):
+        card = load_model(folder / name).card
+        assert line.startswith(f"segmentation/{name} finished in 0.")
+        dice = card["metrics"]["tuning_dice"]
+        assert line.endswith(f" minutes: epoch {card['epoch']} kept, tuning Dice {dice:.3f}")
+    caplog.clear()
+    train(config, study)  # keeps both
+    assert "finished in" not in caplog.text
 
 
 @pytest.mark.slow

@@ -122,6 +122,31 @@ def test_the_command_writes_the_documented_files(model, study, files, tmp_path, 
         assert (again / name).read_bytes() == (out / name).read_bytes(), name
 
 
+def test_a_folder_never_holds_two_runs_patients(model, study, files, tmp_path, capsys):
+    """One woman's objects must not lie beside another's; the same command again changes nothing."""
+    out = tmp_path / "out"
+    ours = ["--out", str(out), "--model", str(model)]
+    first = ["infer", *map(str, files[:4]), *ours]
+    assert main(first) == 0
+    made = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(["infer", str(files[4]), *ours]) != 0
+    said = capsys.readouterr().err
+    assert f"{out} holds results of another run (not the same images)" in said
+    assert "name another folder with --out" in said
+    assert main(["infer", *map(str, files[:4]), "--out", str(out)]) != 0
+    assert "not the same model" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == made
+    # What is not written again goes, as when an image fails that did not fail before.
+    (out / "objects" / "patient-3").mkdir()
+    (out / "objects" / "patient-3" / "old_seg.dcm").write_bytes(b"of another woman")
+    assert main(first) == 0
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == made
+    (out / "inputs.json").unlink()
+    assert main(first) != 0
+    assert "no inputs.json says" in capsys.readouterr().err
+
+
 def test_nothing_says_who_the_patient_is(edited, model, tmp_path, caplog):
     secret = {"PatientID": "ID-4711-SECRET", "PatientName": "Secretive^Sandra"}
     edited(0, "a", **secret)

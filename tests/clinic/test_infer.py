@@ -20,6 +20,7 @@ from mammoroi.clinic.intervals import RiskSpread, spread_of
 from mammoroi.clinic.ranges import Distribution
 from mammoroi.clinic.results import PatientResult, Risk
 from mammoroi.clinic.risks import index_images
+from mammoroi.clinic.tables import risk_row
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
@@ -309,6 +310,25 @@ def test_the_shipped_bundle_gives_masks_features_and_risks(tmp_path):
         assert not {code for code in codes(image.flags) if code.startswith("outside")}
     assert all(risk.risk is not None and 0 < risk.risk < 1 for risk in patient.risks)
     assert any("trying out" in notice for notice in patient.notices)
+
+
+def test_risks_say_how_well_their_classifiers_did(study, bundle, files):
+    """The study's own AUC of test patients, which a study of phantoms so small does not tell."""
+    (risk,) = next(patient for patient in infer(files[:12], bundle)[0] if patient.risks).risks
+    known = read_json(study / "models" / "sln" / "automatic" / "metrics.json")["test"]
+    assert risk.tested is not None
+    assert risk.tested.n == known["n"]
+    assert risk.tested.auc == pytest.approx(known["auc"], rel=1e-5)
+    assert (risk.tested.lower, risk.tested.upper) == pytest.approx(
+        (known["auc_lower"], known["auc_upper"]), rel=1e-5
+    )
+    assert ("not-told-from-chance" in codes(risk.flags)) == (known["auc_lower"] <= 0.5)
+    row = risk_row("patient-1", risk)
+    assert (row["n_test"], row["auc"]) == (risk.tested.n, risk.tested.auc)
+    assert row["n_train"] == 30
+    (before,) = (replace(one, tested=None) for one in bundle.classifiers)
+    (patient, *_), _ = infer(files[:2], replace(bundle, classifiers=(before,)))
+    assert patient.risks[0].risk is None or "untested" in codes(patient.risks[0].flags)
 
 
 def test_intervals_hold_the_share_of_positives_as_often_as_they_claim():

@@ -298,7 +298,7 @@ def segment_images(
         When two files have the same name, the networks cannot be trusted, or the folder holds
         results of other images or networks.
     """
-    from ..imaging.mask import write_mask
+    from ..imaging.mask import refuse_mask, write_mask
     from ..imaging.read import read_display, read_mammogram
     from .overlays import draw_overlay
     from .trainer import choose_device
@@ -322,6 +322,7 @@ def segment_images(
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:
         mammogram = read_mammogram(path, spacing_mm=spacing_mm)
+        refuse_mask(mammogram)
         array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
         outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None
         drawn = draw(models, array, mapping, models[0].card["inference"], device, outlining)

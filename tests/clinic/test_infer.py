@@ -180,6 +180,22 @@ def test_a_bad_file_fails_and_its_patient_goes_on(edited, files, bundle, tmp_pat
     assert other.exists()
 
 
+def test_a_mask_beside_the_mammograms_is_called_a_mask(files, bundle, tmp_path):
+    """Also with a spacing given, with which it would be processed as a patient of its own."""
+    grey = pydicom.dcmread(files[0]).pixel_array
+    Image.fromarray(grey.astype(np.uint16)).save(tmp_path / "image.png")
+    Image.fromarray(np.where(grey > 2000, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    for spacing in (None, 0.5):
+        patients, failures = infer([tmp_path], bundle, spacing_mm=spacing)
+        failed = {failure.case: failure for failure in failures}
+        assert "probably a mask" in failed["mask"].error
+        assert failed["mask"].action.startswith("name the mammograms alone")
+        assert len(patients) == (spacing is not None)
+    assert (
+        infer([tmp_path / "image.png"], bundle).failures[0].action.startswith("give --spacing_mm")
+    )
+
+
 def test_equal_names_and_no_image_are_refused(files, tmp_path):
     (tmp_path / "sub").mkdir()
     for folder in (tmp_path, tmp_path / "sub"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -94,11 +95,18 @@ def test_the_studys_own_test_patients_get_the_studys_own_risks(study, bundle):
     assert checked >= 5
 
 
-def test_the_command_writes_the_documented_files(model, study, files, tmp_path, caplog):
+def test_the_command_writes_the_documented_files(model, study, files, tmp_path, caplog, capsys):
     out, again = tmp_path / "out", tmp_path / "again"
     images = [str(file) for file in files[:4]]
     assert main(["infer", *images, "--out", str(out), "--model", str(model)]) == 0
     assert "trained on phantoms only" in caplog.text
+    assert "parameter dictionary" not in caplog.text, "pyradiomics' note on its own workings"
+    said = capsys.readouterr().out
+    for file in files[:4]:
+        assert re.search(rf"patient-[12]  {file.stem}: (lesion found, \d+ mm²|no lesion)", said)
+    assert "patient-2  risks: sln " in said
+    assert f"Pages: {out / 'pages'}, 2 files" in said
+    assert said.endswith(f"Results: {out}\n")
     predictions = read_csv(out / "predictions.csv", dtype=IDS)
     assert predictions["image_id"].tolist() == [file.stem for file in files[:4]]
     assert predictions["patient_id"].tolist() == ["patient-1"] * 2 + ["patient-2"] * 2

@@ -75,6 +75,7 @@ def infer(arguments: Sequence[str]) -> int:
 
     hide_values()
     model, images = _model_first(given.model, given.images)
+    from .clinic.closing import closing_lines
     from .clinic.write import Outputs, process
 
     failures = process(
@@ -85,6 +86,7 @@ def infer(arguments: Sequence[str]) -> int:
         batch=given.batch,
         outputs=Outputs(given.objects, given.capture, given.geometry, given.pages),
     )
+    print("\n".join(closing_lines(given.out)))
     return new_results(failures, given.out)
 
 

@@ -14,7 +14,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,56 @@ def remove_unfinished(folder: Path) -> None:
     """
     for path in folder.glob(f"{_PART}*"):
         path.unlink(missing_ok=True)
+
+
+INPUTS = "inputs.json"
+"""What the results in a folder were made of; see :func:`claim_folder`."""
+
+
+def claim_folder(out: Path, made_of: Mapping[str, Any], results: Sequence[str]) -> None:
+    """Let a folder hold the results of one run alone, so that none of another stays among them.
+
+    What the results are made of is written to ``inputs.json`` before them. When it stands there
+    already, the earlier results are removed: the run writes them again.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the results; made where it is missing.
+    made_of : mapping of str to anything
+        What must not be mixed, such as the images' and the model's SHA-256, by its name for
+        readers.
+    results : sequence of str
+        Patterns of the files that a run may write, relative to ``out``.
+
+    Raises
+    ------
+    MammoroiError
+        When results are there that were made of something else, or do not say of what.
+    """
+    present = [file for pattern in results for file in sorted(out.glob(pattern)) if file.is_file()]
+    record = out / INPUTS
+    if present:
+        known = read_json(record) if record.is_file() else None
+        wanted = plain(dict(made_of))
+        if known != wanted:
+            raise MammoroiError(
+                f"{out} holds results {_origin(known, wanted)}, such as "
+                f"{present[0].relative_to(out).as_posix()}",
+                "name another folder with --out, or remove this one if its results are not needed: "
+                "a folder holds the results of one run",
+            )
+    for file in present:
+        file.unlink()
+    write_json(record, made_of)
+
+
+def _origin(known: Any, wanted: dict[str, Any]) -> str:
+    """Say in which way results are another run's."""
+    if not isinstance(known, dict):
+        return f"of which no {INPUTS} says what they were made of"
+    differing = [name for name in wanted if known.get(name) != wanted[name]]
+    return f"of another run (not the same {' and '.join(differing or wanted)})"
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -200,6 +250,17 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file's content, as 64 hexadecimal digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_files(files: Mapping[str, Path]) -> dict[str, str | None]:
+    """SHA-256 of each file by its name; None of one that cannot be read."""
+    found: dict[str, str | None] = {}
+    for name, file in files.items():
+        try:
+            found[name] = sha256_file(file)
+        except OSError:
+            found[name] = None
+    return found
 
 
 def sha256_of(*parts: Any) -> str:

@@ -21,6 +21,7 @@ from mammoroi.clinic.freeze import freeze
 from mammoroi.cohort.split import load_splits
 from mammoroi.configuration import configured
 from mammoroi.files import write_json
+from mammoroi.segmentation.drawing import note_drawing
 from mammoroi.segmentation.weights import demonstration_model
 from mammoroi.stages import STAGES, StudyConfig
 
@@ -44,6 +45,7 @@ def main() -> None:
             for fold in range(load_splits(study).n_folds):
                 copy = study / "segmentation" / f"fold-{fold}"
                 shutil.copytree(demonstration_model() / "fold-0", copy, dirs_exist_ok=True)
+            note_drawing(config.segmentation, study / "segmentation")
         elif stage.name in ("accept", "segment", "agree", "extract", "model"):
             logging.info("%s", stage.name)
             module = importlib.import_module(f"mammoroi.{stage.module}")

@@ -6,8 +6,9 @@ Members (see :mod:`.archive`; what writes them is :mod:`.freeze`):
 ``manifest.json``                 format, and the SHA-256 of every other member
 ``bundle.json``                   ``name``, ``notices``, ``study`` (what it was trained on),
                                   ``classifiers`` (their names in order, each with what its
-                                  interval rests on), ``uncertainty`` (the flag of uncertain
-                                  masks), ``harmonise_by``, ``versions``
+                                  interval rests on and its AUC on test patients),
+                                  ``uncertainty`` (the flag of uncertain masks),
+                                  ``harmonise_by``, ``versions``
 ``card.md``                       the model card
 ``fold-<n>/``                     a network: ``model.safetensors``, ``model.json`` (its fold, and
                                   which of the fold's it is, stand there; ``n`` only counts)
@@ -45,6 +46,8 @@ from ..segmentation.weights import load_models
 from .archive import MANIFEST, packed_again, read_folder, unpack
 from .intervals import RiskSpread
 from .ranges import Ranges
+from .results import Discrimination
+from .tested import tested_from
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,13 @@ class Classifier:
         Features, SVM, calibration, threshold.
     spread : RiskSpread or None
         What its intervals rest on; None where the study did not hold enough for any.
+    tested : Discrimination or None
+        How well it did on the study's test patients; None where that is not known.
     """
 
     model: Model
     spread: RiskSpread | None
+    tested: Discrimination | None = None
 
     @property
     def target(self) -> str:
@@ -81,6 +87,11 @@ class Classifier:
     def threshold(self) -> float:
         """The risk from which on a patient counts as positive."""
         return float(self.model.about["threshold"])
+
+    @property
+    def n_train(self) -> int:
+        """How many patients it was trained on."""
+        return int(self.model.about["n_train"])
 
 
 @dataclass(frozen=True)
@@ -223,6 +234,7 @@ def _load(source: Path, members: Mapping[str, bytes]) -> Bundle:
                 Classifier(
                     load_classifier(folder / "classifiers" / entry["target"]),
                     RiskSpread.from_json(entry["interval"]) if entry["interval"] else None,
+                    tested_from(entry),
                 )
                 for entry in about["classifiers"]
             )

@@ -4,8 +4,8 @@ Of an image: ``no-lesion, uncertain-mask, several-lesions, outside-training-inte
 outside-training-spacing, outside-training-size, outside-training-lesion-size,
 outside-training-view, other-intent, spacing-given, no-features``.
 Of a patient: ``no-lesion, one-view, both-breasts, several-studies, images-failed``.
-Of a risk: ``not-measured, views-missing, other-intent, unlike-training,
-outside-training-features, missing-features, prevalence-only``.
+Of a risk: ``not-told-from-chance, untested`` (:mod:`.tested`), ``not-measured, views-missing,
+other-intent, unlike-training, outside-training-features, missing-features, prevalence-only``.
 
 The limits are the training images' own (:mod:`.ranges`), with the slack that :data:`.ranges.MARGIN`
 and :data:`.ranges.SAME` allow. A quantity that the bundle does not know raises no flag.

@@ -20,6 +20,7 @@ from .archive import MANIFEST, as_json, check_members, pack, packed_again
 from .bundle_card import bundle_card
 from .intervals import study_spread
 from .ranges import study_ranges
+from .tested import study_test
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +204,11 @@ def _about(
         },
         "preset": preset,
         "classifiers": [
-            {"target": about["target"], "interval": study_spread(folder, about)}
+            {
+                "target": about["target"],
+                "interval": study_spread(folder, about),
+                "test": study_test(folder),
+            }
             for folder, about in abouts
         ],
         "uncertainty": load_flag(study),

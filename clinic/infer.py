@@ -205,6 +205,7 @@ def _read_image(
     bundle: Bundle, new: NewImage, patient_id: str, device: torch.device
 ) -> tuple[ImageResult, Failure | None]:
     """Draw and measure one image; a failure says why nothing could be measured in the mask."""
+    from ..imaging.mask import refuse_mask
     from ..imaging.read import read_both
     from ..segmentation.predict import draw
     from ..segmentation.prepare import working_array
@@ -212,6 +213,7 @@ def _read_image(
     mammogram, display = read_both(
         new.file, spacing_mm=new.spacing_mm, spacing_source=new.spacing_source
     )
+    refuse_mask(mammogram)
     spacing = mammogram.require_spacing()
     network = bundle.networks[0]
     array, mapping, limits = working_array(mammogram, network.working_spacing_mm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .bundle import Bundle
+from .tested import auc_words
 
 
 def lines(bundle: Bundle) -> list[str]:
@@ -43,10 +44,11 @@ def _lines(bundle: Bundle) -> Iterator[str]:
         interval = (
             f"interval from {one.spread.n} patients" if one.spread is not None else "no interval"
         )
+        tested = auc_words(one.tested) if one.tested else "AUC on test patients not recorded"
         yield (
             f"  classifier        {one.target}: {len(one.model.about['features'])} features, "
             f"threshold {one.threshold:.3f}, {one.model.about['n_train']} training patients, "
-            f"{interval}"
+            f"{interval}, {tested}"
         )
     if not bundle.classifiers:
         yield "  classifiers       none: it draws masks"

@@ -171,7 +171,15 @@ def _risk_group(patient: PatientResult, risk: Risk, uid: str, sources: Sequence[
         "INTERVAL-HIGH": risk.upper,
         "THRESHOLD": risk.threshold,
         "IMAGES": risk.n_images,
+        "TRAIN-PATIENTS": risk.n_train,
     }
+    if risk.tested is not None:
+        numbers |= {
+            "AUC": risk.tested.auc,
+            "AUC-LOW": risk.tested.lower,
+            "AUC-HIGH": risk.tested.upper,
+            "TEST-PATIENTS": risk.tested.n,
+        }
     answer = {True: "POSITIVE", False: "NEGATIVE", None: "NONE"}[risk.above_threshold]
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-LAYOUT = "1"
+LAYOUT = "2"
 
 
 def result_uid(

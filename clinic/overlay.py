@@ -13,12 +13,15 @@ from ..files import atomic
 from .results import ImageResult
 
 MAXIMUM_SIDE = 1400
+MINIMUM_SIDE = 900
+"""A longer side below this is enlarged to it: the words would be wider than the picture."""
 COLOUR = (230, 159, 0)
 """Orange of Okabe and Ito, which colour-blind readers can tell from grey."""
 _DASH, _GAP = 9.0, 5.0
 _FONT = 17
 _LINE = 24
 _MARGIN = 12
+_NARROWEST = 300
 
 
 def draw_outline(
@@ -29,7 +32,7 @@ def draw_outline(
     Parameters
     ----------
     path : Path
-        The PNG to write; its longer side is at most about 1400 pixels.
+        The PNG to write; the mammogram's longer side is 900 to 1400 pixels in it.
     image : ImageResult
         The mask, the name and the flags.
     display : uint8 (rows, columns)
@@ -43,15 +46,15 @@ def draw_outline(
 
     rows, columns = display.shape
     height_mm, width_mm = rows * image.spacing_mm[0], columns * image.spacing_mm[1]
-    scale = min(MAXIMUM_SIDE / max(height_mm, width_mm), rows / height_mm, columns / width_mm)
-    size = max(1, round(width_mm * scale)), max(1, round(height_mm * scale))
+    size = _size((rows, columns), (height_mm, width_mm))
     picture = PIL.Image.fromarray(display).resize(size, PIL.Image.Resampling.BOX, reducing_gap=2.0)
     # Across a narrow picture few letters fit.
-    letters = max(20, int((max(size[0], 500) - 2 * _MARGIN) / (0.52 * _FONT)))
-    heading = [image.image_id, *wrap(_mask_words(image), letters)]
+    width = max(size[0], _NARROWEST)
+    letters = int((width - 2 * _MARGIN) / (0.56 * _FONT))
+    heading = [*wrap(image.image_id, letters), *wrap(_mask_words(image), letters)]
     below = [line for notice in notices for line in wrap(notice, letters)]
     top, bottom = (2 * _MARGIN + _LINE * len(lines) for lines in (heading, below))
-    canvas = PIL.Image.new("RGB", (max(size[0], 500), size[1] + top + bottom), "white")
+    canvas = PIL.Image.new("RGB", (width, size[1] + top + bottom), "white")
     canvas.paste(picture.convert("RGB"), (0, top))
     pen, font = PIL.ImageDraw.Draw(canvas), PIL.ImageFont.load_default(_FONT)
     for outline in _outlines(image.mask, size):
@@ -65,6 +68,15 @@ def draw_outline(
     with atomic(path) as temporary:
         canvas.save(temporary, format="PNG", compress_level=3)
     return path
+
+
+def _size(shape: tuple[int, int], shape_mm: tuple[float, float]) -> tuple[int, int]:
+    """Width and height of the picture: large mammograms made smaller, small ones larger."""
+    height_mm, width_mm = shape_mm
+    own = min(shape[0] / height_mm, shape[1] / width_mm)
+    longest = min(MAXIMUM_SIDE, max(MINIMUM_SIDE, own * max(shape_mm)))
+    scale = longest / max(shape_mm)
+    return max(1, round(width_mm * scale)), max(1, round(height_mm * scale))
 
 
 def _mask_words(image: ImageResult) -> str:

@@ -105,6 +105,7 @@ def write_page(patient: PatientResult, path: Path, *, failures: Sequence[Failure
         panes=panes,
         wall=hang(patient.images),
         overview=words.overview(patient),
+        doubts=words.doubts(patient.risks),
         answers=[(risk, words.answer(risk)) for risk in patient.risks],
         failures=failures,
         words=words,

@@ -6,11 +6,13 @@ A missing number is said to be missing; it never becomes 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..reporting.wording import number, plural
 from .hanging import SIDES
+from .tested import auc_words, doubt
 
 if TYPE_CHECKING:
     from .contour import Region
@@ -155,9 +157,13 @@ class Answer:
     Attributes
     ----------
     head : str
-        ``34 of 100`` or ``No answer``.
+        ``34 of 100``, ``No answer``, or why the number is not worth showing.
     sentences : tuple of str
         What it means.
+    record : str
+        How well the classifier did on test patients, and on how many it was trained.
+    doubtful : bool
+        Whether it was not told from chance, or never tested: then the number leads nothing.
     verdict : str
         Above or below the threshold; empty without an answer.
     value, lower, upper : float or None
@@ -168,6 +174,8 @@ class Answer:
 
     head: str
     sentences: tuple[str, ...]
+    record: str
+    doubtful: bool
     verdict: str
     value: float | None
     lower: float | None
@@ -181,7 +189,9 @@ def answer(risk: Risk) -> Answer:
     if not _known(risk.risk):
         rests = "" if risk.flags else " The reason was not recorded."
         sentence = f"There is no honest answer for this patient. It is not a low risk.{rests}"
-        return Answer("No answer", (sentence,), "", None, None, None, threshold)
+        return Answer(
+            "No answer", (sentence,), record(risk), False, "", None, None, None, threshold
+        )
     value = float(risk.risk or 0.0)
     # Two different numbers must not look the same.
     digits = int(of_100(value) == of_100(risk.threshold) and value != risk.threshold)
@@ -194,6 +204,22 @@ def answer(risk: Risk) -> Answer:
     else:
         certain = "How certain that is, is not known: there is no interval."
     cut = of_100(risk.threshold, digits)
+    if doubt(risk.tested) is not None:
+        number_said = (
+            f"The number that it gave all the same: {about} of 100 with “{risk.positive}”. "
+            f"{certain} The threshold is {cut} of 100."
+        )
+        return Answer(
+            head="Not told from chance" if risk.tested else "Not known to work",
+            sentences=(number_said,),
+            record=record(risk),
+            doubtful=True,
+            verdict="",
+            value=100 * value,
+            lower=None,
+            upper=None,
+            threshold=threshold,
+        )
     return Answer(
         head=f"{number_of[0].upper()}{number_of[1:]} of 100",
         sentences=(
@@ -201,12 +227,44 @@ def answer(risk: Risk) -> Answer:
             f"The threshold, {cut} of 100, was chosen on training patients. "
             f"The risk rests on {plural(risk.n_images, 'mammogram')} of this patient.",
         ),
+        record=record(risk),
+        doubtful=False,
         verdict=_verdict(risk),
         value=100 * value,
         lower=100 * ends[0] if len(ends) == 2 else None,
         upper=100 * ends[1] if len(ends) == 2 else None,
         threshold=threshold,
     )
+
+
+def record(risk: Risk) -> str:
+    """Say on how many patients a classifier was trained and how well it did on others."""
+    trained = f"Trained on {plural(risk.n_train, 'patient')}" if risk.n_train else "Trained"
+    if risk.tested is None:
+        return f"{trained}; how well it does on patients kept apart is not known."
+    return f"{trained}; on {plural(risk.tested.n, 'patient')} kept apart, {auc_words(risk.tested)}."
+
+
+def doubts(risks: Sequence[Risk]) -> list[str]:
+    """Say first which risks are not worth a look, and why."""
+    reasons = {
+        "not-told-from-chance": "On the patients kept apart from the training {they} could not be "
+        "told from chance",
+        "untested": "How well {they} would do on patients kept apart from the training is not "
+        "known",
+    }
+    said = []
+    given = [risk for risk in risks if _known(risk.risk)]
+    for code, reason in reasons.items():
+        titles = [
+            f"“{risk.title}”"
+            for risk in given
+            if (found := doubt(risk.tested)) and found.code == code
+        ]
+        if titles:
+            these, they = ("this risk", "it") if len(titles) == 1 else ("these risks", "they")
+            said.append(f"{reason.format(they=they)}: do not go by {these}: {', '.join(titles)}.")
+    return said
 
 
 def _verdict(risk: Risk) -> str:

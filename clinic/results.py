@@ -91,6 +91,24 @@ class ImageResult:
 
 
 @dataclass(frozen=True)
+class Discrimination:
+    """How well a classifier did on its study's test patients, whom its training never saw.
+
+    Attributes
+    ----------
+    n : int
+        Test patients with a risk.
+    auc, lower, upper : float
+        AUC and its 95 % interval, 0..1.
+    """
+
+    n: int
+    auc: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
 class Risk:
     """One classifier's answer for one patient.
 
@@ -115,6 +133,10 @@ class Risk:
     n_filled, n_outside : int
         Features that were missing and became the training median, and features outside the range
         of the training patients.
+    n_train : int or None
+        How many patients the classifier was trained on.
+    tested : Discrimination or None
+        How well the classifier did on test patients; None where the bundle does not say.
     """
 
     target: str
@@ -131,6 +153,8 @@ class Risk:
     radscore: float | None = None
     n_filled: int = 0
     n_outside: int = 0
+    n_train: int | None = None
+    tested: Discrimination | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from .bundle import Bundle, Classifier
 from .flags import UNLIKE
 from .ranges import beyond
 from .results import Flag, ImageResult, Risk
+from .tested import doubt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,8 @@ def _risk(
         return _withheld(classifier, obstacle)
     about = classifier.model.about
     row: dict[Any, Any] = apply_model(classifier.model, table, batches).iloc[0].to_dict()
-    flags = _feature_flags(classifier, table, batches)
+    doubtful = doubt(classifier.tested)
+    flags = [*([doubtful] if doubtful else []), *_feature_flags(classifier, table, batches)]
     if any(flag.code == "unlike-training" for flag in flags):
         return _withheld(classifier, *flags)
     unlike = [flag.code for image in images for flag in image.flags if flag.code in UNLIKE]
@@ -125,6 +127,8 @@ def _risk(
         radscore=float(row["radscore"]),
         n_filled=int(row["n_filled"]),
         n_outside=int(row["n_outside"]),
+        n_train=classifier.n_train,
+        tested=classifier.tested,
     )
 
 
@@ -140,6 +144,8 @@ def _withheld(classifier: Classifier, *flags: Flag) -> Risk:
         above_threshold=None,
         n_images=0,
         flags=flags,
+        n_train=classifier.n_train,
+        tested=classifier.tested,
     )
 
 

@@ -12,7 +12,8 @@
     laterality``, then the features.
 ``risks.csv``
     A row for each patient and classifier, the columns :data:`RISK_COLUMNS`; where no risk can be
-    given, ``flags`` say why and the risk is empty.
+    given, ``flags`` say why and the risk is empty. ``n_train`` to ``auc_upper`` are of the
+    classifier: its training patients, and its AUC on the study's test patients.
 ``results.json``
     All of it but the features, with every flag's sentence: ``model``, ``patients``.
 """
@@ -37,7 +38,8 @@ PREDICTION_COLUMNS = (
 )  # fmt: skip
 RISK_COLUMNS = (
     "target", "positive", "patient_id", "n_images", "score", "risk", "lower", "upper", "radscore",
-    "above_threshold", "threshold", "n_filled", "n_outside", "flags",
+    "above_threshold", "threshold", "n_filled", "n_outside", "n_train", "n_test", "auc",
+    "auc_lower", "auc_upper", "flags",
 )  # fmt: skip
 
 
@@ -75,13 +77,13 @@ def risk_row(patient_id: str, risk: Risk) -> dict[str, Any]:
     given = risk.risk is not None
     return {
         "patient_id": patient_id,
-        **{
-            name: getattr(risk, name)
-            for name in RISK_COLUMNS
-            if name not in ("patient_id", "flags", "n_filled", "n_outside")
-        },
+        **{name: getattr(risk, name) for name in RISK_COLUMNS if hasattr(risk, name)},
         "n_filled": risk.n_filled if given else None,
         "n_outside": risk.n_outside if given else None,
+        "n_test": risk.tested.n if risk.tested else None,
+        "auc": risk.tested.auc if risk.tested else None,
+        "auc_lower": risk.tested.lower if risk.tested else None,
+        "auc_upper": risk.tested.upper if risk.tested else None,
         "flags": _codes(risk.flags),
     }
 

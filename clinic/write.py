@@ -9,6 +9,7 @@
 ``pages/<patient>.html``   a page for each patient
 ``objects/<patient>/``     DICOM objects for the PACS, of images that are DICOM
 ``card.md``                the model card of the bundle
+``inputs.json``            SHA-256 of the images and of the bundle: a folder holds one run
 =========================  =======================================================================
 """
 
@@ -21,7 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Failure, MammoroiError
-from ..files import write_csv, write_failures, write_json, write_text
+from ..files import (
+    claim_folder,
+    sha256_files,
+    write_csv,
+    write_failures,
+    write_json,
+    write_text,
+)
 from .bundle import Bundle, open_bundle
 from .infer import Read, new_patients, read_patients
 from .results import ImageResult, PatientResult
@@ -38,6 +46,21 @@ from .tables import (
 )
 
 log = logging.getLogger(__name__)
+
+RESULTS = (
+    "predictions.csv",
+    "features.csv",
+    "risks.csv",
+    "results.json",
+    "failures.csv",
+    "card.md",
+    "masks/models.json",
+    "masks/*.png",
+    "masks/overlays/*.png",
+    "pages/*.html",
+    "objects/*/*.dcm",
+)
+"""Patterns of the files that an inference may write."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,8 @@ def process(
     files : sequence of Path
         Mammograms, or folders whose files are all taken.
     out : Path
-        Folder for the files.
+        Folder for the files. Those of an earlier run with the same images and the same bundle are
+        replaced, also those that are not written again.
     model, spacing_mm, batch
         As for :func:`.infer.infer`.
     outputs : Outputs, optional
@@ -100,10 +124,14 @@ def process(
     Raises
     ------
     MammoroiError
-        As :func:`.infer.infer`.
+        As :func:`.infer.infer`, and when the folder holds results of other images or of another
+        bundle.
     """
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
+    bundle.check_batch(batch)
     patients = new_patients(files, spacing_mm)
+    images = {image.image_id: image.file for one in patients for image in one.images}
+    claim_folder(out, {"images": sha256_files(images), "model": bundle.sha256}, RESULTS)
     read = read_patients(bundle, patients, batch=batch)
     return write_results(read, out, bundle, outputs or Outputs())
 

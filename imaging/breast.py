@@ -19,6 +19,29 @@ _OPENING = 5
 _CLOSING = 6
 
 
+def breast_recipe() -> dict[str, int | float | str]:
+    """Give the numbers with which :func:`breast_region` works, in its order of steps.
+
+    Returns
+    -------
+    dict
+        Lengths are in pixels of the small copy.
+    """
+    return {
+        "function": f"{__name__}.{breast_region.__name__}",
+        "longer_side_of_small_copy": WORKING_SIDE,
+        "gaussian_sigma": _SMOOTHING,
+        "clipped_above_percentile": _CEILING,
+        "compressed_by": "square root of the difference from the smallest value",
+        "threshold": "Otsu",
+        "cut_between_background_median_and_threshold": _DEPTH,
+        "opening_disk_radius": _OPENING,
+        "kept": "the largest region",
+        "closing_disk_radius": _CLOSING,
+        "holes": "filled",
+    }
+
+
 def breast_region(pixels: NDArray[Any]) -> NDArray[np.bool_]:
     """Find the breast (with the pectoral muscle, where it is seen).
 

@@ -85,8 +85,8 @@ class Mammogram:
         if self.spacing is None:
             raise MammoroiError(
                 f"{self.source} states no pixel spacing, so nothing can be measured in mm",
-                "fill the column spacing_mm of cohort.csv (mm per pixel, for example 0.07; put "
-                "'estimated' in spacing_source if it was not measured), use a file that says it, "
-                "or, for new mammograms, give --spacing_mm on the command line",
+                "give --spacing_mm (mm per pixel, for example 0.07) where new mammograms are named, or "
+                "use a file that says it; in a cohort fill the column spacing_mm of cohort.csv (put "
+                "'estimated' in spacing_source if it was not measured)",
             )
         return self.spacing

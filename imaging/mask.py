@@ -17,7 +17,12 @@ from .raster import lossy_mask, read_nifti, read_raster
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from .mammogram import Mammogram
+
 _SHOWN_LABELS = 12
+_MASK_VALUES = 8
+"""An image with so few grey values is taken for a mask."""
+_STEP = 97
 
 
 def read_mask(
@@ -155,6 +160,27 @@ def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) ->
             "export the segmentation again",
         ) from None
     return np.asarray((frames[np.array(wanted)] >= threshold).any(axis=0))
+
+
+def refuse_mask(mammogram: Mammogram) -> None:
+    """Refuse what was given as a mammogram and is in all likelihood a mask, by its grey values.
+
+    Raises
+    ------
+    MammoroiError
+        When it has two to eight different grey values.
+    """
+    pixels = mammogram.pixels
+    if len(np.unique(pixels.ravel()[::_STEP])) > _MASK_VALUES:  # nearly always: no need to sort all
+        return
+    values = np.unique(pixels)
+    if 2 <= len(values) <= _MASK_VALUES:
+        listed = ", ".join(f"{value:g}" for value in values)
+        raise MammoroiError(
+            f"{mammogram.source} holds no other grey values than {listed}: it is probably a mask",
+            "name the mammograms alone, file by file or as a folder without masks; images that a "
+            "cohort.csv lists with their masks are for `mammoroi validate`",
+        )
 
 
 def write_mask(path: Path | str, mask: NDArray[Any]) -> Path:

@@ -20,6 +20,7 @@ pyradiomics therefore works as it is.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -236,6 +237,8 @@ def _check_values(path: Path, preset: Preset) -> None:
             f"{path}: preparation has rings_mm, of which the shape is not computed",
             "add a feature class of grey levels, such as firstorder, or leave rings_mm out",
         )
+    # It reports at INFO that it reads what it was given.
+    logging.getLogger(RadiomicsFeatureExtractor.__module__).setLevel(logging.WARNING)
     try:
         RadiomicsFeatureExtractor(
             preset.parameters(preset.without([contour.CLASS]).feature_classes)

@@ -9,9 +9,9 @@ all networks in the folder; batch, rows and columns are free. Beside them:
     The cards of the networks (see :mod:`.weights`).
 ``preparation.json``
     What the file does not contain, with its numbers: the steps before it (crop, mirroring,
-    resampling, grey values, padding) and after it (second view of the network, way back,
-    threshold, regions); ``largest_difference``, the largest absolute difference from the original
-    network that was found on random images of two sizes.
+    resampling, grey values, padding; :func:`.prepared.prepared_image` does them) and after it
+    (second view of the network, way back, threshold, regions); ``largest_difference``, the largest
+    absolute difference from the original network that was found on random images of two sizes.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def export(model: Path, to: str, out: Path) -> Path:
 
 def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
     """Say what an exported network expects, gives, and leaves to its user."""
+    from ..imaging.breast import breast_recipe
+
     first = models[0]
     plan, drawing = first.card["plan"], first.card["inference"]
     low, high = PERCENTILES
@@ -117,6 +119,7 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
             f"calibrate the probability: its logit times {numbers['slope']:.6g} plus "
             f"{numbers['intercept']:.6g}; what is below 1/510 becomes 0"
         )
+    multiple, canvas = first.spec.multiple, plan["canvas"]
     return {
         "notice": first.notice,
         "input": {
@@ -124,7 +127,9 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
             "dtype": "float32",
             "shape": ["batch", 1, "rows", "columns"],
             "value_range": [0, 1],
-            "rows_and_columns_are_multiples_of": first.spec.multiple,
+            "rows_and_columns_are_multiples_of": multiple,
+            "rows_at_least": canvas[0],
+            "columns_at_least": canvas[1],
         },
         "output": {
             "name": "logits" if logits else "probability",
@@ -133,14 +138,17 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
             "networks_averaged": len(models),
         },
         "before": [
-            "crop the mammogram to the bounding box of the breast",
-            "mirror it where needed so that the chest wall is on the left",
+            "find the breast as `breast` says, in grey values that rise with attenuation; crop the "
+            "mammogram to the breast's bounding box, without a margin",
+            "mirror it left to right where the rightmost quarter of the box holds more pixels of "
+            "the breast than the leftmost: the chest wall is then on the left",
             f"resample it to {plan['working_spacing_mm']:g} mm per pixel, bilinearly, averaging "
             "areas when shrinking",
             f"grey values between percentiles {low:g} and {high:g} of the breast become 0..1; "
             "clip what is beyond",
-            f"pad with 0 at the bottom and on the right to at least {plan['canvas'][0]} x "
-            f"{plan['canvas'][1]} (rows x columns) and to multiples of {first.spec.multiple}",
+            f"pad with 0 at the bottom and on the right to at least {canvas[0]} x {canvas[1]} "
+            f"(rows x columns) and to multiples of {multiple}: other sizes are refused by the "
+            "file with an error about sizes, such as one of Concat",
         ],
         "after": [
             *(["apply the sigmoid"] if logits else []),
@@ -151,8 +159,10 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
             f"drop regions below {drawing['minimum_area_mm2']:g} mm2; of the others keep the "
             f"{drawing['max_components']} with the largest summed probability (0: all)",
         ],
+        "by_mammoroi": "mammoroi.segmentation.prepared.prepared_image does all that is `before`",
+        "breast": {**breast_recipe(), "margin": 0},
         "working_spacing_mm": plan["working_spacing_mm"],
-        "canvas": plan["canvas"],
+        "canvas": canvas,
         "percentiles": [low, high],
         **drawing,
     }

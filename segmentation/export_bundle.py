@@ -2,7 +2,8 @@
 
 ``configs/metadata.json`` says what goes in and comes out; ``configs/inference.json`` rebuilds the
 network from MONAI's BasicUNet or DynUNet, fills it with ``models/model.safetensors`` and applies it
-to one prepared image (``image``, an .npy file such as those in ``segmentation/prepared/``), whose
+to one prepared image (``image``, an .npy file such as :func:`.prepared.write_prepared` writes and
+as lie in ``segmentation/prepared/``), whose
 probability it writes to ``probability`` (.npy, of the image's shape)::
 
     cd BUNDLE

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields
+from glob import escape
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ from numpy.typing import NDArray
 from ..errors import Failure, MammoroiError
 from ..files import (
     check_writable,
+    claim_folder,
     read_csv,
     read_json,
+    sha256_files,
     sha256_of,
     write_csv,
     write_failures,
@@ -273,7 +276,8 @@ def segment_images(
     ``overlays/<name>.png``, and ``predictions.csv`` and ``failures.csv`` as a study has them
     (``image_id`` is the file's name without its ending, ``patient_id`` is empty, ``fold`` is
     ``new``). ``models.json`` holds the cards of the networks; a notice in them is logged and stands
-    on the overlays.
+    on the overlays. ``inputs.json`` says of which images and networks the results are; those of an
+    earlier run with the same ones are replaced.
 
     Parameters
     ----------
@@ -295,11 +299,12 @@ def segment_images(
     Raises
     ------
     MammoroiError
-        When two files have the same name, or the networks cannot be trusted.
+        When two files have the same name, the networks cannot be trusted, or the folder holds
+        results of other images or networks.
     OSError
         When nothing can be written to ``out``.
     """
-    from ..imaging.mask import write_mask
+    from ..imaging.mask import refuse_mask, write_mask
     from ..imaging.read import read_display, read_mammogram
     from .overlays import draw_overlay
     from .trainer import choose_device
@@ -320,9 +325,11 @@ def segment_images(
     outline = load_outline(Path(model_folder), len(models))
     networks = of_both_stages(models, outline)
     device = choose_device(SegmentationConfig())
+    _claim(out, dict(zip(names, map(Path, images), strict=True)), networks)
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:
         mammogram = read_mammogram(path, spacing_mm=spacing_mm)
+        refuse_mask(mammogram)
         array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
         outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None
         drawn = draw(models, array, mapping, models[0].card["inference"], device, outlining)
@@ -341,6 +348,16 @@ def segment_images(
         results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
     write_json(out / "models.json", [model.card for model in networks])
     return write_results(out, results, [])
+
+
+def _claim(out: Path, images: dict[str, Path], networks: list[Model]) -> None:
+    """Refuse a folder with masks of other images or networks; remove those of the same."""
+    made_of = {
+        "images": sha256_files(images),
+        "model": sha256_of([model.card for model in networks]),
+    }
+    tables = ("predictions.csv", "failures.csv", "models.json", "overlays/*.png")
+    claim_folder(out, made_of, [*tables, *(f"{escape(name)}.png" for name in images)])
 
 
 def write_results(

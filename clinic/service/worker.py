@@ -130,6 +130,8 @@ class Worker:
             return False
         case = min(ready, key=lambda name: self._tries("ready", name).get("failed", 0))
         folder = self._home.move(case, "ready", "working")
+        # A case that was moved back by hand has results of its earlier images.
+        shutil.rmtree(folder / "out", ignore_errors=True)
         self._add_earlier(case)
         began = time.monotonic()
         LOGGER.info("case %s: %d images, begun", case, len(self._home.images("working", case)))

@@ -19,6 +19,7 @@ from mammoroi.modeling.config import ModelingConfig
 from mammoroi.modeling.recipes import Recipe
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.drawing import note_drawing
 from mammoroi.segmentation.weights import demonstration_model
 from mammoroi.stages import STAGES, StudyConfig
 
@@ -54,6 +55,7 @@ def make_study(folder: Path, n_patients: int = 44) -> Path:
             for fold in range(N_FOLDS):
                 copy = study / "segmentation" / f"fold-{fold}"
                 shutil.copytree(demonstration_model() / "fold-0", copy)
+            note_drawing(config.segmentation, study / "segmentation")
         elif stage.name in ("accept", "segment", "agree", "extract", "model"):
             module = importlib.import_module(f"mammoroi.{stage.module}")
             getattr(module, stage.name)(stage.config(config), study)

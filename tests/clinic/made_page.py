@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mammoroi.clinic.results import Flag, ImageResult, PatientResult, Risk
+from mammoroi.clinic.results import Discrimination, Flag, ImageResult, PatientResult, Risk
 from mammoroi.cohort.phantom import Findings, Phantom, draw_anatomy, draw_view
 from mammoroi.cohort.phantom_dicom import ImageName, write_phantom_dicom
 from mammoroi.cohort.texture import LesionTexture
@@ -18,8 +18,15 @@ SHA = "3f9a" * 16
 NOTICE = "This model was trained on phantoms alone."
 UNCERTAIN = Flag("uncertain-mask", "The networks expect a Dice of 0.61 for this mask.")
 NONE_FOUND = Flag("no-lesion", "No region reached the networks' threshold.")
-ABOVE = Risk("sln", "Sentinel lymph node", "positive", 0.34, 0.22, 0.48, 0.30, True, 2)
-BELOW = Risk("her2", "HER2 status", "HER2-positive", 0.12, 0.06, 0.21, 0.25, False, 1, (UNCERTAIN,))
+TOLD = Discrimination(72, 0.72, 0.59, 0.82)
+ABOVE = Risk(
+    "sln", "Sentinel lymph node", "positive", 0.34, 0.22, 0.48, 0.30, True, 2, n_train=168,
+    tested=TOLD,
+)  # fmt: skip
+BELOW = Risk(
+    "her2", "HER2 status", "HER2-positive", 0.12, 0.06, 0.21, 0.25, False, 1, (UNCERTAIN,),
+    n_train=168, tested=TOLD,
+)  # fmt: skip
 NO_ANSWER = Risk(
     "low", "HER2-low", "HER2-low", None, None, None, 0.41, None, 0, (NONE_FOUND,)
 )  # fmt: skip

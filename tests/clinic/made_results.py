@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from mammoroi.clinic.results import Flag, ImageResult, PatientResult, Risk
+from mammoroi.clinic.results import Discrimination, Flag, ImageResult, PatientResult, Risk
 from mammoroi.cohort.phantom_dicom import ImageName, write_phantom_dicom
 
 SPACING_MM = 0.5
@@ -83,7 +83,19 @@ def make_patient(*images: ImageResult) -> PatientResult:
     """The patient of these images, with one risk that was given and one that was not."""
     outside = Flag("outside-training-size", "The lesion is larger than 95 % (≥ 60 mm) of training.")
     risks = (
-        Risk("sln", "SLN status", "metastasis", 0.31, 0.2, 0.45, 0.4, False, 3),
+        Risk(
+            "sln",
+            "SLN status",
+            "metastasis",
+            0.31,
+            0.2,
+            0.45,
+            0.4,
+            False,
+            3,
+            n_train=168,
+            tested=Discrimination(72, 0.72, 0.59, 0.82),
+        ),
         Risk(
             "her2-positive-status", "HER2", "positive", None, None, None, 0.3, None, 0, (outside,)
         ),

@@ -16,7 +16,9 @@ from mammoroi.cli import main
 from mammoroi.clinic.archive import MANIFEST, pack, unpack
 from mammoroi.clinic.bundle import open_bundle
 from mammoroi.clinic.freeze import write_bundle
+from mammoroi.clinic.tested import doubt
 from mammoroi.errors import MammoroiError
+from mammoroi.reporting.wording import interval
 from mammoroi.segmentation.weights import load_model, save_model
 
 SKOPS = "classifiers/sln/model.skops"
@@ -256,3 +258,9 @@ def test_the_shipped_bundle_is_small_and_says_what_it_is():
     assert "trained on phantoms only" in shipped.notices[0]
     assert "trained on phantoms only" in shipped.card
     assert all(one.spread is not None for one in shipped.classifiers)
+    for one in shipped.classifiers:  # the figures beside each risk are those of the card
+        assert one.tested is not None
+        auc = interval(one.tested.auc, one.tested.lower, one.tested.upper)
+        card = shipped.card.partition(f"`models/{one.target}/automatic`")[2].partition("Recipe")[0]
+        assert f"AUC {auc}" in card
+        assert ("cannot be told from chance" in card) == (doubt(one.tested) is not None)

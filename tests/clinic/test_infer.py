@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from mammoroi.clinic.intervals import RiskSpread, spread_of
 from mammoroi.clinic.ranges import Distribution
 from mammoroi.clinic.results import PatientResult, Risk
 from mammoroi.clinic.risks import index_images
+from mammoroi.clinic.tables import risk_row
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
@@ -93,11 +95,18 @@ def test_the_studys_own_test_patients_get_the_studys_own_risks(study, bundle):
     assert checked >= 5
 
 
-def test_the_command_writes_the_documented_files(model, study, files, tmp_path, caplog):
+def test_the_command_writes_the_documented_files(model, study, files, tmp_path, caplog, capsys):
     out, again = tmp_path / "out", tmp_path / "again"
     images = [str(file) for file in files[:4]]
     assert main(["infer", *images, "--out", str(out), "--model", str(model)]) == 0
     assert "trained on phantoms only" in caplog.text
+    assert "parameter dictionary" not in caplog.text, "pyradiomics' note on its own workings"
+    said = capsys.readouterr().out
+    for file in files[:4]:
+        assert re.search(rf"patient-[12]  {file.stem}: (lesion found, \d+ mm²|no lesion)", said)
+    assert "patient-2  risks: sln " in said
+    assert f"Pages: {out / 'pages'}, 2 files" in said
+    assert said.endswith(f"Results: {out}\n")
     predictions = read_csv(out / "predictions.csv", dtype=IDS)
     assert predictions["image_id"].tolist() == [file.stem for file in files[:4]]
     assert predictions["patient_id"].tolist() == ["patient-1"] * 2 + ["patient-2"] * 2
@@ -120,6 +129,31 @@ def test_the_command_writes_the_documented_files(model, study, files, tmp_path, 
     assert main(["infer", str(study), *images, "--out", str(again)]) == 0
     for name in ("predictions.csv", "features.csv", "risks.csv", "results.json"):
         assert (again / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_a_folder_never_holds_two_runs_patients(model, study, files, tmp_path, capsys):
+    """One woman's objects must not lie beside another's; the same command again changes nothing."""
+    out = tmp_path / "out"
+    ours = ["--out", str(out), "--model", str(model)]
+    first = ["infer", *map(str, files[:4]), *ours]
+    assert main(first) == 0
+    made = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(["infer", str(files[4]), *ours]) != 0
+    said = capsys.readouterr().err
+    assert f"{out} holds results of another run (not the same images)" in said
+    assert "name another folder with --out" in said
+    assert main(["infer", *map(str, files[:4]), "--out", str(out)]) != 0
+    assert "not the same model" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == made
+    # What is not written again goes, as when an image fails that did not fail before.
+    (out / "objects" / "patient-3").mkdir()
+    (out / "objects" / "patient-3" / "old_seg.dcm").write_bytes(b"of another woman")
+    assert main(first) == 0
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == made
+    (out / "inputs.json").unlink()
+    assert main(first) != 0
+    assert "no inputs.json says" in capsys.readouterr().err
 
 
 def test_nothing_says_who_the_patient_is(edited, model, tmp_path, caplog):
@@ -152,6 +186,22 @@ def test_a_bad_file_fails_and_its_patient_goes_on(edited, files, bundle, tmp_pat
     assert {"images-failed", "one-view"} <= codes(patient.flags)
     assert tomosynthesis.exists()
     assert other.exists()
+
+
+def test_a_mask_beside_the_mammograms_is_called_a_mask(files, bundle, tmp_path):
+    """Also with a spacing given, with which it would be processed as a patient of its own."""
+    grey = pydicom.dcmread(files[0]).pixel_array
+    Image.fromarray(grey.astype(np.uint16)).save(tmp_path / "image.png")
+    Image.fromarray(np.where(grey > 2000, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    for spacing in (None, 0.5):
+        patients, failures = infer([tmp_path], bundle, spacing_mm=spacing)
+        failed = {failure.case: failure for failure in failures}
+        assert "probably a mask" in failed["mask"].error
+        assert failed["mask"].action.startswith("name the mammograms alone")
+        assert len(patients) == (spacing is not None)
+    assert (
+        infer([tmp_path / "image.png"], bundle).failures[0].action.startswith("give --spacing_mm")
+    )
 
 
 def test_equal_names_and_no_image_are_refused(files, tmp_path):
@@ -284,6 +334,25 @@ def test_the_shipped_bundle_gives_masks_features_and_risks(tmp_path):
         assert not {code for code in codes(image.flags) if code.startswith("outside")}
     assert all(risk.risk is not None and 0 < risk.risk < 1 for risk in patient.risks)
     assert any("trying out" in notice for notice in patient.notices)
+
+
+def test_risks_say_how_well_their_classifiers_did(study, bundle, files):
+    """The study's own AUC of test patients, which a study of phantoms so small does not tell."""
+    (risk,) = next(patient for patient in infer(files[:12], bundle)[0] if patient.risks).risks
+    known = read_json(study / "models" / "sln" / "automatic" / "metrics.json")["test"]
+    assert risk.tested is not None
+    assert risk.tested.n == known["n"]
+    assert risk.tested.auc == pytest.approx(known["auc"], rel=1e-5)
+    assert (risk.tested.lower, risk.tested.upper) == pytest.approx(
+        (known["auc_lower"], known["auc_upper"]), rel=1e-5
+    )
+    assert ("not-told-from-chance" in codes(risk.flags)) == (known["auc_lower"] <= 0.5)
+    row = risk_row("patient-1", risk)
+    assert (row["n_test"], row["auc"]) == (risk.tested.n, risk.tested.auc)
+    assert row["n_train"] == 30
+    (before,) = (replace(one, tested=None) for one in bundle.classifiers)
+    (patient, *_), _ = infer(files[:2], replace(bundle, classifiers=(before,)))
+    assert patient.risks[0].risk is None or "untested" in codes(patient.risks[0].flags)
 
 
 def test_intervals_hold_the_share_of_positives_as_often_as_they_claim():

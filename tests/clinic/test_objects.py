@@ -188,7 +188,8 @@ def test_the_report_gives_risks_their_absence_and_flags(study):
     }
     assert values["sln"] == {
         "PROBABILITY": 0.31, "INTERVAL-LOW": 0.2, "INTERVAL-HIGH": 0.45, "THRESHOLD": 0.4,
-        "IMAGES": 3,
+        "IMAGES": 3, "TRAIN-PATIENTS": 168, "AUC": 0.72, "AUC-LOW": 0.59, "AUC-HIGH": 0.82,
+        "TEST-PATIENTS": 72,
     }  # fmt: skip
     assert values["her2-positive-status"] == {"THRESHOLD": 0.3, "IMAGES": 0}
     answers = {

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mammoroi.clinic.page import write_page
-from mammoroi.clinic.results import Flag
+from mammoroi.clinic.results import Discrimination, Flag
+from mammoroi.clinic.tested import doubt
 from mammoroi.errors import Failure, MammoroiError
 
 from .made_page import ABOVE, NOTICE, SHA, UNCERTAIN, made_image, made_patient
@@ -76,6 +77,23 @@ def test_everything_known_is_said(page):
         "One pixel is 0.5 mm, by Imager Pixel Spacing.",
     ):
         assert said in text, said
+
+
+def test_a_risk_not_told_from_chance_is_not_printed_large(tmp_path):
+    chance = replace(ABOVE, risk=0.99, upper=0.995, tested=Discrimination(20, 0.25, 0.03, 0.76))
+    caution = doubt(chance.tested)
+    patient = made_patient(tmp_path, risks=(replace(chance, flags=(caution,)),))
+    page = read(write_page(patient, tmp_path / "page.html"))
+    text = words_of(page)
+    lead = "Caution: On the patients kept apart from the training it could not be told from chance"
+    assert text.index(lead) < text.index("Risks")
+    assert "AUC 0.25 (95 % interval 0.03 to 0.76; 0.5 is chance)" in text
+    assert "Trained on 168 patients" in text
+    assert text.index("not-told-from-chance") < text.index("99 of 100")
+    classes = [attributes.get("class") for _, attributes in page.tags]
+    assert "head" not in classes, "the large number"
+    assert "axis" not in classes, "the drawing"
+    assert "At or above the threshold" not in text
 
 
 def test_nothing_is_loaded_from_anywhere(page):

@@ -8,6 +8,7 @@ import pytest
 from mammoroi.clinic import page_words as words
 from mammoroi.clinic.contour import Region
 from mammoroi.clinic.page_images import Turned
+from mammoroi.clinic.results import Discrimination
 
 from .made_page import ABOVE, BELOW, NO_ANSWER, made_image, made_patient
 
@@ -24,6 +25,34 @@ def test_risk_above_and_below():
     assert above.sentences[1].endswith("The risk rests on 2 mammograms of this patient.")
     assert above.verdict == "At or above the threshold: counts as “positive”"
     assert below.verdict == "Below the threshold: does not count as “HER2-positive”"
+
+
+def test_every_risk_says_how_well_its_classifier_did():
+    assert words.answer(ABOVE).record == (
+        "Trained on 168 patients; on 72 patients kept apart, AUC 0.72 (95 % interval 0.59 to 0.82; "
+        "0.5 is chance)."
+    )
+    assert words.doubts([ABOVE, BELOW, NO_ANSWER]) == []
+
+
+def test_a_worthless_classifier_is_said_to_be_so_first():
+    """One whose AUC on 20 test patients is 0.25 (0.03 to 0.76)."""
+    chance = replace(ABOVE, risk=0.99, tested=Discrimination(20, 0.25, 0.03, 0.76))
+    found = words.answer(chance)
+    assert found.doubtful
+    assert found.head == "Not told from chance"
+    assert found.verdict == ""
+    assert "99 of 100" in found.sentences[0], "it may stand small"
+    worse = words.answer(replace(ABOVE, tested=Discrimination(200, 0.3, 0.22, 0.38)))
+    assert worse.doubtful, "an AUC below chance is no better"
+    unknown = replace(ABOVE, title="B", tested=None)
+    assert words.answer(unknown).head == "Not known to work"
+    assert words.doubts([chance, BELOW, unknown]) == [
+        "On the patients kept apart from the training it could not be told from chance: do not go "
+        "by this risk: “Sentinel lymph node”.",
+        "How well it would do on patients kept apart from the training is not known: do not go by "
+        "this risk: “B”.",
+    ]
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])

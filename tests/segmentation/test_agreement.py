@@ -112,6 +112,14 @@ def test_from_images_to_agreement(study: Path, tmp_path: Path) -> None:
     earlier = np.asarray(Image.open(study / "masks" / "automatic" / "P00-L-CC.png"))
     assert np.array_equal(drawn, earlier)
     assert (tmp_path / "new" / "overlays" / "P00-L-CC.png").exists()
+    # The folder is these images' alone; the same call again is fine.
+    with pytest.raises(MammoroiError, match="not the same images"):
+        segment_images(model, images[2:], tmp_path / "new", spacing_mm=1.0)
+    segment_images(model, images, tmp_path / "new", spacing_mm=1.0)
+    assert np.array_equal(drawn, np.asarray(Image.open(tmp_path / "new" / "P00-L-CC.png")))
+    # A mammogram is not written over by its own mask.
+    with pytest.raises(MammoroiError, match="says what they were made of"):
+        segment_images(model, images[:1], study, spacing_mm=1.0)
     (no_spacing,) = segment_images(model, images[:1], tmp_path / "bare")
     assert "spacing" in no_spacing.error
     with pytest.raises(MammoroiError, match="several files are named P00-L-CC"):

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.morphology import disk
 
+from mammoroi.cohort.phantom import Findings, Phantom, draw_anatomy, draw_view
+from mammoroi.cohort.phantom_dicom import ImageName, write_phantom_dicom
+from mammoroi.cohort.texture import LesionTexture
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
+from mammoroi.imaging.breast import breast_region
+from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation import export_bundle
 from mammoroi.segmentation.config import SegmentationConfig
-from mammoroi.segmentation.export import export
+from mammoroi.segmentation.export import export, preparation
+from mammoroi.segmentation.mapping import bounding_box
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.predict import probabilities
+from mammoroi.segmentation.prepare import working_array
 from mammoroi.segmentation.weights import demonstration_model, load_model, load_models, save_model
 
 TINY = NetworkSpec("unet", (4, 4, 4, 8, 8), "resnet18")
@@ -38,6 +52,15 @@ def _drawn(model, array):
 def array() -> np.ndarray:
     """A prepared image of no convenient size."""
     return np.random.default_rng(3).random((150, 77)).astype(np.float16)
+
+
+@cache
+def draw_phantom() -> Phantom:
+    """A left CC view at 0.5 mm."""
+    findings = Findings("scattered", 22.0, True, False, True, False, False, False)
+    anatomy = draw_anatomy(findings, np.random.default_rng(3))
+    seed = np.random.SeedSequence(3)
+    return draw_view("CC", "L", anatomy, findings, LesionTexture(0.5, 0, 0.2), 0.5, seed)
 
 
 def save(folder: Path, spec: NetworkSpec, fold: int) -> None:
@@ -156,6 +179,68 @@ def test_a_bundle_of_dynunet_runs_in_monai(
     run(**files, device="cpu", image="prepared.npy", probability="drawn.npy")
     expected = _drawn(load_model(tmp_path / "models" / "fold-0"), array)
     np.testing.assert_allclose(np.load("drawn.npy"), expected, atol=1e-4)
+
+
+@with_onnx
+def test_the_pages_examples_run_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in a folder with the exports that the page makes, on a DICOM mammogram."""
+    from monai.bundle import run
+
+    monkeypatch.chdir(tmp_path)
+    phantom = draw_phantom()
+    about = ImageName("image", "P1", "CC", "L", 1, 50)
+    write_phantom_dicom(tmp_path / "mammogram.dcm", phantom.pixels, about, 0.5, 3)
+    model = demonstration_model()
+    export(model, "onnx", tmp_path / "onnx")
+    export(model, "torch-export", tmp_path / "torch")
+    export(model / "fold-0", "monai-bundle", tmp_path / "monai")
+    mammogram = read_mammogram(tmp_path / "mammogram.dcm")
+    array, mapping, _ = working_array(mammogram, 1.0)
+    expected = _drawn(load_model(model / "fold-0"), array)
+    page = Path(__file__).parents[2] / "docs" / "export.md"
+    examples = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert len(examples) == 4
+    for example in examples[:3]:
+        names: dict[str, Any] = {}
+        exec(example, names)
+        np.testing.assert_allclose(names["probability"], expected, atol=1e-4)
+        assert names["mask"].shape == mammogram.pixels.shape
+        assert np.array_equal(names["mask"], mapping.to_original(names["probability"]) >= 0.5)
+        assert 2 * (names["mask"] & phantom.lesion).sum() > phantom.lesion.sum()
+    exec(examples[3], {})
+    monkeypatch.chdir(tmp_path / "monai")
+    files = {"meta_file": "configs/metadata.json", "config_file": "configs/inference.json"}
+    run(**files, device="cpu", image="prepared.npy")
+    drawn = np.load("probability.npy")[: array.shape[0], : array.shape[1]]
+    np.testing.assert_allclose(drawn, expected, atol=1e-4)
+
+
+def test_preparation_has_the_numbers_of_every_step() -> None:
+    """With them alone, and no code of the package, box and array come out the same."""
+    about = preparation(load_models(demonstration_model()), logits=False)
+    assert about["input"]["rows_and_columns_are_multiples_of"] == 16
+    assert (about["input"]["rows_at_least"], about["input"]["columns_at_least"]) == (208, 112)
+    breast, pixels = about["breast"], draw_phantom().pixels.astype(np.float32)
+    scale = breast["longer_side_of_small_copy"] / max(pixels.shape)
+    assert scale < 1
+    size = [round(side * scale) for side in pixels.shape[::-1]]
+    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), float)
+    small = ndimage.gaussian_filter(small, breast["gaussian_sigma"])
+    low, high = small.min(), np.percentile(small, breast["clipped_above_percentile"])
+    small = np.sqrt(np.clip(small - low, 0, high - low))
+    otsu = threshold_otsu(small)
+    background = np.median(small[small <= otsu])
+    cut = background + breast["cut_between_background_median_and_threshold"] * (otsu - background)
+    parted = ndimage.binary_opening(small > cut, disk(breast["opening_disk_radius"]))
+    labels, _ = ndimage.label(parted)
+    found = labels == np.bincount(labels.ravel())[1:].argmax() + 1
+    box = bounding_box(found)
+    expected = bounding_box(breast_region(pixels))
+    assert box is not None
+    assert expected is not None
+    np.testing.assert_allclose(np.array(box) / scale, expected, atol=1.5 / scale)
 
 
 def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def report(config: ReportConfig, study: Path) -> Path:
     """
     study = Path(study)
     results = read_results(study)
+    _remove_earlier(study)
     pieces = _pieces(results) | _documents(study)  # these look at figures and tables, too
     for pixels in sorted({config.overlay_pixels, 800, 600, 400}, reverse=True):
         if pixels > config.overlay_pixels:
@@ -120,6 +121,19 @@ def report(config: ReportConfig, study: Path) -> Path:
             break
         log.warning("report.html is large with overlays of %d pixels", pixels)
     return write_text(study / "report.html", page)
+
+
+def _remove_earlier(study: Path) -> None:
+    """Remove the figures and tables of an earlier report, which may be of other targets.
+
+    The tables of the stage `tables`, whose names begin with a number, stay.
+    """
+    for svg in (study / "figures").glob("*.svg"):
+        svg.unlink()
+        svg.with_suffix(".csv").unlink(missing_ok=True)
+    for csv in (study / "tables").glob("*.csv"):
+        if not re.match(r"table\d", csv.name):
+            csv.unlink()
 
 
 def _pieces(results: Results) -> dict[str, Any]:

@@ -358,6 +358,17 @@ def test_a_users_study_without_anything_optional(
     assert sizes == {(135, 300)}
 
 
+def test_nothing_of_an_earlier_report_is_left(copied: Path) -> None:
+    old = ["figures/roc_rare.svg", "figures/roc_rare.csv", "tables/performance_rare.csv"]
+    old += ["cards/rare-manual.md", "cards/rare-manual.json"]
+    kept = ["tables/table9_mine.csv"]
+    for name in (*old, *kept):
+        (copied / name).parent.mkdir(exist_ok=True)
+        (copied / name).write_text("a,b\n1,2\n")
+    report(ReportConfig(), copied)
+    assert [name for name in (*old, *kept) if (copied / name).exists()] == kept
+
+
 def test_two_runs_give_the_same_bytes(study: Path, copied: Path) -> None:
     report(ReportConfig(), copied)
     files = [path.relative_to(copied) for path in sorted(copied.rglob("*")) if path.is_file()]

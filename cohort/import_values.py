@@ -74,13 +74,20 @@ def faults(
     found: list[Failure] = []
     strange: list[tuple[str, str]] = []
     for column in columns:
-        cells = table[column.name].dropna() if column.name in table else []
-        bad = {cell: fault for cell in dict.fromkeys(cells) if (fault := column.fault(cell))}
-        if len(cells) and len(bad) == len(set(cells)):
+        if column.name not in table:
+            continue
+        cells = [
+            (str(case), str(cell))
+            for case, cell in zip(cases, table[column.name], strict=True)
+            if isinstance(cell, str)
+        ]
+        different = dict.fromkeys(cell for _, cell in cells)
+        bad = {cell: fault for cell in different if (fault := column.fault(cell))}
+        if bad and len(bad) == len(different):
             strange.append(_strange(column, list(bad), rows))
         found += [
-            Failure(str(cases[index]), STAGE, bad[cell][0], f"correct the table; {bad[cell][1]}")
-            for index, cell in (cells.items() if bad else [])
+            Failure(case, STAGE, bad[cell][0], f"correct the table; {bad[cell][1]}")
+            for case, cell in cells
             if cell in bad
         ]
     if strange:

@@ -180,7 +180,7 @@ def uncalibrated(table: pd.DataFrame) -> list[str]:
     table : DataFrame
         ``calibration.csv``.
     """
-    lines = []
+    lines: list[str] = []
     columns = ["calibration_intercept", "calibration_slope"]
     if table.empty:
         return lines

@@ -112,7 +112,7 @@ def serve(arguments: Sequence[str]) -> int:
         configured(ServeConfig, program, None, ["--help"])
     meaning = "a YAML file, or the name of a shipped preset"
     preset, rest = first_argument(arguments, "CONFIG", meaning)
-    config = configured(ServeConfig, program, find_config(preset), rest)
+    config = configured(ServeConfig, program, find_config(preset, "serve"), rest)
     try:
         from .clinic.service.processing import Processing
         from .clinic.service.run import serve as run

@@ -14,20 +14,30 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .errors import MammoroiError
 
 Result = TypeVar("Result")
 
 
-def find_config(name: str) -> Path:
+Kind = Literal["study", "import", "serve"]
+
+
+def find_config(name: str, kind: Kind | None = None) -> Path:
     """Path of a configuration: a file of the user's, or a shipped preset by its bare name.
+
+    Parameters
+    ----------
+    name : str
+        A path, or the name of a preset.
+    kind : {"study", "import", "serve"}, optional
+        What the settings are for; others are not offered where ``name`` is neither.
 
     Raises
     ------
     MammoroiError
-        When it is neither.
+        When it is neither; the nearest preset is named.
     """
     path = Path(name)
     if path.is_file():
@@ -35,10 +45,33 @@ def find_config(name: str) -> Path:
     shipped = shipped_configs()
     if name in shipped:
         return shipped[name]
+    offered = {
+        each: [preset for preset in shipped if kind_of(preset) == each]
+        for each in typing.get_args(Kind)
+        if kind in (None, each)
+    }
+    names = {form: preset for of in offered.values() for preset in of for form in _forms(preset)}
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f"did you mean {names[close[0]]}? If not, " if close else ""
+    listed = "; ".join(
+        f"{'' if kind else f'for {each}: '}{', '.join(of)}" for each, of in offered.items()
+    )
     raise MammoroiError(
         f"configuration {name!r} is no file and no shipped preset",
-        f"name a YAML file, or one of: {', '.join(shipped)}",
+        f"{hint}name a YAML file, or a preset ({listed})",
     )
+
+
+def kind_of(preset: str) -> Kind:
+    """What a shipped preset is for, by its name."""
+    if preset.startswith("import-"):
+        return "import"
+    return "serve" if preset == "serve" else "study"
+
+
+def _forms(preset: str) -> set[str]:
+    """The names under which a preset may be meant: an import's with and without ``import-``."""
+    return {preset, preset.removeprefix("import-")}
 
 
 def shipped_configs() -> dict[str, Path]:

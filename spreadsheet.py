@@ -56,15 +56,8 @@ def read_spreadsheet(
     """
     import pandas as pd
 
-    text = _text(path)
-    separator = _separator(text)
-    try:
-        rows = [
-            [cell.strip() for cell in row]
-            for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        ]
-    except csv.Error as error:
-        raise MammoroiError(f"{path} is not a table: {error}", SAVE_AS) from None
+    raw, separator = _rows(path)
+    rows = [[cell.strip() for cell in row] for row in raw]
     if not rows or not any(rows[0]):
         raise MammoroiError(
             f"{path} is not a table: its first line is empty", "write the headings into line 1"
@@ -96,6 +89,50 @@ def read_spreadsheet(
         for name in [name for name in table.columns if name not in texts]:
             table[name] = _with_points(table[name], name in numbers)
     return table
+
+
+def padded_cells(path: Path, columns: Collection[str]) -> dict[str, list[int]]:
+    """Tell which filled cells have blanks around them, which :func:`read_spreadsheet` takes away.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : collection of str
+        The columns to look at; those that it does not have are left out.
+
+    Returns
+    -------
+    dict
+        Column to the numbers of the rows, counted from 0 without the heading.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`read_spreadsheet` where the file cannot be decoded.
+    """
+    rows, _ = _rows(path)
+    heading = [name.strip() for name in rows[0]]
+    return {
+        column: [
+            number
+            for number, row in enumerate(rows[1:])
+            if heading.index(column) < len(row)
+            and row[heading.index(column)].strip() not in ("", row[heading.index(column)])
+        ]
+        for column in columns
+        if column in heading
+    }
+
+
+def _rows(path: Path) -> tuple[list[list[str]], str]:
+    """Part a file into cells; the second value is what parts them."""
+    text = _text(path)
+    separator = _separator(text)
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)), separator
+    except csv.Error as error:
+        raise MammoroiError(f"{path} is not a table: {error}", SAVE_AS) from None
 
 
 def _text(path: Path) -> str:

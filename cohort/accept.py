@@ -29,6 +29,7 @@ from .check import IMAGES, PATIENTS, Problem, check
 from .cohort import load_about, read_cells
 from .config import CohortConfig
 from .labels import derive_her2
+from .places import refuse_shared_folder
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS
 from .split import make_splits, write_splits
 
@@ -52,10 +53,11 @@ def accept(config: CohortConfig, study: Path) -> Path:
     Raises
     ------
     MammoroiError
-        When a table is missing, unreadable or lacks a column, when no image is left, or when the
-        patients cannot be divided as configured.
+        When the study would write over its own cohort, when a table is missing, unreadable or
+        lacks a column, when no image is left, or when the patients cannot be divided as configured.
     """
     folder, study = Path(config.folder), Path(study)
+    refuse_shared_folder(folder, study)
     problems = check(folder)
     warnings = [p for p in problems if p.severity == "warning"]
     for problem in warnings:

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MammoroiError
-from .cohort import load_about, missing_columns, mistaken_columns, read_cells, records
+from ..spreadsheet import padded_cells
+from .cohort import (
+    load_about,
+    missing_columns,
+    misspelt_columns,
+    mistaken_columns,
+    read_cells,
+    records,
+)
 from .inspection import Finding, Inspection, Severity, inspect_image
 from .labels import contradiction
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
@@ -59,7 +67,8 @@ def check(folder: Path) -> list[Problem]:
 
     Found are: files and columns that are missing, tables and images that cannot be read, cells
     that the schema does not allow, identifiers that occur twice or are unknown, masks that are
-    empty, on another grid, in several regions or perhaps inverted, images that occur twice, files
+    empty, on another grid, in several regions, perhaps inverted or of several images, headings that
+    are written in another way, blanks around identifiers, images that occur twice, files
     that contradict their row, labels that contradict their tests, and patients whose ``split`` is
     missing or double.
 
@@ -115,10 +124,14 @@ def _open(path: Path, columns: tuple[Column, ...], problems: list[Problem]) -> d
         return {}
     for found, action in missing_columns(table, columns):
         problems.append(Problem(path.name, None, "", "error", f"{path.name} {found}", action))
+    for found, action in misspelt_columns(table, columns):
+        problems.append(Problem(path.name, None, "", "error", f"{path.name} {found}", action))
     for found, action in mistaken_columns(table, columns):
         problems.append(Problem(path.name, None, "", "warning", f"{path.name} {found}", action))
     lines = [int(number) + 2 for number in table.index]
-    return dict(zip(lines, records(table), strict=True))
+    rows = dict(zip(lines, records(table), strict=True))
+    problems += _problems(path.name, rows, _check_blanks(path, rows, columns))
+    return rows
 
 
 def _problems(
@@ -188,6 +201,7 @@ def _check_images(
         for finding in inspection.findings:
             yield line, finding
     yield from _check_copies(images, inspections)
+    yield from _check_shared_masks(folder, images, inspections)
 
 
 def _check_cells(
@@ -202,6 +216,23 @@ def _check_cells(
                     yield line, Finding("error", f"{column.name} is empty", "fill it")
             elif fault := column.fault(cell):
                 yield line, Finding("error", *fault)
+
+
+def _check_blanks(
+    path: Path, rows: dict[int, Row], columns: tuple[Column, ...]
+) -> Iterator[tuple[int, Finding]]:
+    """Find identifiers with blanks around them: other files may have them with the blanks."""
+    identifiers = [column.name for column in columns if column.kind == "id"]
+    for name, numbers in padded_cells(path, identifiers).items():
+        for line in [number + 2 for number in numbers if number + 2 in rows]:
+            yield (
+                line,
+                Finding(
+                    "warning",
+                    f"{name} has blanks before or after it, which are not taken for a part of it",
+                    "take them away here and wherever the name is used",
+                ),
+            )
 
 
 def _check_unique(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Finding]]:
@@ -261,6 +292,34 @@ def _check_copies(
                     "name the right file, or remove the copy",
                 ),
             )
+
+
+def _check_shared_masks(
+    folder: Path, images: dict[int, Row], inspections: dict[int, Inspection]
+) -> Iterator[tuple[int, Finding]]:
+    """Find mask files of several images: whose mask it is cannot be known.
+
+    Images with equal pixels are reported as copies.
+    """
+    for column in ("mask", "mask_reader2"):
+
+        def file_of(line: int, row: Row, column: str = column) -> tuple[Path, str | None] | None:
+            readable = row.get(column) and inspections[line].digest
+            return ((folder / row[column]).resolve(), row.get("mask_label")) if readable else None
+
+        for lines in _lines_by(images, file_of).values():
+            for line in lines:
+                others = [
+                    f"{images[other].get('image_id')} (line {other})"
+                    for other in lines
+                    if inspections[other].digest != inspections[line].digest
+                ]
+                if others:
+                    found = f"{column} '{images[line][column]}' is also that of another image: "
+                    yield (
+                        line,
+                        Finding("error", found + ", ".join(others), "name each image's own mask"),
+                    )
 
 
 def _lines_by(rows: dict[int, Row], key: Any) -> dict[Any, list[int]]:

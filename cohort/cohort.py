@@ -149,16 +149,45 @@ def missing_columns(table: pd.DataFrame, columns: tuple[Column, ...]) -> list[tu
     ]
 
 
+def misspelt_columns(table: pd.DataFrame, columns: tuple[Column, ...]) -> list[tuple[str, str]]:
+    """List headings that are an absent optional column's but for case, blanks, ``_`` and ``-``.
+
+    Such a column is meant, and would not be used: a label would be missing for all patients.
+    """
+    absent = {
+        _bare(column.name): column.name
+        for column in columns
+        if column.name not in table and not column.required
+    }
+    return [
+        (
+            f"has a column '{heading}', which would not be used: its name is '{absent[bare]}'",
+            f"rename it '{absent[bare]}', or to something else if it is another thing",
+        )
+        for heading in map(str, table.columns)
+        if (bare := _bare(heading)) in absent
+    ]
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.casefold())
+
+
 def mistaken_columns(table: pd.DataFrame, columns: tuple[Column, ...]) -> list[tuple[str, str]]:
     """List headings that are nearly, but not, those of an optional column that is absent.
 
     Columns of one's own are allowed and not used unless a setting names them, so that a mistyped
-    one would go without a word.
+    one would go without a word. Those of :func:`misspelt_columns` are not listed again.
     """
-    absent = [column.name for column in columns if column.name not in table and not column.required]
-    known = {column.name for column in columns}
+    headings = {_bare(str(name)) for name in table.columns}
+    absent = [
+        column.name
+        for column in columns
+        if not column.required and _bare(column.name) not in headings
+    ]
+    known = {_bare(column.name) for column in columns}
     found = []
-    for heading in (str(name) for name in table.columns if name not in known):
+    for heading in (str(name) for name in table.columns if _bare(str(name)) not in known):
         folded = re.sub(r"[^a-z0-9]+", "_", heading.casefold())
         near = get_close_matches(folded, absent, n=1, cutoff=0.85)
         if near:

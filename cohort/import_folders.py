@@ -1,24 +1,24 @@
 """Bringing images and masks that lie in folders, with a table of any kind, into a cohort folder.
 
 Nothing is invented. A row without its files is left out, a patient-level value that differs between
-a patient's rows is left empty, and both are listed in ``not_imported.csv`` (``case, stage, error,
-action``) in the new cohort folder. Where everything came from, with the SHA-256 of the table, is
-written to ``cohort.json``.
+a patient's rows is left empty, and a value that :mod:`.schema` does not allow is written as it is;
+all three are listed in ``not_imported.csv`` (``case, stage, error, action``; ``stage`` is
+``import`` or ``import/value``) in the new cohort folder. Where everything came from, with the
+SHA-256 of the table, is written to ``cohort.json``.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from string import Formatter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from ..errors import Failure, MammoroiError
+from ..errors import MammoroiError
 from ..files import sha256_file, write_csv, write_failures, write_json
 from .cohort import records
 from .expressions import evaluate
+from .import_files import fill, find_files, nothing_found
 from .import_tables import (
-    STAGE,
     copied,
     label_of,
     patients_of,
@@ -27,12 +27,13 @@ from .import_tables import (
     truth_of,
     with_numbers,
 )
-from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, nearest
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .import_values import faults
+from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, nearest
 
 log = logging.getLogger(__name__)
+
+WRITTEN = ("patients.csv", "not_imported.csv", "cohort.json")
+"""What is written beside ``cohort.csv``."""
 
 
 def import_images(
@@ -49,7 +50,9 @@ def import_images(
     laterality: str = "laterality",
     image_columns: dict[str, str] | None = None,
     patient_columns: dict[str, str] | None = None,
+    words: dict[str, dict[str, str]] | None = None,
     labels: dict[str, str] | None = None,
+    sheet: str | None = None,
     filter: str | None = None,  # noqa: A002 - the word that users know
     missing: tuple[str, ...] = (),
     image_pattern: str = "{image_id}.jpg",
@@ -71,7 +74,7 @@ def import_images(
     masks : Path
         The folder of the masks.
     table : Path
-        CSV file with a row per image, as a spreadsheet program exports it.
+        CSV file, as a spreadsheet program exports it, or ``.xlsx`` workbook, with a row per image.
     out : Path
         The cohort folder to write; one that holds a cohort already is refused.
     name : str
@@ -79,7 +82,8 @@ def import_images(
     description : str
         What it is and whom to cite, for ``cohort.json``.
     image_id : str
-        The table's column with the image's unique name.
+        The table's column with the image's unique name, or a pattern of several columns, like
+        ``{patient}_{view}`` or, for a column of file names, ``{file.stem}``.
     patient_id : str
         The table's column with the patient.
     view : str
@@ -92,16 +96,22 @@ def import_images(
         are written as the allowed one.
     patient_columns : dict
         The same for ``patients.csv``; a patient's rows must agree on them.
+    words : dict
+        Other words for a column's values, as new name: {the table's word: the word to write}, for
+        example ``laterality: {left: L, right: R}``. Words with nothing to write ("") are missing.
     labels : dict
         New patient columns with ``yes`` or ``no``, as new name: formula, for example ``birads5:
         birads == "5"``. ``yes``: true for at least one of the patient's imported images; empty: for
         none, but a column of the formula is missing in one; ``no``: otherwise.
+    sheet : str
+        Which sheet of a workbook; not needed where it has only one.
     filter : str
         A formula; rows for which it is false are not imported.
     missing : tuple of str
         Texts that mean a missing value in the table, besides the empty cell.
     image_pattern : str
-        File names in ``images``; ``{image_id}`` or any other column stands for its value.
+        File names in ``images``; ``{image_id}`` or any other column stands for its value,
+        ``{column.stem}`` for its value without the extension of a file name.
     mask_pattern : str
         File names in ``masks``, in the same way.
     spacing_mm : float
@@ -122,18 +132,23 @@ def import_images(
     ------
     MammoroiError
         When a folder or a column does not exist, a formula or pattern cannot be meant, ``out``
-        holds a cohort, or nothing is left to import.
+        holds a cohort or the table under a name that is written there, a column has no value that
+        is allowed, or nothing is left to import.
     """
     import pandas as pd
 
     out, images, masks, table = Path(out), Path(images), Path(masks), Path(table)
     if (out / "cohort.csv").exists():
         raise MammoroiError(f"{out} holds a cohort already", "choose another folder or delete it")
+    if table.resolve().parent == out.resolve() and table.name in (*WRITTEN, "cohort.csv"):
+        raise MammoroiError(f"{table} would be written over", "choose another folder for out")
     for folder in (images, masks):
         if not folder.is_dir():
             raise MammoroiError(f"{folder} is no folder", "name the folder with the files")
     if spacing_mm is not None and spacing_expression is not None:
         raise MammoroiError("spacing_mm and spacing_expression are both given", "give one of them")
+    made_id = image_id if "{" in image_id else None
+    image_id = "image_id" if made_id else image_id
     image_names = {
         "image_id": image_id,
         "patient_id": patient_id,
@@ -141,21 +156,21 @@ def import_images(
         "laterality": laterality,
         **(image_columns or {}),
     }
-    patient_names, labels = patient_columns or {}, labels or {}
-    source = read_table(table, [*image_names.values(), *patient_names.values()], missing)
+    patient_names, labels, words = patient_columns or {}, labels or {}, words or {}
+    _refuse_unknown_words(words, [*image_names, *patient_names])
+    wanted = [*image_names.values(), *patient_names.values()]
+    source = read_table(table, wanted[1:] if made_id else wanted, missing, sheet)
+    if made_id:
+        source[image_id] = [fill(made_id, row) for row in records(source)]
     typed = with_numbers(source, (image_id, patient_id))
     if filter is not None:
         source = source[truth_of(filter, typed)]
-    files, failures = _find(
-        source, image_id, {"image": images / image_pattern, "mask": masks / mask_pattern}
-    )
+    patterns = {"image": (images, image_pattern), "mask": (masks, mask_pattern)}
+    files, failures = find_files(source, image_id, patterns)
     source, typed = source.loc[files.index], typed.loc[files.index]
     if source.empty:
-        raise MammoroiError(
-            f"nothing to import: {len(failures)} rows of {table} pass the filter, none has files",
-            "correct the filter, the folders or the patterns",
-        )
-    image_table = renamed(source, image_names, IMAGE_COLUMNS)
+        raise nothing_found(table, failures, patterns)
+    image_table = renamed(source, image_names, IMAGE_COLUMNS, words)
     if spacing_expression is not None:
         spacing = evaluate(spacing_expression, typed)
     else:
@@ -165,14 +180,18 @@ def import_images(
         dict.fromkeys(image_table["spacing_mm"].dropna(), spacing_source)
     )
     patient_table, differing = patients_of(
-        source[patient_id], renamed(source, patient_names, PATIENT_COLUMNS)
+        source[patient_id], renamed(source, patient_names, PATIENT_COLUMNS, words)
     )
+    strange = [
+        *faults(image_table, source[image_id], IMAGE_COLUMNS, "images"),
+        *faults(patient_table, patient_table.index.to_series(), PATIENT_COLUMNS, "patients"),
+    ]
     for label, formula in labels.items():
         patient_table[label] = label_of(formula, typed, source[patient_id])
     if copy:
         files = copied(files, source[image_id], out)
     write_csv(out / "patients.csv", patient_table.reset_index())
-    write_failures(out / "not_imported.csv", [*failures, *differing])
+    write_failures(out / "not_imported.csv", [*failures, *differing, *strange])
     write_json(
         out / "cohort.json",
         {
@@ -183,6 +202,7 @@ def import_images(
             "import": {
                 "table_sha256": sha256_file(table),
                 "filter": filter,
+                "words": words,
                 "labels": labels,
                 "patient_columns": patient_names,
                 "image_columns": image_names,
@@ -197,48 +217,17 @@ def import_images(
     write_csv(out / "cohort.csv", image_table.join(files))
     log.info(
         "%d images of %d patients imported into %s, %d problems in not_imported.csv",
-        *(len(image_table), len(patient_table), out, len(failures) + len(differing)),
+        *(len(image_table), len(patient_table), out),
+        len(failures) + len(differing) + len(strange),
     )
     return out
 
 
-def _find(
-    source: pd.DataFrame, image_id: str, patterns: dict[str, Path]
-) -> tuple[pd.DataFrame, list[Failure]]:
-    """Find the files of every row; a row that lacks one, or has an unusable name, is a failure."""
-    import pandas as pd
-
-    found: dict[Any, dict[str, str]] = {}
-    failures = []
-    for index, row in zip(source.index, records(source), strict=True):
-        case = str(row[image_id])
-        if not SAFE_ID.fullmatch(case):
-            failures.append(
-                Failure(case, STAGE, f"'{case}' cannot be a file name", "rename it in the table")
-            )
-            continue
-        paths = {column: _fill(pattern, row).resolve() for column, pattern in patterns.items()}
-        absent = [str(path) for path in paths.values() if not path.is_file()]
-        if absent:
-            failures.append(
-                Failure(
-                    case,
-                    STAGE,
-                    f"{' and '.join(absent)} does not exist",
-                    "supply the file, or correct image_pattern or mask_pattern",
-                )
-            )
-        else:
-            found[index] = {column: str(path) for column, path in paths.items()}
-    return pd.DataFrame.from_dict(found, orient="index", columns=list(patterns)), failures
-
-
-def _fill(pattern: Path, row: dict[str, Any]) -> Path:
-    """Put a row's values into the file name of a pattern."""
-    for _, field, _, _ in Formatter().parse(pattern.name):
-        if field is not None and field not in row:
+def _refuse_unknown_words(words: dict[str, dict[str, str]], names: list[str]) -> None:
+    """Refuse other words for a column that is not taken."""
+    for name in words:
+        if name not in names:
             raise MammoroiError(
-                f"the pattern '{pattern.name}' names '{field}', which the table does not have",
-                nearest(field, list(row), "it has"),
+                f"words are given for '{name}', a column that is not taken",
+                nearest(name, names, "taken"),
             )
-    return pattern.with_name(pattern.name.format_map(row))

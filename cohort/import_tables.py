@@ -10,6 +10,8 @@ from ..errors import Failure, MammoroiError
 from ..files import atomic
 from ..spreadsheet import SAVE_AS, read_spreadsheet
 from .expressions import columns_of, evaluate
+from .import_values import mapped
+from .import_workbook import read_sheet
 from .schema import Column, nearest
 
 if TYPE_CHECKING:
@@ -18,12 +20,19 @@ if TYPE_CHECKING:
 STAGE = "import"
 
 
-def read_table(path: Path, names: list[str], missing: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read the table as text and see that it has the columns that were named."""
+def read_table(
+    path: Path, names: list[str], missing: tuple[str, ...] = (), sheet: str | None = None
+) -> pd.DataFrame:
+    """Read a CSV file or a sheet of an ``.xlsx`` workbook as text; see that it has the columns."""
     workbooks = [path.with_suffix(suffix) for suffix in (".xlsx", ".xls")]
     if not path.is_file() and any(workbook.is_file() for workbook in workbooks):
         raise MammoroiError(f"{path} is there as a workbook only", f"{SAVE_AS}, as {path.name}")
-    table = read_spreadsheet(path)
+    if path.suffix.lower() == ".xlsx" and path.is_file():
+        table = read_sheet(path, sheet)
+    elif sheet is not None:
+        raise MammoroiError(f"{path} is no workbook, but a sheet is named", "leave out sheet")
+    else:
+        table = read_spreadsheet(path)
     for name in names:
         if name not in table:
             present = [str(column) for column in table.columns]
@@ -54,18 +63,16 @@ def truth_of(formula: str, table: pd.DataFrame) -> pd.Series:
 
 
 def renamed(
-    source: pd.DataFrame, names: dict[str, str], columns: tuple[Column, ...]
+    source: pd.DataFrame,
+    names: dict[str, str],
+    columns: tuple[Column, ...],
+    words: dict[str, dict[str, str]],
 ) -> pd.DataFrame:
-    """Take columns under new names; choices get the upper and lower case of the schema."""
+    """Take columns under new names, their cells in the words of the schema."""
     import pandas as pd
 
     table = pd.DataFrame({new: source[old] for new, old in names.items()}, index=source.index)
-    for column in columns:
-        if column.name in table and column.kind == "choice":
-            allowed = {value.casefold(): value for value in column.values}  # noqa: PD011
-            cells = table[column.name]
-            table[column.name] = cells.str.casefold().map(allowed).fillna(cells)
-    return table
+    return mapped(table, words, columns)
 
 
 def patients_of(

@@ -1,7 +1,6 @@
-"""One sheet of a published workbook, as text.
+"""One sheet of a workbook that is imported, as text.
 
-Workbooks are read where a data set is published as one. The tables of a user's own cohort are CSV,
-whose cells nobody has formatted.
+The tables of a cohort folder are CSV, whose cells nobody has formatted.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_sheet(path: Path, sheet: str) -> pd.DataFrame:
+def read_sheet(path: Path, sheet: str | None = None) -> pd.DataFrame:
     """Read a sheet of an ``.xlsx`` workbook; its headings are in the first row.
 
     Parameters
@@ -25,7 +24,8 @@ def read_sheet(path: Path, sheet: str) -> pd.DataFrame:
     path : Path
         The workbook.
     sheet : str
-        Name of the sheet; upper and lower case and blanks around it do not matter.
+        Name of the sheet; upper and lower case and blanks around it do not matter. Without one the
+        workbook must have one sheet only.
 
     Returns
     -------
@@ -37,8 +37,8 @@ def read_sheet(path: Path, sheet: str) -> pd.DataFrame:
     Raises
     ------
     MammoroiError
-        When the file is no workbook, has no such sheet, the sheet is empty, or two columns of it
-        have one heading.
+        When the file is no workbook, has no such sheet or several of which none is named, the sheet
+        is empty, or two columns of it have one heading.
     """
     import openpyxl
     import pandas as pd
@@ -47,25 +47,22 @@ def read_sheet(path: Path, sheet: str) -> pd.DataFrame:
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
-            names = {str(name).strip().casefold(): name for name in book.sheetnames}
-            if sheet.casefold() not in names:
-                raise MammoroiError(
-                    f"{path} has no sheet '{sheet}' (it has {', '.join(book.sheetnames)})",
-                    "download the workbook again",
-                )
+            sheet = _sheet(path, book.sheetnames, sheet)
             rows = [
-                [_text(value) for value in row]
-                for row in book[names[sheet.casefold()]].iter_rows(values_only=True)
+                [_text(value) for value in row] for row in book[sheet].iter_rows(values_only=True)
             ]
         finally:
             book.close()
     except (BadZipFile, InvalidFileException, KeyError, OSError, ParseError, ValueError) as error:
         raise MammoroiError(
-            f"{path} cannot be read as a workbook ({type(error).__name__})", "download it again"
+            f"{path} cannot be read as a workbook ({type(error).__name__})",
+            "save or download it again",
         ) from None
     rows = [row for row in rows if any(cell is not None for cell in row)]
     if not rows:
-        raise MammoroiError(f"sheet '{sheet}' of {path} is empty", "download the workbook again")
+        raise MammoroiError(
+            f"sheet '{sheet}' of {path} is empty", "save or download the workbook again"
+        )
     heading = rows[0]
     for name in heading:
         if name and heading.count(name) > 1:
@@ -80,6 +77,23 @@ def read_sheet(path: Path, sheet: str) -> pd.DataFrame:
         },
         dtype=object,
     )
+
+
+def _sheet(path: Path, sheets: list[str], wanted: str | None) -> str:
+    """Find a sheet by its name; without one, the only sheet."""
+    names = {name.strip().casefold(): name for name in sheets}
+    if wanted is None and len(sheets) == 1:
+        return sheets[0]
+    if wanted is None:
+        raise MammoroiError(
+            f"{path} has several sheets: {', '.join(sheets)}", "name one of them: --sheet NAME"
+        )
+    if wanted.strip().casefold() not in names:
+        raise MammoroiError(
+            f"{path} has no sheet '{wanted}' (it has {', '.join(sheets)})",
+            "name one of these, or save or download the workbook again",
+        )
+    return names[wanted.strip().casefold()]
 
 
 def _text(value: Any) -> str | None:

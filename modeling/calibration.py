@@ -9,11 +9,12 @@ The errors of single risks (Brier score, calibration index): see :mod:`.risk_err
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 from scipy.stats import norm
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SMALLEST_SLOPE = 0.01
 SMALLEST_SPREAD = 0.05
+SMALLEST_INFORMATION = 0.05 * 0.95
+_FAR = 40.0
 _UNKNOWN = (float("nan"), float("nan"), float("nan"))
 
 
@@ -78,12 +81,39 @@ def calibration_intercept(
 
     The intercept of a logistic model with the risks' logit as offset, and Wald's interval with the
     sandwich variance (White, Econometrica 1982;50:1-25): the offset fixes the slope at 1, and where
-    it is not 1 the model's own variance is too small. All NaN when a class is absent.
+    it is not 1 the model's own variance is too small. All NaN when a class is absent, or when next
+    to every risk is 0 or 1, so that no shift of them can be told from another.
     """
     y, offset = np.asarray(labels, dtype=float), _logits(risks)
-    if len(y) == 0 or y.min() == y.max():
+    found = shift_of(y, offset)
+    if found is None:
         return _UNKNOWN
-    return _coefficient(y, np.ones((len(y), 1)), offset, "HC0", level)
+    value, error = found
+    reach = float(norm.ppf(0.5 + level / 2)) * error
+    return value, value - reach, value + reach
+
+
+def shift_of(y: NDArray[np.float64], offset: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Fit the intercept of a logistic model with an offset; its value and its sandwich error.
+
+    The score equation (the risks' sum is the number of positive patients) is solved by bracketing:
+    iteratively reweighted least squares diverge from a single risk that is next to 0 or 1.
+
+    Returns
+    -------
+    tuple of float, or None
+        None when a class is absent, or the shifted risks together tell less than one of
+        0.05 would (``SMALLEST_INFORMATION``).
+    """
+    if len(y) == 0 or y.min() == y.max():
+        return None
+    ends = (-float(offset.max()) - _FAR, -float(offset.min()) + _FAR)
+    shift = float(brentq(lambda at: float((expit(at + offset) - y).sum()), *ends, xtol=1e-13))
+    risk = expit(shift + offset)
+    information = float((risk * (1 - risk)).sum())
+    if information < SMALLEST_INFORMATION:
+        return None
+    return shift, float(np.sqrt(((y - risk) ** 2).sum()) / information)
 
 
 def calibration_slope(
@@ -92,12 +122,13 @@ def calibration_slope(
     """Measure the spread of the risks: 1 is right, below 1 they are too extreme.
 
     The coefficient of the risks' logit in a logistic model, and Wald's interval. All NaN when a
-    class is absent, when the risks are practically all the same, or when they separate the classes.
+    class is absent, when the risks are practically all the same, when they separate the classes, or
+    when the fit has no end.
     """
     y, x = np.asarray(labels, dtype=float), _logits(risks)
     if len(y) == 0 or y.min() == y.max() or x.std() < SMALLEST_SPREAD or _separated(y, x):
         return _UNKNOWN
-    return _coefficient(y, np.column_stack([np.ones_like(x), x]), None, "nonrobust", level)
+    return _slope(y, np.column_stack([np.ones_like(x), x]), level)
 
 
 def observed_expected(
@@ -132,20 +163,19 @@ def spiegelhalter(labels: ArrayLike, risks: ArrayLike) -> tuple[float, float]:
     return z, float(2 * norm.sf(abs(z)))
 
 
-def _coefficient(
-    y: NDArray[np.float64],
-    design: NDArray[np.float64],
-    offset: NDArray[np.float64] | None,
-    variance: Literal["nonrobust", "HC0"],
-    level: float,
+def _slope(
+    y: NDArray[np.float64], design: NDArray[np.float64], level: float
 ) -> tuple[float, float, float]:
-    """Fit a logistic model; the last coefficient and its interval."""
+    """Fit a logistic model; the last coefficient and Wald's interval."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
-    fitted = GLM(y, design, family=Binomial(), offset=offset).fit(cov_type=variance)
-    lower, upper = fitted.conf_int(1 - level)[-1]
-    return float(fitted.params[-1]), float(lower), float(upper)
+    with warnings.catch_warnings():  # a fit that does not converge is judged below
+        warnings.simplefilter("ignore")
+        fitted = GLM(y, design, family=Binomial()).fit()
+        lower, upper = fitted.conf_int(1 - level)[-1]
+    found = (float(fitted.params[-1]), float(lower), float(upper))
+    return found if fitted.converged and np.isfinite(found).all() else _UNKNOWN
 
 
 def _logits(risks: ArrayLike) -> NDArray[np.float64]:

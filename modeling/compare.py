@@ -13,6 +13,7 @@ curves, calibration), :mod:`.cross_application` and :mod:`.subgroups_files`
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,9 @@ AUC_COLUMNS = [
     "target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic", "difference",
     "lower", "upper", "p_delong", "bootstrap_lower", "bootstrap_upper",
 ]  # fmt: skip
+
+
+log = logging.getLogger(__name__)
 
 
 def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
@@ -123,6 +127,8 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
             part.insert(0, "target", name)
             parts.setdefault(table, []).append(part)
     written |= {table: pd.concat(found, ignore_index=True) for table, found in parts.items()}
+    for line in uncalibrated(written.get("calibration", pd.DataFrame())):
+        log.warning("%s", line)
     classes = compare_classes(study, set(missed["patient_id"]), list(RULES), stage.modeling)
     if len(classes):
         written["classes"] = classes
@@ -164,6 +170,30 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
         },
     )
     return folder
+
+
+def uncalibrated(table: pd.DataFrame) -> list[str]:
+    """Say of which risks calibration cannot be estimated: a line for each target.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``calibration.csv``.
+    """
+    lines: list[str] = []
+    columns = ["calibration_intercept", "calibration_slope"]
+    if table.empty:
+        return lines
+    for target, rows in table.groupby("target", sort=False):
+        lost = rows[rows[columns].isna().any(axis=1)]
+        where = [f"{row['set']} {row['roi']}" for row in lost.to_dict("records")]
+        if where:
+            lines.append(
+                f"{target}: intercept or slope of calibration cannot be estimated "
+                f"({', '.join(dict.fromkeys(where))}; {int(lost['n'].min())} patients at fewest): "
+                "a class is absent, or the risks separate the classes or are all alike"
+            )
+    return lines
 
 
 def compare_features(

@@ -4,13 +4,15 @@ Reads ``splits.json``, ``patients.csv``, ``cohort.csv`` (groups of patients) and
 writes ``models/targets.json``, ``models/<target>/<roi>/`` (see :mod:`.results` and
 :mod:`.subgroups_files`), for tasks of three or more classes ``models/<task>/classes/<roi>/`` (see
 :mod:`.class_models`), ``models/cases.json`` (patients in, used and left out, and why, by target and
-source) and ``models/failures.csv``.
+source) and ``models/failures.csv``. Models of an earlier run are removed, also those of targets
+that are no longer asked for or can no longer be fitted: no other stage takes them for this run's.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import time
 from collections import defaultdict
@@ -98,6 +100,7 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
     announce(ready, config)
     results = fit_all(ready, config, failures)
     groups, _ = read_groups(study)
+    _remove_models(folder)
     for result in results:
         own = folder / result.data.target.name / result.data.roi
         write_result(own, result, config, _about(study, result))
@@ -113,6 +116,15 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
         )
     log.info("%d models in %.1f s", len(results), time.perf_counter() - started)
     return folder
+
+
+def _remove_models(folder: Path) -> None:
+    """Remove what an earlier run of this stage left in ``models/<target>/``."""
+    for path in {*folder.glob("*/*/metrics.json"), *folder.glob("*/classes/*/metrics.json")}:
+        shutil.rmtree(path.parent)
+    for path in [*folder.glob("*/classes"), *folder.glob("*")]:
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def prepare(

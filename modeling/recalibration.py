@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
-from .calibration import SMALLEST_SPREAD
+from .calibration import SMALLEST_SPREAD, shift_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,8 +105,8 @@ def _fit(
     if method == "none":
         return (0.0, 1.0), (0.0, 0.0)
     if method == "intercept":
-        fitted = GLM(y, np.ones((len(y), 1)), family=Binomial(), offset=x).fit(cov_type="HC0")
-        return (float(fitted.params[0]), 1.0), (float(fitted.bse[0]), 0.0)
+        found = shift_of(y, x)
+        return None if found is None else ((found[0], 1.0), (found[1], 0.0))
     separated = x[y == 0].max() <= x[y == 1].min() or x[y == 1].max() <= x[y == 0].min()
     if x.std() < SMALLEST_SPREAD or separated:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from . import wording
@@ -34,8 +35,14 @@ def cohort(record: Record) -> Fact | None:
 
 def source(record: Record) -> Fact | None:
     """Where the data come from, in the words of whoever made the cohort."""
-    given = (record.json("cohort.json") or {}).get("source")
+    given = source_name((record.json("cohort.json") or {}).get("source"))
     return Fact(f"Declared source: {given}.", ("cohort.json",)) if given else None
+
+
+def source_name(given: object) -> str:
+    """The declared source; of a path on some machine the file's name only."""
+    text = str(given or "")
+    return PurePath(text).name if PurePath(text).is_absolute() else text
 
 
 def exclusions(record: Record) -> Fact | None:

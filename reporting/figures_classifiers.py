@@ -133,11 +133,13 @@ def draw_calibration(target: Target) -> Plot:
     axes[0].set_ylabel(f"observed share of “{target.positive}”")
     legend_below(figure, axes[0])
     findings = []
-    for roi, result in target.results.items():
-        values = result.metrics["test"]
-        words = wording.calibration(
-            values.get("calibration_slope"), values.get("calibration_intercept")
+    for roi in target.results:
+        slope, intercept = (
+            found.value if found.known else None
+            for name in ("slope", "intercept")
+            for found in [metric(target, roi, "test", f"calibration_{name}")]
         )
+        words = wording.calibration(slope, intercept)
         findings.append(f"Test patients, {NAME[roi]}: {words}")
     return Plot(
         f"calibration_{target.name}",
@@ -158,7 +160,7 @@ def _write(ax: Axes, target: Target, part: str) -> None:
     for at, roi in enumerate(target.results):
         for column, names in enumerate((list(WRITTEN)[:2], list(WRITTEN)[2:])):
             lines = [
-                f"{label} {wording.interval(value.value, value.lower, value.upper, digits)}"
+                f"{label} {_told(value, name, digits)}"
                 for name in names
                 for label, digits in [WRITTEN[name]]
                 for value in [metric(target, roi, part, name)]
@@ -172,3 +174,10 @@ def _write(ax: Axes, target: Target, part: str) -> None:
                 va="top",
                 transform=ax.transAxes,
             )
+
+
+def _told(value: Estimate, name: str, digits: int) -> str:
+    """A figure of calibration; slope and intercept are not always to be had."""
+    if name.startswith("calibration_"):
+        return wording.estimated(value.value, value.lower, value.upper)
+    return wording.interval(value.value, value.lower, value.upper, digits)

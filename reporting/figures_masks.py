@@ -183,6 +183,7 @@ def draw_history(results: Results) -> Plot | None:
     dice.set_title("Dice")
     for ax in (loss, dice):
         ax.set_xlabel("epoch")
+        ax.locator_params(axis="x", integer=True)
     dice.set_ylim(0, 1)
     legend_below(figure, dice)
     best = [float(history["tuning_dice"].max()) for history in results.histories.values()]

@@ -24,6 +24,8 @@ TITLES = {
 WIDE = 1.35  # points that a letter takes
 GAP = 0.8  # points between labels
 SHORT = 25.0
+FEW = 3
+"""So many values are written one by one beside a line that is too short for labels."""
 
 
 def draw_nomogram(target: Target, roi: str) -> Plot | None:
@@ -89,7 +91,10 @@ def _finding(table: pd.DataFrame, own: list[str]) -> str:
 
 
 def _scale(ax: Axes, height: int, ticks: list[tuple[float, str]], colour: str) -> None:
-    """A line with ticks, labelled above and below; beside it where it is too short for that."""
+    """A line with ticks, labelled above and below; beside it where it is too short for that.
+
+    The ticks are in the order of the values, which need not be that of the points.
+    """
     ordered = sorted(ticks)
     ax.hlines(height, ordered[0][0], ordered[-1][0], color=colour, lw=1.2)
     placed, reached = [], {-1: float("-inf"), 1: float("-inf")}
@@ -99,10 +104,17 @@ def _scale(ax: Axes, height: int, ticks: list[tuple[float, str]], colour: str) -
         placed.append((at, text, side))
         if side:
             reached[side] = at + half
-        ax.plot([at, at], [height, height + 0.1 * (side or -1)], color=colour, lw=1)
     style: dict[str, Any] = {"fontsize": 7.5, "color": colour}
-    if ordered[-1][0] - ordered[0][0] < SHORT and any(side == 0 for _, _, side in placed):
-        words = ", ".join(f"{text} {at:.1f}" for at, text in ordered)
+    short = ordered[-1][0] - ordered[0][0] < SHORT and any(side == 0 for _, _, side in placed)
+    for at, _, side in [placed[0], placed[-1]] if short else placed:
+        ax.plot([at, at], [height, height + 0.1 * (side or -1)], color=colour, lw=1)
+    if short:
+        points = [wording.number(at, 1) for at, _ in ticks]
+        values = [text for _, text in ticks]
+        words = ", ".join(f"{value}: {at}" for value, at in zip(values, points, strict=True))
+        if len(ticks) > FEW:
+            words = f"{values[0]} to {values[-1]}: {points[0]} to {points[-1]}"
+        words += " points"
         ax.annotate(words, (ordered[-1][0] + 1, height), ha="left", va="center", **style)
         return
     for at, text, side in placed:

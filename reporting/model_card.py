@@ -149,7 +149,10 @@ def _network(card: dict[str, Any]) -> str:
 
 
 def write_cards(study: Path) -> list[Path]:
-    """Write the cards of all models of a study; what was not trained has none."""
+    """Write the cards of all models of a study; what was not trained has none.
+
+    Cards of models that are no longer there are removed.
+    """
     folder = Path(study) / "cards"
     record = Record(Path(study))
     cards = [_classifier(record, model) for model in record.all_models()]
@@ -160,6 +163,10 @@ def write_cards(study: Path) -> list[Path]:
         name = card["model"].removeprefix("models/").replace("/", "-")
         write_json(folder / f"{name}.json", card)
         written.append(write_text(folder / f"{name}.md", markdown(card)))
+    kept = {path.stem for path in written}
+    for path in [*folder.glob("*.md"), *folder.glob("*.json")]:
+        if path.stem not in kept:
+            path.unlink()
     return written
 
 

@@ -72,7 +72,8 @@ def calibration(targets: list[Target]) -> Table:
         "ICI is never negative, and in resampled patients scatter adds to it: its interval leaves "
         "0 out even where risks are right, and can lie above the estimate; compare it between "
         "models, not with 0. Scaled Brier score: 0 is no better than giving everybody the share of "
-        "positives, 1 is perfect.",
+        "positives, 1 is perfect. Slope or intercept "
+        f"“{wording.NOT_ESTIMATED}”: {wording.WHY_NOT_ESTIMATED}.",
     )
 
 
@@ -84,10 +85,7 @@ def _table(name: str, targets: list[Target], shown: dict[str, str], title: str, 
             ALL_SETS[row["set"]],
             str(row["roi"]),
             f"{row['n']:.0f} ({row['n_positive']:.0f})",
-            *(
-                wording.interval(row[m], row[f"{m}_lower"], row[f"{m}_upper"], DIGITS.get(m, 2))
-                for m in shown
-            ),
+            *(_cell(row, name) for name in shown),
         ]
         for _, row in frame.iterrows()
     ]
@@ -100,6 +98,13 @@ def _table(name: str, targets: list[Target], shown: dict[str, str], title: str, 
         ["Target", "Patients", "Masks", "n (positive)", *shown.values()],
         cells,
     )
+
+
+def _cell(row: pd.Series, name: str) -> str:
+    ends = (row[name], row[f"{name}_lower"], row[f"{name}_upper"])
+    if name.startswith("calibration_"):
+        return wording.estimated(*ends)
+    return wording.interval(*ends, DIGITS.get(name, 2))
 
 
 def _frame(targets: list[Target], names: dict[str, str]) -> pd.DataFrame:

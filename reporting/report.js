@@ -8,7 +8,7 @@ function show(index) {
   at = (index + buttons.length) % buttons.length;
   const source = buttons[at].querySelector("img");
   const target = dialog.querySelector("img");
-  target.src = source.src;
+  target.src = source.dataset.whole;
   target.alt = source.alt;
   dialog.querySelector("p").textContent = source.alt;
 }

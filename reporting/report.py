@@ -22,6 +22,7 @@ from .claims import claim_sentences, claims_table, draw_claims
 from .classes import classes_table, draw_confusion
 from .clinical_tables import clinical_tables
 from .config import ReportConfig
+from .facts_data import source_name
 from .facts_leakage import AUDIT
 from .figures_classifiers import draw_calibration, draw_roc
 from .figures_compare import draw_auc, draw_icc
@@ -39,6 +40,7 @@ from .figures_trust import draw_froc, draw_pixel_calibration, draw_uncertainty
 from .flow import draw_flow, flow_table
 from .methods import sections, to_add, write_methods
 from .model_card import write_cards
+from .overlay_pictures import around_outlines, without_paper
 from .performance import calibration, performance
 from .predictors import draw_predictors, predictors_table, skipped
 from .record import Record
@@ -54,11 +56,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from markupsafe import Markup
+    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 8_000_000
 SMALL_CSV_BYTES = 48_000
+SMALL_PICTURE = 360
 NOT_A_DEVICE = "Not a medical device: for research, not for decisions about patients."
 _HERE = Path(__file__).parent
 _SAFE = " /:=;,+!*'()$@?<>[]{}^|`"
@@ -85,12 +89,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Overlay:
-    """One picture of a mammogram with both outlines."""
+    """A mammogram with both outlines, whole and the part around them; a remark to the Dice."""
 
     image_id: str
     rank: str
     dice: str
+    remark: str
     image: str
+    part: str
 
 
 def report(config: ReportConfig, study: Path) -> Path:
@@ -111,6 +117,7 @@ def report(config: ReportConfig, study: Path) -> Path:
     """
     study = Path(study)
     results = read_results(study)
+    _remove_earlier(study)
     pieces = _pieces(results) | _documents(study)  # these look at figures and tables, too
     for pixels in sorted({config.overlay_pixels, 800, 600, 400}, reverse=True):
         if pixels > config.overlay_pixels:
@@ -120,6 +127,19 @@ def report(config: ReportConfig, study: Path) -> Path:
             break
         log.warning("report.html is large with overlays of %d pixels", pixels)
     return write_text(study / "report.html", page)
+
+
+def _remove_earlier(study: Path) -> None:
+    """Remove the figures and tables of an earlier report, which may be of other targets.
+
+    The tables of the stage `tables`, whose names begin with a number, stay.
+    """
+    for svg in (study / "figures").glob("*.svg"):
+        svg.unlink()
+        svg.with_suffix(".csv").unlink(missing_ok=True)
+    for csv in (study / "tables").glob("*.csv"):
+        if not re.match(r"table\d", csv.name):
+            csv.unlink()
 
 
 def _pieces(results: Results) -> dict[str, Any]:
@@ -333,9 +353,10 @@ def _svg_uri(svg: str) -> Markup:
 
 def _overlays(results: Results, pixels: int) -> list[Overlay]:
     """Overlays as JPEG of at most ``pixels`` on the longer side; worst first."""
-    from PIL import Image
+    from PIL import Image as images
 
     found = []
+    empty = set(results.masks.loc[~results.masks["found"].astype(bool), "image_id"])
     order = {"worst": 0, "median": 1, "best": 2}
     rows = results.overlays.sort_values("rank", key=lambda rank: rank.map(order), kind="stable")
     for _, row in rows.iterrows():
@@ -343,16 +364,21 @@ def _overlays(results: Results, pixels: int) -> list[Overlay]:
         if not path.exists():
             log.warning("%s is named in overlays.csv and missing", path)
             continue
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
-        picture.thumbnail((pixels, pixels))
-        stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=88, subsampling=0, optimize=True)
-        uri = _data_uri("image/jpeg", stream.getvalue())
-        found.append(
-            Overlay(str(row["image_id"]), str(row["rank"]), wording.number(row["dice"]), uri)
-        )
+        with images.open(path) as image:
+            whole = without_paper(image.convert("RGB"))
+        part = around_outlines(whole, SMALL_PICTURE)
+        whole.thumbnail((pixels, pixels))
+        name = str(row["image_id"])
+        remark = ", nothing outlined automatically" if name in empty else ""
+        dice = wording.number(row["dice"])
+        found.append(Overlay(name, str(row["rank"]), dice, remark, _jpeg(whole), _jpeg(part)))
     return found
+
+
+def _jpeg(picture: Image) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=88, subsampling=0, optimize=True)
+    return _data_uri("image/jpeg", stream.getvalue())
 
 
 def _page(
@@ -363,6 +389,7 @@ def _page(
     return template(_HERE / "report.html.j2").render(
         title=config.title or f"Manual and automatic masks in {results.name}",
         results=results,
+        source=source_name(results.cohort.get("source")),
         banner="SYNTHETIC DATA: phantom mammograms, no patients" if results.synthetic else "",
         not_a_device=NOT_A_DEVICE,
         style=style,

@@ -28,8 +28,10 @@ def cross_application(results: Results) -> Table | None:
             f"{row['n']:.0f} ({row['n_missed']:.0f})",
             _interval(row, "auc"),
             _interval(row, "difference", 3) if row["trained_on"] != row["applied_to"] else "",
-            _interval(row, "calibration_intercept"),
-            _interval(row, "calibration_slope"),
+            *(
+                wording.estimated(row[name], row[f"{name}_lower"], row[f"{name}_upper"])
+                for name in ("calibration_intercept", "calibration_slope")
+            ),
         ]
         for _, row in frame[frame["rule"] == EVERYONE].iterrows()
     ]
@@ -39,7 +41,8 @@ def cross_application(results: Results) -> Table | None:
         "Classifiers trained on one source of masks and applied to the other",
         "Difference = AUC on the other masks minus that of the same classifier on the masks it was "
         "trained on (95% confidence interval). An intercept below 0 says that the risks are too "
-        "high, above 0 too low; a slope below 1 that they are too extreme.",
+        "high, above 0 too low; a slope below 1 that they are too extreme. "
+        f"“{wording.NOT_ESTIMATED}”: {wording.WHY_NOT_ESTIMATED}.",
         frame,
         [
             "Target",

@@ -180,27 +180,44 @@ def difference(delta: Estimate) -> str:
     return text + f", and a difference of more than {RELEVANT_DIFFERENCE:g} is unlikely."
 
 
+NOT_ESTIMATED = "cannot be estimated"
+WHY_NOT_ESTIMATED = "few patients, a class that is absent, or risks that separate the classes"
+
+
+def estimated(value: float | None, lower: float | None, upper: float | None) -> str:
+    """An interval, or that there is no estimate where the number or one of its ends is missing."""
+    if not all(map(_finite, (value, lower, upper))):
+        return NOT_ESTIMATED
+    return interval(value, lower, upper)
+
+
 def calibration(slope: float | None, intercept: float | None) -> str:
-    """Whether predicted risks are too extreme, too timid, too high or too low."""
-    if slope is None or intercept is None or not (_finite(slope) and _finite(intercept)):
-        return "Calibration could not be computed."
-    spread = (
-        "the risks look too extreme (high ones too high, low ones too low)"
-        if slope < 0.8
-        else "the risks look too timid (too close to the average)"
-        if slope > 1.25
-        else "the spread of the risks looks about right"
-    )
-    level = (
-        "on the whole too low"
-        if intercept > 0.25
-        else "on the whole too high"
-        if intercept < -0.25
-        else "on the whole at the right level"
-    )
+    """Whether predicted risks are too extreme, too timid, too high or too low.
+
+    What could not be estimated is None or NaN, and is said to be so.
+    """
+    parts = []
+    if slope is not None and math.isfinite(slope):
+        parts.append(
+            f"slope {number(slope)}: the risks look too extreme (high ones too high, low ones too "
+            "low)"
+            if slope < 0.8
+            else f"slope {number(slope)}: the risks look too timid (too close to the average)"
+            if slope > 1.25
+            else f"slope {number(slope)}: the spread of the risks looks about right"
+        )
+    if intercept is not None and math.isfinite(intercept):
+        level = "low" if intercept > 0.25 else "high" if intercept < -0.25 else ""
+        words = f"too {level}" if level else "at the right level"
+        parts.append(f"intercept {number(intercept)}: on the whole they are {words}")
+    if not parts:
+        return f"Slope and intercept of calibration {NOT_ESTIMATED}: {WHY_NOT_ESTIMATED}."
+    told = "; ".join(parts)
+    if len(parts) == 1:
+        lost = "slope" if told.startswith("intercept") else "intercept"
+        told += f"; the {lost} {NOT_ESTIMATED} ({WHY_NOT_ESTIMATED})"
     return (
-        f"Slope {number(slope)}, intercept {number(intercept)}: {spread}, and {level}. With few "
-        "patients both are uncertain: see their intervals."
+        f"{told[0].upper()}{told[1:]}. With few patients both are uncertain: see their intervals."
     )
 
 

@@ -113,3 +113,38 @@ def test_nothing_left_stops(cohort: Any, tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match=r"no image of .* can be used"):
         run(cohort, tmp_path)
     assert len(read_csv(tmp_path / "excluded.csv")) == 36
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("place", [".", "images", "masks", "images/../../cohort"])
+def test_a_study_does_not_write_over_its_cohort(cohort: Any, place: str) -> None:
+    """Nor into a folder that holds the images or the masks themselves."""
+    before = contents(cohort.save())
+    with pytest.raises(MammoroiError, match="the study would be written into"):
+        run(cohort, cohort.folder / place)
+    assert contents(cohort.folder) == before
+
+
+def test_masks_do_not_lie_among_results(cohort: Any, tmp_path: Path) -> None:
+    (cohort.folder / "masks").rename(tmp_path / "masks")
+    cohort.images["mask"] = "../" + cohort.images["mask"]
+    with pytest.raises(MammoroiError, match=r"where its cohort's .*/masks/I0-CC\.png lies"):
+        run(cohort, tmp_path)
+    assert not (tmp_path / "cohort.csv").exists()
+
+
+def test_the_imported_table_is_not_written_over(cohort: Any, tmp_path: Path) -> None:
+    source = tmp_path / "patients.csv"
+    source.write_text("of the hospital")
+    (cohort.folder / "cohort.json").write_text(json.dumps({"source": str(source)}))
+    with pytest.raises(MammoroiError, match=r"written over .*/patients\.csv"):
+        run(cohort, tmp_path)
+    assert source.read_text() == "of the hospital"
+
+
+@pytest.mark.parametrize("place", ["cohort/study", "beside", ".", "cohort/images/study"])
+def test_a_study_may_lie_beside_above_or_inside(cohort: Any, tmp_path: Path, place: str) -> None:
+    assert len(load_cohort(run(cohort, tmp_path / place).parent).images) == 24

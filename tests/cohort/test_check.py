@@ -118,6 +118,13 @@ BAD = [
     Bad("mask empty", mask(), "is empty: every pixel is 0", "draw the lesion"),
     Bad("mask label", cell("images", 0, "mask_label", "7"), "has no label 7", "mask_label"),
     Bad("label 1.5", cell("images", 0, "mask_label", "1.5"), "no whole number", "whole number"),
+    Bad(
+        "mask of another image",
+        cell("images", 3, "mask", "masks/../masks/I0-CC.png"),
+        "is also that of another image: I",
+        "name each image's own mask",
+        lines=(2, 5),
+    ),
     Bad("regions", mask(SMALL, OTHER), "2 separate regions", "belong", severity="warning"),
     Bad("inverted", mask(ALL), "covers 100% of the image", "inverted", severity="warning"),
     Bad(

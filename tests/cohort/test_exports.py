@@ -14,6 +14,7 @@ from mammoroi.cohort.accept import accept
 from mammoroi.cohort.check import check, problem_lines
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv
 from mammoroi.spreadsheet import read_spreadsheet
 
 
@@ -98,12 +99,32 @@ def test_what_cannot_be_told_is_refused(
 
 
 def test_a_mistyped_optional_column_is_pointed_at(cohort: Any) -> None:
-    cohort.images = cohort.images.rename(columns={"mask_reader2": "Mask Reader 2"})
+    cohort.images = cohort.images.rename(columns={"mask_reader2": "Mask of Reader 2"})
     cohort.images["remark"] = "mine"
     (problem,) = check(cohort.save())
     assert (problem.severity, problem.row) == ("warning", None)
-    assert "column 'Mask Reader 2', which is not used" in problem.found
+    assert "column 'Mask of Reader 2', which is not used" in problem.found
     assert "mask_reader2" in problem.action
+
+
+@pytest.mark.parametrize("heading", ["SLN", "s_l_n", "Sln "])
+def test_a_label_in_capitals_does_not_vanish(cohort: Any, tmp_path: Path, heading: str) -> None:
+    cohort.patients = cohort.patients.rename(columns={"sln": heading})
+    (problem,) = check(cohort.save())
+    assert (problem.severity, problem.row) == ("error", None)
+    assert problem.action.startswith("rename it 'sln'")
+    with pytest.raises(MammoroiError, match="rename it 'sln'"):
+        accept(CohortConfig(folder=cohort.folder, n_folds=2), tmp_path / "study")
+
+
+def test_blanks_around_identifiers_are_told(cohort: Any, tmp_path: Path) -> None:
+    cohort.patients.loc[2, "patient_id"] = "P2 "
+    cohort.patients.loc[3, "sln"] = " positive"
+    (problem,) = check(cohort.save())
+    assert (problem.severity, problem.row, problem.case) == ("warning", 4, "P2")
+    assert "patient_id has blanks before or after it" in problem.found
+    accept(CohortConfig(folder=cohort.folder, n_folds=2), tmp_path / "study")
+    assert len(read_csv(tmp_path / "study" / "patients.csv")) == 12
 
 
 def test_one_mistake_on_every_line_is_said_once(cohort: Any) -> None:

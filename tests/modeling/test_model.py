@@ -294,6 +294,25 @@ def test_a_class_too_small_fails_alone(study, tmp_path):
         model(replace(CONFIG, tasks=(Task("rare", "rare", ("no", "yes")),)), folder)
 
 
+def test_models_no_longer_asked_for_are_removed(study, tmp_path):
+    """Neither the report nor a bundle takes them for models of this run."""
+    folder = copy(study, tmp_path)
+    old = folder / "models" / "her2-low" / "manual"
+    classes = folder / "models" / "her2" / "classes" / "manual"
+    for left in (old, classes):
+        (left / "curves").mkdir(parents=True)
+        write_json(left / "metrics.json", {})
+    mine = folder / "models" / "notes" / "mine"
+    mine.mkdir(parents=True)
+    (mine / "note.txt").write_text("kept: no model")
+    write_json(folder / "models" / "sln" / "manual" / "metrics.json", {})
+    (folder / "models" / "sln" / "manual" / "predictions_all.csv").write_text("of other settings")
+    model(CONFIG, folder)
+    found = sorted(path.name for path in (folder / "models").iterdir() if path.is_dir())
+    assert found == ["notes", "sln"]
+    assert not (folder / "models" / "sln" / "manual" / "predictions_all.csv").exists()
+
+
 def break_settings(folder: Path) -> None:
     path = folder / "features" / "automatic.json"
     write_json(path, {**read_json(path), "preset": "other", "settings_sha256": "1" * 64})

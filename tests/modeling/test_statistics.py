@@ -13,6 +13,7 @@ from mammoroi.modeling.calibration import (
     calibration_slope,
     fit_calibration,
 )
+from mammoroi.modeling.compare import uncalibrated
 from mammoroi.modeling.discrimination import (
     auc_difference,
     auc_interval,
@@ -128,6 +129,42 @@ def test_calibration_slope_and_intercept_are_statsmodels():
     error = np.sqrt(((labels - expected) ** 2).sum()) / (expected * (1 - expected)).sum()
     lower, upper = calibration_intercept(labels, risks)[1:]
     assert (upper - lower) / 2 == pytest.approx(1.959964 * error, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_risk_next_to_zero_does_not_upset_the_intercept():
+    """The test set of a small study: statsmodels' least squares diverge, the maximum is there."""
+    labels = np.array([1, 1, 0, 1, 1, 0, 0])
+    risks = np.array([0.798, 0.573, 0.882, 0.886, 5e-20, 0.773, 0.938])
+    value, lower, upper = calibration_intercept(labels, risks)
+    logits = np.log(np.clip(risks, 1e-9, None) / (1 - risks))
+    assert (1 / (1 + np.exp(-value - logits))).sum() == pytest.approx(4)
+    assert -5 < lower < value < upper < 3
+    slope = calibration_slope(labels, risks)
+    assert np.isnan(slope).all() or np.isfinite(slope).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_intercept_of_certain_risks_is_nan():
+    """Any shift of risks next to 0 and 1 fits as well as any other."""
+    assert np.isnan(calibration_intercept([0, 0, 1, 1], [1e-12, 0, 1, 1 - 1e-12])).all()
+
+
+def test_calibration_that_cannot_be_told_is_said_by_target():
+    table = pd.DataFrame(
+        {
+            "target": ["sln", "sln", "sln", "her2"],
+            "set": ["train", "test", "test", "test"],
+            "rule": ["complete", "complete", "intention_to_diagnose", "complete"],
+            "roi": ["manual", "automatic", "automatic", "manual"],
+            "n": [14, 7, 7, 7],
+            "calibration_intercept": [0.1, 0.2, 0.2, 0.0],
+            "calibration_slope": [1.0, np.nan, np.nan, 1.0],
+        }
+    )
+    (line,) = uncalibrated(table)
+    assert line.startswith("sln: intercept or slope of calibration cannot be estimated")
+    assert "(test automatic; 7 patients at fewest)" in line
 
 
 def test_calibration_that_cannot_be_told_is_nan():

@@ -78,6 +78,25 @@ def test_nomogram_puts_each_label_at_its_points(study: Path) -> None:
         assert draw_nomogram(replace(target, results={"manual": constant}), "manual") is not None
 
 
+def test_a_variable_of_little_weight_has_no_heap_of_labels(study: Path) -> None:
+    target = read_results(study).targets[0]
+    ages = [("age", float(35 + 5 * at), 0.7 - 0.1 * at, np.nan) for at in range(8)]
+    rows = [
+        *ages,
+        *[("radiomics risk", 0.1, 0.0, np.nan), ("radiomics risk", 0.9, 100.0, np.nan)],
+        *[("total points", 0.0, 0.0, 0.1), ("total points", 100.0, 100.0, 0.9)],
+        *[("risk", 0.2, 50.0, 0.2), ("risk", 0.75, 75.0, 0.75)],
+    ]
+    table = pd.DataFrame(rows, columns=["variable", "value", "points", "risk"])
+    own = replace(target.results["manual"], nomogram=table)
+    with drawing():
+        made = draw_nomogram(replace(target, results={"manual": own}), "manual")
+    assert made is not None
+    texts = [text.get_text() for text in made.figure.axes[0].texts]
+    assert "35 to 70: 0.7 to 0.0 points" in texts
+    assert not {"45", "55", "65"} & set(texts)
+
+
 def test_both_are_on_the_page(study: Path) -> None:
     page = (study / "report.html").read_text("utf-8")
     for name in (

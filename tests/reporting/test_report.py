@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,13 +16,15 @@ import pytest
 from PIL import Image
 
 from mammoroi.errors import Failure, MammoroiError
-from mammoroi.files import write_csv, write_failures, write_json
+from mammoroi.files import read_json, write_csv, write_failures, write_json
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.figures_decision import useful_ranges
 from mammoroi.reporting.figures_lasso import marked
+from mammoroi.reporting.figures_masks import draw_history
 from mammoroi.reporting.flow import draw_flow, flow_table
-from mammoroi.reporting.report import report
+from mammoroi.reporting.report import SMALL_PICTURE, report
 from mammoroi.reporting.results import read_results
+from mammoroi.reporting.style import drawing
 
 BANNER = "SYNTHETIC DATA: phantom mammograms, no patients"
 
@@ -351,11 +354,71 @@ def test_a_users_study_without_anything_optional(
     assert "no feature was selected" in page.text
     assert "There is no run.json" in page.text
     assert "estimated" not in page.sections["data"]
-    sources = [
-        attributes["src"] for tag, attributes in page.tags if "jpeg" in attributes.get("src", "")
-    ]
-    sizes = {Image.open(io.BytesIO(base64.b64decode(one.split(",")[1]))).size for one in sources}
-    assert sizes == {(135, 300)}
+    shown = [attributes for _, attributes in page.tags if "data-whole" in attributes]
+    whole, part = (
+        {Image.open(io.BytesIO(base64.b64decode(one[name].split(",")[1]))).size for one in shown}
+        for name in ("data-whole", "src")
+    )
+    assert whole == {(135, 300)}
+    assert {max(size) for size in part} == {SMALL_PICTURE}
+
+
+def test_own_results_come_before_the_published_order_of_steps(html: str, page: Page) -> None:
+    """And what is only claimed is called so."""
+    summary = page.sections["summary"]
+    claim = summary.index("Not a result: what the published order of steps would have claimed")
+    assert summary.index("Classifiers, on the test patients") < claim
+    assert claim < summary.index("With the steps in the order of Zhao")
+    assert html.index('id="task-sln"') < html.index('id="comparison-section"')
+    assert html.index('id="comparison-section"') < html.index('id="claim"')
+
+
+def test_paths_of_the_machine_are_not_shown(copied: Path) -> None:
+    about = read_json(copied / "cohort.json") | {"synthetic": False}
+    write_json(copied / "cohort.json", about | {"source": "/home/dr-who/secret/list.csv"})
+    text = report(ReportConfig(), copied).read_text("utf-8")
+    assert "dr-who" not in text
+    assert "Source: list.csv." in text
+    banner = text[text.index('class="banner') : text.index('class="layout"')]
+    assert "fixture &amp; friends" in banner
+    assert "list.csv" not in banner
+
+
+def test_calibration_without_an_interval_is_none(copied: Path) -> None:
+    """An intercept of 70.65 whose fit had no end is no estimate."""
+    path = copied / "models/sln/automatic/metrics.json"
+    metrics = read_json(path)
+    metrics["test"] |= {
+        "calibration_intercept": 70.65,
+        "calibration_intercept_lower": None,
+        "calibration_intercept_upper": None,
+        "calibration_slope": None,
+    }
+    write_json(path, metrics)
+    text = Page(report(ReportConfig(), copied).read_text("utf-8")).text
+    assert "70.65" not in text
+    assert "automatic masks: Slope and intercept of calibration cannot be estimated: few" in text
+
+
+def test_epochs_are_whole_numbers(study: Path) -> None:
+    results = read_results(study)
+    short = {fold: history.iloc[:3] for fold, history in results.histories.items()}
+    with drawing():
+        plot = draw_history(replace(results, histories=short))
+    assert plot is not None
+    for ax in plot.figure.axes:
+        assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+
+def test_nothing_of_an_earlier_report_is_left(copied: Path) -> None:
+    old = ["figures/roc_rare.svg", "figures/roc_rare.csv", "tables/performance_rare.csv"]
+    old += ["cards/rare-manual.md", "cards/rare-manual.json"]
+    kept = ["tables/table1_baseline.csv", "tables/performance_sln.csv"]
+    for name in old:
+        (copied / name).parent.mkdir(exist_ok=True)
+        (copied / name).write_text("a,b\n1,2\n")
+    report(ReportConfig(), copied)
+    assert [name for name in (*old, *kept) if (copied / name).exists()] == kept
 
 
 def test_two_runs_give_the_same_bytes(study: Path, copied: Path) -> None:

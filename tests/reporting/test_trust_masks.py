@@ -63,6 +63,7 @@ def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
         draw(record) for draw in (draw_froc, draw_uncertainty, draw_pixel_calibration)
     )
     assert froc is not None
+    assert "its Dice is 0 though the lesion is found here" in froc.reading
     assert scatter is not None
     assert pixels is not None
     # Of the 20 images of a set, every fourth of all is missed: 10 of them are training images.

@@ -148,7 +148,17 @@ def test_calibration(slope: float, intercept: float, spread: str, level: str) ->
     text = wording.calibration(slope, intercept)
     assert spread in text
     assert level in text
-    assert wording.calibration(None, 0.0) == "Calibration could not be computed."
+
+
+def test_what_cannot_be_estimated_is_said() -> None:
+    assert wording.calibration(None, float("nan")).startswith(
+        "Slope and intercept of calibration cannot be estimated: few patients"
+    )
+    text = wording.calibration(None, 0.0)
+    assert "Intercept 0.00: on the whole they are at the right level" in text
+    assert "the slope cannot be estimated (few patients" in text
+    assert wording.estimated(70.65, None, None) == "cannot be estimated"
+    assert wording.estimated(0.1, -0.2, 0.4) == "0.10 (−0.20 to 0.40)"
 
 
 def test_usefulness() -> None:

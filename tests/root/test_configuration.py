@@ -81,3 +81,19 @@ def test_every_setting_is_explained():
 
     check(StudyConfig)
     assert "segmentation.epochs" in set(field_names(StudyConfig))
+
+
+def test_an_unknown_preset_names_the_nearest_of_its_kind():
+    with pytest.raises(MammoroiError) as typo:
+        find_config("cbis-dsm")
+    assert typo.value.action.startswith("did you mean import-cbis-ddsm? ")
+    with pytest.raises(MammoroiError) as study:
+        find_config("smal", "study")
+    assert study.value.action.startswith("did you mean small? ")
+    assert "import-" not in study.value.action
+    assert "serve" not in study.value.action
+    with pytest.raises(MammoroiError) as imported:
+        find_config("nonsense", "import")
+    assert imported.value.action.startswith("name a YAML file, or a preset (import-cbis-ddsm, ")
+    with pytest.raises(MammoroiError, match=r"for study: default, demo.*; for serve: serve"):
+        find_config("nonsense")

@@ -1,0 +1,165 @@
+"""File names that a table's cells make: patterns, and the files that they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Failure, MammoroiError
+from .cohort import records
+from .import_tables import STAGE
+from .schema import SAFE_ID, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def fill(pattern: str, row: dict[str, Any]) -> str | None:
+    """Put a row's cells into a pattern; None where a cell of it is empty.
+
+    Parameters
+    ----------
+    pattern : str
+        ``{column}`` stands for the cell, ``{column.stem}`` for the cell without folders and
+        without the extension of a file's name.
+    row : dict
+        The cells as text, empty ones None.
+
+    Raises
+    ------
+    MammoroiError
+        When the pattern is none, or names a column that the table does not have.
+    """
+    try:
+        parts = list(Formatter().parse(pattern))
+        cells = [None if name is None else _cell(pattern, name, row) for _, name, _, _ in parts]
+        if any(cell is None for cell, (_, name, _, _) in zip(cells, parts, strict=True) if name):
+            return None
+        return "".join(
+            text + format(cell or "", form or "")
+            for (text, _, form, _), cell in zip(parts, cells, strict=True)
+        )
+    except ValueError as error:
+        raise MammoroiError(
+            f"'{pattern}' is no pattern: {error}", "write it like: {column}.png"
+        ) from None
+
+
+def _cell(pattern: str, name: str, row: dict[str, Any]) -> str | None:
+    column = name if name in row else name.removesuffix(".stem")
+    if column not in row:
+        raise MammoroiError(
+            f"the pattern '{pattern}' names '{name}', which the table does not have",
+            nearest(name, list(row), "it has"),
+        )
+    cell: str | None = row[column]
+    if cell is None or column == name:
+        return cell
+    return PurePosixPath(cell.removesuffix(".gz")).stem
+
+
+def find_files(
+    source: pd.DataFrame, image_id: str, patterns: dict[str, tuple[Path, str]]
+) -> tuple[pd.DataFrame, list[Failure]]:
+    """Find the files of every row; a row that lacks one, or has an unusable name, is a failure.
+
+    Parameters
+    ----------
+    source : DataFrame
+        The table as text.
+    image_id : str
+        Its column with the image's name.
+    patterns : dict
+        New column to folder and pattern.
+
+    Returns
+    -------
+    files : DataFrame
+        The paths, for the rows that have all of them.
+    failures : list of Failure
+        The other rows.
+
+    Raises
+    ------
+    MammoroiError
+        When a pattern names a column that the table does not have.
+    """
+    import pandas as pd
+
+    found: dict[Any, dict[str, str]] = {}
+    failures = []
+    for index, row in zip(source.index, records(source), strict=True):
+        case = str(row[image_id] or f"line {index + 2}")
+        if row[image_id] is None or not SAFE_ID.fullmatch(case):
+            failures.append(_unusable_name(case, image_id, row[image_id] is None))
+            continue
+        filled = {
+            name: (folder / (fill(pattern, row) or pattern)).resolve()
+            for name, (folder, pattern) in patterns.items()
+        }
+        absent = [str(path) for path in filled.values() if not path.is_file()]
+        if absent:
+            failures.append(
+                Failure(
+                    case,
+                    STAGE,
+                    f"{' and '.join(absent)} {'does' if len(absent) == 1 else 'do'} not exist",
+                    "supply the file, or correct image_pattern or mask_pattern",
+                )
+            )
+        else:
+            found[index] = {name: str(path) for name, path in filled.items()}
+    return pd.DataFrame.from_dict(found, orient="index", columns=list(patterns)), failures
+
+
+def _unusable_name(case: str, image_id: str, empty: bool) -> Failure:
+    if empty:
+        return Failure(case, STAGE, f"{image_id} is empty", "fill it in the table")
+    return Failure(
+        case,
+        STAGE,
+        f"the image_id '{case}' cannot be a file name (letters, digits, '.', '_' and '-' only)",
+        "rename it in the table, name another column, or make it of several: "
+        "image_id: '{column}_{column}'",
+    )
+
+
+def nothing_found(
+    table: Path, failures: list[Failure], patterns: dict[str, tuple[Path, str]], most: int = 3
+) -> MammoroiError:
+    """The error for a table of which no row can be imported, with the first rows and their causes.
+
+    Parameters
+    ----------
+    table : Path
+        The table.
+    failures : list of Failure
+        Its rows; empty where the filter let none pass.
+    patterns : dict
+        New column to folder and pattern.
+    most : int
+        How many rows are told.
+    """
+    if not failures:
+        return MammoroiError(
+            f"nothing to import: no row of {table} passes the filter", "correct the filter"
+        )
+    told = failures[:most]
+    rows = "; ".join(f"{failure.case}: {failure.error}" for failure in told)
+    more = f"; and {len(failures) - most} more" if len(failures) > most else ""
+    holds = "; ".join(
+        f"{folder} holds {_some_names(folder)} (wanted for {column}: {pattern})"
+        for column, (folder, pattern) in patterns.items()
+    )
+    return MammoroiError(
+        f"nothing to import: {len(failures)} rows of {table} pass the filter, none can be used: "
+        f"{rows}{more}",
+        f"{'; '.join(dict.fromkeys(failure.action for failure in told))}; {holds}",
+    )
+
+
+def _some_names(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    shown = ", ".join(f"'{name}'" for name in names[:2])
+    return f"{shown}{', ...' if len(names) > 2 else ''}" if names else "no files"

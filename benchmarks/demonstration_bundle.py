@@ -22,6 +22,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.configuration import configured
 from mammoroi.files import write_json
 from mammoroi.segmentation.drawing import note_drawing
+from mammoroi.segmentation.learned_from import note_learned_from
 from mammoroi.segmentation.weights import demonstration_model
 from mammoroi.stages import STAGES, StudyConfig
 
@@ -45,6 +46,7 @@ def main() -> None:
             for fold in range(load_splits(study).n_folds):
                 copy = study / "segmentation" / f"fold-{fold}"
                 shutil.copytree(demonstration_model() / "fold-0", copy, dirs_exist_ok=True)
+                note_learned_from(copy, {})  # its phantoms only share their names with these
             note_drawing(config.segmentation, study / "segmentation")
         elif stage.name in ("accept", "segment", "agree", "extract", "model"):
             logging.info("%s", stage.name)

@@ -20,7 +20,8 @@ from mammoroi.modeling.recipes import Recipe
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.drawing import note_drawing
-from mammoroi.segmentation.weights import demonstration_model
+from mammoroi.segmentation.learned_from import note_learned_from
+from mammoroi.segmentation.weights import demonstration_model, load_models
 from mammoroi.stages import STAGES, StudyConfig
 
 PRESET = Path(__file__).parents[1] / "root" / "data" / "original-only.yaml"
@@ -36,12 +37,13 @@ def make_study(folder: Path, n_patients: int = 44) -> Path:
         ),
         cohort,
     )
+    shipped = SegmentationConfig(**load_models(demonstration_model())[0].card["settings"])
     recipe = replace(Recipe(), n_alphas=8, lasso_rule="min", lasso_folds=3)
     config = StudyConfig(
         out=folder / "study",
         cohort=CohortConfig(folder=cohort, n_folds=N_FOLDS),
-        segmentation=SegmentationConfig(
-            working_spacing_mm=1.0, workers=1, accelerator="cpu", bootstrap_samples=100, overlays=0
+        segmentation=replace(
+            shipped, workers=1, accelerator="cpu", bootstrap_samples=100, overlays=0
         ),
         radiomics=RadiomicsConfig(preset=str(PRESET), workers=1),
         modeling=ModelingConfig(
@@ -55,6 +57,7 @@ def make_study(folder: Path, n_patients: int = 44) -> Path:
             for fold in range(N_FOLDS):
                 copy = study / "segmentation" / f"fold-{fold}"
                 shutil.copytree(demonstration_model() / "fold-0", copy)
+                note_learned_from(copy, {})  # its phantoms only share their names with these
             note_drawing(config.segmentation, study / "segmentation")
         elif stage.name in ("accept", "segment", "agree", "extract", "model"):
             module = importlib.import_module(f"mammoroi.{stage.module}")

@@ -87,7 +87,7 @@ def study(name: str, arguments: Sequence[str]) -> int:
     preset, rest = first_argument(
         arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
     )
-    config = configured(StudyConfig, program, find_config(preset), rest)
+    config = configured(StudyConfig, program, find_config(preset, "study"), rest)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
     if name in ("study", "report"):
         print(f"Report: {config.out / 'report.html'}")
@@ -114,7 +114,7 @@ def prepare(arguments: Sequence[str]) -> int:
     preset, rest = first_argument(
         arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
     )
-    config = configured(StudyConfig, program, find_config(preset), rest)
+    config = configured(StudyConfig, program, find_config(preset, "study"), rest)
     folder = prepare_all(config.segmentation, config.out)
     print(f"To train elsewhere: {config.out / 'splits.json'} and {folder}, then train --prepared")
     tables = [folder / "prepared" / name for name in ("failures.csv", "others/failures.csv")]
@@ -138,7 +138,7 @@ def train(arguments: Sequence[str]) -> int:
         "CONFIG",
         "a YAML file, or the name of a shipped preset",
     )
-    config = configured(StudyConfig, "mammoroi train CONFIG", find_config(preset), rest)
+    config = configured(StudyConfig, "mammoroi train CONFIG", find_config(preset, "study"), rest)
     print(f"Networks: {train_prepared(config.segmentation, config.out)}")
     return EXIT_OK
 
@@ -163,7 +163,7 @@ def import_command(arguments: Sequence[str]) -> int:
         print("Anything else, as images and masks in folders with a table:")
         configured(import_images, program, None, ["--help"])
     preset, rest = first_argument(arguments, "CONFIG", "a data set, or a YAML file with settings,")
-    file = find_config(f"import-{preset}" if preset in DATASETS else preset)
+    file = find_config(f"import-{preset}" if preset in DATASETS else preset, "import")
     target = import_dataset if _names_dataset(file) else import_images
     cohort = configured(target, program, file, rest)
     print(f"Cohort: {cohort}")
@@ -356,7 +356,9 @@ def leakage(arguments: Sequence[str]) -> int:
     parser.add_argument("config", help="the study's configuration; its features are there already")
     parser.add_argument("--replicates", type=int, default=20, help="shuffles of the labels (20)")
     given, rest = parser.parse_known_args(arguments)
-    config = configured(StudyConfig, "mammoroi leakage CONFIG", find_config(given.config), rest)
+    config = configured(
+        StudyConfig, "mammoroi leakage CONFIG", find_config(given.config, "study"), rest
+    )
     table = audit(config.modeling, config.out, given.replicates)
     print("\n".join(lines(table)))
     print(f"Table: {table}")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .cohort.places import refuse_shared_folder
 from .cohort.synthetic_config import SyntheticConfig
 from .errors import Failure, MammoroiError
 from .files import plain, read_csv, read_json, sha256_file, sha256_of, write_json
@@ -55,6 +56,8 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     """
     # Worker processes may have been started elsewhere: a relative path is not theirs.
     out = config.out.resolve()
+    if only in (None, "accept"):
+        refuse_shared_folder(config.cohort.folder, out)
     out.mkdir(parents=True, exist_ok=True)
     if config.synthetic is not None and only in (None, "accept"):
         _synthesize(config.synthetic, config.cohort.folder.resolve())
@@ -277,8 +280,10 @@ OTHERS_FAILURES = "segmentation/prepared/others/failures.csv"
 MASKS_FAILURES = "masks/failures.csv"
 """Images without an automatic mask: first those that could not be prepared."""
 
+EXCLUDED = "excluded.csv"
+
 FAILURES = (
-    "excluded.csv",
+    EXCLUDED,
     PREPARED_FAILURES,
     OTHERS_FAILURES,
     MASKS_FAILURES,
@@ -308,7 +313,8 @@ def fallen_out_lines(out: Path, most: int = 3) -> list[str]:
         rows = [row for row in _failures(out / name) if row not in told]
         told.update(rows)
         if rows:
-            lines.append(f"{out / name}: {len(rows)} lines")
+            both = " (images and patients)" if name == EXCLUDED else ""
+            lines.append(f"{out / name}: {len(rows)} lines{both}")
             lines += [f"  {row.case}: {row.error} -> {row.action}" for row in rows[:most]]
         if len(rows) > most:
             lines.append(f"  and {len(rows) - most} more")

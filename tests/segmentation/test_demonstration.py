@@ -73,7 +73,7 @@ def test_an_image_without_spacing_is_told_what_to_say_here(tmp_path: Path) -> No
     words = ["segment", str(tmp_path / "plain.png"), "--out", str(out)]
     assert main(words) == 3
     (failure,) = read_csv(out / "failures.csv").to_dict("records")
-    assert "give --spacing_mm on the command line" in failure["action"]
+    assert failure["action"].startswith("give --spacing_mm (mm per pixel")
     assert main([*words, "--spacing_mm", "1"]) == 0
 
 

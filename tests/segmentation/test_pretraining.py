@@ -171,9 +171,10 @@ def test_killed_and_resumed_it_is_the_uninterrupted_one_bit_for_bit(
     study, config = half_masked, replace(TINY, **settings)
     target = run_fold(study, config)
     files = sorted(path.name for path in target.iterdir())
-    assert files == ["history.csv", "model.json", "model.safetensors", "pretraining.csv"]
+    tables = ["history.csv", "learned_from.csv", "pretraining.csv"]
+    assert files == sorted([*tables, "model.json", "model.safetensors"])
     whole = load_model(target).network.state_dict()
-    tables = [(target / name).read_text() for name in files if name.endswith(".csv")]
+    before = [(target / name).read_text() for name in tables]
     shutil.rmtree(target)
 
     kill_in(monkeypatch, study, RestorationModule, 1, config)
@@ -187,7 +188,7 @@ def test_killed_and_resumed_it_is_the_uninterrupted_one_bit_for_bit(
 
     again = load_model(run_fold(study, config)).network.state_dict()
     assert all(tensor.equal(again[name]) for name, tensor in whole.items())
-    assert [(target / name).read_text() for name in files if name.endswith(".csv")] == tables
+    assert [(target / name).read_text() for name in tables] == before
     assert sorted(path.name for path in target.iterdir()) == files
 
 

@@ -65,6 +65,7 @@ def test_four_epochs_are_two_and_two_more(study: Path) -> None:
         assert tensor.equal(again.network.state_dict()[name]), name
     assert sorted(path.name for path in target.iterdir()) == [
         "history.csv",
+        "learned_from.csv",
         "model.json",
         "model.safetensors",
     ]

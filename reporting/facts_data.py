@@ -171,6 +171,9 @@ def missing_values(record: Record) -> Fact | None:
     for setting, key in (("clinical.variables", "name"), ("modeling.tasks", "label")):
         named = record.setting(setting)[0] or []
         asked |= {one[key] for one in named if isinstance(one, dict)}
+    asked &= {*patients} - {"patient_id"}
+    if not asked:
+        return None
     gaps = [
         f"{name} ({n} of {len(patients)})"
         for name in patients
@@ -227,18 +230,21 @@ def split(record: Record) -> Fact | None:
         return Fact("Patients are in both training and test set.", ("splits.json",), shown=False)
     given = patients is not None and "split" in patients
     how = "as their column split says" if given else f"at random (seed {splits['seed']})"
-    text = (
-        f"Patients were divided {how} into {len(train)} for training and {len(test)} for testing "
-        f"({wording.percent(len(train), whole)} and {wording.percent(len(test), whole)})"
-    )
+    if not test:
+        text = f"All {whole} patients were divided {how} into {len(splits['folds'])} folds"
+    else:
+        text = (
+            f"Patients were divided {how} into {len(train)} for training and {len(test)} for "
+            f"testing ({wording.percent(len(train), whole)} and {wording.percent(len(test), whole)})"
+        )
     by = [name for name in splits["stratify"] if patients is not None and name in patients]
     if by:
         text += f", stratified by {listed(by)}"
-    text += (
-        f", the training patients into {len(splits['folds'])} folds; segmentation and classifiers "
-        "share this division."
-    )
-    return Fact(text, ("splits.json",))
+    if test:
+        text += f", the training patients into {len(splits['folds'])} folds"
+    if record.classifiers:
+        text += "; segmentation and classifiers share this division"
+    return Fact(f"{text}.", ("splits.json",))
 
 
 def imaging(record: Record) -> Fact | None:

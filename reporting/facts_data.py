@@ -82,12 +82,15 @@ def baseline(record: Record) -> Fact | None:
     for name in ("tables/table1_baseline.csv", "tables/baseline.csv"):
         table = record.table(name)
         if table is not None and len(table):
+            splits = record.json("splits.json")
+            n = table["variable"].nunique()
+            if splits and not splits["test"]:
+                given = wording.plural(n, "characteristic")
+                return Fact(f"The patients were described by {given}.", (name,))
             tests = sorted(table["method"].dropna().unique()) if "method" in table else []
             how = f" ({listed(tests)} tests)" if tests else ""
             return Fact(
-                f"{table['variable'].nunique()} characteristics of training and test patients were "
-                f"compared{how}.",
-                (name,),
+                f"{n} characteristics of training and test patients were compared{how}.", (name,)
             )
     return None
 
@@ -233,9 +236,10 @@ def split(record: Record) -> Fact | None:
     if not test:
         text = f"All {whole} patients were divided {how} into {len(splits['folds'])} folds"
     else:
+        shares = " and ".join(wording.percent(len(part), whole) for part in (train, test))
         text = (
             f"Patients were divided {how} into {len(train)} for training and {len(test)} for "
-            f"testing ({wording.percent(len(train), whole)} and {wording.percent(len(test), whole)})"
+            f"testing ({shares})"
         )
     by = [name for name in splits["stratify"] if patients is not None and name in patients]
     if by:

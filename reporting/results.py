@@ -398,9 +398,7 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
     )
 
 
-def _compared(
-    folder: Path, name: str, columns: tuple[str, ...], classifiers: bool
-) -> pd.DataFrame:
+def _compared(folder: Path, name: str, columns: tuple[str, ...], classifiers: bool) -> pd.DataFrame:
     """A table of ``comparison/``; one without rows in a study without classifiers."""
     import pandas as pd
 

@@ -13,7 +13,6 @@ from .results import Results, Target
 from .style import NAME
 from .wording import Estimate
 
-
 MASK_LIMITS = (
     "Only lesions that a reader outlined count as true, and every mammogram holds one: the figures "
     "do not say how often the networks would outline something where nothing is.",
@@ -149,7 +148,7 @@ def limits(results: Results) -> list[str]:
         )
     for target in results.targets:
         if small_numbers(target):
-            found.append(f"{target.heading}. {small_numbers(target)}")  # noqa: PERF401 (reads worse)
+            found.append(f"{target.heading}. {small_numbers(target)}")
     if len(results.failed):
         n = results.failed["case"].nunique()
         found.append(

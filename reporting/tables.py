@@ -61,23 +61,19 @@ def baseline(results: Results) -> Table | None:
     frame = baseline_table(results.patients, train, test)
     if frame.empty:
         return None
-    return Table(
-        "baseline",
-        "Characteristics of the patients",
-        "n (%) of the known values, Pearson's chi-square without continuity correction; mean (SD), "
-        "Welch's t-test. P compares training with test patients; a small P in one row of many is "
-        "to be expected by chance.",
-        frame,
-        [
-            "Characteristic",
-            "",
-            f"All (n = {len(train) + len(test)})",
-            f"Training (n = {len(train)})",
-            f"Test (n = {len(test)})",
-            "P",
-        ],
-        baseline_cells(frame),
-    )
+    head = ["Characteristic", "", f"All (n = {len(train) + len(test)})"]
+    cells = baseline_cells(frame)
+    if test:
+        head += [f"Training (n = {len(train)})", f"Test (n = {len(test)})", "P"]
+        note = (
+            "n (%) of the known values, Pearson's chi-square without continuity correction; mean "
+            "(SD), Welch's t-test. P compares training with test patients; a small P in one row of "
+            "many is to be expected by chance."
+        )
+    else:
+        cells = [row[: len(head)] for row in cells]
+        note = "n (%) of the known values; mean (SD)."
+    return Table("baseline", "Characteristics of the patients", note, frame, head, cells)
 
 
 def agreement(results: Results) -> Table:

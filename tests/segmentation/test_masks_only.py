@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import pytest
 from mammoroi.cli import main
 from mammoroi.clinic.archive import unpack
 from mammoroi.files import read_csv, read_json, sha256_file
+from mammoroi.reporting.facts import FACTS
 from mammoroi.reporting.methods import methods
-from mammoroi.reporting.standards import standards, write_standards
+from mammoroi.reporting.standards import FOLDER, standards, write_standards
 
 from .conftest import write_study
 
@@ -75,10 +75,13 @@ class Page(HTMLParser):
 
 
 def made(folder: Path, test_size: float) -> Path:
-    """Run a study of patients of whom nothing is known but their names, as a user would."""
+    """Run a study as a user would; of the patients the names are known, or their ages, too."""
     cohort = write_study(folder / "cohort", patients=8, test=2, folds=2)
-    names = "".join(f"P{number:02d}\n" for number in range(8))
-    (cohort / "patients.csv").write_text(f"patient_id\n{names}")
+    lines = [f"P{number:02d}" for number in range(8)]
+    if not test_size:
+        lines = [f"{line},{40 + 5 * number}" for number, line in enumerate(lines)]
+    head = "patient_id" if test_size else "patient_id,age"
+    (cohort / "patients.csv").write_text("\n".join([head, *lines, ""]))
     (cohort / "splits.json").unlink()
     (folder / "my.yaml").write_text(SETTINGS.format(test_size=test_size))
     with pytest.MonkeyPatch.context() as patch:
@@ -93,9 +96,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
-    yield folder / "study"
+    return folder / "study"
 
 
 def test_the_report_has_what_there_is(there: Path) -> None:
@@ -112,10 +115,14 @@ def test_the_report_has_what_there_is(there: Path) -> None:
     assert {"flow_of_cases", "dice_distribution", "dice_groups", "froc"} <= figures
     assert {"pixel_calibration", "uncertainty_dice", "training_history"} <= figures
     tables = {path.stem for path in (there / "tables").glob("*.csv")}
-    assert tables == {"agreement", "cases_lost", "stages"}
+    cohort = read_csv(there / "patients.csv")
+    described = {"baseline"} if "age" in cohort else set()
+    assert tables == {"agreement", "cases_lost", "stages", *described}
+    assert ("57.5 (12.2)" in page.text) == bool(described)
+    assert "To be added by the authors (advice is in the checklist CLAIM)" in page.text
     assert {*figures, *tables} <= page.ids
     assert all(heading.strip() for heading in page.headings)
-    assert "How well automatic masks of the lesion agree with manual ones" in page.text
+    assert "how well automatic masks of the lesion agree with manual ones" in page.text
     assert "and two readers with each other" in page.text
     for word in OF_CLASSIFIERS:
         found = re.search(rf".{{0,60}}\b{re.escape(word)}.{{0,60}}", page.text, re.IGNORECASE)
@@ -136,13 +143,22 @@ def test_methods_checklist_and_card_are_of_the_masks(there: Path) -> None:
     assert list(filled) == ["claim"]
     shown = filled["claim"].set_index("item")["status"].eq("shown by the run")
     assert shown[["18", "19", "20", "22", "23", "25", "28", "29", "32", "35", "37"]].all()
-    assert not shown["36"]
+    assert shown["36"] == ("age" in read_csv(there / "patients.csv"))
     assert {path.name for path in (there / "standards").glob("*.csv")} == {
         *("claim.csv", "to_answer.csv"),
     }
     assert {path.name for path in (there / "cards").iterdir()} == {
         *("segmentation.md", "segmentation.json"),
     }
+
+
+def test_the_checklist_is_whole_and_refers_to_what_exists() -> None:
+    items = read_csv(FOLDER / "claim.csv", dtype=str).fillna("")
+    assert items["item"].tolist() == [str(k) for k in range(1, 45)]  # Tejani et al. 2024
+    assert set(items["who"]) == {"software", "assisted", "human"}
+    assert (items.loc[items["who"] != "software", "hint"] != "").all()
+    assert ((items["evidence"] == "") == (items["who"] == "human")).all()
+    assert {key.rstrip("?!") for keys in items["evidence"] for key in keys.split()} <= set(FACTS)
 
 
 def test_answers_to_the_checklist_count(there: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,14 +7,26 @@ paper is cut off, and a small picture shows the part around the outlines.
 
 from __future__ import annotations
 
+import base64
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from . import wording
+from .results import Results
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+log = logging.getLogger(__name__)
+
+SMALL_PICTURE = 360
+"""Longer side of a small picture in pixels."""
 PAPER = 250
 """From this grey value on a pixel may be paper."""
 COLOURED = 40
@@ -23,6 +35,49 @@ DRAWN, THICK = 3.0, 3.0
 """Width of the outlines in pixels, as drawn, and wanted in the small picture."""
 SMALLEST_PART = 0.25
 """A small picture shows at least this share of the longer side."""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A mammogram with both outlines, whole and the part around them; a remark to the Dice."""
+
+    image_id: str
+    rank: str
+    dice: str
+    remark: str
+    image: str
+    part: str
+
+
+def overlays(results: Results, pixels: int) -> list[Overlay]:
+    """Overlays as JPEG of at most ``pixels`` on the longer side; worst first."""
+    from PIL import Image as images
+
+    found = []
+    empty = set(results.masks.loc[~results.masks["found"].astype(bool), "image_id"])
+    order = {"worst": 0, "median": 1, "best": 2}
+    rows = results.overlays.sort_values("rank", key=lambda rank: rank.map(order), kind="stable")
+    for _, row in rows.iterrows():
+        path = results.folder / "overlays" / Path(str(row["file"])).name
+        if not path.exists():
+            log.warning("%s is named in overlays.csv and missing", path)
+            continue
+        with images.open(path) as image:
+            whole = without_paper(image.convert("RGB"))
+        part = around_outlines(whole, SMALL_PICTURE)
+        whole.thumbnail((pixels, pixels))
+        name = str(row["image_id"])
+        remark = ", nothing outlined automatically" if name in empty else ""
+        dice = wording.number(row["dice"])
+        found.append(Overlay(name, str(row["rank"]), dice, remark, _jpeg(whole), _jpeg(part)))
+    return found
+
+
+def _jpeg(picture: Image) -> str:
+    """A picture as a data URI."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=88, subsampling=0, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def without_paper(picture: Image) -> Image:

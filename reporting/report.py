@@ -7,7 +7,6 @@ policy forbids the rest. Equal results give equal bytes.
 from __future__ import annotations
 
 import base64
-import io
 import logging
 import re
 from dataclasses import dataclass, replace
@@ -40,7 +39,7 @@ from .figures_trust import draw_froc, draw_pixel_calibration, draw_uncertainty
 from .flow import draw_flow, flow_table
 from .methods import sections, to_add, write_methods
 from .model_card import write_cards
-from .overlay_pictures import around_outlines, without_paper
+from .overlay_pictures import Overlay, overlays
 from .performance import calibration, performance
 from .predictors import draw_predictors, predictors_table, skipped
 from .record import CLASSIFYING, Record
@@ -56,13 +55,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from markupsafe import Markup
-    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 8_000_000
 SMALL_CSV_BYTES = 48_000
-SMALL_PICTURE = 360
 NOT_A_DEVICE = "Not a medical device: for research, not for decisions about patients."
 _HERE = Path(__file__).parent
 _SAFE = " /:=;,+!*'()$@?<>[]{}^|`"
@@ -85,18 +82,6 @@ class Shown:
     data: str
     head: list[str]
     cells: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """A mammogram with both outlines, whole and the part around them; a remark to the Dice."""
-
-    image_id: str
-    rank: str
-    dice: str
-    remark: str
-    image: str
-    part: str
 
 
 def report(config: ReportConfig, study: Path) -> Path:
@@ -122,7 +107,7 @@ def report(config: ReportConfig, study: Path) -> Path:
     for pixels in sorted({config.overlay_pixels, 800, 600, 400}, reverse=True):
         if pixels > config.overlay_pixels:
             continue
-        page = _page(config, results, pieces, _overlays(results, pixels))
+        page = _page(config, results, pieces, overlays(results, pixels))
         if len(page.encode()) <= MOST_BYTES:
             break
         log.warning("report.html is large with overlays of %d pixels", pixels)
@@ -356,38 +341,8 @@ def _svg_uri(svg: str) -> Markup:
     return Markup("data:image/svg+xml," + quote(plain, safe=_SAFE))  # noqa: S704 (no quote left)
 
 
-def _overlays(results: Results, pixels: int) -> list[Overlay]:
-    """Overlays as JPEG of at most ``pixels`` on the longer side; worst first."""
-    from PIL import Image as images
-
-    found = []
-    empty = set(results.masks.loc[~results.masks["found"].astype(bool), "image_id"])
-    order = {"worst": 0, "median": 1, "best": 2}
-    rows = results.overlays.sort_values("rank", key=lambda rank: rank.map(order), kind="stable")
-    for _, row in rows.iterrows():
-        path = results.folder / "overlays" / Path(str(row["file"])).name
-        if not path.exists():
-            log.warning("%s is named in overlays.csv and missing", path)
-            continue
-        with images.open(path) as image:
-            whole = without_paper(image.convert("RGB"))
-        part = around_outlines(whole, SMALL_PICTURE)
-        whole.thumbnail((pixels, pixels))
-        name = str(row["image_id"])
-        remark = ", nothing outlined automatically" if name in empty else ""
-        dice = wording.number(row["dice"])
-        found.append(Overlay(name, str(row["rank"]), dice, remark, _jpeg(whole), _jpeg(part)))
-    return found
-
-
-def _jpeg(picture: Image) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=88, subsampling=0, optimize=True)
-    return _data_uri("image/jpeg", stream.getvalue())
-
-
 def _page(
-    config: ReportConfig, results: Results, pieces: dict[str, Any], overlays: list[Overlay]
+    config: ReportConfig, results: Results, pieces: dict[str, Any], shown: list[Overlay]
 ) -> str:
     style, script = ((_HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     n_estimated = summary.estimated_spacings(results)
@@ -409,7 +364,7 @@ def _page(
             target.heading: summary.target_sentences(results, target) for target in results.targets
         },
         limits=summary.limits(results),
-        overlays=overlays,
+        overlays=shown,
         settings=list(summary.flatten(_that_count(results, results.run.get("config", {})))),
         record=[
             pair

@@ -117,16 +117,27 @@ def _as_run(config: StudyConfig, only: str, done: dict[str, Any]) -> dict[str, A
 
 def _withdraw(stage: Stage, out: Path, done: dict[str, Any]) -> None:
     """Set aside what a stage wrote for earlier settings, so that no other stage reads it."""
-    set_aside(stage.name, stage.writes, out, done.get(stage.name))
+    about = None
+    if stage.name in done:
+        settings = _read_or_empty(out / "config.json")
+        kept = {part: settings[part] for part in stage.sections if part in settings}
+        about = {"entry": done[stage.name], "settings": kept}
+    set_aside(stage.name, stage.writes, out, about)
     if done.pop(stage.name, None) is not None:
         write_json(out / "stages.json", done)
 
 
 def _bring_back(stage: Stage, out: Path, done: dict[str, Any]) -> None:
-    """Bring back what was set aside while the settings did not ask for a stage."""
-    entry = bring_back(stage.name, out)
-    if entry is not None:
-        done[stage.name] = entry
+    """Bring back what was set aside while the settings did not ask for a stage.
+
+    ``config.json`` gets the settings that it ran with, unless another stage has run with others.
+    """
+    about = bring_back(stage.name, out)
+    if about is not None:
+        others = {part for one in STAGES if one.name in done for part in one.sections}
+        kept = {part: value for part, value in about["settings"].items() if part not in others}
+        write_json(out / "config.json", _read_or_empty(out / "config.json") | kept)
+        done[stage.name] = about["entry"]
         write_json(out / "stages.json", done)
     forget(stage.name, out)
 

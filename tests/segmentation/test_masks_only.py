@@ -242,4 +242,5 @@ def test_features_are_set_aside_and_come_back(there: Path) -> None:
     assert sha256_file(table) == before
     assert not (there / "set-aside").exists()
     assert read_json(there / "stages.json")["extract"] == entry
+    assert read_json(there / "config.json")["radiomics"]["preset"] == str(preset)
     assert main(["study", "my.yaml"]) == 0

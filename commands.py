@@ -405,11 +405,14 @@ def standards(arguments: Sequence[str]) -> int:
     from .reporting.methods import write_methods
     from .reporting.model_card import write_cards
     from .reporting.standards import ANSWERS, score, write_standards
+    from .reporting.wording import plural
 
-    print(score(write_standards(folder)["metrics"]))
+    filled = write_standards(folder)
+    if "metrics" in filled:  # a study of the masks alone has none
+        print(score(filled["metrics"]))
     print(f"Checklists: {folder / 'standards'} (answers: {folder / ANSWERS})")
     print(f"Methods section: {write_methods(folder)}")
-    print(f"{len(write_cards(folder))} model cards: {folder / 'cards'}")
+    print(f"{plural(len(write_cards(folder)), 'model card')}: {folder / 'cards'}")
     return EXIT_OK
 
 

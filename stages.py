@@ -38,7 +38,7 @@ class StudyConfig:
     stability : StabilityConfig
         Perturbations of the manual masks; none unless they are named.
     modeling : ModelingConfig
-        The classifiers and their tasks.
+        The classifiers and their tasks; without any task the study is of the masks alone.
     comparison : CompareConfig
         What was declared about manual against automatic masks.
     clinical : ClinicalConfig or str
@@ -89,7 +89,7 @@ class Stage:
         audit); none of them has to be there.
     asked : callable
         Whether the study's settings ask for it. If not, it is no stage of the study: no other
-        needs it, and what it wrote for earlier settings is removed.
+        needs it, and what it wrote for earlier settings is set aside (:mod:`.set_aside`).
     """
 
     name: str
@@ -100,6 +100,10 @@ class Stage:
     writes: tuple[str, ...]
     asked: Callable[[StudyConfig], bool] = lambda _: True
     reads: tuple[str, ...] = ()
+
+
+def _classifies(study: StudyConfig) -> bool:
+    return bool(study.modeling.tasks)
 
 
 def _tables_config(clinical: ClinicalConfig, modeling: ModelingConfig) -> ClinicalConfig:
@@ -163,6 +167,7 @@ STAGES: tuple[Stage, ...] = (
         ("radiomics",),
         ("accept", "segment"),
         ("features/[!.]*.parquet", "features/[!.]*.json", "features/[!.]*.csv"),
+        _classifies,
     ),
     Stage(
         "perturb",
@@ -171,7 +176,7 @@ STAGES: tuple[Stage, ...] = (
         ("radiomics", "stability"),
         ("accept",),
         ("stability/*", "masks/perturbed/*/*.png"),
-        lambda study: bool(study.stability.perturbations()),
+        lambda study: _classifies(study) and bool(study.stability.perturbations()),
     ),
     Stage(
         "model",
@@ -183,6 +188,7 @@ STAGES: tuple[Stage, ...] = (
             *("models/targets.json", "models/classes.json", "models/failures.csv"),
             *("models/*/*/*", "models/*/*/curves/*", "models/*/classes/*/*"),
         ),
+        _classifies,
     ),
     Stage(
         "compare",
@@ -191,6 +197,7 @@ STAGES: tuple[Stage, ...] = (
         ("modeling", "comparison"),
         ("accept", "agree", "extract", "perturb", "model"),
         ("comparison/*",),
+        _classifies,
     ),
     Stage(
         "tables",
@@ -199,6 +206,7 @@ STAGES: tuple[Stage, ...] = (
         ("clinical", "modeling"),
         ("accept",),
         ("tables/table[0-9]*_*.csv",),
+        _classifies,
     ),
     Stage(
         "report",

@@ -28,6 +28,7 @@ from .cohort.synthetic_config import SyntheticConfig
 from .errors import Failure, MammoroiError
 from .files import plain, read_csv, read_json, sha256_file, sha256_of, write_json
 from .resources import measured
+from .set_aside import bring_back, forget, set_aside
 from .spreadsheet import read_spreadsheet
 from .stages import STAGES, Stage, StudyConfig
 
@@ -52,8 +53,10 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     Raises
     ------
     MammoroiError
-        When a stage refuses its input as a whole, or a stage that ``only`` needs has not run.
+        When a stage refuses its input as a whole, a stage that ``only`` needs has not run, or the
+        settings do not ask for ``only``.
     """
+    _refuse_unasked(only, config)
     # Worker processes may have been started elsewhere: a relative path is not theirs.
     out = config.out.resolve()
     if only in (None, "accept"):
@@ -62,14 +65,16 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     if config.synthetic is not None and only in (None, "accept"):
         _synthesize(config.synthetic, config.cohort.folder.resolve())
     done: dict[str, Any] = _read_or_empty(out / "stages.json")
+    for stage in STAGES:
+        if stage.asked(config):
+            _bring_back(stage, out, done)
+        else:
+            _withdraw(stage, out, done)
     settings = plain(config) if only is None else _as_run(config, only, done)
     write_json(out / "config.json", settings)
     run = Run(out, settings)
     for stage in STAGES:
-        asked = stage.asked(config)
-        if not asked:
-            _withdraw(stage, out, done)
-        if stage.name != only and (only is not None or not asked):
+        if stage.name != only and (only is not None or not stage.asked(config)):
             run.remember(done.get(stage.name))
             continue
         key = _key(stage, config, done)
@@ -114,11 +119,41 @@ def _as_run(config: StudyConfig, only: str, done: dict[str, Any]) -> dict[str, A
 
 
 def _withdraw(stage: Stage, out: Path, done: dict[str, Any]) -> None:
-    """Remove what a stage wrote for earlier settings, so that no other stage reads it."""
-    for path in {path for pattern in stage.writes for path in out.glob(pattern)}:
-        path.unlink()
+    """Set aside what a stage wrote for earlier settings, so that no other stage reads it."""
+    about = None
+    if stage.name in done:
+        settings = _read_or_empty(out / "config.json")
+        kept = {part: settings[part] for part in stage.sections if part in settings}
+        about = {"entry": done[stage.name], "settings": kept}
+    set_aside(stage.name, stage.writes, out, about)
     if done.pop(stage.name, None) is not None:
         write_json(out / "stages.json", done)
+
+
+def _bring_back(stage: Stage, out: Path, done: dict[str, Any]) -> None:
+    """Bring back what was set aside while the settings did not ask for a stage.
+
+    ``config.json`` gets the settings that it ran with, unless another stage has run with others.
+    """
+    about = bring_back(stage.name, out)
+    if about is not None:
+        others = {part for one in STAGES if one.name in done for part in one.sections}
+        kept = {part: value for part, value in about["settings"].items() if part not in others}
+        write_json(out / "config.json", _read_or_empty(out / "config.json") | kept)
+        done[stage.name] = about["entry"]
+        write_json(out / "stages.json", done)
+    forget(stage.name, out)
+
+
+def _refuse_unasked(only: str | None, config: StudyConfig) -> None:
+    """Raise for a stage that is for classifiers, where the settings ask for none."""
+    if config.modeling.tasks:
+        return
+    if any(stage.name == only and not stage.asked(config) for stage in STAGES):
+        raise MammoroiError(
+            f"modeling.tasks is empty: these settings ask for masks alone, not for {only!r}",
+            "name a task, such as --modeling.tasks '[sln]'",
+        )
 
 
 def _synthesize(config: SyntheticConfig, folder: Path) -> None:

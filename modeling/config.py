@@ -64,7 +64,8 @@ class ModelingConfig:
     Attributes
     ----------
     tasks : tuple of Task or str
-        Tasks of your own, or the names of presets: `sln`, `her2`.
+        Tasks of your own, or the names of presets: `sln`, `her2`. Empty: no classifiers; a study
+        then is of the masks alone, without features, comparison and clinical tables.
     views : {"mean", "maximum", "minimum", "largest", "concat"}
         How the images of a patient become one row: the mean, largest or smallest value of each
         feature; the features of the image with the largest lesion; or CC and MLO side by side,
@@ -122,8 +123,6 @@ class ModelingConfig:
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.resolved_tasks()]
-        if not names:
-            raise MammoroiError("tasks is empty", f"name one of {', '.join(PRESET_TASKS)}")
         for name in names:
             if names.count(name) > 1:
                 raise MammoroiError(f"two tasks are called {name}", "rename one of them")
@@ -143,6 +142,19 @@ class ModelingConfig:
     def resolved_tasks(self) -> list[Task]:
         """Give the tasks with the names of presets replaced by the presets."""
         return [preset_task(task) if isinstance(task, str) else task for task in self.tasks]
+
+    def some_tasks(self) -> list[Task]:
+        """Give the tasks as :meth:`resolved_tasks` does, to whoever cannot do without.
+
+        Raises
+        ------
+        MammoroiError
+            When there is none.
+        """
+        tasks = self.resolved_tasks()
+        if not tasks:
+            raise MammoroiError("tasks is empty", f"name one of {', '.join(PRESET_TASKS)}")
+        return tasks
 
     def resolved_recipe(self) -> Recipe:
         """Give the recipe, looked up where it is the name of one."""

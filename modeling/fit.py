@@ -81,13 +81,13 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
     Raises
     ------
     MammoroiError
-        When a table is missing or wrong, tables were made with different settings, a label column
-        is missing, or no target at all can be fitted.
+        When there is no task, a table is missing or wrong, tables were made with different
+        settings, a label column is missing, or no target at all can be fitted.
     """
     started = time.perf_counter()
     stage = config if isinstance(config, ModelStage) else ModelStage(config)
     config, folder = stage.modeling, study / "models"
-    targets = [target for task in config.resolved_tasks() for target in targets_of(task)]
+    targets = [target for task in config.some_tasks() for target in targets_of(task)]
     datasets, cases = prepare(study, targets, config, stage.clinical)
     failures: list[Failure] = []
     ready = []

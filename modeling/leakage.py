@@ -102,7 +102,8 @@ def leakage(config: ModelingConfig, study: Path, replicates: int = REPLICATES) -
     Raises
     ------
     MammoroiError
-        When a table is missing or wrong, or fewer than two replicates are asked for.
+        When there is no task, a table is missing or wrong, or fewer than two replicates are asked
+        for.
     """
     import pandas as pd
 
@@ -127,13 +128,14 @@ def read_rows(config: ModelingConfig, study: Path) -> list[Rows]:
     """Read the manual features and make the rows of each target."""
     import pandas as pd
 
+    tasks = config.some_tasks()
     splits = load_splits(study)
     everybody = {*splits.train, *splits.test}
     patients = read_csv(study / "patients.csv", dtype=str)
     images = load_features(study, ROIS[0]).images
     combined = combine_views(images, config.views)
     sets = []
-    for task in config.resolved_tasks():
+    for task in tasks:
         for target in targets_of(task):
             labels = labels_of(target, classes_of(target, patients))
             X = combined[combined.index.isin(everybody & set(labels.index))]

@@ -82,12 +82,15 @@ def baseline(record: Record) -> Fact | None:
     for name in ("tables/table1_baseline.csv", "tables/baseline.csv"):
         table = record.table(name)
         if table is not None and len(table):
+            splits = record.json("splits.json")
+            n = table["variable"].nunique()
+            if splits and not splits["test"]:
+                given = wording.plural(n, "characteristic")
+                return Fact(f"The patients were described by {given}.", (name,))
             tests = sorted(table["method"].dropna().unique()) if "method" in table else []
             how = f" ({listed(tests)} tests)" if tests else ""
             return Fact(
-                f"{table['variable'].nunique()} characteristics of training and test patients were "
-                f"compared{how}.",
-                (name,),
+                f"{n} characteristics of training and test patients were compared{how}.", (name,)
             )
     return None
 
@@ -171,6 +174,9 @@ def missing_values(record: Record) -> Fact | None:
     for setting, key in (("clinical.variables", "name"), ("modeling.tasks", "label")):
         named = record.setting(setting)[0] or []
         asked |= {one[key] for one in named if isinstance(one, dict)}
+    asked &= {*patients} - {"patient_id"}
+    if not asked:
+        return None
     gaps = [
         f"{name} ({n} of {len(patients)})"
         for name in patients
@@ -227,18 +233,22 @@ def split(record: Record) -> Fact | None:
         return Fact("Patients are in both training and test set.", ("splits.json",), shown=False)
     given = patients is not None and "split" in patients
     how = "as their column split says" if given else f"at random (seed {splits['seed']})"
-    text = (
-        f"Patients were divided {how} into {len(train)} for training and {len(test)} for testing "
-        f"({wording.percent(len(train), whole)} and {wording.percent(len(test), whole)})"
-    )
+    if not test:
+        text = f"All {whole} patients were divided {how} into {len(splits['folds'])} folds"
+    else:
+        shares = " and ".join(wording.percent(len(part), whole) for part in (train, test))
+        text = (
+            f"Patients were divided {how} into {len(train)} for training and {len(test)} for "
+            f"testing ({shares})"
+        )
     by = [name for name in splits["stratify"] if patients is not None and name in patients]
     if by:
         text += f", stratified by {listed(by)}"
-    text += (
-        f", the training patients into {len(splits['folds'])} folds; segmentation and classifiers "
-        "share this division."
-    )
-    return Fact(text, ("splits.json",))
+    if test:
+        text += f", the training patients into {len(splits['folds'])} folds"
+    if record.classifiers:
+        text += "; segmentation and classifiers share this division"
+    return Fact(f"{text}.", ("splits.json",))
 
 
 def imaging(record: Record) -> Fact | None:

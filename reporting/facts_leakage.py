@@ -9,7 +9,7 @@ AUDIT = "leakage/leakage.csv"
 
 def leakage_audit(record: Record) -> Fact | None:
     """What each order of steps bought on shuffled labels, over the targets."""
-    table = record.table(AUDIT)
+    table = record.table(AUDIT) if record.classifiers else None
     if table is None or table.empty:
         return None
     honest = table[table["recipe"] == "A"]

@@ -219,9 +219,14 @@ def cross_fitted(record: Record) -> Fact | None:
     cards, models = fold_models(record)
     each = networks_per_fold(cards)
     by = "the network" if each == 1 else f"the mean of the {each} networks"
+    who, rest = (
+        ("Training patients", ", test patients by the mean of all networks")
+        if splits["test"]
+        else ("Patients", "")
+    )
     return Fact(
-        f"Training patients were segmented by {by} of the fold that left them out, test "
-        "patients by the mean of all networks: no network had seen the patient.",
+        f"{who} were segmented by {by} of the fold that left them out{rest}: no network had seen "
+        "the patient.",
         files if each == 1 else (*files, *models),
     )
 

@@ -85,9 +85,11 @@ def draw_uncertainty(record: Record) -> Plot | None:
     table = rows[["image_id", "set", "expected_dice", "dice", "uncertain"]]
     drawn = table[table["expected_dice"] > 0]
     threshold, poor = flag["flag"]["threshold"], flag["flag"]["poor_dice"]
-    figure, (axes,) = panels(1, 2, 4.2, sharey=True)
+    parts = [part for part in LOOK if part == "train" or (table["set"] == part).any()]
+    figure, (axes,) = panels(1, len(parts), 4.2, sharey=True)
     findings = []
-    for ax, (part, (colour, _, _)) in zip(axes, LOOK.items(), strict=True):
+    for ax, part in zip(axes, parts, strict=True):
+        colour = LOOK[part][0]
         points = drawn[drawn["set"] == part]
         ax.axhspan(0, poor, color=PALE, alpha=0.5, lw=0)
         ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (1, 2)))

@@ -15,9 +15,9 @@ from ..errors import MammoroiError
 from ..files import read_csv, write_text
 from .facts import FACTS
 from .facts_features import plain
-from .record import Record
+from .record import Record, has_classifiers
 from .references import cite
-from .standards import FOLDER
+from .standards import FOLDER, TITLES
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Patients": (
@@ -48,6 +48,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 TABLE_OF = "Radiomic features"
 BY_PEOPLE = ("8", "10", "11", "14", "16", "18", "19", "20")
 """Items of CLEAR that a methods section needs and no file holds."""
+BY_PEOPLE_OF_MASKS = ("5", "8", "10", "11", "13", "14", "15", "16")
+"""The same of CLAIM, for a study of the masks alone."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,15 @@ def image_processing(record: Record) -> list[tuple[str, str]]:
     return rows
 
 
-def to_add() -> str:
-    """What a person has to add; the checklist CLEAR holds advice on each."""
-    items = read_csv(FOLDER / "clear.csv", dtype=str).set_index("item")
-    topics = [items["topic"][item] for item in BY_PEOPLE]
+def to_add(study: Path) -> str:
+    """What a person has to add; the checklist CLEAR, or CLAIM, holds advice on each."""
+    name, numbers = "clear", BY_PEOPLE
+    if not has_classifiers(study):
+        name, numbers = "claim", BY_PEOPLE_OF_MASKS
+    items = read_csv(FOLDER / f"{name}.csv", dtype=str).set_index("item")
+    topics = [items["topic"][item] for item in numbers]
     shown = "; ".join(topic[0].lower() + topic[1:] for topic in topics)
-    return f"To be added by the authors (advice is in the checklist CLEAR): {shown}."
+    return f"To be added by the authors (advice is in the checklist {TITLES[name]}): {shown}."
 
 
 def methods(study: Path) -> str:
@@ -145,7 +150,7 @@ def methods(study: Path) -> str:
             parts += ["| Image processing | Value |", "|---|---|"]
             parts += [f"| {name} | {value.replace('|', '/')} |" for name, value in section.rows]
             parts.append("")
-    return "\n".join([*parts, to_add(), ""])
+    return "\n".join([*parts, to_add(study), ""])
 
 
 def write_methods(study: Path) -> Path:

@@ -24,6 +24,17 @@ SOURCES = ("manual", "automatic")
 of one source (a clinical one, or both together)."""
 
 
+CLASSIFYING = ("radiomics", "stability", "modeling", "comparison", "clinical")
+"""The settings that mean nothing in a study without classifiers."""
+
+
+def has_classifiers(folder: Path) -> bool:
+    """Whether a study is of classifiers, too: not where its settings name no task."""
+    path = Path(folder) / "config.json"
+    modeling = (read_json(path) if path.is_file() else {}).get("modeling") or {}
+    return modeling.get("tasks") != []
+
+
 @dataclass(frozen=True)
 class Fact:
     """One thing that the files of a run say.
@@ -88,6 +99,11 @@ class Record:
     folder: Path
     _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def classifiers(self) -> bool:
+        """Whether the study is of classifiers, too."""
+        return has_classifiers(self.folder)
+
     def json(self, name: str) -> Any:
         """A JSON file, or None.
 
@@ -129,9 +145,11 @@ class Record:
         """A resolved setting such as ``modeling.lasso_rule``, and its file; None where unknown.
 
         The models' own files say it best, then ``run.json``. A setting in which the models differ
-        is unknown.
+        is unknown, and so is one of classifiers in a study without them.
         """
         room, _, name = path.partition(".")
+        if room in CLASSIFYING and not self.classifiers:
+            return None, ""
         if room == "modeling":
             given = [(model.about.get("settings", {}), model) for model in self.models()]
             values = [settings[name] for settings, _ in given if name in settings]

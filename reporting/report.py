@@ -42,7 +42,7 @@ from .model_card import write_cards
 from .overlay_pictures import Overlay, overlays
 from .performance import calibration, performance
 from .predictors import draw_predictors, predictors_table, skipped
-from .record import Record
+from .record import CLASSIFYING, Record
 from .results import Results, Target, read_results
 from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
@@ -139,7 +139,7 @@ def _pieces(results: Results) -> dict[str, Any]:
 
     flow, record = flow_table(results), Record(folder)
     tasks = _by_task(results.targets)
-    baseline, clinical = _clinical(results, tasks)
+    baseline, clinical = _clinical(results, tasks) if tasks else (None, [])
     with drawing():
         return {
             "flow": plots(draw_flow(flow)),
@@ -157,7 +157,7 @@ def _pieces(results: Results) -> dict[str, Any]:
                 draw_history(results),
             ),
             "agreement": table(tables.agreement(results)),
-            "features": plots(draw_funnel(results)),
+            "features": plots(draw_funnel(results)) if tasks else [],
             "tasks": [_task(folder, at, tasks, table, plots) for at in range(len(tasks))],
             "subgroups": [
                 {
@@ -170,30 +170,35 @@ def _pieces(results: Results) -> dict[str, Any]:
             if looked_at(results)
             else [],
             "subgroups_dice": plots(draw_subgroups_dice(results)),
-            "comparison": table(tables.comparison(results)),
-            "compared": plots(
-                draw_auc(results),
-                draw_noninferiority(results),
-                draw_icc(results),
-                draw_icc_dice(results),
-                *(plot for target in results.targets for plot in _both_risks(results, target)),
-            ),
-            "exchanged": [
-                table(made)
-                for made in (
-                    tables_paired.cross_application(results),
-                    tables_paired.net_reclassification(results),
-                )
-                if made is not None
-            ],
+            **(_comparison(results, table, plots) if tasks else {}),
             "trust": [
                 shown
                 for made in (size_table, leakage_table)
-                if (shown := table(made(record))) is not None
+                if tasks and (shown := table(made(record))) is not None
             ],
             "no_audit": "" if record.has(AUDIT) else NO_AUDIT,
             "stages": table(tables.stages(results)),
         }
+
+
+def _comparison(
+    results: Results,
+    table: Callable[[Table | None], Shown | None],
+    plots: Callable[..., list[Shown]],
+) -> dict[str, Any]:
+    """Draw and write what compares the classifiers of manual and of automatic masks."""
+    exchanged = (tables_paired.cross_application, tables_paired.net_reclassification)
+    return {
+        "comparison": table(tables.comparison(results)),
+        "compared": plots(
+            draw_auc(results),
+            draw_noninferiority(results),
+            draw_icc(results),
+            draw_icc_dice(results),
+            *(plot for target in results.targets for plot in _both_risks(results, target)),
+        ),
+        "exchanged": [shown for made in exchanged if (shown := table(made(results))) is not None],
+    }
 
 
 def _clinical(results: Results, tasks: list[list[Target]]) -> tuple[Shown | None, list[Shown]]:
@@ -224,9 +229,9 @@ def _documents(study: Path) -> dict[str, Any]:
             show_table(table, study / "standards" / f"{table.name}.csv", study)
             for table in standards_tables(filled)
         ],
-        "score": str(score(filled["metrics"])),
+        "score": str(score(filled["metrics"])) if "metrics" in filled else "",
         "written_methods": sections(study),
-        "to_add": to_add(),
+        "to_add": to_add(study),
         "cards": [path.relative_to(study).as_posix() for path in write_cards(study)],
     }
 
@@ -360,12 +365,15 @@ def _page(
         },
         limits=summary.limits(results),
         overlays=shown,
-        settings=list(summary.flatten(results.run.get("config", {}))),
+        settings=list(summary.flatten(_that_count(results, results.run.get("config", {})))),
         record=[
             pair
             for name, value in results.run.items()
             if name not in ("config", "stages")
-            for pair in summary.flatten(value, "" if name == "versions" else name)
+            for pair in summary.flatten(
+                _that_count(results, value) if name == "seeds" else value,
+                "" if name == "versions" else name,
+            )
         ],
         feature_settings={
             roi: list(summary.flatten(features.provenance))
@@ -373,3 +381,10 @@ def _page(
         },
         **pieces,
     )
+
+
+def _that_count(results: Results, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those of classifiers, where the study has none."""
+    if results.classifiers:
+        return settings
+    return {room: value for room, value in settings.items() if room not in CLASSIFYING}

@@ -2,7 +2,8 @@
 
 A required file that is missing or broken stops the report and names the stage that writes it.
 Files that a sound study may lack (second reader, exclusions, failures, overlays, histories, the
-run record) come back empty.
+run record) come back empty; so do features, classifiers and their comparison where the settings of
+the study name no task.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import read_csv, read_json
+from .record import has_classifiers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +105,8 @@ class Results:
     """All results of one study, as tables.
 
     ``paired`` holds the tables of ``comparison/`` that a study of an earlier version lacks.
+    ``targets`` is empty in a study of the masks alone, and there only; so are ``features``,
+    ``missed``, ``auc``, ``stability`` and ``paired`` then.
     """
 
     folder: Path
@@ -131,6 +135,16 @@ class Results:
         return bool(self.cohort.get("synthetic", False))
 
     @property
+    def classifiers(self) -> bool:
+        """Whether the study is of classifiers, too, not of the masks alone."""
+        return bool(self.targets)
+
+    @property
+    def read_twice(self) -> bool:
+        """Whether masks of a second reader were compared."""
+        return bool((self.agreement["comparison"] == "reader2-manual").any())
+
+    @property
     def failed(self) -> pd.DataFrame:
         """All failures of all stages: ``case, stage, error, action``."""
         import pandas as pd
@@ -155,7 +169,8 @@ def read_results(folder: Path) -> Results:
     folder = Path(folder)
     if not folder.is_dir():
         raise MammoroiError(f"there is no folder {folder}", "give the folder of a finished study")
-    auc = _table(folder, "comparison/auc.csv", "compare", _AUC)
+    classifiers = has_classifiers(folder)
+    auc = _compared(folder, "auc", _AUC, classifiers)
     _check_sign(auc)
     return Results(
         folder=folder,
@@ -175,15 +190,15 @@ def read_results(folder: Path) -> Results:
             path.parent.name: _table(folder, path.relative_to(folder).as_posix(), "train", _HISTORY)
             for path in sorted(folder.glob("segmentation/fold-*/history.csv"))
         },
-        features=_features(folder),
+        features=_features(folder) if classifiers else {},
         missed=_optional(folder, "features/missed.csv", ("image_id", "patient_id", "roi")),
-        targets=[_target(folder, entry) for entry in _targets(folder)],
+        targets=[_target(folder, entry) for entry in _targets(folder)] if classifiers else [],
         auc=auc,
-        stability=_table(folder, "comparison/stability.csv", "compare", _STABILITY),
+        stability=_compared(folder, "stability", _STABILITY, classifiers),
         paired={
             name: _table(folder, f"comparison/{name}.csv", "compare", columns)
             for name, columns in _PAIRED.items()
-            if (folder / f"comparison/{name}.csv").exists()
+            if classifiers and (folder / f"comparison/{name}.csv").exists()
         },
         run=_json(folder, "run.json", "study") if (folder / "run.json").exists() else {},
     )
@@ -383,8 +398,19 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
     )
 
 
+def _compared(folder: Path, name: str, columns: tuple[str, ...], classifiers: bool) -> pd.DataFrame:
+    """A table of ``comparison/``; one without rows in a study without classifiers."""
+    import pandas as pd
+
+    if classifiers:
+        return _table(folder, f"comparison/{name}.csv", "compare", columns)
+    return pd.DataFrame(columns=list(columns))
+
+
 def _check_sign(auc: pd.DataFrame) -> None:
     """Refuse a comparison whose difference is not automatic minus manual."""
+    if auc.empty:
+        return
     gap = (auc["auc_automatic"] - auc["auc_manual"] - auc["difference"]).abs()
     if (gap > 1e-3).any():
         row = auc.iloc[int(gap.to_numpy().argmax())]

@@ -2,7 +2,9 @@
 
 CLEAR (Kocak et al., Insights Imaging 2023;14:75; 58 items), METRICS (Kocak et al., Insights Imaging
 2024;15:8; 30 items with weights) and TRIPOD+AI (Collins et al., BMJ 2024;385:e078378; 27 items, 52
-with the lettered ones). The topics are in our own short words: read them beside the originals.
+with the lettered ones) are for studies of classifiers. A study of the masks alone has CLAIM
+instead (2024 update, Tejani et al., Radiol Artif Intell 2024;6:e240300; 44 items), whose model is
+then the segmentation. The topics are in our own short words: read them beside the originals.
 
 ``configs/standards/<standard>.csv`` says for each item who answers it. ``software``: its evidence
 is looked for in the run's files. ``assisted``: what the files say is written down, and a person
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent.parent / "configs" / "standards"
 ANSWERS = "standards_answers.csv"
-TITLES = {"clear": "CLEAR", "metrics": "METRICS", "tripod_ai": "TRIPOD+AI"}
+TITLES = {"clear": "CLEAR", "metrics": "METRICS", "tripod_ai": "TRIPOD+AI", "claim": "CLAIM"}
+OF_MASKS = ("claim",)
+"""The standards of a study of the masks alone; the others are those of classifiers."""
 
 SHOWN = "shown by the run"
 NO_EVIDENCE = "no evidence in this run"
@@ -94,7 +98,7 @@ class Score:
 
 
 def standards(study: Path) -> dict[str, pd.DataFrame]:
-    """Fill in the three standards from the files of a study.
+    """Fill in the standards that apply to a study from its files.
 
     Parameters
     ----------
@@ -104,8 +108,8 @@ def standards(study: Path) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of str to DataFrame
-        ``clear``, ``metrics``, ``tripod_ai``: a row for each item, columns as in the files. A file
-        that is missing is no evidence.
+        ``clear``, ``metrics``, ``tripod_ai``, or ``claim`` where the study is of the masks alone: a
+        row for each item, columns as in the files. A file that is missing is no evidence.
 
     Raises
     ------
@@ -118,7 +122,8 @@ def standards(study: Path) -> dict[str, pd.DataFrame]:
         raise MammoroiError(f"there is no folder {study}", "give the folder of a study")
     record = Record(study)
     answers = _answers(study)
-    return {name: _filled(name, record, answers) for name in TITLES}
+    names = [name for name in TITLES if (name in OF_MASKS) != record.classifiers]
+    return {name: _filled(name, record, answers) for name in names}
 
 
 def write_standards(study: Path) -> dict[str, pd.DataFrame]:
@@ -126,6 +131,9 @@ def write_standards(study: Path) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     filled = standards(study)
+    for name in TITLES:
+        if name not in filled:
+            (Path(study) / "standards" / f"{name}.csv").unlink(missing_ok=True)
     for name, table in filled.items():
         write_csv(Path(study) / "standards" / f"{name}.csv", table)
     rows = []

@@ -13,6 +13,14 @@ from .results import Results, Target
 from .style import NAME
 from .wording import Estimate
 
+MASK_LIMITS = (
+    "Only lesions that a reader outlined count as true, and every mammogram holds one: the figures "
+    "do not say how often the networks would outline something where nothing is.",
+    "An overlap says how alike two masks are, not whether anything that is decided or measured "
+    "with them stays the same.",
+)
+"""What a comparison of masks alone does not allow to be said."""
+
 
 @dataclass(frozen=True)
 class Glance:
@@ -115,7 +123,12 @@ def limits(results: Results) -> list[str]:
     found.append(
         "Training and test patients come from the same cohort. How the models do elsewhere, with "
         "other mammography systems and other patients, is not known until it is tried there."
+        if results.splits["test"]
+        else "All patients come from the same cohort. How the networks do elsewhere, with other "
+        "mammography systems and other patients, is not known until it is tried there."
     )
+    if not results.classifiers:
+        found += MASK_LIMITS
     n_estimated = estimated_spacings(results)
     if n_estimated:
         found.append(
@@ -127,20 +140,25 @@ def limits(results: Results) -> list[str]:
     if n_missed:
         found.append(
             f"In {wording.share(n_missed, n_masks, 'images')} no lesion was found automatically. "
-            "Results of automatic masks count only what was found, unless it says otherwise."
+            + (
+                "Results of automatic masks count only what was found, unless it says otherwise."
+                if results.classifiers
+                else "Their Dice is 0 and counts in every mean; distances do not exist for them."
+            )
         )
     for target in results.targets:
         if small_numbers(target):
-            found.append(f"{target.heading}. {small_numbers(target)}")  # noqa: PERF401 (reads worse)
+            found.append(f"{target.heading}. {small_numbers(target)}")
     if len(results.failed):
         n = results.failed["case"].nunique()
         found.append(
             f"{wording.plural(n, 'case')} failed; if they are special in some way, so are the rest."
         )
-    found.append(
-        "Risks are calibrated to the share of positive patients in this cohort; where that share "
-        "differs, the risks must be calibrated anew."
-    )
+    if results.classifiers:
+        found.append(
+            "Risks are calibrated to the share of positive patients in this cohort; where that "
+            "share differs, the risks must be calibrated anew."
+        )
     return found
 
 

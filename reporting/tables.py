@@ -55,27 +55,25 @@ def blank_repeats(cells: list[list[str]], columns: int) -> None:
         before = now
 
 
-def baseline(results: Results) -> Table:
-    """Characteristics of the patients."""
+def baseline(results: Results) -> Table | None:
+    """Characteristics of the patients, or ``None`` where nothing is known of them."""
     train, test = results.splits["train"], results.splits["test"]
     frame = baseline_table(results.patients, train, test)
-    return Table(
-        "baseline",
-        "Characteristics of the patients",
-        "n (%) of the known values, Pearson's chi-square without continuity correction; mean (SD), "
-        "Welch's t-test. P compares training with test patients; a small P in one row of many is "
-        "to be expected by chance.",
-        frame,
-        [
-            "Characteristic",
-            "",
-            f"All (n = {len(train) + len(test)})",
-            f"Training (n = {len(train)})",
-            f"Test (n = {len(test)})",
-            "P",
-        ],
-        baseline_cells(frame),
-    )
+    if frame.empty:
+        return None
+    head = ["Characteristic", "", f"All (n = {len(train) + len(test)})"]
+    cells = baseline_cells(frame)
+    if test:
+        head += [f"Training (n = {len(train)})", f"Test (n = {len(test)})", "P"]
+        note = (
+            "n (%) of the known values, Pearson's chi-square without continuity correction; mean "
+            "(SD), Welch's t-test. P compares training with test patients; a small P in one row of "
+            "many is to be expected by chance."
+        )
+    else:
+        cells = [row[: len(head)] for row in cells]
+        note = "n (%) of the known values; mean (SD)."
+    return Table("baseline", "Characteristics of the patients", note, frame, head, cells)
 
 
 def agreement(results: Results) -> Table:
@@ -148,16 +146,29 @@ def comparison(results: Results) -> Table:
     )
 
 
-def cases(results: Results) -> Table:
-    """Every case that was excluded, failed, or whose lesion was not found."""
-    import pandas as pd
-
+def _features_lost(results: Results) -> pd.DataFrame:
     lost = results.missed[["image_id", "roi"]].rename(columns={"image_id": "case"})
-    lost = lost.assign(
+    return lost.assign(
         stage="features/" + lost["roi"].astype(str),
         error="the automatic segmentation outlined nothing",
         action="look at the image; no features exist for it, see the two rules for missed lesions",
     )
+
+
+def _masks_lost(results: Results) -> pd.DataFrame:
+    lost = results.masks.loc[~results.masks["found"].astype(bool), ["image_id"]]
+    return lost.rename(columns={"image_id": "case"}).assign(
+        stage="masks",
+        error="the automatic segmentation outlined nothing",
+        action="look at the image; its Dice is 0 and counts in every mean",
+    )
+
+
+def cases(results: Results) -> Table:
+    """Every case that was excluded, failed, or whose lesion was not found."""
+    import pandas as pd
+
+    lost = _features_lost(results) if results.classifiers else _masks_lost(results)
     columns = ["case", "stage", "error", "action"]
     parts = [part[columns] for part in (results.excluded, results.failed, lost) if len(part)]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -198,7 +209,12 @@ def stages(results: Results) -> Table | None:
         "stages",
         "Run record",
         f"Time and memory per stage of the last run, together {wording.duration(total)}. A case is "
-        "an image; in extract an image with one source of masks, in model a question with one.",
+        "an image"
+        + (
+            "; in extract an image with one source of masks, in model a question with one."
+            if results.classifiers
+            else "."
+        ),
         frame,
         ["Stage", "Time", "Peak memory, MB", "In", "Used", "Excluded", "No lesion found", "Failed"],
         cells,

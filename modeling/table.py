@@ -91,7 +91,8 @@ def check_features(images: pd.DataFrame, name: str) -> None:
         raise MammoroiError(f"{name} has no column '{missing[0]}'", "write it with 'extract'")
     if images.empty:
         raise MammoroiError(
-            f"{name} has no rows", "see features/failures.csv and features/missed.csv"
+            f"{name} has no rows",
+            "see features/failures.csv and features/missed.csv: an empty mask gives none",
         )
     twice = images["image_id"][images["image_id"].duplicated()]
     if len(twice):

@@ -20,6 +20,7 @@ Detection, calibration and uncertainty have files of their own, see :mod:`.evalu
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ SUMMARISED = (
     *("uncertain", "ece_near", "ece_breast"),
 )
 GROUPS = ("view", "size_group", "breast_density", "n_regions", "set")
+log = logging.getLogger(__name__)
+
 AUTOMATIC, READER2 = "automatic-manual", "reader2-manual"
 
 
@@ -108,7 +111,9 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
     table = describe(pd.DataFrame([row for row, _ in compared]), cohort, study)
     table = add_evaluation(table, uncertain, examined, config)
     write_csv(study / "agreement.csv", table)
-    write_csv(study / "agreement_summary.csv", summarise(table, config))
+    summary = summarise(table, config)
+    write_csv(study / "agreement_summary.csv", summary)
+    _tell_dice(summary)
     automatic = table[table["comparison"] == AUTOMATIC]
     if len(automatic):
         write_evaluation(study, automatic, examined, flag_masks(automatic, config), config)
@@ -120,6 +125,20 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
         config.overlays,
     )
     return study / "agreement.csv"
+
+
+def _tell_dice(summary: pd.DataFrame) -> None:
+    """Say the mean Dice of all images of every comparison."""
+    rows = summary[(summary["group"] == "all") & (summary["metric"] == "dice")]
+    for row in rows.itertuples():
+        log.info(
+            "%s: mean Dice %.2f (%.2f to %.2f) of %d images",
+            row.comparison,
+            row.mean,
+            row.mean_lower,
+            row.mean_upper,
+            row.n,
+        )
 
 
 def list_comparisons(cohort: Cohort, study: Path) -> list[Comparison]:

@@ -149,9 +149,23 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
             (masks / kind / f"{failure.case}.png").unlink(missing_ok=True)
         candidates.pop(failure.case, None)
     write_candidates(masks / "candidates.csv", candidates)
+    _tell_empty(results)
     if not any(isinstance(result, Failure) for result in results):
         write_json(masks / "segment.json", {"key": key})
     return masks / "automatic"
+
+
+def _tell_empty(results: list[dict[str, Any] | Failure]) -> None:
+    """Say how many of the masks that were drawn have no pixel."""
+    drawn = [result for result in results if not isinstance(result, Failure)]
+    empty = sum(not row["found"] for row in drawn)
+    if empty:
+        log.warning(
+            "in %d of %d mammograms the networks found nothing%s",
+            empty,
+            len(drawn),
+            ": train longer, or lower segmentation.threshold" if empty == len(drawn) else "",
+        )
 
 
 @dataclass(frozen=True)

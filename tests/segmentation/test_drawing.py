@@ -12,6 +12,7 @@ from PIL import Image
 
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
+from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.drawing import note_drawing
 from mammoroi.segmentation.export import export
@@ -102,6 +103,16 @@ def test_what_is_learnt_goes_with_each_network(study: Path, tmp_path: Path) -> N
     train(CONFIG, study)
     assert read_json(folder / "fold-0" / "model.json")["inference"]["threshold"] == 0.3
     segment(CONFIG, study)
+
+
+def test_networks_that_find_nothing_say_so(study: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nothing = replace(CONFIG, threshold=0.999)
+    train(nothing, study)
+    segment(nothing, study)
+    assert "in 16 of 16 mammograms the networks found nothing: train longer" in caplog.text
+    caplog.set_level("INFO")
+    agree(nothing, study)
+    assert "automatic-manual: mean Dice 0.00 (0.00 to 0.00) of 16 images" in caplog.text
 
 
 def test_cards_that_say_it_are_left_alone(study: Path) -> None:

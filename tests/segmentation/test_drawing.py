@@ -106,7 +106,7 @@ def test_what_is_learnt_goes_with_each_network(study: Path, tmp_path: Path) -> N
 
 
 def test_networks_that_find_nothing_say_so(study: Path, caplog: pytest.LogCaptureFixture) -> None:
-    nothing = replace(CONFIG, threshold=0.999)
+    nothing = replace(CONFIG, threshold=0.9999)
     train(nothing, study)
     segment(nothing, study)
     assert "in 16 of 16 mammograms the networks found nothing: train longer" in caplog.text

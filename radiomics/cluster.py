@@ -2,8 +2,9 @@
 
 The scheduler is sent paths and gets rows back, never images, and never more than a few items for
 each of its threads, so that it stays small however long the list is. A lost worker's items go to
-the others; an item that loses ``distributed.scheduler.allowed-failures`` workers in a row is given
-up. Workers that join during a run are used.
+the others. An item that loses ``distributed.scheduler.allowed-failures`` workers in a row may only
+have waited beside the one that killed them: when all others are done it is tried again, alone, and
+given up if it loses as many then. Workers that join during a run are used.
 """
 
 from __future__ import annotations
@@ -52,23 +53,36 @@ def on_cluster(
     with contextlib.closing(_connect(distributed, address)) as client:
         _require_equal(client)
         fresh = iter(items)
+        suspects: list[Item] = []
+        alone = False
         running: dict[Any, Item] = {}
         waiting = distributed.as_completed(loop=client.loop)
         room, ended = 0, 0
+
+        def submit(item: Item) -> None:
+            future = client.submit(call, item, pure=False)
+            running[future.key] = item
+            waiting.add(future)
+
         while True:
             if ended % _LOOK_EVERY == 0:
                 room = PER_THREAD * max(sum(client.nthreads().values()), 1)
             for item in fresh if len(running) < room else ():
-                future = client.submit(call, item, pure=False)
-                running[future.key] = item
-                waiting.add(future)
+                submit(item)
                 if len(running) >= room:
                     break
+            if not running and suspects:  # all others are done
+                alone = True
+                submit(suspects.pop())
             if not running:
                 return
             future = next(waiting)
             ended += 1
-            yield running.pop(future.key), _outcome(distributed, future, address)
+            item, outcome = running.pop(future.key), _outcome(distributed, future, address)
+            if not alone and _killed(distributed, future):
+                suspects.append(item)
+            else:
+                yield item, outcome
 
 
 def require_here(*paths: Path) -> None:
@@ -137,6 +151,10 @@ def _require_equal(client: Any) -> None:
                     f"{here.get(name)}",
                     "start the workers in an environment like this one",
                 )
+
+
+def _killed(distributed: Any, future: Any) -> bool:
+    return future.status == "error" and isinstance(future.exception(), distributed.KilledWorker)
 
 
 def _outcome(distributed: Any, future: Any, address: str) -> Any:

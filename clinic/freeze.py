@@ -24,6 +24,8 @@ from .tested import study_test
 
 log = logging.getLogger(__name__)
 
+_STAGES = ("train", "segment", "agree", "extract", "model")
+"""Those whose results are in a bundle."""
 SOURCE = "automatic"
 """New mammograms come without manual masks."""
 PHANTOMS = (
@@ -71,6 +73,7 @@ def freeze(study: Path, name: str | None = None) -> dict[str, bytes]:
     MammoroiError
         As :func:`write_bundle`.
     """
+    _refuse_outdated(study)
     members = dict(_networks(study))
     targets = [
         target
@@ -100,6 +103,22 @@ def freeze(study: Path, name: str | None = None) -> dict[str, bytes]:
     members["card.md"] = bundle_card(study, facts).encode()
     manifest = pack(members)
     return _with_manifest(manifest, members)
+
+
+def _refuse_outdated(study: Path) -> None:
+    """Refuse a study in which a stage has not read what the stages before it have since written.
+
+    Stages that ran without being noted in ``stages.json`` cannot be judged.
+    """
+    file = study / "stages.json"
+    done = read_json(file) if file.exists() else {}
+    for name in _STAGES:
+        for need, wrote in done.get(name, {}).get("read", {}).items():
+            if done.get(need, {}).get("wrote") != wrote:
+                raise MammoroiError(
+                    f"in {study} the stage {name!r} has not read what {need!r} has since written",
+                    "run `mammoroi study CONFIG` again",
+                )
 
 
 def _with_manifest(packed: bytes, members: dict[str, bytes]) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from mammoroi.clinic.bundle import open_bundle
 from mammoroi.clinic.freeze import write_bundle
 from mammoroi.clinic.tested import doubt
 from mammoroi.errors import MammoroiError
+from mammoroi.files import write_json
 from mammoroi.reporting.wording import interval
 from mammoroi.segmentation.weights import load_model, save_model
 
@@ -77,6 +78,23 @@ def test_equal_studies_give_equal_bytes(study, model, bundle, tmp_path):
     assert again.read_bytes() == model.read_bytes()
     assert bundle.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
     assert open_bundle(study).sha256 == bundle.sha256
+
+
+def test_networks_trained_since_the_masks_were_drawn_are_refused(study, tmp_path):
+    copy = shutil.copytree(study, tmp_path / "study")
+    noted = {
+        "train": {"wrote": "a", "read": {}},
+        "segment": {"wrote": "b", "read": {"train": "a"}},
+        "model": {"wrote": "c", "read": {}},
+        "report": {"wrote": "d", "read": {"model": "earlier"}},
+    }
+    write_json(copy / "stages.json", noted)
+    write_bundle(copy, tmp_path / "sound.mroi")
+    noted["train"]["wrote"] = "e"
+    write_json(copy / "stages.json", noted)
+    with pytest.raises(MammoroiError, match="'segment' has not read what 'train' has since"):
+        write_bundle(copy, tmp_path / "model.mroi")
+    assert not (tmp_path / "model.mroi").exists()
 
 
 def test_it_holds_what_the_study_holds(study, bundle):

@@ -9,8 +9,12 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import EXIT_BAD_INPUT, EXIT_CASES_FAILED, EXIT_OK, Failure, MammoroiError
+
+if TYPE_CHECKING:
+    from .stages import StudyConfig
 
 
 def parser_for(name: str, summary: str) -> argparse.ArgumentParser:
@@ -75,11 +79,10 @@ def check(arguments: Sequence[str]) -> int:
     return EXIT_CASES_FAILED if errors else EXIT_OK
 
 
-def study(name: str, arguments: Sequence[str]) -> int:
-    """Run the stages of a study, or the one stage that has this name."""
+def study_config(name: str, arguments: Sequence[str]) -> StudyConfig:
+    """Read the settings of a study for the command ``name``: CONFIG and what follows it."""
     from .configuration import configured, find_config
-    from .stages import STAGE_NAMES, StudyConfig
-    from .study import fallen_out_lines, run_study
+    from .stages import StudyConfig
 
     program = f"mammoroi {name} CONFIG"
     if "--help" in arguments or "-h" in arguments:
@@ -87,7 +90,15 @@ def study(name: str, arguments: Sequence[str]) -> int:
     preset, rest = first_argument(
         arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
     )
-    config = configured(StudyConfig, program, find_config(preset, "study"), rest)
+    return configured(StudyConfig, program, find_config(preset, "study"), rest)
+
+
+def study(name: str, arguments: Sequence[str]) -> int:
+    """Run the stages of a study, or the one stage that has this name."""
+    from .stages import STAGE_NAMES
+    from .study import fallen_out_lines, run_study
+
+    config = study_config(name, arguments)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
     if name in ("study", "report"):
         print(f"Report: {config.out / 'report.html'}")
@@ -103,18 +114,10 @@ def study(name: str, arguments: Sequence[str]) -> int:
 
 def prepare(arguments: Sequence[str]) -> int:
     """Make the arrays from which the networks learn, for a machine that has no mammograms."""
-    from .configuration import configured, find_config
     from .files import read_csv
     from .segmentation.train import prepare_all
-    from .stages import StudyConfig
 
-    program = "mammoroi prepare CONFIG"
-    if "--help" in arguments or "-h" in arguments:
-        configured(StudyConfig, program, None, ["--help"])
-    preset, rest = first_argument(
-        arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
-    )
-    config = configured(StudyConfig, program, find_config(preset, "study"), rest)
+    config = study_config("prepare", arguments)
     folder = prepare_all(config.segmentation, config.out)
     print(f"To train elsewhere: {config.out / 'splits.json'} and {folder}, then train --prepared")
     tables = [folder / "prepared" / name for name in ("failures.csv", "others/failures.csv")]
@@ -129,16 +132,9 @@ def train(arguments: Sequence[str]) -> int:
     """Train the networks of a study; with ``--prepared`` from the arrays alone."""
     if "--prepared" not in arguments:
         return study("train", arguments)
-    from .configuration import configured, find_config
     from .segmentation.train import train_prepared
-    from .stages import StudyConfig
 
-    preset, rest = first_argument(
-        [word for word in arguments if word != "--prepared"],
-        "CONFIG",
-        "a YAML file, or the name of a shipped preset",
-    )
-    config = configured(StudyConfig, "mammoroi train CONFIG", find_config(preset, "study"), rest)
+    config = study_config("train", [word for word in arguments if word != "--prepared"])
     print(f"Networks: {train_prepared(config.segmentation, config.out)}")
     return EXIT_OK
 
@@ -241,7 +237,7 @@ def new_masks_folder() -> Path:
     if NEW_MASKS.is_dir() and any(NEW_MASKS.iterdir()):
         raise MammoroiError(
             f"the folder {NEW_MASKS} is not empty, and no other is named",
-            f"name one with --out; --out {NEW_MASKS} writes over what is there",
+            "name one with --out",
         )
     return NEW_MASKS
 

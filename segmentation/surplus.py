@@ -51,17 +51,18 @@ def arrange(folder: Path, wanted: Sequence[NetworkName], wait_s: float = 0.0) ->
 
 def _move(folder: Path, name: NetworkName, source: Path, target: Path, wait_s: float) -> None:
     with held(folder / name.lock, str(source), wait_s):
-        target.parent.mkdir(exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)  # an older one, set aside before
-        source.rename(target)
+        _replace(source, target)
+
+
+def _replace(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)  # an older one, set aside before
+    source.rename(target)
 
 
 def set_aside(folder: Path, name: NetworkName) -> None:
     """Move a network aside; whoever calls holds its lock."""
-    target = folder / ASIDE / name.folder
-    target.parent.mkdir(exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)  # an older one, set aside before
-    (folder / name.folder).rename(target)
+    _replace(folder / name.folder, folder / ASIDE / name.folder)
 
 
 def take_back(folder: Path, name: NetworkName) -> None:

@@ -395,9 +395,11 @@ def _train_fold(
     start = start_key(config, job.fold)
     key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs(), *start)
     target = folder / job.name.folder
-    if not _is_finished(target, key) and _is_finished(folder / ASIDE / target.name, key):
+    finished = _is_finished(target, key)
+    if not finished and _is_finished(folder / ASIDE / target.name, key):
         take_back(folder, job.name)
-    if _is_finished(target, key):
+        finished = True
+    if finished:
         remove_checkpoints(target)  # it may have been killed just before
         if learned_from(target) is None:
             note_learned_from(target, _patients(config, folder, job))

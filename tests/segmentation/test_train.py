@@ -12,37 +12,17 @@ import pandas as pd
 import pytest
 import torch
 
-from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_csv
 from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
 from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars
-from mammoroi.segmentation.train import fold_job, make_plan, train, train_fold, train_prepared
+from mammoroi.segmentation.train import train, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
 from .conftest import power_cut
-
-TINY = SegmentationConfig(
-    working_spacing_mm=2.0,
-    channels=(4, 4, 8, 8, 8),
-    epochs=4,
-    batch_size=4,
-    tuning_fraction=0.3,
-    patience=0,
-    accelerator="cpu",
-    workers=1,
-)
-
-
-def run_fold(study: Path, config: SegmentationConfig = TINY) -> Path:
-    folder = prepare(config, study).parent
-    index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
-    index = index[index["has_mask"]]
-    job = fold_job(config, load_splits(study), 0, index)
-    return train_fold(config, folder, job, make_plan(config, index))
+from .tiny import TINY, run_fold
 
 
 def test_four_epochs_are_two_and_two_more(study: Path) -> None:

@@ -29,5 +29,5 @@ def first_fold(study: Path, config: SegmentationConfig) -> tuple[Path, FoldJob, 
     return folder, fold_job(config, load_splits(study), 0, index), make_plan(config, index)
 
 
-def run_fold(study: Path, config: SegmentationConfig) -> Path:
+def run_fold(study: Path, config: SegmentationConfig = TINY) -> Path:
     return train_fold(config, *first_fold(study, config))

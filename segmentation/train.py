@@ -20,7 +20,6 @@ Hidden lock files keep a second training out (see :mod:`.lock`).
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -32,7 +31,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Failure, MammoroiError
+from ..errors import DISK_FULL, Failure, MammoroiError
 from ..files import (
     read_csv,
     read_json,
@@ -73,7 +72,6 @@ log = logging.getLogger(__name__)
 TRAINING_VERSION = 1
 ORPHAN_S = 20 * LOOK_S
 """Processes of a training that was killed live on for a moment."""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def train(config: SegmentationConfig, study: Path) -> Path:
@@ -217,7 +215,7 @@ def _failure(name: NetworkName, error: BaseException, place: str) -> Failure:
             "most likely memory ran out: lower segmentation.workers, or raise "
             "segmentation.working_spacing_mm",
         )
-    elif isinstance(error, OSError) and error.errno in _FULL:
+    elif isinstance(error, OSError) and error.errno in DISK_FULL:
         error = MammoroiError(
             f"{error.filename or 'a file'} could not be written: {error.strerror}",
             "free space on the disk; the training goes on after the last epoch that was saved",

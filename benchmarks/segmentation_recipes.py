@@ -74,6 +74,9 @@ RECIPES: dict[str, Recipe] = {
     "ours, started from phantoms, two networks per fold": OURS
     | {"encoder_weights": None, "start_from": TRAINED_HERE, "networks_per_fold": 2},
     "ours, SWA": OURS | SWA,
+    "ours, 48 epochs": OURS | {"epochs": 48},
+    "ours, 96 epochs": OURS | {"epochs": 96},
+    "ours, first stage at 1 mm": OURS | {"working_spacing_mm": 1.0, "patch": (224, 128)},
     "ours, SWA, three networks per fold": OURS | SWA | {"networks_per_fold": 3},
     "ours, larger windows": OURS | {"outline_patch": (224, 224)},
     "small": SMALL,
@@ -109,6 +112,8 @@ RECIPES: dict[str, Recipe] = {
     "small, ConvNeXt": SMALL
     | {"encoder": "tu-convnext_pico", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, 48 epochs": SMALL | {"epochs": 48},
+    "small, 96 epochs": SMALL | {"epochs": 96},
+    "small, 96 epochs, strong augmentation": SMALL | {"epochs": 96, "augmentation": "strong"},
     "small, 1 mm": SMALL | {"working_spacing_mm": 1.0, "patch": (224, 128)},
     "small, 0.7 mm": SMALL | {"working_spacing_mm": 0.7, "patch": (320, 192)},
     "small, after 20 epochs of restoration": SMALL | {"pretraining_epochs": 20},

@@ -95,8 +95,9 @@ def study_config(name: str, arguments: Sequence[str]) -> StudyConfig:
 
 def study(name: str, arguments: Sequence[str]) -> int:
     """Run the stages of a study, or the one stage that has this name."""
+    from .fallen_out import fallen_out_lines
     from .stages import STAGE_NAMES
-    from .study import fallen_out_lines, run_study
+    from .study import run_study
 
     config = study_config(name, arguments)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
+from mammoroi.fallen_out import count_cases, fallen_out_lines
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation import store
 from mammoroi.segmentation.config import SegmentationConfig
@@ -20,7 +21,6 @@ from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.pretraining import restored_images
 from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train, train_prepared
 from mammoroi.segmentation.weights import load_model
-from mammoroi.study import count_cases, fallen_out_lines
 
 from .conftest import breast_with_disc
 

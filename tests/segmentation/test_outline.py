@@ -22,6 +22,7 @@ from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
+from mammoroi.segmentation.fold_jobs import fold_job
 from mammoroi.segmentation.learnt import (
     choose,
     dice_of_settings,
@@ -45,7 +46,7 @@ from mammoroi.segmentation.predict import draw, segment, segment_images
 from mammoroi.segmentation.prepare import load_mapping, scaled_array, working_array
 from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.store import ArrayStore
-from mammoroi.segmentation.train import fold_job, train
+from mammoroi.segmentation.train import train
 from mammoroi.segmentation.weights import Model, load_models
 from mammoroi.segmentation.windows import windows_over
 

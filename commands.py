@@ -214,7 +214,7 @@ def segment(arguments: Sequence[str]) -> int:
     parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
     given = parser.parse_args(arguments)
     from .clinic.patients import expand
-    from .segmentation.predict import segment_images
+    from .segmentation.new_mammograms import segment_images
     from .segmentation.weights import demonstration_model
 
     images = expand(given.images)

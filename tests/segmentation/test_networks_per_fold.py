@@ -26,9 +26,10 @@ from mammoroi.segmentation.folds import NetworkName, network_names
 from mammoroi.segmentation.learnt import dice_of_settings, grid
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.outline import trained_outline
 from mammoroi.segmentation.postprocess import draw_mask
-from mammoroi.segmentation.predict import segment, segment_images
+from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import load_mapping, prepare
 from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.progress import bars

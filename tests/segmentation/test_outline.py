@@ -33,6 +33,7 @@ from mammoroi.segmentation.learnt import (
 )
 from mammoroi.segmentation.mapping import Mapping, resize
 from mammoroi.segmentation.network import NetworkSpec
+from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.outline import (
     OUTLINE,
     PROPOSED,
@@ -42,7 +43,7 @@ from mammoroi.segmentation.outline import (
     refined,
 )
 from mammoroi.segmentation.pixel_calibration import read_probability
-from mammoroi.segmentation.predict import draw, segment, segment_images
+from mammoroi.segmentation.predict import draw, segment
 from mammoroi.segmentation.prepare import load_mapping, scaled_array, working_array
 from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.store import ArrayStore

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from . import __version__, commands, commands_clinic
+from . import __version__, commands, commands_clinic, commands_segmentation
 from .errors import EXIT_BAD_INPUT, EXIT_OK, MammoroiError, of_the_disk
 
 EXIT_USAGE = 2
@@ -55,13 +55,17 @@ COMMANDS: dict[str, Command] = {
         "stage 1: the cohort, checked and split", CONFIG_USAGE, commands.stage("accept")
     ),
     "prepare": Command(
-        "arrays for a training elsewhere, without mammograms", CONFIG_USAGE, commands.prepare
+        "arrays for a training elsewhere, without mammograms",
+        CONFIG_USAGE,
+        commands_segmentation.prepare,
     ),
-    "train": Command("stage 2: the U-Nets", f"{CONFIG_USAGE} [--prepared]", commands.train),
+    "train": Command(
+        "stage 2: the U-Nets", f"{CONFIG_USAGE} [--prepared]", commands_segmentation.train
+    ),
     "segment": Command(
         "stage 3: automatic masks; or masks for single mammograms",
         f"{CONFIG_USAGE} | IMAGE ... [--out FOLDER] [--model FOLDER] [--spacing_mm MM]",
-        commands.segment,
+        commands_segmentation.segment,
     ),
     "agree": Command("stage 4: Dice and more", CONFIG_USAGE, commands.stage("agree")),
     "extract": Command("stage 5: features", f"{CONFIG_USAGE} [--dask ADDRESS]", commands.extract),
@@ -115,12 +119,12 @@ COMMANDS: dict[str, Command] = {
     "deidentify": Command(
         "mammograms for research, without who they are of",
         "IN ... -o OUT --key FILE [--new-key] [--dates shift] [--patient keep] [--device keep]",
-        commands.deidentify,
+        commands_clinic.deidentify,
     ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",
         "MODEL --to FORMAT --out FOLDER",
-        commands.export_command,
+        commands_segmentation.export_command,
     ),
 }
 

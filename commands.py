@@ -1,6 +1,7 @@
 """What each command does: it takes the words after its name and gives the exit code.
 
-Only here and in :mod:`.cli` is anything printed.
+Those of two rooms have modules of their own, :mod:`.commands_segmentation` and
+:mod:`.commands_clinic`. Only in these three and in :mod:`.cli` is anything printed.
 """
 
 from __future__ import annotations
@@ -95,8 +96,9 @@ def study_config(name: str, arguments: Sequence[str]) -> StudyConfig:
 
 def study(name: str, arguments: Sequence[str]) -> int:
     """Run the stages of a study, or the one stage that has this name."""
+    from .fallen_out import fallen_out_lines
     from .stages import STAGE_NAMES
-    from .study import fallen_out_lines, run_study
+    from .study import run_study
 
     config = study_config(name, arguments)
     fallen_out = run_study(config, only=name if name in STAGE_NAMES else None)
@@ -109,33 +111,6 @@ def study(name: str, arguments: Sequence[str]) -> int:
         )
         print(f"Mend them, or accept them: --allow_failures {fallen_out}", file=sys.stderr)
         return EXIT_CASES_FAILED
-    return EXIT_OK
-
-
-def prepare(arguments: Sequence[str]) -> int:
-    """Make the arrays from which the networks learn, for a machine that has no mammograms."""
-    from .files import read_csv
-    from .segmentation.train import prepare_all
-
-    config = study_config("prepare", arguments)
-    folder = prepare_all(config.segmentation, config.out)
-    print(f"To train elsewhere: {config.out / 'splits.json'} and {folder}, then train --prepared")
-    tables = [folder / "prepared" / name for name in ("failures.csv", "others/failures.csv")]
-    failed = {table: len(read_csv(table)) for table in tables if table.exists()}
-    for table, lines in failed.items():
-        if lines:
-            print(f"{table}: {lines} lines", file=sys.stderr)
-    return EXIT_CASES_FAILED if any(failed.values()) else EXIT_OK
-
-
-def train(arguments: Sequence[str]) -> int:
-    """Train the networks of a study; with ``--prepared`` from the arrays alone."""
-    if "--prepared" not in arguments:
-        return study("train", arguments)
-    from .segmentation.train import train_prepared
-
-    config = study_config("train", [word for word in arguments if word != "--prepared"])
-    print(f"Networks: {train_prepared(config.segmentation, config.out)}")
     return EXIT_OK
 
 
@@ -189,102 +164,6 @@ def new_results(failures: Sequence[Failure], out: Path) -> int:
         print(f"FAILED  {failure.case}: {failure.error} -> {failure.action}", file=sys.stderr)
     print(f"Results: {out}")
     return EXIT_CASES_FAILED if failures else EXIT_OK
-
-
-def segment(arguments: Sequence[str]) -> int:
-    """Draw the masks of a study (a configuration is named), or of single mammograms."""
-    from .configuration import shipped_configs
-
-    preset = arguments[0] if arguments else ""
-    if preset.endswith((".yaml", ".yml")) or preset in shipped_configs():
-        return study("segment", arguments)
-    parser = parser_for(
-        "segment",
-        "Masks for new mammograms. `mammoroi segment CONFIG` draws those of a study instead; its "
-        "settings: `mammoroi study --help`.",
-    )
-    parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
-    parser.add_argument(
-        "--out", type=Path, help=f"folder for the results ({NEW_MASKS}, which must be empty then)"
-    )
-    parser.add_argument(
-        "--model", type=Path, help="folder of fold-0, ... (the shipped model, made on phantoms)"
-    )
-    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
-    given = parser.parse_args(arguments)
-    from .clinic.patients import expand
-    from .segmentation.predict import segment_images
-    from .segmentation.weights import demonstration_model
-
-    images = expand(given.images)
-    model = given.model or demonstration_model()
-    out = given.out or new_masks_folder()
-    return new_results(segment_images(model, images, out, given.spacing_mm), out)
-
-
-NEW_MASKS = Path("masks")
-"""Where masks of new mammograms go when nothing is said."""
-
-
-def new_masks_folder() -> Path:
-    """Give the folder for masks when none is named: empty, so that nothing is written over.
-
-    Raises
-    ------
-    MammoroiError
-        When there is something in it, such as the masks of another run or of a study.
-    """
-    if NEW_MASKS.is_dir() and any(NEW_MASKS.iterdir()):
-        raise MammoroiError(
-            f"the folder {NEW_MASKS} is not empty, and no other is named",
-            "name one with --out",
-        )
-    return NEW_MASKS
-
-
-def deidentify(arguments: Sequence[str]) -> int:
-    """Write copies of DICOM mammograms and masks without who they are of."""
-    parser = parser_for(
-        "deidentify", "Copies of DICOM mammograms and masks for research (PS3.15 basic profile)."
-    )
-    parser.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="DICOM files, folders")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the copies")
-    parser.add_argument("--key", type=Path, required=True, help="the key's file; stays at home")
-    parser.add_argument("--new-key", action="store_true", help="make the key first")
-    parser.add_argument("--dates", choices=("remove", "shift"), default="remove")
-    parser.add_argument("--patient", choices=("remove", "keep"), default="remove")
-    parser.add_argument("--device", choices=("remove", "keep"), default="remove")
-    parser.add_argument(
-        "--unstated",
-        choices=("refuse", "accept"),
-        default="refuse",
-        help="images that do not say whether text is burned in (accept: you looked at them)",
-    )
-    parser.add_argument("--crosswalk", type=Path, help="write who is who, outside OUT")
-    given = parser.parse_args(arguments)
-    from .clinic.deidentify import Export
-    from .clinic.deidentify import deidentify as export_images
-    from .clinic.privacy import hide_values, new_key
-
-    hide_values()
-    if given.new_key:
-        print(f"New key: {new_key(given.key)}. Keep it, and keep it secret.")
-    keep = {name for name in ("dates", "patient", "device") if vars(given)[name] != "remove"}
-    export = Export(given.key, frozenset(keep), given.unstated == "accept", given.crosswalk)
-    return new_results(export_images(given.inputs, given.out, export), given.out)
-
-
-def export_command(arguments: Sequence[str]) -> int:
-    """Write trained networks as files that other programs run."""
-    from .segmentation.export import FORMATS, export
-
-    parser = parser_for("export", "Trained networks as files that other programs run.")
-    parser.add_argument("model", type=Path, help="folder of fold-0, ..., or one of these")
-    parser.add_argument("--to", required=True, help=" | ".join(FORMATS))
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    given = parser.parse_args(arguments)
-    print(f"Exported: {export(given.model, given.to, given.out)}")
-    return EXIT_OK
 
 
 def extract(arguments: Sequence[str]) -> int:

@@ -143,3 +143,35 @@ def validate(arguments: Sequence[str]) -> int:
     code = new_results(failures, given.out)
     print(f"Report: {given.out / 'report.html'}")
     return code
+
+
+def deidentify(arguments: Sequence[str]) -> int:
+    """Write copies of DICOM mammograms and masks without who they are of."""
+    parser = parser_for(
+        "deidentify", "Copies of DICOM mammograms and masks for research (PS3.15 basic profile)."
+    )
+    parser.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="DICOM files, folders")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the copies")
+    parser.add_argument("--key", type=Path, required=True, help="the key's file; stays at home")
+    parser.add_argument("--new-key", action="store_true", help="make the key first")
+    parser.add_argument("--dates", choices=("remove", "shift"), default="remove")
+    parser.add_argument("--patient", choices=("remove", "keep"), default="remove")
+    parser.add_argument("--device", choices=("remove", "keep"), default="remove")
+    parser.add_argument(
+        "--unstated",
+        choices=("refuse", "accept"),
+        default="refuse",
+        help="images that do not say whether text is burned in (accept: you looked at them)",
+    )
+    parser.add_argument("--crosswalk", type=Path, help="write who is who, outside OUT")
+    given = parser.parse_args(arguments)
+    from .clinic.deidentify import Export
+    from .clinic.deidentify import deidentify as export_images
+    from .clinic.privacy import hide_values, new_key
+
+    hide_values()
+    if given.new_key:
+        print(f"New key: {new_key(given.key)}. Keep it, and keep it secret.")
+    keep = {name for name in ("dates", "patient", "device") if vars(given)[name] != "remove"}
+    export = Export(given.key, frozenset(keep), given.unstated == "accept", given.crosswalk)
+    return new_results(export_images(given.inputs, given.out, export), given.out)

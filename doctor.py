@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import __version__
-from .study import versions
+from .run_record import versions
 
 
 @dataclass(frozen=True)

@@ -7,27 +7,24 @@ of what the stages that it needs had written when it ran: a stage that is asked 
 refuses to go on from one that has not read what is there now.
 A stage is skipped when both still hold and no case had failed. The report costs little and rests
 on code that changes without a change of settings: asked for by its own name, it is always made.
-``run.json`` tells how the last
-run went: versions, settings, seeds, seconds, peak memory, and cases (in = used + excluded +
-failed) of every stage; a run of one stage keeps what stands there of the stages before it.
+``run.json`` tells how the last run went (:mod:`.run_record`).
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
-import platform
-from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .cohort.places import refuse_shared_folder
 from .cohort.synthetic_config import SyntheticConfig
-from .errors import Failure, MammoroiError
-from .files import plain, read_csv, read_json, sha256_file, sha256_of, write_json
+from .errors import MammoroiError
+from .fallen_out import count_cases
+from .files import plain, read_json, sha256_file, sha256_of, write_json
 from .resources import measured
+from .run_record import Run
 from .set_aside import bring_back, forget, set_aside
 from .spreadsheet import read_spreadsheet
 from .stages import STAGES, Stage, StudyConfig
@@ -254,194 +251,3 @@ def _is_current(stage: Stage, out: Path, key: str, entry: dict[str, Any] | None)
         and not entry["record"]["failed"]
         and entry["wrote"] == _digest(stage, out)
     )
-
-
-def count_cases(stage: str, out: Path) -> dict[str, int]:
-    """Cases of a stage: ``cases_in = used + excluded + missed + failed``.
-
-    A case is an image; in ``extract`` it is an image with one source of its mask, in ``perturb``
-    one with one perturbation, in ``model`` a target with one source; in ``train`` an image of
-    another cohort that could not be prepared counts, too. What could not be prepared fails in
-    ``train`` and again in ``segment``. ``missed`` counts automatic masks without any pixel, and
-    perturbed ones that are too small: results, not failures.
-    """
-
-    def rows(name: str) -> int:
-        path = out / name
-        return len(read_csv(path)) if path.exists() else 0
-
-    used = excluded = missed = failed = 0
-    if stage == "accept":
-        cohort = read_json(out / "cohort.json")
-        used = cohort["n_images_used"]
-        excluded = cohort["n_images_in"] - used
-    elif stage == "train":
-        unprepared = rows(PREPARED_FAILURES)
-        used, failed = rows("cohort.csv") - unprepared, unprepared + rows(OTHERS_FAILURES)
-    elif stage == "segment":
-        used, failed = rows("masks/predictions.csv"), rows(MASKS_FAILURES)
-    elif stage == "extract":
-        import pyarrow.parquet as parquet
-
-        tables = (out / "features").glob("[!.]*.parquet")
-        used = sum(parquet.read_metadata(table).num_rows for table in tables)
-        missed, failed = rows("features/missed.csv"), rows("features/failures.csv")
-    elif stage == "perturb":
-        counts = read_json(out / "stability" / "perturbed.json")["counts"]
-        used, missed, failed = counts["used"], counts["too_small"], counts["failed"]
-    elif stage == "model":
-        used = sum(len(target["rois"]) for target in read_json(out / "models" / "targets.json"))
-        failed = rows("models/failures.csv")
-    elif stage == "agree":
-        failed = rows("agreement_failures.csv")
-        used = rows("cohort.csv") - failed
-    else:
-        used = rows("cohort.csv")
-    return {
-        "cases_in": used + excluded + missed + failed,
-        "used": used,
-        "excluded": excluded,
-        "missed": missed,
-        "failed": failed,
-    }
-
-
-PREPARED_FAILURES = "segmentation/prepared/failures.csv"
-"""Images that could not be prepared; those of a second stage are the same."""
-
-OTHERS_FAILURES = "segmentation/prepared/others/failures.csv"
-"""Images that only the pre-training wants; those of a second stage are the same."""
-
-MASKS_FAILURES = "masks/failures.csv"
-"""Images without an automatic mask: first those that could not be prepared."""
-
-EXCLUDED = "excluded.csv"
-
-FAILURES = (
-    EXCLUDED,
-    PREPARED_FAILURES,
-    OTHERS_FAILURES,
-    MASKS_FAILURES,
-    "agreement_failures.csv",
-    "features/failures.csv",
-    "stability/failures.csv",
-    "models/failures.csv",
-)
-"""The files of a study that list the cases that fell out, in the order of the stages."""
-
-
-def fallen_out_lines(out: Path, most: int = 3) -> list[str]:
-    """Say what fell out of a study, file by file: how many rows, and the first of them.
-
-    A row that a file before has is not said again.
-
-    Parameters
-    ----------
-    out : Path
-        The study folder.
-    most : int
-        How many rows of each file are told in full.
-    """
-    lines: list[str] = []
-    told: set[Failure] = set()
-    for name in FAILURES:
-        rows = [row for row in _failures(out / name) if row not in told]
-        told.update(rows)
-        if rows:
-            both = " (images and patients)" if name == EXCLUDED else ""
-            lines.append(f"{out / name}: {len(rows)} lines{both}")
-            lines += [f"  {row.case}: {row.error} -> {row.action}" for row in rows[:most]]
-        if len(rows) > most:
-            lines.append(f"  and {len(rows) - most} more")
-    return lines
-
-
-def _failures(path: Path) -> list[Failure]:
-    """Read a table of cases that fell out; none where there is no table."""
-    if not path.exists():
-        return []
-    table = read_csv(path, dtype=str)[[field.name for field in fields(Failure)]]
-    return [Failure(*row) for row in table.itertuples(index=False)]
-
-
-def _told_again(out: Path) -> int:
-    """Count the images that fell out of ``segment`` because ``train`` could not prepare them."""
-    return len({*_failures(out / PREPARED_FAILURES)} & {*_failures(out / MASKS_FAILURES)})
-
-
-class Run:
-    """The record of one run, written to ``run.json`` after every stage."""
-
-    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
-        self._out = out
-        self._settings = settings
-        self._stages: list[dict[str, Any]] = []
-        self._added: set[str] = set()
-        self._fallen_out = 0
-
-    def remember(self, entry: dict[str, Any] | None) -> None:
-        """Take over the record of a stage that an earlier run did and this one was not asked for.
-
-        A stage that comes after the one asked for is never written: it may be out of date.
-        """
-        if entry is not None:
-            self._stages.append({**entry["record"], "skipped": True})
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Add a stage's record and write the file."""
-        self._fallen_out += record["excluded"] + record["failed"]
-        if record["stage"] == "segment" and "train" in self._added:
-            self._fallen_out -= _told_again(self._out)
-        self._added.add(record["stage"])
-        self._stages.append(record)
-        settings = self._settings
-        write_json(
-            self._out / "run.json",
-            {
-                "mammoroi": __version__,
-                "python": platform.python_version(),
-                "system": f"{platform.system()} {platform.machine()}",
-                "versions": versions(),
-                "seeds": {
-                    part: settings[part]["seed"] for part in ("cohort", "segmentation", "modeling")
-                },
-                "config": settings,
-                "stages": self._stages,
-            },
-        )
-
-    @property
-    def fallen_out(self) -> int:
-        """Cases excluded or failed so far, in the stages asked for.
-
-        An image that could not be prepared counts once, though ``train`` and ``segment`` list it.
-        """
-        return self._fallen_out
-
-
-LIBRARIES = (
-    "torch",
-    "lightning",
-    "monai",
-    "segmentation-models-pytorch",
-    "pyradiomics-bhklab",
-    "SimpleITK",
-    "pydicom",
-    "scikit-learn",
-    "imbalanced-learn",
-    "numpy",
-    "pandas",
-)
-
-
-def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
-    """Installed version of each library; ``"not installed"`` where it is missing."""
-    from importlib import metadata
-
-    found = {}
-    for library in libraries:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            found[library] = "not installed"
-    return found

@@ -53,8 +53,8 @@ def default_networks(file: Path) -> float:
     from mammoroi.imaging.read import read_mammogram
     from mammoroi.segmentation.config import SegmentationConfig
     from mammoroi.segmentation.network import NetworkSpec, build_network
-    from mammoroi.segmentation.predict import probabilities
     from mammoroi.segmentation.prepare import working_array
+    from mammoroi.segmentation.probability import probabilities
     from mammoroi.segmentation.weights import Model
 
     config = SegmentationConfig()

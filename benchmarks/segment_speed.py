@@ -114,8 +114,9 @@ def draw_ours(folder: Path, model: Path, device: str, flipped: bool) -> dict[str
 
     from mammoroi.imaging.mask import write_mask
     from mammoroi.imaging.read import read_mammogram
-    from mammoroi.segmentation.predict import draw, on_device
+    from mammoroi.segmentation.predict import draw
     from mammoroi.segmentation.prepare import working_array
+    from mammoroi.segmentation.probability import on_device
     from mammoroi.segmentation.weights import load_models
 
     begin = time.perf_counter()

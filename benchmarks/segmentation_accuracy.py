@@ -61,11 +61,12 @@ from mammoroi.segmentation import prepare as preparing
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.fold_jobs import fold_job, make_plan, roles
 from mammoroi.segmentation.outline import has_outline, outline_config
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.start import start_card
-from mammoroi.segmentation.train import fold_job, make_plan, roles, train, train_fold
+from mammoroi.segmentation.train import train, train_fold
 from mammoroi.segmentation.weights import network_folders
 
 DRAWING = (

@@ -186,8 +186,8 @@ def train_mammoroi(way: str, config: SegmentationConfig, study: Path, counter: C
     from mammoroi.segmentation.callbacks import quiet_lightning
     from mammoroi.segmentation.compiling import compile_network
     from mammoroi.segmentation.fit import images_of
+    from mammoroi.segmentation.fold_jobs import fold_job, make_plan
     from mammoroi.segmentation.module import SegmentationModule
-    from mammoroi.segmentation.train import fold_job, make_plan
     from mammoroi.segmentation.trainer import choose_accelerator, choose_device, choose_precision
 
     where = "host" if way == HOST else "device"

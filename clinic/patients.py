@@ -99,7 +99,7 @@ def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPat
     MammoroiError
         When two files have the same name: results are named by them.
     """
-    from ..segmentation.predict import image_name
+    from ..segmentation.new_mammograms import image_name
 
     names = [image_name(file) for file in files]
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)

@@ -42,8 +42,9 @@ from .model_card import write_cards
 from .overlay_pictures import Overlay, overlays
 from .performance import calibration, performance
 from .predictors import draw_predictors, predictors_table, skipped
+from .read_results import read_results
 from .record import CLASSIFYING, Record
-from .results import Results, Target, read_results
+from .results import Results, Target
 from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
 from .subgroups import looked_at, subgroups_table

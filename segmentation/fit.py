@@ -20,7 +20,7 @@ from .config import SegmentationConfig
 if TYPE_CHECKING:
     from lightning import LightningDataModule, LightningModule, Trainer
 
-    from .train import FoldJob
+    from .fold_jobs import FoldJob
     from .trainer import PreparedData
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ from .recalibration import Calibration, count_pixels, fit_calibration
 from .unseen import Look, look_at, validation_images
 
 if TYPE_CHECKING:
-    from .train import FoldJob
+    from .fold_jobs import FoldJob
 
 LEARNT_VERSION = 1
 THRESHOLDS: tuple[float | str, ...] = (

@@ -1,4 +1,4 @@
-"""Draw masks: for a study's patients by networks that never saw them, and for new mammograms.
+"""Draw the masks of a study's patients, by networks that never saw them.
 
 ``masks/automatic/<image_id>.png`` is on the mammogram's own grid, 0 or 255; all zero means that
 the lesion was missed. ``masks/predictions.csv``: ``image_id, patient_id, fold`` (the fold whose
@@ -9,37 +9,25 @@ weights; for several networks, of their digests in order). ``masks/candidates.cs
 the regions from which the mask was chosen (see :mod:`.candidates`), and
 ``masks/probability/<image_id>.png`` the probability on the working array, 8 bits. With two stages
 (:mod:`.outline`) all of it is of the probability that both gave together.
-``masks/failures.csv`` lists the images without a mask.
+``masks/failures.csv`` lists the images without a mask. New mammograms: :mod:`.new_mammograms`.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields
-from glob import escape
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Failure, MammoroiError
-from ..files import (
-    check_writable,
-    claim_folder,
-    read_csv,
-    read_json,
-    sha256_files,
-    sha256_of,
-    write_csv,
-    write_failures,
-    write_json,
-)
+from ..errors import Failure
+from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
 from .candidates import Candidate, find_candidates
 from .cases import map_cases
 from .config import SegmentationConfig
-from .drawing import check_settings, load_to_draw
+from .drawing import check_settings
 from .folds import drawing_folds
 from .learned_from import check_unseen
 from .learnt import learnt_settings
@@ -47,7 +35,6 @@ from .mapping import Mapping, resize
 from .outline import (
     OUTLINE,
     Outlining,
-    load_outline,
     of_both_stages,
     outline_config,
     refined,
@@ -55,7 +42,7 @@ from .outline import (
 )
 from .pixel_calibration import write_probability
 from .postprocess import draw_mask, threshold_of
-from .prepare import load_mapping, prepare, working_array
+from .prepare import load_mapping, prepare
 from .probability import on_device, probabilities
 from .recalibration import Calibration
 from .uncertainty import Uncertainty, uncertainty
@@ -67,7 +54,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREDICTION_VERSION = 2
-ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
 COLUMNS = (
     "image_id", "patient_id", "fold", "found", "area_mm2", "mean_probability", "entropy",
     "expected_dice", "member_dice", "model_sha256",
@@ -268,110 +254,6 @@ def draw(
         probability=resize(working, array.shape) if outlining is not None else working,
         model_sha256=digests[0] if len(digests) == 1 else sha256_of(digests),
     )
-
-
-def image_name(path: Path) -> str:
-    """Give an image's name: its file's without an ending that says the format.
-
-    Other points stay: DICOM files are often named by a UID, ``1.2.840.113619``.
-    """
-    for ending in (".nii.gz", *ENDINGS):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.name
-
-
-def segment_images(
-    model_folder: Path, images: list[Path], out: Path, spacing_mm: float | None = None
-) -> list[Failure]:
-    """Draw the masks of new mammograms with the mean probability of all folds' networks.
-
-    Writes for every image ``<name>.png`` (0 or 255, on its own grid) and
-    ``overlays/<name>.png``, and ``predictions.csv`` and ``failures.csv`` as a study has them
-    (``image_id`` is the file's name without its ending, ``patient_id`` is empty, ``fold`` is
-    ``new``). ``models.json`` holds the cards of the networks; a notice in them is logged and stands
-    on the overlays. ``inputs.json`` says of which images and networks the results are; those of an
-    earlier run with the same ones are replaced.
-
-    Parameters
-    ----------
-    model_folder : Path
-        ``segmentation`` of a study, or a copy of its ``fold-*`` folders, and of ``outline`` where
-        the study draws in two stages.
-    images : list of Path
-        Files that :func:`mammoroi.imaging.read.read_mammogram` reads.
-    out : Path
-        Folder for the results.
-    spacing_mm : float, optional
-        Pixel size, for files that do not say it themselves.
-
-    Returns
-    -------
-    list of Failure
-        Images without a mask.
-
-    Raises
-    ------
-    MammoroiError
-        When two files have the same name, the networks cannot be trusted, or the folder holds
-        results of other images or networks.
-    OSError
-        When nothing can be written to ``out``.
-    """
-    from ..imaging.mask import refuse_mask, write_mask
-    from ..imaging.read import read_display, read_mammogram
-    from .overlays import draw_overlay
-    from .trainer import choose_device
-
-    out = Path(out)
-    names = [image_name(path) for path in images]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise MammoroiError(
-            f"several files are named {', '.join(repeated[:5])}",
-            "rename them, or segment them into different folders",
-        )
-    check_writable(out)
-    models = load_to_draw(Path(model_folder))
-    notices = list(dict.fromkeys(model.notice for model in models if model.notice))
-    for notice in notices:
-        log.warning(notice)
-    outline = load_outline(Path(model_folder), len(models))
-    networks = of_both_stages(models, outline)
-    device = choose_device(SegmentationConfig())
-    _claim(out, dict(zip(names, map(Path, images), strict=True)), networks)
-
-    def draw_case(image_id: str, path: Path) -> dict[str, Any]:
-        mammogram = read_mammogram(path, spacing_mm=spacing_mm)
-        refuse_mask(mammogram)
-        array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
-        outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None
-        drawn = draw(models, array, mapping, models[0].card["inference"], device, outlining)
-        write_mask(out / f"{image_id}.png", drawn.mask)
-        draw_overlay(
-            out / "overlays" / f"{image_id}.png",
-            read_display(path),
-            mapping,
-            title="\n".join([image_id, *(fill(notice, 72) for notice in notices)]),
-            automatic=drawn.mask,
-        )
-        return {"image_id": image_id, "patient_id": None, "fold": "new", **drawn.row()}
-
-    cases = [(name, (name, path)) for name, path in zip(names, map(Path, images), strict=True)]
-    with on_device(networks, device):
-        results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
-    write_json(out / "models.json", [model.card for model in networks])
-    return write_results(out, results, [])
-
-
-def _claim(out: Path, images: dict[str, Path], networks: list[Model]) -> None:
-    """Refuse a folder with masks of other images or networks; remove those of the same."""
-    made_of = {
-        "images": sha256_files(images),
-        "model": sha256_of([model.card for model in networks]),
-    }
-    tables = ("predictions.csv", "failures.csv", "models.json", "overlays/*.png")
-    claim_folder(out, made_of, [*tables, *(f"{escape(name)}.png" for name in images)])
 
 
 def write_results(

@@ -40,7 +40,7 @@ from .start import begin_with_start
 from .trainer import PreparedData, choose_accelerator, lightning_trainer
 
 if TYPE_CHECKING:
-    from .train import FoldJob
+    from .fold_jobs import FoldJob
 
 log = logging.getLogger(__name__)
 

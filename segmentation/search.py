@@ -24,7 +24,7 @@ from .start import begin_with_start, start_key
 if TYPE_CHECKING:
     from lightning import Trainer
 
-    from .train import FoldJob
+    from .fold_jobs import FoldJob
 
 log = logging.getLogger(__name__)
 

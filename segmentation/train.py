@@ -25,11 +25,11 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import DISK_FULL, Failure, MammoroiError
 from ..files import (
@@ -45,15 +45,15 @@ from ..files import (
 from .config import SegmentationConfig
 from .drawing import note_drawing
 from .fit import fit, keep_model, remove_checkpoints
-from .folds import FoldSets, NetworkName, fold_sets
+from .fold_jobs import FoldJob, fold_job, make_plan, roles
+from .folds import NetworkName
 from .gpus import claim_gpu, gpus_for_folds
 from .learned_from import learned_from, note_learned_from
 from .learnt import learn
 from .lock import held
 from .loggers import require_logger
-from .mapping import padded_size
 from .network import NetworkSpec
-from .others import other_images, other_patients, prepare_others
+from .others import other_patients, prepare_others
 from .outline import note_outline, training_places
 from .prepare import SEGMENTATION, prepare
 from .progress import watching
@@ -61,11 +61,6 @@ from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
 from .start import begin_with_start, check_start, start_card, start_key, start_of
 from .surplus import ASIDE, arrange, set_aside, take_back
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..cohort.split import Splits
 
 log = logging.getLogger(__name__)
 
@@ -237,124 +232,6 @@ def _tell(folder: Path, failures: list[Failure]) -> None:
             f"{len(failures)} of the networks could not be trained ({told}); the others are kept",
             f"{actions}; then run the same command again",
         )
-
-
-def roles(folds: Sequence[FoldSets]) -> pd.DataFrame:
-    """Give the rows of ``folds.csv``."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            (patient, fold, role)
-            for fold, sets in enumerate(folds)
-            for role, patients in asdict(sets).items()
-            for patient in patients
-        ],
-        columns=["patient_id", "fold", "role"],
-    )
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """One network's fold, its patients and prepared images.
-
-    Attributes
-    ----------
-    fold : int
-        Which fold.
-    sets : FoldSets
-        Its patients; those of the validation part have no image here.
-    training, tuning : tuple of (str, str)
-        ``image_id`` and ``key`` of the prepared images.
-    network : int
-        Which of the fold's networks, counted from 1. All have the same patients.
-    unmasked : tuple of (str, str)
-        As ``training``, of images whose mask is not needed, where there is a pre-training: those of
-        the training patients that have none, and those of another cohort (:mod:`.others`).
-    """
-
-    fold: int
-    sets: FoldSets
-    training: tuple[tuple[str, str], ...]
-    tuning: tuple[tuple[str, str], ...]
-    network: int = 1
-    unmasked: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def name(self) -> NetworkName:
-        """Which network is trained."""
-        return NetworkName(self.fold, self.network)
-
-    def inputs(self) -> dict[str, Any]:
-        """Give what a network is trained on; which of the fold's it is shows in its seed.
-
-        Without ``unmasked`` when there is none, as keys always had it.
-        """
-        given = {name: value for name, value in vars(self).items() if name != "network"}
-        if not self.unmasked:
-            del given["unmasked"]
-        return given
-
-
-def fold_job(
-    config: SegmentationConfig,
-    splits: Splits,
-    fold: int,
-    index: pd.DataFrame,
-    folder: Path | None = None,
-) -> FoldJob:
-    """Collect what one fold trains and tunes on.
-
-    Parameters
-    ----------
-    config : SegmentationConfig
-        The settings.
-    splits : Splits
-        The study's patients.
-    fold : int
-        Which fold.
-    index : DataFrame
-        The prepared images, as in ``index.csv``.
-    folder : Path, optional
-        ``segmentation`` in the study folder, where another cohort's images may lie.
-
-    Raises
-    ------
-    MammoroiError
-        When there is no training or no tuning image.
-    """
-    sets = fold_sets(splits, fold, config.tuning_fraction, config.seed)
-    training, tuning, unmasked = (
-        tuple(
-            (str(image_id), str(key))
-            for image_id, key, patient, has_mask in zip(
-                *(index[name] for name in ("image_id", "key", "patient_id", "has_mask")),
-                strict=True,
-            )
-            if patient in patients and has_mask == masked
-        )
-        for patients, masked in (
-            (set(sets.training), True),
-            (set(sets.tuning), True),
-            (set(sets.training) if config.pretraining_epochs else set(), False),
-        )
-    )
-    if not training or not tuning:
-        raise MammoroiError(
-            f"fold {fold} has {len(training)} training and {len(tuning)} tuning images",
-            "see segmentation/prepared/failures.csv, or add patients",
-        )
-    if folder is not None:
-        unmasked += other_images(config, folder, {*sets.tuning, *sets.validation, *splits.test})
-    return FoldJob(fold, sets, training, tuning, unmasked=unmasked)
-
-
-def make_plan(config: SegmentationConfig, index: pd.DataFrame) -> dict[str, Any]:
-    """Choose the canvas that holds every training image."""
-    multiple = NetworkSpec.of(config).multiple
-    sides = (index["working_rows"], index["working_columns"])
-    canvas = [padded_size(int(side.max()), multiple) for side in sides]
-    return {"working_spacing_mm": config.working_spacing_mm, "canvas": canvas}
 
 
 def train_fold(

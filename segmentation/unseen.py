@@ -17,8 +17,8 @@ from .mapping import Mapping
 if TYPE_CHECKING:
     import torch
 
+    from .fold_jobs import FoldJob
     from .outline import OutlineStage
-    from .train import FoldJob
     from .weights import Model
 
 

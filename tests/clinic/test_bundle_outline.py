@@ -18,7 +18,7 @@ from mammoroi.clinic.infer import infer
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json, sha256_file, write_json
-from mammoroi.segmentation.predict import segment_images
+from mammoroi.segmentation.new_mammograms import segment_images
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from mammoroi.modeling.centres import summary_table
 from mammoroi.reporting.centres import ANOTHER, POOLED, centre_table, draw_centres
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.facts import FACTS
+from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.report import report
-from mammoroi.reporting.results import read_results
 from mammoroi.reporting.style import drawing
 
 

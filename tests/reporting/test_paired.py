@@ -13,7 +13,7 @@ from mammoroi.reporting.figures_paired import (
     draw_icc_dice,
     draw_risk_agreement,
 )
-from mammoroi.reporting.results import read_results
+from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.tables_paired import cross_application, net_reclassification
 
 

@@ -20,7 +20,7 @@ from mammoroi.reporting.predictors import (
     predictors_table,
     skipped,
 )
-from mammoroi.reporting.results import read_results
+from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.style import drawing
 
 

@@ -23,8 +23,8 @@ from mammoroi.reporting.figures_lasso import marked
 from mammoroi.reporting.figures_masks import draw_history
 from mammoroi.reporting.flow import draw_flow, flow_table
 from mammoroi.reporting.overlay_pictures import SMALL_PICTURE
+from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.report import report
-from mammoroi.reporting.results import read_results
 from mammoroi.reporting.style import drawing
 
 BANNER = "SYNTHETIC DATA: phantom mammograms, no patients"

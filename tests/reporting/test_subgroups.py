@@ -17,9 +17,9 @@ from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.facts import FACTS
 from mammoroi.reporting.figures_subgroups import draw_subgroups, draw_subgroups_dice
 from mammoroi.reporting.model_card import card_of
+from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.report import report
-from mammoroi.reporting.results import read_results
 from mammoroi.reporting.subgroups import dice_findings, findings, subgroups_table
 
 

@@ -81,7 +81,7 @@ def test_the_folder_for_masks_is_tried_before_anything_is_drawn(tmp_path, capsys
     def load_to_draw(folder):
         raise AssertionError("the networks were loaded")
 
-    monkeypatch.setattr("mammoroi.segmentation.predict.load_to_draw", load_to_draw)
+    monkeypatch.setattr("mammoroi.segmentation.new_mammograms.load_to_draw", load_to_draw)
     taken = tmp_path / "taken"
     taken.touch()
     assert main(["segment", str(taken), "--out", str(taken)]) == 1

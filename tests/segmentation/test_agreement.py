@@ -15,10 +15,11 @@ from mammoroi.segmentation.agreement import agree, compare, list_comparisons
 from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.metrics import size_group
+from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.overlays import rank_cases
 from mammoroi.segmentation.pixel_calibration import write_probability
 from mammoroi.segmentation.postprocess import draw_mask
-from mammoroi.segmentation.predict import segment, segment_images
+from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.train import train
 from mammoroi.segmentation.uncertainty import load_flag

@@ -14,10 +14,11 @@ from mammoroi.files import read_csv
 from mammoroi.segmentation.config import ARCHITECTURES, LOSSES, SegmentationConfig
 from mammoroi.segmentation.deep_supervision import DeepSupervision
 from mammoroi.segmentation.fit import keep_model
+from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.module import SegmentationModule, build_loss
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
-from mammoroi.segmentation.train import fold_job, make_plan, train_fold, train_prepared
+from mammoroi.segmentation.train import train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
 SMALL_ENCODER = "tu-mobilenetv3_small_050"

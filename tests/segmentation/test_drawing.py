@@ -17,7 +17,8 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.drawing import note_drawing
 from mammoroi.segmentation.export import export
 from mammoroi.segmentation.learnt import learnt_settings
-from mammoroi.segmentation.predict import segment, segment_images
+from mammoroi.segmentation.new_mammograms import segment_images
+from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
 
 from .conftest import SPACING_MM, write_study

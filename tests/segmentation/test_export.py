@@ -32,8 +32,8 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export, preparation
 from mammoroi.segmentation.mapping import bounding_box
 from mammoroi.segmentation.network import NetworkSpec, build_network
-from mammoroi.segmentation.predict import probabilities
 from mammoroi.segmentation.prepare import working_array
+from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.weights import demonstration_model, load_model, load_models, save_model
 
 TINY = NetworkSpec("unet", (4, 4, 4, 8, 8), "resnet18")

@@ -30,6 +30,7 @@ from mammoroi.segmentation import module as module_of_training
 from mammoroi.segmentation import train as training
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
+from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.folds import NetworkName
 from mammoroi.segmentation.lock import held
 from mammoroi.segmentation.module import SegmentationModule
@@ -60,8 +61,8 @@ def run_fold(study: Path, config: SegmentationConfig = TINY) -> Path:
         prepare(config, study)
     index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
     index = index[index["has_mask"]]
-    job = training.fold_job(config, load_splits(study), 0, index)
-    return training.train_fold(config, folder, job, training.make_plan(config, index))
+    job = fold_job(config, load_splits(study), 0, index)
+    return training.train_fold(config, folder, job, make_plan(config, index))
 
 
 def digest(*values: Any) -> str:

@@ -5,8 +5,8 @@ import pytest
 from mammoroi.cohort.split import Fold, Splits
 from mammoroi.errors import MammoroiError
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.fold_jobs import fold_job
 from mammoroi.segmentation.folds import drawing_folds, fold_sets
-from mammoroi.segmentation.train import fold_job
 
 PATIENTS = tuple(f"p{number:03d}" for number in range(60))
 TEST = tuple(f"t{number:03d}" for number in range(20))

@@ -108,8 +108,9 @@ def test_settings_of_a_fold_are_chosen_without_the_fold(
 ) -> None:
     import torch
 
-    from mammoroi.segmentation.predict import draw, probabilities, segment
+    from mammoroi.segmentation.predict import draw, segment
     from mammoroi.segmentation.prepare import load_mapping
+    from mammoroi.segmentation.probability import probabilities
     from mammoroi.segmentation.weights import load_models
 
     study, config = learnt_study
@@ -178,8 +179,9 @@ def test_a_fold_is_calibrated_without_the_fold(
 
     import torch
 
-    from mammoroi.segmentation.predict import draw, probabilities
+    from mammoroi.segmentation.predict import draw
     from mammoroi.segmentation.prepare import load_mapping
+    from mammoroi.segmentation.probability import probabilities
     from mammoroi.segmentation.recalibration import Calibration, count_pixels, fit_calibration
     from mammoroi.segmentation.train import train
     from mammoroi.segmentation.weights import load_models

@@ -10,11 +10,12 @@ from mammoroi import study as whole
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.errors import MammoroiError
+from mammoroi.fallen_out import fallen_out_lines
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.stages import StudyConfig
-from mammoroi.study import fallen_out_lines, run_study
+from mammoroi.study import run_study
 
 TINY = SegmentationConfig(
     working_spacing_mm=2.0, channels=(4, 4, 8, 8, 8), epochs=1, accelerator="cpu", workers=1

@@ -12,7 +12,7 @@ from monai.networks.nets.dynunet import DynUNet
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.plain import PlainUNet, dynunet_settings
-from mammoroi.segmentation.predict import probabilities
+from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.weights import load_model, save_model
 
 CHANNELS = (4, 6, 8, 10, 12)

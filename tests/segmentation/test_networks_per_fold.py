@@ -21,13 +21,15 @@ from mammoroi.files import read_csv, read_json, sha256_of
 from mammoroi.segmentation import train as training
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
+from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.folds import NetworkName, network_names
 from mammoroi.segmentation.learnt import dice_of_settings, grid
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.outline import trained_outline
 from mammoroi.segmentation.postprocess import draw_mask
-from mammoroi.segmentation.predict import segment, segment_images
+from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import load_mapping, prepare
 from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.progress import bars
@@ -163,9 +165,9 @@ def test_raising_trains_the_further_networks_only(
     key = read_json(study / "segmentation/fold-1/model.json")["key"]
     index = read_csv(study / "segmentation/prepared/index.csv", dtype={"patient_id": str})
     index = index[index["has_mask"]]
-    job = training.fold_job(ONE, load_splits(study), 1, index)
+    job = fold_job(ONE, load_splits(study), 1, index)
     inputs = {"fold": 1, "sets": job.sets, "training": job.training, "tuning": job.tuning}
-    plan = training.make_plan(ONE, index)
+    plan = make_plan(ONE, index)
     # The key of before there were several: a finished network of an older study is kept.
     assert key == sha256_of(training.TRAINING_VERSION, ONE.training(), plan, inputs)
 
@@ -332,8 +334,8 @@ def test_a_further_network_goes_on_where_it_stopped_bit_for_bit(
     folder = study / "segmentation"
     index = read_csv(folder / "prepared/index.csv", dtype={"patient_id": str})
     index = index[index["has_mask"]]
-    job = replace(training.fold_job(config, load_splits(study), 0, index), network=2)
-    plan = training.make_plan(config, index)
+    job = replace(fold_job(config, load_splits(study), 0, index), network=2)
+    plan = make_plan(config, index)
     target = training.train_fold(config, folder, job, plan)
     assert target.name == "fold-0-network-2"
     assert (folder / ".fold-0-network-2.lock").exists()

@@ -12,15 +12,16 @@ from PIL import Image
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
+from mammoroi.fallen_out import count_cases, fallen_out_lines
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation import store
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
 from mammoroi.segmentation.others import other_images, prepare_others, sources_of
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.pretraining import restored_images
-from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train, train_prepared
+from mammoroi.segmentation.train import train, train_prepared
 from mammoroi.segmentation.weights import load_model
-from mammoroi.study import count_cases, fallen_out_lines
 
 from .conftest import breast_with_disc
 

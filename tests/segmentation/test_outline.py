@@ -22,6 +22,7 @@ from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
+from mammoroi.segmentation.fold_jobs import fold_job
 from mammoroi.segmentation.learnt import (
     choose,
     dice_of_settings,
@@ -32,6 +33,7 @@ from mammoroi.segmentation.learnt import (
 )
 from mammoroi.segmentation.mapping import Mapping, resize
 from mammoroi.segmentation.network import NetworkSpec
+from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.outline import (
     OUTLINE,
     PROPOSED,
@@ -41,11 +43,11 @@ from mammoroi.segmentation.outline import (
     refined,
 )
 from mammoroi.segmentation.pixel_calibration import read_probability
-from mammoroi.segmentation.predict import draw, segment, segment_images
+from mammoroi.segmentation.predict import draw, segment
 from mammoroi.segmentation.prepare import load_mapping, scaled_array, working_array
 from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.store import ArrayStore
-from mammoroi.segmentation.train import fold_job, train
+from mammoroi.segmentation.train import train
 from mammoroi.segmentation.weights import Model, load_models
 from mammoroi.segmentation.windows import windows_over
 

@@ -19,13 +19,14 @@ from mammoroi.segmentation import store
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.distortion import Distortion
+from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
 from mammoroi.segmentation.folds import NetworkName
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import HEADS
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.pretraining import RestorationModule, pretrain
 from mammoroi.segmentation.progress import bars
-from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold
+from mammoroi.segmentation.train import train_fold
 from mammoroi.segmentation.weights import load_model
 
 TINY = SegmentationConfig(

@@ -15,11 +15,12 @@ from mammoroi.files import read_csv
 from mammoroi.segmentation import search
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.device_augmentation import Windows, augment_batch, for_host
+from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
 from mammoroi.segmentation.module import SegmentationModule
-from mammoroi.segmentation.predict import on_device, probabilities
 from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.probability import on_device, probabilities
 from mammoroi.segmentation.store import ArrayStore
-from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold, train_prepared
+from mammoroi.segmentation.train import train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
 from .conftest import power_cut

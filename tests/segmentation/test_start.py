@@ -16,18 +16,13 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json, sha256_of
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.learned_from import learned_from, note_learned_from
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.start import start_of
-from mammoroi.segmentation.train import (
-    TRAINING_VERSION,
-    fold_job,
-    make_plan,
-    train_fold,
-    train_prepared,
-)
+from mammoroi.segmentation.train import TRAINING_VERSION, train_fold, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models, save_model
 
 from .conftest import write_study

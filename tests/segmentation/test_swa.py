@@ -20,9 +20,10 @@ from mammoroi.segmentation.callbacks import Averaging, EpochAverage, MovingAvera
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import EpochSampler, PreparedImages
 from mammoroi.segmentation.fit import images_of
+from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.prepare import prepare
-from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold
+from mammoroi.segmentation.train import train_fold
 from mammoroi.segmentation.weights import Model, load_model
 
 TINY = SegmentationConfig(

@@ -7,8 +7,9 @@ from pathlib import Path
 from mammoroi.cohort.split import load_splits
 from mammoroi.files import read_csv
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
 from mammoroi.segmentation.prepare import prepare
-from mammoroi.segmentation.train import FoldJob, fold_job, make_plan, train_fold
+from mammoroi.segmentation.train import train_fold
 
 TINY = SegmentationConfig(
     working_spacing_mm=2.0,

@@ -25,6 +25,9 @@ def load(name: str) -> ModuleType:
 
 fast = load("service_fast")
 parts = load("service_parts")
+service_lab = load("service_lab")
+for kind in sorted(BENCHMARKS.glob("service_faults_*.py")):
+    load(kind.stem)
 faults = load("service_faults")
 
 
@@ -47,6 +50,6 @@ def orthanc(needs_orthanc, tmp_path_factory):
 @pytest.fixture(scope="session")
 def lab(needs_orthanc, tmp_path_factory):
     """A service with a fast processing, and its PACS."""
-    laboratory = faults.Lab(tmp_path_factory.mktemp("lab"))
+    laboratory = service_lab.Lab(tmp_path_factory.mktemp("lab"))
     yield laboratory
     laboratory.close()

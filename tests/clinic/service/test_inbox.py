@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from mammoroi.clinic.service.watch import Watch
 from mammoroi.clinic.service.worker import Worker
 from mammoroi.errors import MammoroiError
 
-from .conftest import faults, parts
+from .conftest import parts, service_lab
 
 
 class Clock:
@@ -41,7 +42,7 @@ class Bench:
         self.inbox = Inbox(self.home, self.config, self.counters, self.clock)
 
     def put(self, dataset):
-        return self.put_bytes(faults.Lab.file(None, dataset))
+        return self.put_bytes(service_lab.Lab.file(None, dataset))
 
     def put_bytes(self, content):
         return self.inbox.receive(lambda stream: stream.write(content), len(content))
@@ -84,9 +85,9 @@ def test_the_time_of_day_may_jump(bench, monkeypatch, jump_s):
     """Nothing that is decided depends on it: neither settling nor the watched folder."""
     case = bench.put(parts.mammogram("A")).case
     path = bench.config.watch.folder / "a.dcm"
-    path.write_bytes(faults.Lab.file(None, parts.mammogram("B")))
+    path.write_bytes(service_lab.Lab.file(None, parts.mammogram("B")))
     watch = Watch(bench.config.watch, bench.home, bench.inbox, bench.counters, bench.clock)
-    stopping = faults.threading.Event()
+    stopping = threading.Event()
     watch.step(stopping)
     real = time.time()
     monkeypatch.setattr(time, "time", lambda: real + jump_s)
@@ -104,7 +105,7 @@ def test_the_time_of_day_may_jump(bench, monkeypatch, jump_s):
 
 def test_a_file_that_became_a_link_is_not_followed(bench, tmp_path):
     secret = tmp_path / "secret"
-    secret.write_bytes(faults.Lab.file(None, parts.mammogram("A")))
+    secret.write_bytes(service_lab.Lab.file(None, parts.mammogram("A")))
     watch = Watch(bench.config.watch, bench.home, bench.inbox, bench.counters, bench.clock)
     path = bench.config.watch.folder / "a.dcm"
     path.symlink_to(secret)
@@ -178,7 +179,7 @@ def test_a_failed_image_may_be_sent_again(bench):
 
 def test_any_damage_to_a_file_ends_in_a_reason(bench):
     """Random bytes changed, ends cut off: taken, or refused for a known reason."""
-    sound = faults.Lab.file(None, parts.mammogram("A"))
+    sound = service_lab.Lab.file(None, parts.mammogram("A"))
     generator = random.Random(5)
     refused = 0
     for _ in range(100):
@@ -200,7 +201,7 @@ def test_compressed_mammograms_are_taken_and_told_apart(tmp_path, coding):
     path = tmp_path / "a.dcm"
     dataset = parts.mammogram("A")
     dataset.compress(coding, generate_instance_uid=False)
-    path.write_bytes(faults.Lab.file(None, dataset))
+    path.write_bytes(service_lab.Lab.file(None, dataset))
     found = examine(path, 1e9)
     assert isinstance(found, Image)
     assert found.coding == coding

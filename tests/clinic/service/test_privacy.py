@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from .conftest import faults, parts
+from .conftest import parts, service_lab
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def busy(tmp_path_factory):
     parts.send(service.port, [other])
     for number, dataset in enumerate(bad):
         name = f"{parts.IDENTITY['PatientName']} {parts.IDENTITY['PatientID']} {number}.dcm"
-        (service.watched / name).write_bytes(faults.Lab.file(None, dataset))
+        (service.watched / name).write_bytes(service_lab.Lab.file(None, dataset))
     (service.watched / f"{parts.IDENTITY['PatientID']}.link").symlink_to("/etc/passwd")
     failed = {"error": 1, "crash": 1, "unusable": 1, "no-result": 1}
     parts.wait_for(lambda: failed.items() <= service.health()["failed"].items(), 100, "failures")

@@ -12,7 +12,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import write_csv, write_json
 from mammoroi.reporting.methods import methods
 from mammoroi.reporting.model_card import card_of, model_card, segmentation_card
-from mammoroi.reporting.results import read_results
+from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.summary import target_sentences
 
 

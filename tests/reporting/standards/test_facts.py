@@ -15,9 +15,9 @@ from mammoroi.reporting.facts import FACTS
 from mammoroi.reporting.figures_masks import draw_history
 from mammoroi.reporting.methods import sections
 from mammoroi.reporting.model_card import segmentation_card
+from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
-from mammoroi.reporting.results import read_results
 from mammoroi.reporting.standards import _gathered, standards
 from mammoroi.reporting.trust import leakage_table, size_table
 

@@ -1,0 +1,128 @@
+"""Draw masks for new mammograms: with the networks of all folds, into a folder of their own."""
+
+from __future__ import annotations
+
+import logging
+from glob import escape
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from ..errors import Failure, MammoroiError
+from ..files import check_writable, claim_folder, sha256_files, sha256_of, write_json
+from .cases import map_cases
+from .config import SegmentationConfig
+from .drawing import load_to_draw
+from .outline import load_outline, of_both_stages
+from .predict import draw, write_results
+from .prepare import working_array
+from .probability import on_device
+from .weights import Model
+
+log = logging.getLogger(__name__)
+
+ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
+
+
+def image_name(path: Path) -> str:
+    """Give an image's name: its file's without an ending that says the format.
+
+    Other points stay: DICOM files are often named by a UID, ``1.2.840.113619``.
+    """
+    for ending in (".nii.gz", *ENDINGS):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def segment_images(
+    model_folder: Path, images: list[Path], out: Path, spacing_mm: float | None = None
+) -> list[Failure]:
+    """Draw the masks of new mammograms with the mean probability of all folds' networks.
+
+    Writes for every image ``<name>.png`` (0 or 255, on its own grid) and
+    ``overlays/<name>.png``, and ``predictions.csv`` and ``failures.csv`` as a study has them
+    (``image_id`` is the file's name without its ending, ``patient_id`` is empty, ``fold`` is
+    ``new``). ``models.json`` holds the cards of the networks; a notice in them is logged and stands
+    on the overlays. ``inputs.json`` says of which images and networks the results are; those of an
+    earlier run with the same ones are replaced.
+
+    Parameters
+    ----------
+    model_folder : Path
+        ``segmentation`` of a study, or a copy of its ``fold-*`` folders, and of ``outline`` where
+        the study draws in two stages.
+    images : list of Path
+        Files that :func:`mammoroi.imaging.read.read_mammogram` reads.
+    out : Path
+        Folder for the results.
+    spacing_mm : float, optional
+        Pixel size, for files that do not say it themselves.
+
+    Returns
+    -------
+    list of Failure
+        Images without a mask.
+
+    Raises
+    ------
+    MammoroiError
+        When two files have the same name, the networks cannot be trusted, or the folder holds
+        results of other images or networks.
+    OSError
+        When nothing can be written to ``out``.
+    """
+    from ..imaging.mask import refuse_mask, write_mask
+    from ..imaging.read import read_display, read_mammogram
+    from .overlays import draw_overlay
+    from .trainer import choose_device
+
+    out = Path(out)
+    names = [image_name(path) for path in images]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise MammoroiError(
+            f"several files are named {', '.join(repeated[:5])}",
+            "rename them, or segment them into different folders",
+        )
+    check_writable(out)
+    models = load_to_draw(Path(model_folder))
+    notices = list(dict.fromkeys(model.notice for model in models if model.notice))
+    for notice in notices:
+        log.warning(notice)
+    outline = load_outline(Path(model_folder), len(models))
+    networks = of_both_stages(models, outline)
+    device = choose_device(SegmentationConfig())
+    _claim(out, dict(zip(names, map(Path, images), strict=True)), networks)
+
+    def draw_case(image_id: str, path: Path) -> dict[str, Any]:
+        mammogram = read_mammogram(path, spacing_mm=spacing_mm)
+        refuse_mask(mammogram)
+        array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
+        outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None
+        drawn = draw(models, array, mapping, models[0].card["inference"], device, outlining)
+        write_mask(out / f"{image_id}.png", drawn.mask)
+        draw_overlay(
+            out / "overlays" / f"{image_id}.png",
+            read_display(path),
+            mapping,
+            title="\n".join([image_id, *(fill(notice, 72) for notice in notices)]),
+            automatic=drawn.mask,
+        )
+        return {"image_id": image_id, "patient_id": None, "fold": "new", **drawn.row()}
+
+    cases = [(name, (name, path)) for name, path in zip(names, map(Path, images), strict=True)]
+    with on_device(networks, device):
+        results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
+    write_json(out / "models.json", [model.card for model in networks])
+    return write_results(out, results, [])
+
+
+def _claim(out: Path, images: dict[str, Path], networks: list[Model]) -> None:
+    """Refuse a folder with masks of other images or networks; remove those of the same."""
+    made_of = {
+        "images": sha256_files(images),
+        "model": sha256_of([model.card for model in networks]),
+    }
+    tables = ("predictions.csv", "failures.csv", "models.json", "overlays/*.png")
+    claim_folder(out, made_of, [*tables, *(f"{escape(name)}.png" for name in images)])

@@ -51,7 +51,7 @@ class Watch:
     config : WatchConfig
         The folder and the pauses.
     home, inbox, counters
-        The service's; ``watched``, ``watch_links`` and ``watch_stuck`` are counted.
+        The service's; ``watched`` and ``watch_left`` are counted.
     clock : callable
         Seconds that never go back.
     """
@@ -93,7 +93,7 @@ class Watch:
         self._missing = False
         there = dict(self._files(root))
         self._seen = {path: seen for path, seen in self._seen.items() if path in there}
-        self._said &= set(there)
+        self._said = {path for path in self._said if os.path.lexists(path)}
         for path, identity in there.items():
             if stopping.is_set():
                 return

@@ -115,6 +115,21 @@ def test_a_file_that_became_a_link_is_not_followed(bench, tmp_path):
     assert bench.counters.read() == {"watch_left": 1}
 
 
+def test_a_link_is_said_once_for_as_long_as_it_is_there(bench, tmp_path):
+    watch = Watch(bench.config.watch, bench.home, bench.inbox, bench.counters, bench.clock)
+    link = bench.config.watch.folder / "a.dcm"
+    link.symlink_to(tmp_path)
+    stopping = threading.Event()
+    for _ in range(3):
+        watch.step(stopping)
+    assert bench.counters.read() == {"watch_left": 1}
+    link.unlink()
+    watch.step(stopping)
+    link.symlink_to(tmp_path)
+    watch.step(stopping)
+    assert bench.counters.read() == {"watch_left": 2}
+
+
 def test_a_repeated_image_is_known_for_as_long_as_its_note_is_kept(bench):
     dataset = parts.mammogram("A")
     receipt = bench.put(dataset)

@@ -46,9 +46,8 @@ def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
 class Run:
     """The record of one run, written to ``run.json`` after every stage."""
 
-    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, out: Path) -> None:
         self._out = out
-        self._settings = settings
         self._stages: list[dict[str, Any]] = []
         self._added: set[str] = set()
         self._fallen_out = 0
@@ -61,14 +60,13 @@ class Run:
         if entry is not None:
             self._stages.append({**entry["record"], "skipped": True})
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Add a stage's record and write the file."""
+    def add(self, record: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Add a stage's record and write the file, with the settings as the stages ran."""
         self._fallen_out += record["excluded"] + record["failed"]
         if record["stage"] == "segment" and "train" in self._added:
             self._fallen_out -= told_again(self._out)
         self._added.add(record["stage"])
         self._stages.append(record)
-        settings = self._settings
         write_json(
             self._out / "run.json",
             {

@@ -2,7 +2,7 @@
 
 Features and classifiers take hours, so nothing is deleted. The files go to
 ``set-aside/<stage>/files/`` in the study folder, where no stage looks, with the stage's entry of
-``stages.json`` and its settings as ``set-aside/<stage>/stage.json``. They come back when the
+``stages.json`` as ``set-aside/<stage>/stage.json``. They come back when the
 settings ask for the stage again; whether they still hold is then found out as for any other stage.
 Either way may be interrupted: the next run moves the rest.
 """
@@ -21,10 +21,10 @@ from .files import read_json, write_json
 logger = logging.getLogger(__name__)
 
 FOLDER = "set-aside"
-_FILES, _ABOUT = "files", "stage.json"
+_FILES, _ENTRY = "files", "stage.json"
 
 
-def set_aside(name: str, writes: Iterable[str], out: Path, about: dict[str, Any] | None) -> None:
+def set_aside(name: str, writes: Iterable[str], out: Path, entry: dict[str, Any] | None) -> None:
     """Move what a stage wrote out of the way; nothing happens where it wrote nothing.
 
     Parameters
@@ -35,13 +35,13 @@ def set_aside(name: str, writes: Iterable[str], out: Path, about: dict[str, Any]
         Patterns, relative to the study folder, of what it writes.
     out : Path
         The study folder.
-    about : dict, optional
-        What is to be known of a stage that has run when it comes back.
+    entry : dict, optional
+        The entry of a stage that has run.
     """
     found = {path for pattern in writes for path in out.glob(pattern) if path.is_file()}
     place = out / FOLDER / name
-    if about is not None:
-        write_json(place / _ABOUT, about)
+    if entry is not None:
+        write_json(place / _ENTRY, entry)
     for path in sorted(found):
         _move(path, place / _FILES / path.relative_to(out))
         _remove_empty(path.parent, out)
@@ -50,7 +50,7 @@ def set_aside(name: str, writes: Iterable[str], out: Path, about: dict[str, Any]
 
 
 def bring_back(name: str, out: Path) -> dict[str, Any] | None:
-    """Move what a stage wrote to where it was, and give what was to be known of it.
+    """Move what a stage wrote to where it was, and give its entry.
 
     None where nothing was set aside, or where the stage had not been finished.
     """
@@ -60,11 +60,11 @@ def bring_back(name: str, out: Path) -> dict[str, Any] | None:
     for path in sorted((place / _FILES).rglob("*")):
         if path.is_file():
             _move(path, out / path.relative_to(place / _FILES))
-    about: dict[str, Any] | None = None
-    if (place / _ABOUT).is_file():
-        about = read_json(place / _ABOUT)
+    entry: dict[str, Any] | None = None
+    if (place / _ENTRY).is_file():
+        entry = read_json(place / _ENTRY)
     logger.info("%s: asked for again; what it wrote is back from %s", name, place)
-    return about
+    return entry
 
 
 def forget(name: str, out: Path) -> None:

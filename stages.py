@@ -9,6 +9,7 @@ from typing import Any
 
 from .cohort.config import CohortConfig
 from .cohort.synthetic_config import SyntheticConfig
+from .files import plain, sha256_file, sha256_of
 from .modeling.clinical_config import ClinicalConfig, resolved_clinical
 from .modeling.compare_config import CompareConfig, CompareStage
 from .modeling.config import ModelingConfig
@@ -87,6 +88,9 @@ class Stage:
     reads : tuple of str
         Files of the study folder that no stage writes and it reads (people's answers, the leakage
         audit); none of them has to be there.
+    own : callable, optional
+        Gives, by section, the settings that are its own where it shares a section with a stage
+        before it that has run with the rest. By default all of its sections are.
     asked : callable
         Whether the study's settings ask for it. If not, it is no stage of the study: no other
         needs it, and what it wrote for earlier settings is set aside (:mod:`.set_aside`).
@@ -100,10 +104,34 @@ class Stage:
     writes: tuple[str, ...]
     asked: Callable[[StudyConfig], bool] = lambda _: True
     reads: tuple[str, ...] = ()
+    own: Callable[[StudyConfig], dict[str, Any]] | None = None
+
+    def settings(self, study: StudyConfig) -> dict[str, Any]:
+        """Give the settings, by section, that are to be noted as those it ran with."""
+        found = {part: getattr(study, part) for part in self.sections}
+        noted: dict[str, Any] = plain(found if self.own is None else self.own(study))
+        return noted
+
+    def digest(self, out: Path) -> str:
+        """SHA-256 of the names and contents of everything that it wrote in a study folder."""
+        written = {path for pattern in self.writes for path in out.glob(pattern)}
+        return sha256_of(
+            [
+                (path.relative_to(out).as_posix(), sha256_file(path))
+                for path in sorted(written)
+                if path.is_file()
+            ]
+        )
 
 
 def _classifies(study: StudyConfig) -> bool:
     return bool(study.modeling.tasks)
+
+
+def _agreement(study: StudyConfig) -> dict[str, Any]:
+    """The seed is the training's."""
+    own = study.segmentation.agreement()
+    return {"segmentation": {name: value for name, value in own.items() if name != "seed"}}
 
 
 def _tables_config(clinical: ClinicalConfig, modeling: ModelingConfig) -> ClinicalConfig:
@@ -147,6 +175,7 @@ STAGES: tuple[Stage, ...] = (
             *("masks/automatic/*.png", "masks/probability/*.png", "masks/predictions.csv"),
             *("masks/candidates.csv", "masks/failures.csv"),
         ),
+        own=lambda _: {},  # it refuses others than those of the training
     ),
     Stage(
         "agree",
@@ -159,6 +188,7 @@ STAGES: tuple[Stage, ...] = (
             *("lesions.csv", "froc.csv", "froc_summary.csv", "pixel_calibration.csv"),
             *("uncertainty.json", "uncertainty.csv"),
         ),
+        own=_agreement,
     ),
     Stage(
         "extract",

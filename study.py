@@ -2,12 +2,14 @@
 
 A stage is ``stage(config, study_folder) -> Path``: it reads the files of the stages before it and
 writes its own. What was done stands in ``stages.json``: for each stage a key (SHA-256 of its
-settings, of mammoroi's version and of the files that it read), the SHA-256 of what it wrote, and
-of what the stages that it needs had written when it ran: a stage that is asked for by its name
-refuses to go on from one that has not read what is there now.
+settings, of mammoroi's version and of the files that it read), its settings, the SHA-256 of what it
+wrote, and of what the stages that it needs had written when it ran: a stage that is asked for by
+its name refuses to go on from one that has not read what is there now.
 A stage is skipped when both still hold and no case had failed. The report costs little and rests
 on code that changes without a change of settings: asked for by its own name, it is always made.
-``run.json`` tells how the last run went (:mod:`.run_record`).
+``config.json`` has the settings with which the stages ran; of those that have not run, the present
+ones. A stage that refuses, fails or is stopped changes nothing there. ``run.json`` tells how the
+last run went (:mod:`.run_record`).
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     Parameters
     ----------
     config : StudyConfig
-        The settings; saved as ``config.json`` in the study folder.
+        The settings.
     only : str, optional
         The name of one stage. The stages that it needs must have run.
 
@@ -67,9 +69,11 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
             _bring_back(stage, out, done)
         else:
             _withdraw(stage, out, done)
-    settings = plain(config) if only is None else _as_run(config, only, done)
-    write_json(out / "config.json", settings)
-    run = Run(out, settings)
+    if only is not None:
+        _tell_other_settings(config, only, done)
+    if only is None or not (out / "config.json").exists():
+        write_json(out / "config.json", _as_run(config, done))
+    run = Run(out)
     for stage in STAGES:
         if stage.name != only and (only is not None or not stage.asked(config)):
             run.remember(done.get(stage.name))
@@ -77,7 +81,7 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         key = _key(stage, config, done)
         if only != "report" and _is_current(stage, out, key, done.get(stage.name)):
             logger.info("%s: unchanged, skipped", stage.name)
-            run.add({**done[stage.name]["record"], "skipped": True})
+            run.add({**done[stage.name]["record"], "skipped": True}, _as_run(config, done))
             continue
         logger.info("%s", stage.name)
         function = getattr(importlib.import_module(f".{stage.module}", __package__), stage.name)
@@ -86,58 +90,57 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         record = {"stage": stage.name, **usage.as_dict(), **count_cases(stage.name, out)}
         done[stage.name] = {
             "key": key,
+            "settings": stage.settings(config),
             "read": _read_by(stage, config, done),
-            "wrote": _digest(stage, out),
+            "wrote": stage.digest(out),
             "record": record,
         }
         write_json(out / "stages.json", done)
-        run.add({**record, "skipped": False})
+        settings = _as_run(config, done)
+        write_json(out / "config.json", settings)
+        run.add({**record, "skipped": False}, settings)
     return run.fallen_out
 
 
-def _as_run(config: StudyConfig, only: str, done: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings with which the stages have run when one of them now runs alone.
+def _as_run(config: StudyConfig, done: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings with which the stages have run; where none has, the present ones."""
+    settings: dict[str, Any] = plain(config)
+    for stage in STAGES:
+        for part, noted in done.get(stage.name, {}).get("settings", {}).items():
+            whole = stage.own is None
+            settings[part] = noted if whole else settings[part] | noted
+    return settings
 
-    Its own are the present ones; those of other stages that have run are what they were then, and
-    it is said where the present ones differ.
-    """
-    given: dict[str, Any] = plain(config)
-    before = _read_or_empty(config.out / "config.json")
+
+def _tell_other_settings(config: StudyConfig, only: str, done: dict[str, Any]) -> None:
+    """Say which of the present settings count for nothing when one stage runs alone."""
     (own,) = (stage.sections for stage in STAGES if stage.name == only)
-    others = {part for stage in STAGES if stage.name in done for part in stage.sections}
-    kept = {part: before[part] for part in given if part in others - {*own} and part in before}
-    if changed := [part for part, value in kept.items() if value != given[part]]:
+    given = plain(config)
+    changed = [
+        part
+        for part, value in _as_run(config, done).items()
+        if part not in own and value != given[part]
+    ]
+    if changed:
         logger.warning(
             "other settings of %s than those that were run count for nothing here: "
             "`mammoroi study` runs everything that they change",
             ", ".join(changed),
         )
-    return given | kept
 
 
 def _withdraw(stage: Stage, out: Path, done: dict[str, Any]) -> None:
     """Set aside what a stage wrote for earlier settings, so that no other stage reads it."""
-    about = None
-    if stage.name in done:
-        settings = _read_or_empty(out / "config.json")
-        kept = {part: settings[part] for part in stage.sections if part in settings}
-        about = {"entry": done[stage.name], "settings": kept}
-    set_aside(stage.name, stage.writes, out, about)
+    set_aside(stage.name, stage.writes, out, done.get(stage.name))
     if done.pop(stage.name, None) is not None:
         write_json(out / "stages.json", done)
 
 
 def _bring_back(stage: Stage, out: Path, done: dict[str, Any]) -> None:
-    """Bring back what was set aside while the settings did not ask for a stage.
-
-    ``config.json`` gets the settings that it ran with, unless another stage has run with others.
-    """
-    about = bring_back(stage.name, out)
-    if about is not None:
-        others = {part for one in STAGES if one.name in done for part in one.sections}
-        kept = {part: value for part, value in about["settings"].items() if part not in others}
-        write_json(out / "config.json", _read_or_empty(out / "config.json") | kept)
-        done[stage.name] = about["entry"]
+    """Bring back what was set aside while the settings did not ask for a stage."""
+    entry = bring_back(stage.name, out)
+    if entry is not None:
+        done[stage.name] = entry
         write_json(out / "stages.json", done)
     forget(stage.name, out)
 
@@ -177,7 +180,7 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     missing = [
         need.name
         for need in needs
-        if _is_outdated(need, config, done) or done[need.name]["wrote"] != _digest(need, out)
+        if _is_outdated(need, config, done) or done[need.name]["wrote"] != need.digest(out)
     ]
     if missing:
         raise MammoroiError(
@@ -231,23 +234,12 @@ def _cohort_files(folder: Path) -> list[tuple[str, int, int]]:
     ]
 
 
-def _digest(stage: Stage, out: Path) -> str:
-    """SHA-256 of the names and contents of everything that a stage wrote."""
-    return sha256_of(
-        [
-            (path.relative_to(out).as_posix(), sha256_file(path))
-            for path in sorted({path for pattern in stage.writes for path in out.glob(pattern)})
-            if path.is_file()
-        ]
-    )
-
-
 def _is_current(stage: Stage, out: Path, key: str, entry: dict[str, Any] | None) -> bool:
     """Tell whether a stage may be skipped: same key, same files, and no failed case to retry."""
     return (
         entry is not None
         and entry["key"] == key
-        and "read" in entry
+        and {"read", "settings"} <= entry.keys()
         and not entry["record"]["failed"]
-        and entry["wrote"] == _digest(stage, out)
+        and entry["wrote"] == stage.digest(out)
     )

@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml
 
+from ..cohort.split import load_splits
 from ..errors import MammoroiError
 from ..files import atomic, read_json
 from ..segmentation.drawing import load_to_draw
 from ..segmentation.outline import load_outline
 from ..segmentation.uncertainty import load_flag
 from ..segmentation.weights import load_models, network_folders
+from ..stages import STAGES
 from .archive import MANIFEST, as_json, check_members, pack, packed_again
 from .bundle_card import bundle_card
 from .intervals import study_spread
@@ -24,8 +26,8 @@ from .tested import study_test
 
 log = logging.getLogger(__name__)
 
-_STAGES = ("train", "segment", "agree", "extract", "model")
-"""Those whose results are in a bundle."""
+_READ = ("train", "agree", "extract", "model")
+"""Stages whose files go into a bundle."""
 SOURCE = "automatic"
 """New mammograms come without manual masks."""
 PHANTOMS = (
@@ -106,19 +108,43 @@ def freeze(study: Path, name: str | None = None) -> dict[str, bytes]:
 
 
 def _refuse_outdated(study: Path) -> None:
-    """Refuse a study in which a stage has not read what the stages before it have since written.
+    """Refuse a study in which a stage has not read what stages before it have since written.
 
-    Stages that ran without being noted in ``stages.json`` cannot be judged.
+    Or whose files a stage has begun to write anew, as a training that was stopped. Stages that ran
+    without being noted in ``stages.json`` cannot be judged.
     """
     file = study / "stages.json"
     done = read_json(file) if file.exists() else {}
-    for name in _STAGES:
-        for need, wrote in done.get(name, {}).get("read", {}).items():
+    for stage in STAGES:
+        if stage.name not in done or stage.name not in (*_READ, "segment"):
+            continue
+        for need, wrote in done[stage.name].get("read", {}).items():
             if done.get(need, {}).get("wrote") != wrote:
                 raise MammoroiError(
-                    f"in {study} the stage {name!r} has not read what {need!r} has since written",
+                    f"in {study} the stage {stage.name!r} has not read what {need!r} has since "
+                    "written",
                     "run `mammoroi study CONFIG` again",
                 )
+        if stage.name in _READ and stage.digest(study) != done[stage.name]["wrote"]:
+            raise MammoroiError(
+                f"in {study} the files of the stage {stage.name!r} are not those with which it "
+                "ended: it was begun again and stopped, or they were changed",
+                "run `mammoroi study CONFIG` again",
+            )
+    _refuse_missing_folds(study)
+
+
+def _refuse_missing_folds(study: Path) -> None:
+    """Refuse a study that lacks the networks of some of its folds."""
+    if not (study / "splits.json").exists():
+        return
+    folds = range(len(load_splits(study).folds))
+    there = {name.fold for name in network_folders(study / "segmentation")}
+    if there and (missing := [str(fold) for fold in folds if fold not in there]):
+        raise MammoroiError(
+            f"{study} lacks the networks of fold {', '.join(missing)}",
+            "run `mammoroi train CONFIG`",
+        )
 
 
 def _with_manifest(packed: bytes, members: dict[str, bytes]) -> dict[str, bytes]:

@@ -67,13 +67,20 @@ def training_places(config: SegmentationConfig) -> list[tuple[SegmentationConfig
     return [*first, (outline_config(config), OUTLINE)]
 
 
-def note_outline(config: SegmentationConfig, folder: Path) -> None:
-    """Write ``outline.json`` below ``segmentation``, or remove it where there is one stage."""
+def forget_outline(config: SegmentationConfig, folder: Path) -> None:
+    """Remove ``outline.json`` below ``segmentation`` unless it says what the settings ask for.
+
+    A training that is stopped then leaves no second stage of which the file is untrue.
+    """
     file = folder / "outline" / "outline.json"
-    if config.outline_spacing_mm is None:
-        file.unlink(missing_ok=True)
-    else:
-        write_json(file, _wanted(config))
+    if file.exists() and read_json(file) != _wanted(config):
+        file.unlink()
+
+
+def note_outline(config: SegmentationConfig, folder: Path) -> None:
+    """Write ``outline.json`` below ``segmentation`` once the second stage is trained."""
+    if config.outline_spacing_mm is not None:
+        write_json(folder / "outline" / "outline.json", _wanted(config))
 
 
 def _wanted(config: SegmentationConfig) -> dict[str, Any]:
@@ -177,6 +184,13 @@ def load_outline(folder: Path, networks: int) -> OutlineStage | None:
     if len(models) != networks:
         raise MammoroiError(
             f"{place} holds {len(models)} networks for the {networks} of the first stage",
+            "run mammoroi train, or copy the whole folder again",
+        )
+    trained = models[0].working_spacing_mm
+    if trained != about["working_spacing_mm"]:
+        raise MammoroiError(
+            f"the networks in {place} see {trained:g} mm per pixel, its outline.json says "
+            f"{about['working_spacing_mm']:g}",
             "run mammoroi train, or copy the whole folder again",
         )
     # Training crops, too, are no larger than the canvas.

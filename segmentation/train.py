@@ -54,7 +54,7 @@ from .lock import held
 from .loggers import require_logger
 from .network import NetworkSpec
 from .others import other_patients, prepare_others
-from .outline import note_outline, training_places
+from .outline import forget_outline, note_outline, training_places
 from .prepare import SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
@@ -130,10 +130,11 @@ def lock_of(study: Path) -> Path:
 
 def _train(config: SegmentationConfig, study: Path) -> Path:
     folder = Path(study) / SEGMENTATION
-    note_outline(config, folder)
+    forget_outline(config, folder)
     first, *_ = [
         _train_folds(settings, study, place) for settings, place in training_places(config)
     ]
+    note_outline(config, folder)
     learn(config, folder, first)
     note_drawing(config, folder)
     return folder

@@ -21,6 +21,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import write_json
 from mammoroi.reporting.wording import interval
 from mammoroi.segmentation.weights import load_model, save_model
+from mammoroi.stages import STAGES
 
 SKOPS = "classifiers/sln/model.skops"
 
@@ -80,19 +81,29 @@ def test_equal_studies_give_equal_bytes(study, model, bundle, tmp_path):
     assert open_bundle(study).sha256 == bundle.sha256
 
 
-def test_networks_trained_since_the_masks_were_drawn_are_refused(study, tmp_path):
+def test_a_study_that_was_trained_anew_in_part_is_refused(study, tmp_path):
+    """The networks are others than those on whose masks classifiers and flag rest."""
     copy = shutil.copytree(study, tmp_path / "study")
+    wrote = {stage.name: stage.digest(copy) for stage in STAGES}
     noted = {
-        "train": {"wrote": "a", "read": {}},
-        "segment": {"wrote": "b", "read": {"train": "a"}},
-        "model": {"wrote": "c", "read": {}},
+        "train": {"wrote": wrote["train"], "read": {}},
+        "segment": {"wrote": "b", "read": {"train": wrote["train"]}},
+        "model": {"wrote": wrote["model"], "read": {}},
         "report": {"wrote": "d", "read": {"model": "earlier"}},
     }
     write_json(copy / "stages.json", noted)
     write_bundle(copy, tmp_path / "sound.mroi")
-    noted["train"]["wrote"] = "e"
+    (copy / "segmentation" / "fold-1" / "learned_from.csv").write_text("patient_id,role\nX,training\n")
+    with pytest.raises(MammoroiError, match="the files of the stage 'train' are not those"):
+        write_bundle(copy, tmp_path / "model.mroi")
+    stage = next(stage for stage in STAGES if stage.name == "train")
+    noted["train"]["wrote"] = stage.digest(copy)
     write_json(copy / "stages.json", noted)
     with pytest.raises(MammoroiError, match="'segment' has not read what 'train' has since"):
+        write_bundle(copy, tmp_path / "model.mroi")
+    (copy / "stages.json").unlink()
+    shutil.rmtree(copy / "segmentation" / "fold-1")
+    with pytest.raises(MammoroiError, match="lacks the networks of fold 1"):
         write_bundle(copy, tmp_path / "model.mroi")
     assert not (tmp_path / "model.mroi").exists()
 

@@ -122,6 +122,20 @@ def test_a_stage_alone_goes_on_from_nothing_outdated(copied, capsys, caplog):
     assert read_json(splits)["seed"] == 99
 
 
+def test_settings_are_kept_as_the_stages_ran(copied):
+    """Those of a command that refused, or that count for another stage, are not noted."""
+    kept, run = copied / "my-study" / "config.json", copied / "my-study" / "run.json"
+    before = read_json(kept)
+    other = ["--segmentation.hit_iou", "0.6", "--segmentation.epochs", "50"]
+    assert main(["segment", "my-study.yaml", *other]) == 1
+    assert read_json(kept) == before
+    assert main(["agree", "my-study.yaml", *other]) == 0
+    now = before | {"segmentation": before["segmentation"] | {"hit_iou": 0.6}}
+    assert read_json(kept) == read_json(run)["config"] == now
+    assert main(["report", "my-study.yaml", *other]) == 1, "the comparison read other measures"
+    assert read_json(kept) == now
+
+
 def test_a_stage_that_is_no_longer_asked_for_leaves_nothing(copied, capsys):
     study = copied / "my-study"
     perturbed = (study / "stability" / "perturbed.parquet", study / "masks" / "perturbed")

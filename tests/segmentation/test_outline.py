@@ -17,7 +17,7 @@ from PIL import Image
 
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_csv, read_json
+from mammoroi.files import read_csv, read_json, write_json
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
@@ -345,6 +345,29 @@ def test_missing_networks_of_the_second_stage_say_what_to_run(copied: Path) -> N
     (copied / OUTLINE / "outline.json").unlink()
     with pytest.raises(MammoroiError, match=r"no networks that outline.*outline_spacing_mm to nul"):
         segment(TWO, copied)
+
+
+def test_a_second_training_that_is_stopped_leaves_no_second_stage_of_other_pixels(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mammoroi.segmentation import train as training
+
+    def stopped(config: SegmentationConfig, study: Path, place: str) -> Any:
+        if place == OUTLINE:
+            raise KeyboardInterrupt
+        return train_folds(config, study, place)
+
+    train_folds = training._train_folds
+    monkeypatch.setattr(training, "_train_folds", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(TWO, outline_spacing_mm=0.5), copied)
+    networks = copied / "segmentation"
+    with pytest.raises(MammoroiError, match="lacks the networks that outline"):
+        segment_images(networks, [copied / "P00-L-CC.png"], tmp_path / "new", 1.0)
+    about = {"working_spacing_mm": 0.5, "patch": [32, 48]}
+    write_json(networks / "outline" / "outline.json", about)
+    with pytest.raises(MammoroiError, match=r"mm per pixel, its outline.json says 0.5"):
+        load_outline(networks, 2)
 
 
 def test_a_study_of_one_stage_stays_what_it_was(copied: Path, tmp_path: Path) -> None:

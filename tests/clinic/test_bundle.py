@@ -93,7 +93,8 @@ def test_a_study_that_was_trained_anew_in_part_is_refused(study, tmp_path):
     }
     write_json(copy / "stages.json", noted)
     write_bundle(copy, tmp_path / "sound.mroi")
-    (copy / "segmentation" / "fold-1" / "learned_from.csv").write_text("patient_id,role\nX,training\n")
+    fold = copy / "segmentation" / "fold-1"
+    (fold / "learned_from.csv").write_text("patient_id,role\nX,training\n")
     with pytest.raises(MammoroiError, match="the files of the stage 'train' are not those"):
         write_bundle(copy, tmp_path / "model.mroi")
     stage = next(stage for stage in STAGES if stage.name == "train")
@@ -102,7 +103,7 @@ def test_a_study_that_was_trained_anew_in_part_is_refused(study, tmp_path):
     with pytest.raises(MammoroiError, match="'segment' has not read what 'train' has since"):
         write_bundle(copy, tmp_path / "model.mroi")
     (copy / "stages.json").unlink()
-    shutil.rmtree(copy / "segmentation" / "fold-1")
+    shutil.rmtree(fold)
     with pytest.raises(MammoroiError, match="lacks the networks of fold 1"):
         write_bundle(copy, tmp_path / "model.mroi")
     assert not (tmp_path / "model.mroi").exists()

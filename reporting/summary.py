@@ -8,7 +8,7 @@ from typing import Any
 
 from . import wording
 from .figures_classifiers import metric
-from .figures_masks import lesions_beside, lesions_missed, mean_dice
+from .figures_masks import boxes, lesions_beside, lesions_missed, mean_dice
 from .results import Results, Target
 from .style import NAME
 from .wording import Estimate
@@ -75,6 +75,8 @@ def mask_sentences(results: Results) -> list[str]:
     sentences = []
     if automatic is not None:
         sentences.append(wording.overlap(automatic, mean_dice(results, "reader2-manual")))
+    if boxed := wording.boxes(*boxes(results)):
+        sentences.append(boxed)
     sentences.append(
         f"{wording.missed(*lesions_missed(results))} {wording.beside(*lesions_beside(results))}"
     )

@@ -210,9 +210,11 @@ def lesions_missed(results: Results) -> tuple[int, int]:
 
 def boxes(results: Results) -> tuple[int, int]:
     """How many of the images whose masks were compared have a box for a manual mask, of all."""
-    kinds, agreement = results.images, results.agreement
-    boxed = kinds.loc[kinds["mask_kind"] == "box", "image_id"] if "mask_kind" in kinds else []
+    images, agreement = results.images, results.agreement
     compared = agreement.loc[agreement["comparison"] == "automatic-manual", "image_id"]
+    if "mask_kind" not in images:
+        return 0, len(compared)
+    boxed = images.loc[images["mask_kind"] == "box", "image_id"]
     return int(compared.isin(boxed).sum()), len(compared)
 
 

@@ -14,6 +14,8 @@ from mammoroi.cli import main
 from mammoroi.files import read_csv, read_json, write_csv
 from mammoroi.imaging.mask import read_mask, write_mask
 from mammoroi.reporting.methods import methods
+from mammoroi.reporting.read_results import read_results
+from mammoroi.reporting.summary import mask_sentences
 from mammoroi.segmentation.agreement import OF_OUTLINES, agree
 from mammoroi.segmentation.candidates import find_candidates
 from mammoroi.segmentation.config import SegmentationConfig
@@ -183,6 +185,10 @@ def test_a_study_of_boxes_ends_in_a_report_that_says_so(
     folder = tmp_path / "study"
     page = Page((folder / "report.html").read_text("utf-8"))
     assert f"In {n} ({boxes.mean():.0%}) the manual mask is a box around the lesion" in page.text
+    first = mask_sentences(read_results(folder))[0]
+    assert first.startswith(
+        "The sensitivity for lesions was" if all_boxes else "The automatic masks"
+    )
     shown = {path.stem for path in folder.glob("figures/*.svg")}
     assert "froc" in shown
     overlap = {"dice_distribution", "dice_groups", "uncertainty_dice", "pixel_calibration"}

@@ -289,7 +289,7 @@ def _masks(
             if n_regions
             else "its report names a finding that is asked for, but nothing is outlined in it"
         )
-        raise MammoroiError(found, "leave the image out: an empty mask would call it healthy")
+        raise MammoroiError(found, "leave the image out: without a mask it would look healthy")
     masks = []
     for corners in drawn:
         mask, within = filled(corners, shape)

@@ -61,7 +61,7 @@ def import_dataset(
         What becomes of an image with several of them: one mask of all, the largest alone, or the
         image is left out.
     images_without_mask : {"exclude", "keep"}
-        Whether images without such findings are left out, or imported with an empty mask.
+        Whether images without such findings are left out, or imported without a mask.
     spacing_mm : float
         A pixel spacing for all images, in mm, where the files have none; it is recorded as
         estimated. For CDD-CESM it counts for the images of its machine 1 only.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import wording
+from .facts_data import boxed
 from .facts_predictors import compared
 from .facts_size import CRITERIA, sizes
 from .record import ModelFiles, Record, known
@@ -87,4 +88,9 @@ def common_limits(record: Record) -> list[str]:
         n = int((images["spacing_source"] == "estimated").sum())
         if n:
             found.append(f"The pixel spacing of {wording.plural(n, 'mammogram')} is an estimate.")
+    if images is not None and (n := boxed(images)):
+        found.append(
+            f"The manual masks of {wording.plural(n, 'mammogram')} are boxes around the lesion: "
+            "they trained the networks to draw boxes, and only show whether lesions are found."
+        )
     return found

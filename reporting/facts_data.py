@@ -291,8 +291,16 @@ def readers(record: Record) -> Fact | None:
     images = record.table("cohort.csv")
     if images is None or "mask" not in images or images["mask"].isna().all():
         return None
-    n = int(images["mask"].notna().sum())
-    return Fact(f"A manual mask of the lesion exists for {n} mammograms.", ("cohort.csv",))
+    n, boxes = int(images["mask"].notna().sum()), boxed(images)
+    text = f"A manual mask of the lesion exists for {n} mammograms."
+    if boxes:
+        text += f" It is a box around the lesion, not its outline, in {boxes} of them."
+    return Fact(text, ("cohort.csv",))
+
+
+def boxed(images: pd.DataFrame) -> int:
+    """Of how many mammograms the manual mask is a box."""
+    return int((images["mask_kind"] == "box").sum()) if "mask_kind" in images else 0
 
 
 def masks(record: Record) -> Fact | None:
@@ -302,6 +310,8 @@ def masks(record: Record) -> Fact | None:
         return first
     images = record.table("cohort.csv")
     assert images is not None
+    if boxed(images):
+        return Fact(f"{first.text} {second.text}", first.files)
     n, both = (int(images[name].notna().sum()) for name in ("mask", "mask_reader2"))
     return Fact(
         f"A reader outlined the lesion in {n} mammograms, a second reader in {both} "

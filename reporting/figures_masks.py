@@ -33,11 +33,13 @@ def mean_dice(results: Results, comparison: str) -> Estimate | None:
     return Estimate(row["mean"], row["mean_lower"], row["mean_upper"])
 
 
-def draw_dice(results: Results) -> Plot:
-    """Every image's Dice as a dot, with box and median, per comparison."""
+def draw_dice(results: Results) -> Plot | None:
+    """Every image's Dice as a dot, with box and median, per comparison; nothing without any."""
     import numpy as np
 
     table = results.agreement[["image_id", "comparison", "dice"]].dropna()
+    if table.empty:
+        return None
     kinds = [kind for kind in reversed(COMPARISON) if (table["comparison"] == kind).any()]
     figure, ((ax,),) = panels(1, 1, 0.9 + 1.1 * max(1, len(kinds)))
     scatter = np.random.default_rng(0)
@@ -84,13 +86,12 @@ def draw_dice(results: Results) -> Plot:
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel("Dice (0 = no overlap, 1 = the same mask)")
     bare(ax)
-    finding = f"Here: {'; '.join(findings)}." if findings else "No mask could be compared."
     return Plot(
         "dice_distribution",
         "How well the masks overlap",
         "Each dot is one image; the box holds the middle half of the images, its thick line is "
         "the median. Further right is better. A missed lesion counts as 0.",
-        finding,
+        f"Here: {'; '.join(findings)}.",
         figure,
         table,
     )
@@ -207,10 +208,22 @@ def lesions_missed(results: Results) -> tuple[int, int]:
     return int((~found).sum()), len(found)
 
 
+def boxes(results: Results) -> tuple[int, int]:
+    """How many of the images whose masks were compared have a box for a manual mask, of all."""
+    images, agreement = results.images, results.agreement
+    compared = agreement.loc[agreement["comparison"] == "automatic-manual", "image_id"]
+    if "mask_kind" not in images:
+        return 0, len(compared)
+    boxed = images.loc[images["mask_kind"] == "box", "image_id"]
+    return int(compared.isin(boxed).sum()), len(compared)
+
+
 def lesions_beside(results: Results) -> tuple[int, int]:
     """How many automatic masks hold something and share no pixel with the manual one, of all."""
     masks, agreement = results.masks, results.agreement
     drawn = masks.loc[masks["found"].astype(bool), "image_id"]
     compared = agreement[agreement["comparison"] == "automatic-manual"]
-    apart = compared["image_id"].isin(drawn) & (compared["dice"] == 0)
+    # Of a box (mask_kind) there is no Dice, but whether anything in it was outlined.
+    nothing_shared = (compared["dice"] == 0) | compared["found"].eq(False)
+    apart = compared["image_id"].isin(drawn) & nothing_shared
     return int(apart.sum()), len(masks)

@@ -82,7 +82,9 @@ def draw_uncertainty(record: Record) -> Plot | None:
     if agreement is None or found is None or not flag or "expected_dice" not in agreement:
         return None
     rows = agreement[agreement["comparison"] == "automatic-manual"]
-    table = rows[["image_id", "set", "expected_dice", "dice", "uncertain"]]
+    table = rows[["image_id", "set", "expected_dice", "dice", "uncertain"]].dropna(subset="dice")
+    if table.empty:
+        return None
     drawn = table[table["expected_dice"] > 0]
     threshold, poor = flag["flag"]["threshold"], flag["flag"]["poor_dice"]
     parts = [part for part in LOOK if part == "train" or (table["set"] == part).any()]
@@ -141,7 +143,7 @@ def _uncertainty_words(part: str, found: pd.DataFrame, flag: dict[str, Any]) -> 
 def draw_pixel_calibration(record: Record) -> Plot | None:
     """Share of lesion pixels over their probability, near lesions and in the whole breast."""
     table, summary = record.table("pixel_calibration.csv"), record.table("agreement_summary.csv")
-    if table is None or summary is None:
+    if table is None or table.empty or summary is None:
         return None
     figure, (axes,) = panels(1, 2, 4.4, sharey=True)
     findings = []

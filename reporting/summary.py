@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import wording
+from .facts_masks import lesion_detection
 from .figures_classifiers import metric
-from .figures_masks import lesions_beside, lesions_missed, mean_dice
+from .figures_masks import boxes, lesions_beside, lesions_missed, mean_dice
+from .record import Record
 from .results import Results, Target
 from .style import NAME
 from .wording import Estimate
@@ -70,11 +72,15 @@ def target_glance(target: Target) -> str:
 
 
 def mask_sentences(results: Results) -> list[str]:
-    """What the comparison of the masks came to."""
+    """What the comparison of the masks came to; without a Dice, how many lesions were found."""
     automatic = mean_dice(results, "automatic-manual")
     sentences = []
     if automatic is not None:
         sentences.append(wording.overlap(automatic, mean_dice(results, "reader2-manual")))
+    elif (found := lesion_detection(Record(results.folder))) is not None:
+        sentences.append(found.text)
+    if boxed := wording.boxes(*boxes(results)):
+        sentences.append(boxed)
     sentences.append(
         f"{wording.missed(*lesions_missed(results))} {wording.beside(*lesions_beside(results))}"
     )

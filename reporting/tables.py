@@ -76,10 +76,12 @@ def baseline(results: Results) -> Table | None:
     return Table("baseline", "Characteristics of the patients", note, frame, head, cells)
 
 
-def agreement(results: Results) -> Table:
-    """Agreement of the masks over all images; the CSV has every group."""
+def agreement(results: Results) -> Table | None:
+    """Agreement of the masks over all images; the CSV has every group. Nothing without outlines."""
     frame = results.agreement_summary
     rows = frame[(frame["group"] == "all") & frame["metric"].isin(METRICS)]
+    if rows.empty:
+        return None
     order = {metric: at for at, metric in enumerate(METRICS)}
     rows = rows.sort_values(
         ["comparison", "metric"], key=lambda c: c.map(order) if c.name == "metric" else c

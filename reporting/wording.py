@@ -118,11 +118,22 @@ def missed(n_missed: int, n: int) -> str:
     return f"In {share(n_missed, n, 'images')} the automatic segmentation outlined nothing at all."
 
 
+def boxes(n_boxes: int, n: int) -> str:
+    """How many manual masks are boxes, and what is not measured with them; nothing without one."""
+    if n_boxes == 0:
+        return ""
+    return (
+        f"In {share(n_boxes, n, 'images')} the manual mask is a box around the lesion, not its "
+        "outline. Whether the lesion was found is measured there; overlap, distances, the lesion's "
+        "size, calibration and the flag of uncertain masks are not: they would be those of a box."
+    )
+
+
 def beside(n_beside: int, n: int) -> str:
-    """How many automatic outlines do not touch the radiologist's."""
+    """How many automatic outlines do not touch the radiologist's mask."""
     if n_beside == 0:
         return "No automatic outline lies wholly beside the radiologist's."
-    return f"In {share(n_beside, n, 'images')} it lies wholly beside the radiologist's outline."
+    return f"In {share(n_beside, n, 'images')} it lies wholly beside the radiologist's mask."
 
 
 def discrimination(auc: Estimate, positive: str, negative: str) -> str:

@@ -9,6 +9,11 @@ circle of the manual mask's area; ``n_regions`` counts the regions of the manual
 (:mod:`.uncertainty`) and ``ece_near, ece_breast`` (:mod:`.pixel_calibration`).
 ``agreement_failures.csv`` lists the comparisons that could not be made.
 
+A manual mask that is a box around the lesion (``mask_kind``) says where the lesion is, not how it
+is shaped: of the measures ``found`` and ``area_mm2`` alone are there, and ``size_group, ece_near,
+ece_breast`` are missing like the others. Detection is measured there as everywhere. A second
+reader's mask is not compared with a box.
+
 ``agreement_summary.csv``: ``comparison, group, metric, n, mean, mean_lower, mean_upper, median,
 median_lower, median_upper``, where ``n`` counts the images that have the measure and ``group`` is
 ``all``, ``view=...``, ``size_group=...``, ``breast_density=...``, ``n_regions=...`` or
@@ -51,6 +56,8 @@ if TYPE_CHECKING:
 
 KEYS = ("image_id", "patient_id", "fold", "comparison")
 MEASURES = tuple(field.name for field in fields(Similarity))
+OF_OUTLINES = tuple(name for name in MEASURES if name not in ("found", "area_mm2"))
+"""What a box around the lesion cannot measure."""
 SUMMARISED = (
     *(name for name in MEASURES if not name.endswith("area_mm2")),
     *("uncertain", "ece_near", "ece_breast"),
@@ -108,6 +115,7 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
             f"no masks in {study} could be compared", "see agreement_failures.csv there"
         )
     examined = {row["image_id"]: found for row, found in compared if found is not None}
+    _tell_boxes([item for item in comparisons if item.name == AUTOMATIC])
     table = describe(pd.DataFrame([row for row, _ in compared]), cohort, study)
     table = add_evaluation(table, uncertain, examined, config)
     write_csv(study / "agreement.csv", table)
@@ -119,12 +127,24 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
         write_evaluation(study, automatic, examined, flag_masks(automatic, config), config)
     write_overlays(
         study / "overlays",
-        automatic,
+        automatic[automatic["dice"].notna()],
         {item.source.image_id: item for item in comparisons if item.name == AUTOMATIC},
         study,
         config.overlays,
     )
     return study / "agreement.csv"
+
+
+def _tell_boxes(automatic: list[Comparison]) -> None:
+    """Say of how many images the manual mask is no outline, and what that means."""
+    boxes = sum(item.source.mask_is_box for item in automatic)
+    if boxes:
+        log.warning(
+            "in %d of %d images the manual mask is a box around the lesion, not its outline "
+            "(mask_kind): whether lesions are found is measured there, overlap is not",
+            boxes,
+            len(automatic),
+        )
 
 
 def _tell_dice(summary: pd.DataFrame) -> None:
@@ -168,6 +188,11 @@ def compare(
     """Compare one mask with the manual one; a ``mask_label`` holds for both readers' files.
 
     An automatic mask's image is examined as well, see :func:`.evaluation.examine`.
+
+    Raises
+    ------
+    MammoroiError
+        When a second reader's mask is to be compared with a box.
     """
     from scipy import ndimage
 
@@ -176,7 +201,8 @@ def compare(
     mapping = load_mapping(study, item.source.image_id)
     shape = (mapping.rows, mapping.columns)
     label = item.source.mask_label
-    if item.source.mask_is_box:
+    box = item.source.mask_is_box
+    if box and item.name == READER2:
         raise MammoroiError(
             "its mask is a box around the lesion, not its outline (mask_kind)",
             "outline the lesion: overlap with a box does not measure an outline",
@@ -191,10 +217,11 @@ def compare(
         "comparison": item.name,
         "n_regions": str(regions) if regions < 3 else "3+",
         **asdict(measures),
+        **(dict.fromkeys(OF_OUTLINES) if box else {}),
     }
     if item.name != AUTOMATIC:
         return row, None
-    return row, examine(study, item.source.image_id, manual, mapping, candidates, config)
+    return row, examine(study, item.source, manual, mapping, candidates, config)
 
 
 def add_evaluation(
@@ -219,6 +246,8 @@ def add_evaluation(
 
 def describe(measured: pd.DataFrame, cohort: Cohort, study: Path) -> pd.DataFrame:
     """Add what the groups need, and bring columns and rows into their order."""
+    import pandas as pd
+
     from ..cohort.split import load_splits
 
     splits = load_splits(study)
@@ -227,7 +256,9 @@ def describe(measured: pd.DataFrame, cohort: Cohort, study: Path) -> pd.DataFram
     if "breast_density" in cohort.patients:
         density = cohort.patients.set_index("patient_id")["breast_density"].to_dict()
     table["breast_density"] = table["patient_id"].map(density)
-    table["size_group"] = [size_group(area) for area in table["reference_area_mm2"]]
+    table["size_group"] = [
+        size_group(area) if pd.notna(area) else None for area in table["reference_area_mm2"]
+    ]
     tested = table["patient_id"].isin(splits.test)
     table["set"] = tested.map({True: "test", False: "train"})
     table["fold"] = [

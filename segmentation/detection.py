@@ -12,6 +12,10 @@ A lesion's score is that of its best hit; further hits of it count neither for n
 without a hit are false positives (as in LUNA16 and CAMELYON16). Images count whose mask was drawn
 and whose manual mask could be read.
 
+Of a box around a lesion (``mask_kind``) the box is known and nothing else: areas and sizes of such
+lesions are missing, and ``centroid`` asks whether the centroid lies in the box. Boxes that touch or
+overlap are one region, hence one lesion.
+
 ``lesions.csv``: ``image_id, patient_id, set, lesion, area_mm2, size_group, view, breast_density,
 score`` (empty: no candidate hits it). ``froc.csv``: ``set, score, fp_per_image, sensitivity``, the
 corners of the curves. ``froc_summary.csv``: ``group, fp_per_image, n_images, n_lesions,

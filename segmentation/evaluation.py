@@ -9,6 +9,9 @@ correlation of a measure with the Dice over masks that are not empty, with 95 % 
 over patients. ``uncertainty.json``: ``flag`` (:class:`.uncertainty.Flag`, chosen on training
 patients alone) and ``sets``: for each set ``n, n_empty`` and, of the masks that are not empty,
 ``n_flagged, n_poor, n_poor_flagged``.
+
+Where the manual mask is a box around the lesion (``mask_kind``), detection alone is measured: such
+an image counts in none of the files on calibration and uncertainty, and its lesions have no area.
 """
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ from .mapping import Mapping
 from .metrics import size_group
 from .pixel_calibration import (
     REGIONS,
+    RELIABILITY,
     calibration_error,
     counts_in_regions,
     read_probability,
     reliability,
 )
+from .prepare import Source
 from .uncertainty import MEASURES, Flag, choose_flag, rank_correlation
 
 if TYPE_CHECKING:
@@ -50,22 +55,23 @@ class Examined:
 
     Attributes
     ----------
-    lesions : list of (float, float)
-        Area in mm2 and score of each lesion of the manual mask; -inf: no candidate hits it.
+    lesions : list of (float or None, float)
+        Area in mm2 and score of each lesion of the manual mask. None: it is a box, whose area is
+        not the lesion's; -inf: no candidate hits it.
     false_positives : list of float
         Scores of the candidates that hit none.
-    counts : dict of float (3, bins)
-        Of :func:`.pixel_calibration.counts_in_regions`.
+    counts : dict of float (3, bins) or None
+        Of :func:`.pixel_calibration.counts_in_regions`; None where the manual mask is a box.
     """
 
-    lesions: list[tuple[float, float]]
+    lesions: list[tuple[float | None, float]]
     false_positives: list[float]
-    counts: dict[str, Values]
+    counts: dict[str, Values] | None
 
 
 def examine(
     study: Path,
-    image_id: str,
+    source: Source,
     manual: NDArray[np.bool_],
     mapping: Mapping,
     candidates: list[dict[str, Any]],
@@ -73,12 +79,14 @@ def examine(
 ) -> Examined:
     """Examine one image: its manual mask, its candidates and its probability map."""
     lesions, false = lesions_and_marks(manual, candidates, config.hit, config.hit_iou)
-    breast = np.load(study / "segmentation" / "prepared" / f"{image_id}.npy") > 0
+    if source.mask_is_box:
+        return Examined([(None, score) for _, score in lesions], false, None)
+    breast = np.load(study / "segmentation" / "prepared" / f"{source.image_id}.npy") > 0
     return Examined(
         [(area * mapping.pixel_area_mm2, score) for area, score in lesions],
         false,
         counts_in_regions(
-            read_probability(study / "masks" / "probability" / f"{image_id}.png"),
+            read_probability(study / "masks" / "probability" / f"{source.image_id}.png"),
             mapping.mask_to_working(manual),
             breast,
             (
@@ -124,13 +132,15 @@ def calibration_errors(examined: dict[str, Examined]) -> pd.DataFrame:
         {"image_id": image_id}
         | {f"ece_{region}": calibration_error(one.counts[region]) for region in REGIONS}
         for image_id, one in examined.items()
+        if one.counts is not None
     ]
     return pd.DataFrame(rows, columns=["image_id", *(f"ece_{region}" for region in REGIONS)])
 
 
 def flag_masks(automatic: pd.DataFrame, config: SegmentationConfig) -> Flag:
-    """Choose the flag on the masks of training patients that are not empty."""
+    """Choose the flag on the masks of training patients that are not empty and have a Dice."""
     training = automatic[(automatic["set"] == "train") & (automatic["area_mm2"] > 0)]
+    training = training[training["dice"].notna()]
     return choose_flag(
         training["expected_dice"].to_numpy(dtype=float),
         training["dice"].to_numpy(dtype=float),
@@ -169,15 +179,15 @@ def _write_detection(
     for row in images[keys].to_dict("records"):
         one = examined[row["image_id"]]
         lesions += [
-            row | {"lesion": number, "area_mm2": area, "size_group": size_group(area)}
-            | {"score": score if np.isfinite(score) else None}
+            row | {"lesion": number, "score": score if np.isfinite(score) else None}
+            | {"area_mm2": area, "size_group": None if area is None else size_group(area)}
             for number, (area, score) in enumerate(one.lesions, start=1)
         ]  # fmt: skip
         false += [row | {"score": score} for score in one.false_positives]
     of_lesions = pd.DataFrame(
         lesions,
         columns=[*keys[:3], "lesion", "area_mm2", "size_group", "view", "breast_density", "score"],
-    ).astype({"score": float})
+    ).astype({"score": float, "area_mm2": float})
     of_false = pd.DataFrame(false, columns=[*keys, "score"])
     curve, summary = summarise_detection(
         images, of_lesions, of_false, config.fp_per_image, config.bootstrap_samples, config.seed
@@ -192,18 +202,22 @@ def _write_calibration(
 ) -> None:
     import pandas as pd
 
+    counted = {image: one.counts for image, one in examined.items() if one.counts is not None}
+    outlined = automatic[automatic["image_id"].isin(counted)]
     tables = []
     for part in SETS:
-        rows = automatic[automatic["set"] == part]
+        rows = outlined[outlined["set"] == part]
         if rows.empty:
             continue
         patients = rows["patient_id"].to_numpy(dtype=object)
         for region in REGIONS:
-            counts = np.stack([examined[image].counts[region] for image in rows["image_id"]])
+            counts = np.stack([counted[image][region] for image in rows["image_id"]])
             table = reliability(counts, patients, config.bootstrap_samples, config.seed)
             table.insert(0, "region", region)
             table.insert(1, "set", part)
             tables.append(table)
+    if not tables:
+        tables = [pd.DataFrame(columns=["region", "set", *RELIABILITY])]
     write_csv(study / "pixel_calibration.csv", pd.concat(tables, ignore_index=True))
 
 
@@ -214,7 +228,7 @@ def _write_uncertainty(
 
     rows, sets = [], {}
     for part in SETS:
-        everyone = automatic[automatic["set"] == part]
+        everyone = automatic[(automatic["set"] == part) & automatic["dice"].notna()]
         drawn = everyone[everyone["area_mm2"] > 0]
         poor = drawn["dice"] < flag.poor_dice
         flagged = drawn["uncertain"].eq(True)

@@ -6,7 +6,8 @@ training patients of the other folds) and ``all`` (chosen on the training patien
 test patients and new mammograms). Each has ``threshold, max_components, minimum_area_mm2,
 calibration`` (``slope, intercept`` of :class:`.recalibration.Calibration`, or null) and ``dice``
 (mean over the ``n_images`` from which it was chosen). Every probability that is looked at was given
-by the networks of the patient's own fold, which the patient did not train. The file is there with
+by the networks of the patient's own fold, which the patient did not train; ``all`` is then used on
+the mean of all folds' networks, which is more cautious than any of them. The file is there with
 ``postprocessing: learnt`` or ``calibrate`` only; with the latter alone the first three are the
 configured ones.
 """

@@ -28,6 +28,8 @@ Values = NDArray[np.float64]
 BINS = 10
 NEAR_MM = 10.0
 REGIONS = ("near", "breast")
+RELIABILITY = ("bin_from", "bin_to", "n_pixels", "probability", "share", "lower", "upper")
+"""The columns of a reliability table."""
 
 
 def write_probability(path: Path, probability: NDArray[np.float32]) -> None:

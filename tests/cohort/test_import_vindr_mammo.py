@@ -92,6 +92,9 @@ def test_images_without_findings_can_be_kept(release: Path, tmp_path: Path) -> N
     images, _, _ = tables(out)
     assert images["mask"].notna().to_dict() == {"a1": True, "a2": False, "a3": False, "b1": True}
     assert images["mask_kind"].isna()["a2"]
+    # They have no mask, not an empty one: a study leaves them out.
+    left_out = [one.case for one in check(out) if one.found == "mask is empty"]
+    assert left_out == ["a2", "a3"]
 
 
 def test_an_unknown_finding_is_refused_with_the_nearest(release: Path, tmp_path: Path) -> None:

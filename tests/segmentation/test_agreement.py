@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mammoroi.cohort.cohort import load_cohort
 from mammoroi.errors import MammoroiError
-from mammoroi.segmentation.agreement import agree, compare, list_comparisons
+from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.metrics import size_group
 from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.overlays import rank_cases
-from mammoroi.segmentation.pixel_calibration import write_probability
 from mammoroi.segmentation.postprocess import draw_mask
 from mammoroi.segmentation.predict import segment
-from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.train import train
 from mammoroi.segmentation.uncertainty import load_flag
 
@@ -125,25 +121,6 @@ def test_from_images_to_agreement(study: Path, tmp_path: Path) -> None:
     assert "spacing" in no_spacing.error
     with pytest.raises(MammoroiError, match="several files are named P00-L-CC"):
         segment_images(model, images[:1] * 2, tmp_path / "twice")
-
-
-def test_overlap_with_a_box_is_refused(study: Path) -> None:
-    cohort = pd.read_csv(study / "cohort.csv", dtype=str)
-    cohort["mask_kind"] = ["box"] + ["outline"] * (len(cohort) - 1)
-    cohort.to_csv(study / "cohort.csv", index=False)
-    prepare(CONFIG, study)
-    (study / "masks").mkdir()
-    cohort[["image_id"]].to_csv(study / "masks" / "predictions.csv", index=False)
-    items = {}
-    for item in list_comparisons(load_cohort(study), study):
-        items.setdefault(item.source.image_id, replace(item, other=item.manual))
-    for image_id in cohort["image_id"][:2]:
-        array = np.load(study / "segmentation" / "prepared" / f"{image_id}.npy")
-        write_probability(study / "masks" / "probability" / f"{image_id}.png", 0 * array)
-    box, outline = cohort["image_id"][0], cohort["image_id"][1]
-    with pytest.raises(MammoroiError, match="is a box around the lesion"):
-        compare(items[box], study, [], CONFIG)
-    assert compare(items[outline], study, [], CONFIG)[0]["dice"] == 1
 
 
 def test_one_region_stays_the_one_with_most_probability() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import torch
 
     from ..imaging.mammogram import Mammogram
-    from ..segmentation.mapping import Mapping
     from ..segmentation.predict import Drawn
 
 GIVEN = "given by the user for all files"
@@ -232,7 +231,7 @@ def _read_image(
         view=mammogram.view or new.view,
         found=bool(drawn.mask.any()),
         expected_dice=drawn.uncertainty.expected_dice,
-        n_regions=_count_regions(drawn, mapping, inference),
+        n_regions=drawn.n_regions,
         n_drawn=_count(drawn.mask),
         spacing_given=given,
     )
@@ -274,19 +273,6 @@ def _measure(
         return extract_case(mammogram, drawn.mask, bundle.preset), None
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
         return None, Failure.of(image_id, "infer/radiomics", error)
-
-
-def _count_regions(drawn: Drawn, mapping: Mapping, inference: dict[str, Any]) -> int:
-    """Count the regions that reach the threshold and are large enough, on the working array."""
-    from scipy.ndimage import label
-
-    from ..segmentation.postprocess import threshold_of
-
-    box_mm2 = mapping.height * mapping.row_mm * mapping.width * mapping.column_mm
-    smallest = inference["minimum_area_mm2"] * drawn.probability.size / box_mm2
-    threshold = threshold_of(drawn.probability, inference["threshold"])
-    regions, _ = label(drawn.probability >= threshold, np.ones((3, 3)))
-    return int((np.bincount(regions.ravel())[1:] >= smallest).sum())
 
 
 def _count(mask: NDArray[np.bool_]) -> int:

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
+from scipy.ndimage import gaussian_filter
 
 from mammoroi.cli import main
 from mammoroi.clinic.bundle import Bundle
@@ -268,6 +269,36 @@ def test_without_a_lesion_there_is_no_risk(files, bundle):
     (risk,) = patient.risks
     assert (risk.risk, risk.lower, risk.above_threshold, risk.n_images) == (None, None, None, 0)
     assert "not-measured" in codes(risk.flags)
+
+
+def test_regions_that_the_mask_left_out_are_flagged_and_no_others(files, bundle, monkeypatch):
+    """Many regions, some of which are one or two by the grid on which they are counted."""
+
+    def noise(model, array, *_) -> list[np.ndarray]:
+        rng = np.random.default_rng(array.size)
+        smooth = gaussian_filter(rng.normal(size=array.shape), 2)
+        return [(1 / (1 + np.exp(-2 * smooth / smooth.std()))).astype(np.float32)]
+
+    def flagged(most: int) -> list[str | None]:
+        network = bundle.networks[0]
+        rules = {"threshold": 0.8, "max_components": most, "minimum_area_mm2": 25.0}
+        card = {**network.card, "inference": {**network.card["inference"], **rules}}
+        noisy = replace(bundle, networks=(replace(network, card=card),))
+        texts = [
+            {flag.code: flag.text for flag in image.flags}.get("several-lesions")
+            for patient in infer(files[:6], noisy).patients
+            for image in patient.images
+        ]
+        assert len(texts) == 6
+        return texts
+
+    monkeypatch.setattr("mammoroi.segmentation.predict.probabilities", noise)
+    assert flagged(0) == [None] * 6, "0 keeps them all"
+    few = flagged(3)
+    for text in few:
+        n_regions, n_drawn = map(int, re.findall(r"\d+", str(text)))
+        assert n_regions > n_drawn == 3
+    assert flagged(4 * max(int(str(text).split()[0]) for text in few)) == [None] * 6
 
 
 def test_lesions_of_both_breasts_are_not_mixed(edited, bundle):

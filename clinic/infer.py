@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..cohort.schema import IMAGE_COLUMNS
 from ..errors import Failure, MammoroiError
+from ..imaging.spacing import GIVEN
 from .bundle import Bundle, open_bundle
 from .flags import Seen, image_flags, patient_flags
 from .patients import NewImage, NewPatient, expand, group
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
     from ..imaging.mammogram import Mammogram
     from ..segmentation.predict import Drawn
-
-GIVEN = "given by the user for all files"
 
 
 class Inference(NamedTuple):
@@ -224,7 +223,6 @@ def _read_image(
     if drawn.mask.any():
         numbers["lesion_area_mm2"] = drawn.area_mm2
         numbers["expected_dice"] = drawn.uncertainty.expected_dice
-    given = new.by_user and spacing.source.startswith("the manifest")
     seen = Seen(
         numbers=numbers,
         intent=mammogram.intent,
@@ -233,7 +231,7 @@ def _read_image(
         expected_dice=drawn.uncertainty.expected_dice,
         n_regions=drawn.n_regions,
         n_drawn=_count(drawn.mask),
-        spacing_given=given,
+        spacing_given=spacing.source == GIVEN,
     )
     flags = image_flags(seen, bundle.ranges, bundle.uncertainty)
     features, failure = _measure(bundle, mammogram, drawn, new.image_id)
@@ -246,7 +244,7 @@ def _read_image(
         view=mammogram.view or new.view,
         laterality=mammogram.laterality or new.laterality,
         spacing_mm=(spacing.row_mm, spacing.column_mm),
-        spacing_source=GIVEN if given else spacing.source,
+        spacing_source=spacing.source,
         mask=drawn.mask,
         area_mm2=drawn.area_mm2,
         mean_probability=drawn.mean_probability,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MammoroiError
+from ..imaging.spacing import GIVEN
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,11 @@ class NewImage:
         Where it is.
     spacing_mm : float or None
         Millimetres per pixel, for files that do not tell.
-    spacing_source : {"measured", "estimated"}
-        How that number came about.
+    spacing_source : str
+        ``measured`` or ``estimated``, how a table's number came about; or
+        :data:`mammoroi.imaging.spacing.GIVEN`.
     view, laterality : str or None
         For files that do not tell.
-    by_user : bool
-        Whether a user gave the spacing for all files at once, and no table for each of them.
     """
 
     image_id: str
@@ -37,7 +37,6 @@ class NewImage:
     spacing_source: str = "measured"
     view: str | None = None
     laterality: str | None = None
-    by_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPat
     for name, file in zip(names, files, strict=True):
         patient, study = _identity(file)
         one = found.setdefault(patient or (file.as_posix(),), _Found())
-        one.images.append(NewImage(name, file, spacing_mm, by_user=True))
+        one.images.append(NewImage(name, file, spacing_mm, GIVEN))
         one.studies |= {study} - {""}
     return [NewPatient(tuple(one.images), None, len(one.studies)) for one in found.values()]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import Failure, MammoroiError
 from ..files import check_writable, claim_folder, sha256_files, sha256_of, write_json
+from ..imaging.spacing import GIVEN
 from .cases import map_cases
 from .config import SegmentationConfig
 from .drawing import load_to_draw
@@ -57,7 +58,7 @@ def segment_images(
     out : Path
         Folder for the results.
     spacing_mm : float, optional
-        Pixel size, for files that do not say it themselves.
+        Pixel size, for files that do not say it themselves; what a file says counts.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def segment_images(
     _claim(out, dict(zip(names, map(Path, images), strict=True)), networks)
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:
-        mammogram = read_mammogram(path, spacing_mm=spacing_mm)
+        mammogram = read_mammogram(path, spacing_mm=spacing_mm, spacing_source=GIVEN)
         refuse_mask(mammogram)
         array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
         outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None

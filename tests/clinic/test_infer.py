@@ -341,12 +341,15 @@ def test_a_spacing_is_asked_for_and_then_flagged(bundle, tmp_path, files, capsys
     assert not patients
     assert "states no pixel spacing" in failure.error
     assert "--spacing_mm" in failure.action
-    patient = only(infer([tmp_path / "plain.png"], bundle, spacing_mm=0.5))
-    (image,) = patient.images
-    assert image.spacing_source == "given by the user for all files"
-    assert "spacing-given" in codes(image.flags)
-    conflicting = infer([files[0]], bundle, spacing_mm=0.05).failures[0]
-    assert "but the manifest says" in conflicting.error
+    found = infer([tmp_path / "plain.png", files[0]], bundle, spacing_mm=0.4)
+    assert not found.failures
+    plain, own = (image for patient in found.patients for image in patient.images)
+    assert plain.spacing_mm == (0.4, 0.4)
+    assert plain.spacing_source == "given by the user for all files"
+    assert "spacing-given" in codes(plain.flags)
+    assert own.spacing_mm == (0.5, 0.5), "what a file says itself counts"
+    assert own.spacing_source.startswith("Imager Pixel Spacing")
+    assert "spacing-given" not in codes(own.flags)
 
 
 def test_a_batch_is_refused_where_none_is_known(bundle, files):

@@ -65,7 +65,7 @@ def test_segments_without_being_told_where_to(
     assert main(["segment", str(image), "--out", "masks"]) == 0
 
 
-def test_an_image_without_spacing_is_told_what_to_say_here(tmp_path: Path) -> None:
+def test_an_image_without_spacing_is_told_what_to_say_here(phantoms: Path, tmp_path: Path) -> None:
     breast = np.zeros((120, 90), np.uint8)
     breast[20:100, :60] = np.arange(60) + 50
     Image.fromarray(breast).save(tmp_path / "plain.png")
@@ -75,6 +75,13 @@ def test_an_image_without_spacing_is_told_what_to_say_here(tmp_path: Path) -> No
     (failure,) = read_csv(out / "failures.csv").to_dict("records")
     assert failure["action"].startswith("give --spacing_mm (mm per pixel")
     assert main([*words, "--spacing_mm", "1"]) == 0
+    cohort = load_cohort(phantoms)
+    own = cohort.path(cohort.images["image"].iloc[0])
+    drawn = {}
+    for name, given in (("alone", []), ("mixed", [*words[1:2], "--spacing_mm", "1"])):
+        assert main(["segment", str(own), *given, "--out", str(tmp_path / name)]) == 0
+        drawn[name] = (tmp_path / name / f"{own.stem}.png").read_bytes()
+    assert drawn["alone"] == drawn["mixed"], "a file that states a spacing keeps it"
 
 
 def test_infers_without_a_study(phantoms: Path, tmp_path: Path) -> None:

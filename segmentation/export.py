@@ -29,7 +29,7 @@ from ..files import atomic, write_json
 from .config import one_of
 from .outline import has_outline
 from .prepare import PERCENTILES
-from .weights import Model, load_models
+from .weights import Model, load_models, place_of_networks
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,8 @@ def export(model: Path, to: str, out: Path) -> Path:
     Parameters
     ----------
     model : Path
-        Folder that holds ``fold-0`` and so on, or one such folder, which is one network.
+        Study folder, or a folder that holds ``fold-0`` and so on, or one such folder, which is one
+        network.
     to : str
         One of :data:`FORMATS`.
     out : Path
@@ -72,7 +73,8 @@ def export(model: Path, to: str, out: Path) -> Path:
                     f"the package {package} is not installed, which ONNX needs",
                     "pip install 'mammoroi[export]'",
                 )
-    models = load_models(Path(model))
+    model = place_of_networks(Path(model))
+    models = load_models(model)
     if has_outline(model):
         raise MammoroiError(
             f"{model} draws in two stages, and an exported file holds one",

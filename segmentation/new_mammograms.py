@@ -18,7 +18,7 @@ from .outline import load_outline, of_both_stages
 from .predict import draw, write_results
 from .prepare import working_array
 from .probability import on_device
-from .weights import Model
+from .weights import Model, place_of_networks
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ def segment_images(
     Parameters
     ----------
     model_folder : Path
-        ``segmentation`` of a study, or a copy of its ``fold-*`` folders, and of ``outline`` where
-        the study draws in two stages.
+        A study folder, its ``segmentation``, or a copy of the ``fold-*`` folders therein, and of
+        ``outline`` where the study draws in two stages.
     images : list of Path
         Files that :func:`mammoroi.imaging.read.read_mammogram` reads.
     out : Path
@@ -87,11 +87,12 @@ def segment_images(
             "rename them, or segment them into different folders",
         )
     check_writable(out)
-    models = load_to_draw(Path(model_folder))
+    model_folder = place_of_networks(Path(model_folder))
+    models = load_to_draw(model_folder)
     notices = list(dict.fromkeys(model.notice for model in models if model.notice))
     for notice in notices:
         log.warning(notice)
-    outline = load_outline(Path(model_folder), len(models))
+    outline = load_outline(model_folder, len(models))
     networks = of_both_stages(models, outline)
     device = choose_device(SegmentationConfig())
     _claim(out, dict(zip(names, map(Path, images), strict=True)), networks)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mammoroi import commands_segmentation
 from mammoroi.cli import main
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.synthetic import synthesize
@@ -63,6 +65,43 @@ def test_segments_without_being_told_where_to(
     assert "masks is not empty" in capsys.readouterr().err
     assert drawn.stat().st_mtime_ns == before
     assert main(["segment", str(image), "--out", "masks"]) == 0
+
+
+def test_a_folder_of_mammograms_may_be_named_like_a_preset(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = load_cohort(phantoms)
+    monkeypatch.chdir(tmp_path)
+    Path("small").mkdir()
+    shutil.copy(cohort.path(cohort.images["image"].iloc[0]), "small")
+    assert main(["segment", "small", "--out", "o1"]) == 0
+    assert len(read_csv(Path("o1/predictions.csv"))) == 1
+    assert not Path("o1/config.json").exists()
+
+    asked = []
+    monkeypatch.setattr(commands_segmentation, "study", lambda *words: asked.append(words) or 0)
+    Path("demo").mkdir()
+    Path("demo/config.json").write_text("{}")  # the study that `make demo` made
+    for words in (["demo"], ["large"], ["own.yaml"]):
+        assert main(["segment", *words]) == 0
+    assert [words for _, words in asked] == [["demo"], ["large"], ["own.yaml"]]
+
+
+def test_a_study_folder_is_a_model_and_a_bundle_is_for_infer(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort = load_cohort(phantoms)
+    words = ["segment", str(cohort.path(cohort.images["image"].iloc[0])), "--out"]
+    shutil.copytree(demonstration_model(), tmp_path / "study" / "segmentation")
+    assert main([*words, str(tmp_path / "own"), "--model", str(tmp_path / "study")]) == 0
+    assert main([*words, str(tmp_path / "shipped")]) == 0
+    own, shipped = (next((tmp_path / name).glob("*.png")) for name in ("own", "shipped"))
+    assert own.read_bytes() == shipped.read_bytes()
+    bundle = tmp_path / "model.mroi"
+    bundle.write_bytes(b"PK")
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "none"), "--model", str(bundle)]) == 1
+    assert "a bundle is for mammoroi infer" in capsys.readouterr().err
 
 
 def test_an_image_without_spacing_is_told_what_to_say_here(phantoms: Path, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@
     from mammoroi.clinic.infer import infer
     patients, failures = infer(["new-mammograms"], "model.mroi")
 
-:mod:`.write` makes files of the results. An image's name is its file's without the ending. DICOM
-files with one Patient ID are one patient, named ``patient-1`` and so on, in the order of the files
-(:func:`.patients.group`); every file that is not DICOM is a patient of its own.
+:mod:`.write` makes files of the results. An image's name is its file's without the ending, after
+those of its folders where it repeats (:func:`mammoroi.segmentation.new_mammograms.image_names`).
+DICOM files with one Patient ID are one patient, named ``patient-1`` and so on, in the order of the
+files (:func:`.patients.group`); every file that is not DICOM is a patient of its own.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> lis
     Raises
     ------
     MammoroiError
-        When there is no image, two have the same name, or the spacing cannot be meant.
+        When there is no image, two get the same name, or the spacing cannot be meant.
     """
     low, high = next(
         (column.minimum, column.maximum) for column in IMAGE_COLUMNS if column.name == "spacing_mm"

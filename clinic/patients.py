@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,19 +95,13 @@ def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPat
     Raises
     ------
     MammoroiError
-        When two files have the same name: results are named by them.
+        When two files get the same name: results are named by them, see
+        :func:`mammoroi.segmentation.new_mammograms.image_names`.
     """
-    from ..segmentation.new_mammograms import image_name
+    from ..segmentation.new_mammograms import image_names
 
-    names = [image_name(file) for file in files]
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
-        raise MammoroiError(
-            f"several files are named {', '.join(repeated[:5])}",
-            "rename them, or take them in several runs into different folders",
-        )
     found: dict[tuple[str, ...], _Found] = {}
-    for name, file in zip(names, files, strict=True):
+    for name, file in zip(image_names(files), files, strict=True):
         patient, study = _identity(file)
         one = found.setdefault(patient or (file.as_posix(),), _Found())
         one.images.append(NewImage(name, file, spacing_mm, GIVEN))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 from textwrap import fill
@@ -23,6 +26,8 @@ from .weights import Model, place_of_networks
 log = logging.getLogger(__name__)
 
 ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
+_LONGEST = 200
+"""Bytes of a name with folders, so that it fits with an ending into the 255 of a file system."""
 
 
 def image_name(path: Path) -> str:
@@ -36,6 +41,36 @@ def image_name(path: Path) -> str:
     return path.name
 
 
+def image_names(paths: Sequence[Path]) -> list[str]:
+    """Give each image a name of its own, by :func:`image_name`.
+
+    Where several would have the same, as in ``A/IM0001.dcm`` and ``B/IM0001.dcm``, the folders
+    below the one that all of these share stand before it: ``A-IM0001`` and ``B-IM0001``.
+
+    Raises
+    ------
+    MammoroiError
+        When two would still have the same name; names too long for a file are not made.
+    """
+    names = [image_name(path) for path in paths]
+    again = {name for name, count in Counter(names).items() if count > 1}
+    if again:
+        # Links are not followed: what they point to may be named by a hash.
+        at = [Path(os.path.abspath(path)).parent for path in paths]  # noqa: PTH100
+        shared = os.path.commonpath([at[k] for k, name in enumerate(names) if name in again])
+        for k, name in enumerate(names):
+            longer = "-".join([*at[k].relative_to(shared).parts, name])
+            if name in again and len(os.fsencode(longer)) <= _LONGEST:
+                names[k] = longer
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise MammoroiError(
+            f"several files are named {', '.join(repeated[:5])}",
+            "rename them, or take them in several runs into different folders",
+        )
+    return names
+
+
 def segment_images(
     model_folder: Path, images: list[Path], out: Path, spacing_mm: float | None = None
 ) -> list[Failure]:
@@ -43,10 +78,10 @@ def segment_images(
 
     Writes for every image ``<name>.png`` (0 or 255, on its own grid) and
     ``overlays/<name>.png``, and ``predictions.csv`` and ``failures.csv`` as a study has them
-    (``image_id`` is the file's name without its ending, ``patient_id`` is empty, ``fold`` is
-    ``new``). ``models.json`` holds the cards of the networks; a notice in them is logged and stands
-    on the overlays. ``inputs.json`` says of which images and networks the results are; those of an
-    earlier run with the same ones are replaced.
+    (``image_id`` is the file's name without its ending, see :func:`image_names`, ``patient_id`` is
+    empty, ``fold`` is ``new``). ``models.json`` holds the cards of the networks; a notice in them
+    is logged and stands on the overlays. ``inputs.json`` says of which images and networks the
+    results are; those of an earlier run with the same ones are replaced.
 
     Parameters
     ----------
@@ -68,7 +103,7 @@ def segment_images(
     Raises
     ------
     MammoroiError
-        When two files have the same name, the networks cannot be trusted, or the folder holds
+        When two files get the same name, the networks cannot be trusted, or the folder holds
         results of other images or networks.
     OSError
         When nothing can be written to ``out``.
@@ -79,13 +114,7 @@ def segment_images(
     from .trainer import choose_device
 
     out = Path(out)
-    names = [image_name(path) for path in images]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise MammoroiError(
-            f"several files are named {', '.join(repeated[:5])}",
-            "rename them, or segment them into different folders",
-        )
+    names = image_names(images)
     check_writable(out)
     model_folder = place_of_networks(Path(model_folder))
     models = load_to_draw(model_folder)

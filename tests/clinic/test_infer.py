@@ -28,6 +28,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.modeling.calibration import fit_calibration
+from mammoroi.segmentation.new_mammograms import image_names
 
 IDS = {"image_id": str, "patient_id": str}
 
@@ -205,10 +206,41 @@ def test_a_mask_beside_the_mammograms_is_called_a_mask(files, bundle, tmp_path):
     )
 
 
+def test_names_that_repeat_in_an_export_of_a_pacs_get_their_folders(files, model, tmp_path):
+    pacs = [tmp_path / "pacs" / name for name in ("A/1/IM0001", "A/2/IM0001.dcm", "B/IM0001")]
+    for file, source in zip(pacs, files, strict=False):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(source.read_bytes())
+    out = tmp_path / "out"
+    assert main(["infer", str(tmp_path / "pacs"), "--out", str(out), "--model", str(model)]) == 0
+    named = ["A-1-IM0001", "A-2-IM0001", "B-IM0001"]
+    assert read_csv(out / "predictions.csv", dtype=IDS)["image_id"].tolist() == named
+    assert sorted(file.stem for file in (out / "masks").glob("*.png")) == named
+    assert {file.stem for file in out.glob("objects/*/*_seg.dcm")} <= {f"{n}_seg" for n in named}
+
+
+def test_names_are_told_apart_by_folders_where_that_can_be():
+    def named(*paths: str) -> list[str]:
+        return image_names([Path(path) for path in paths])
+
+    assert named("x/a.png", "x/b.png", "y/c.png") == ["a", "b", "c"]
+    assert named("x/a.png", "/else/x/a.png")[1].endswith("else-x-a")
+    assert named("x/a.png", "x/y/a.dcm", "x/b.png") == ["a", "y-a", "b"]
+    assert named("x/a/../c/a.png", "x/b/a.png") == ["c-a", "b-a"]
+    for paths in (
+        ("x/a.png", "x/a.dcm"),
+        ("x/a.png", "x/a.png"),
+        ("x/y/a.png", "x/z/a.png", "x/y-a.dcm"),
+        (f"x/{'y' * 199}/a.png", f"x/{'z' * 199}/a.png"),
+    ):
+        with pytest.raises(MammoroiError, match="several files are named"):
+            named(*paths)
+
+
 def test_equal_names_and_no_image_are_refused(files, tmp_path):
     (tmp_path / "sub").mkdir()
-    for folder in (tmp_path, tmp_path / "sub"):
-        (folder / "same.dcm").write_bytes(files[0].read_bytes())
+    for name in ("same.dcm", "same"):
+        (tmp_path / name).write_bytes(files[0].read_bytes())
     with pytest.raises(MammoroiError, match="several files are named same"):
         new_patients([tmp_path])
     (tmp_path / "empty").mkdir()

@@ -72,10 +72,12 @@ def test_a_folder_of_mammograms_may_be_named_like_a_preset(
 ) -> None:
     cohort = load_cohort(phantoms)
     monkeypatch.chdir(tmp_path)
-    Path("small").mkdir()
-    shutil.copy(cohort.path(cohort.images["image"].iloc[0]), "small")
+    for folder, image in zip("AB", cohort.images["image"], strict=False):
+        Path("small", folder).mkdir(parents=True)
+        shutil.copy(cohort.path(image), Path("small", folder, "IM0001"))
     assert main(["segment", "small", "--out", "o1"]) == 0
-    assert len(read_csv(Path("o1/predictions.csv"))) == 1
+    assert read_csv(Path("o1/predictions.csv"))["image_id"].tolist() == ["A-IM0001", "B-IM0001"]
+    assert {file.stem for file in Path("o1").glob("*.png")} == {"A-IM0001", "B-IM0001"}
     assert not Path("o1/config.json").exists()
 
     asked = []

@@ -10,7 +10,8 @@ Every region of a manual mask (neighbours by edge or corner) is a lesion; every 
 
 A lesion's score is that of its best hit; further hits of it count neither for nor against, marks
 without a hit are false positives (as in LUNA16 and CAMELYON16). Images count whose mask was drawn
-and whose manual mask could be read.
+and whose manual mask could be read. All of them have a lesion (:mod:`mammoroi.cohort.check` refuses
+a mask without one), so that false positives on normal mammograms are not measured.
 
 ``lesions.csv``: ``image_id, patient_id, set, lesion, area_mm2, size_group, view, breast_density,
 score`` (empty: no candidate hits it). ``froc.csv``: ``set, score, fp_per_image, sensitivity``, the

@@ -41,8 +41,9 @@ def segment(arguments: Sequence[str]) -> int:
     """Draw the masks of a study (a configuration is named), or of single mammograms."""
     from .configuration import shipped_configs
 
-    preset = arguments[0] if arguments else ""
-    if preset.endswith((".yaml", ".yml")) or preset in shipped_configs():
+    first = Path(arguments[0] if arguments else "")
+    settings = first.suffix in (".yaml", ".yml") and not first.is_dir()
+    if settings or (str(first) in shipped_configs() and not _holds_mammograms(first)):
         return study("segment", arguments)
     parser = parser_for(
         "segment",
@@ -54,7 +55,9 @@ def segment(arguments: Sequence[str]) -> int:
         "--out", type=Path, help=f"folder for the results ({NEW_MASKS}, which must be empty then)"
     )
     parser.add_argument(
-        "--model", type=Path, help="folder of fold-0, ... (the shipped model, made on phantoms)"
+        "--model",
+        type=Path,
+        help="a study folder, or one of fold-0, ... (the shipped model, made on phantoms)",
     )
     parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
     given = parser.parse_args(arguments)
@@ -66,6 +69,11 @@ def segment(arguments: Sequence[str]) -> int:
     model = given.model or demonstration_model()
     out = given.out or new_masks_folder()
     return new_results(segment_images(model, images, out, given.spacing_mm), out)
+
+
+def _holds_mammograms(path: Path) -> bool:
+    """Whether something is there under this name that is no study folder, as `make demo` makes."""
+    return path.exists() and not (path / "config.json").exists()
 
 
 NEW_MASKS = Path("masks")
@@ -93,7 +101,9 @@ def export_command(arguments: Sequence[str]) -> int:
     from .segmentation.export import FORMATS, export
 
     parser = parser_for("export", "Trained networks as files that other programs run.")
-    parser.add_argument("model", type=Path, help="folder of fold-0, ..., or one of these")
+    parser.add_argument(
+        "model", type=Path, help="a study folder, one of fold-0, ..., or one of these"
+    )
     parser.add_argument("--to", required=True, help=" | ".join(FORMATS))
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     given = parser.parse_args(arguments)

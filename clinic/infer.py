@@ -5,9 +5,10 @@
     from mammoroi.clinic.infer import infer
     patients, failures = infer(["new-mammograms"], "model.mroi")
 
-:mod:`.write` makes files of the results. An image's name is its file's without the ending. DICOM
-files with one Patient ID are one patient, named ``patient-1`` and so on, in the order of the files
-(:func:`.patients.group`); every file that is not DICOM is a patient of its own.
+:mod:`.write` makes files of the results. An image's name is its file's without the ending, after
+those of its folders where it repeats (:func:`mammoroi.segmentation.new_mammograms.image_names`).
+DICOM files with one Patient ID are one patient, named ``patient-1`` and so on, in the order of the
+files (:func:`.patients.group`); every file that is not DICOM is a patient of its own.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cohort.schema import IMAGE_COLUMNS
 from ..errors import Failure, MammoroiError
+from ..imaging.spacing import GIVEN
 from .bundle import Bundle, open_bundle
 from .flags import Seen, image_flags, patient_flags
 from .patients import NewImage, NewPatient, expand, group
@@ -35,10 +37,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..imaging.mammogram import Mammogram
-    from ..segmentation.mapping import Mapping
     from ..segmentation.predict import Drawn
-
-GIVEN = "given by the user for all files"
 
 
 class Inference(NamedTuple):
@@ -110,7 +109,7 @@ def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> lis
     Raises
     ------
     MammoroiError
-        When there is no image, two have the same name, or the spacing cannot be meant.
+        When there is no image, two get the same name, or the spacing cannot be meant.
     """
     low, high = next(
         (column.minimum, column.maximum) for column in IMAGE_COLUMNS if column.name == "spacing_mm"
@@ -225,16 +224,15 @@ def _read_image(
     if drawn.mask.any():
         numbers["lesion_area_mm2"] = drawn.area_mm2
         numbers["expected_dice"] = drawn.uncertainty.expected_dice
-    given = new.by_user and spacing.source.startswith("the manifest")
     seen = Seen(
         numbers=numbers,
         intent=mammogram.intent,
         view=mammogram.view or new.view,
         found=bool(drawn.mask.any()),
         expected_dice=drawn.uncertainty.expected_dice,
-        n_regions=_count_regions(drawn, mapping, inference),
+        n_regions=drawn.n_regions,
         n_drawn=_count(drawn.mask),
-        spacing_given=given,
+        spacing_given=spacing.source == GIVEN,
     )
     flags = image_flags(seen, bundle.ranges, bundle.uncertainty)
     features, failure = _measure(bundle, mammogram, drawn, new.image_id)
@@ -247,7 +245,7 @@ def _read_image(
         view=mammogram.view or new.view,
         laterality=mammogram.laterality or new.laterality,
         spacing_mm=(spacing.row_mm, spacing.column_mm),
-        spacing_source=GIVEN if given else spacing.source,
+        spacing_source=spacing.source,
         mask=drawn.mask,
         area_mm2=drawn.area_mm2,
         mean_probability=drawn.mean_probability,
@@ -274,19 +272,6 @@ def _measure(
         return extract_case(mammogram, drawn.mask, bundle.preset), None
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
         return None, Failure.of(image_id, "infer/radiomics", error)
-
-
-def _count_regions(drawn: Drawn, mapping: Mapping, inference: dict[str, Any]) -> int:
-    """Count the regions that reach the threshold and are large enough, on the working array."""
-    from scipy.ndimage import label
-
-    from ..segmentation.postprocess import threshold_of
-
-    box_mm2 = mapping.height * mapping.row_mm * mapping.width * mapping.column_mm
-    smallest = inference["minimum_area_mm2"] * drawn.probability.size / box_mm2
-    threshold = threshold_of(drawn.probability, inference["threshold"])
-    regions, _ = label(drawn.probability >= threshold, np.ones((3, 3)))
-    return int((np.bincount(regions.ravel())[1:] >= smallest).sum())
 
 
 def _count(mask: NDArray[np.bool_]) -> int:

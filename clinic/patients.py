@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MammoroiError
+from ..imaging.spacing import GIVEN
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,11 @@ class NewImage:
         Where it is.
     spacing_mm : float or None
         Millimetres per pixel, for files that do not tell.
-    spacing_source : {"measured", "estimated"}
-        How that number came about.
+    spacing_source : str
+        ``measured`` or ``estimated``, how a table's number came about; or
+        :data:`mammoroi.imaging.spacing.GIVEN`.
     view, laterality : str or None
         For files that do not tell.
-    by_user : bool
-        Whether a user gave the spacing for all files at once, and no table for each of them.
     """
 
     image_id: str
@@ -37,7 +36,6 @@ class NewImage:
     spacing_source: str = "measured"
     view: str | None = None
     laterality: str | None = None
-    by_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,22 +95,16 @@ def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPat
     Raises
     ------
     MammoroiError
-        When two files have the same name: results are named by them.
+        When two files get the same name: results are named by them, see
+        :func:`mammoroi.segmentation.new_mammograms.image_names`.
     """
-    from ..segmentation.new_mammograms import image_name
+    from ..segmentation.new_mammograms import image_names
 
-    names = [image_name(file) for file in files]
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
-        raise MammoroiError(
-            f"several files are named {', '.join(repeated[:5])}",
-            "rename them, or take them in several runs into different folders",
-        )
     found: dict[tuple[str, ...], _Found] = {}
-    for name, file in zip(names, files, strict=True):
+    for name, file in zip(image_names(files), files, strict=True):
         patient, study = _identity(file)
         one = found.setdefault(patient or (file.as_posix(),), _Found())
-        one.images.append(NewImage(name, file, spacing_mm, by_user=True))
+        one.images.append(NewImage(name, file, spacing_mm, GIVEN))
         one.studies |= {study} - {""}
     return [NewPatient(tuple(one.images), None, len(one.studies)) for one in found.values()]
 

@@ -40,7 +40,8 @@ def read_mammogram(
         The manifest's value in mm per pixel; used when the file states none. ``None`` or NaN
         when the manifest is silent.
     spacing_source : str
-        ``"measured"`` or ``"estimated"``: how the manifest's value came about.
+        ``"measured"`` or ``"estimated"``: how the manifest's value came about. With
+        :data:`.spacing.GIVEN` it is the user's for all files, and a file's own is used instead.
 
     Raises
     ------

@@ -7,7 +7,7 @@ spacing in the breast. The order of trust is that of DICOM PS3.3, 10.7.1.3:
 2. Imager Pixel Spacing / Estimated Radiographic Magnification Factor;
 3. Imager Pixel Spacing / (Distance Source to Detector / Distance Source to Patient);
 4. Imager Pixel Spacing as it is (in the plane of the detector);
-5. what the manifest states; 6. nothing.
+5. what the manifest states, or the user for all files at once; 6. nothing.
 
 An attribute that cannot be true (zero, negative, a magnification below 1) counts as absent.
 """
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.01
 """A manifest value may differ from the file's by this fraction."""
+
+GIVEN = "given by the user for all files"
+"""Source of a spacing for those files that state none: no contradiction of one that does."""
 
 _SAME = 1e-6
 _SOURCES = ("measured", "estimated")
@@ -91,33 +94,37 @@ def dicom_spacing(dataset: Dataset) -> Spacing | None:
 
 
 def manifest_spacing(spacing_mm: float | None, spacing_source: str) -> Spacing | None:
-    """The manifest's square spacing; ``None`` when its cell is empty (``None`` or NaN).
+    """The manifest's or the user's square spacing; ``None`` when there is none (``None``, NaN).
 
     Raises
     ------
     MammoroiError
-        When the value is not positive or its source is neither measured nor estimated.
+        When the value is not positive or its source is neither measured, estimated nor
+        :data:`GIVEN`.
     """
-    if spacing_source not in _SOURCES:
+    if spacing_source not in (*_SOURCES, GIVEN):
         raise MammoroiError(
             f"spacing_source is {spacing_source!r}",
             "write measured or estimated (an empty cell means measured)",
         )
     if spacing_mm is None or math.isnan(spacing_mm):
         return None
-    return Spacing(spacing_mm, spacing_mm, f"the manifest (column spacing_mm, {spacing_source})")
+    manifest = f"the manifest (column spacing_mm, {spacing_source})"
+    return Spacing(spacing_mm, spacing_mm, GIVEN if spacing_source == GIVEN else manifest)
 
 
 def agreed_spacing(path: Path, stated: Spacing | None, manifest: Spacing | None) -> Spacing | None:
-    """The file's own spacing, or else the manifest's.
+    """The file's own spacing, or else the manifest's or the user's.
 
     Raises
     ------
     MammoroiError
-        When both exist and differ by more than :data:`TOLERANCE`.
+        When the manifest's differs from the file's by more than :data:`TOLERANCE`.
     """
     if stated is None or manifest is None:
         return stated if stated is not None else manifest
+    if manifest.source == GIVEN:
+        return stated
     pairs = ((stated.row_mm, manifest.row_mm), (stated.column_mm, manifest.column_mm))
     if any(abs(ours - theirs) > TOLERANCE * ours for ours, theirs in pairs):
         raise MammoroiError(

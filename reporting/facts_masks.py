@@ -335,7 +335,8 @@ def detection_method(record: Record) -> Fact | None:
     return Fact(
         "Detection was measured by FROC analysis: each region of a manual mask was a lesion, each "
         "region with a probability of 0.1 or more a mark, scored by its mean probability, and a "
-        f"mark found a lesion when {how}.",
+        f"mark found a lesion when {how}. Every image had a lesion: false positives on normal "
+        "mammograms were not measured.",
         tuple(dict.fromkeys((file, "froc_summary.csv"))),
     )
 

@@ -65,7 +65,8 @@ def draw_froc(record: Record) -> Plot | None:
         "froc",
         "Are the lesions found?",
         "Every region of a manual mask is a lesion. With a lower threshold more of them are marked "
-        "(up), and more marks are wrong (right). Bars are 95% confidence intervals over patients. "
+        "(up), and more marks are wrong (right). Every image has a lesion: false positives on "
+        "normal mammograms were not measured. Bars are 95% confidence intervals over patients. "
         "A lesion is found when one of all an image's marks hits it; Dice counts the pixels of the "
         "one automatic mask that was drawn: where that outlines another mark, its Dice is 0 though "
         "the lesion is found here.",

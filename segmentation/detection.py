@@ -10,7 +10,8 @@ Every region of a manual mask (neighbours by edge or corner) is a lesion; every 
 
 A lesion's score is that of its best hit; further hits of it count neither for nor against, marks
 without a hit are false positives (as in LUNA16 and CAMELYON16). Images count whose mask was drawn
-and whose manual mask could be read.
+and whose manual mask could be read. All of them have a lesion (:mod:`mammoroi.cohort.check` refuses
+a mask without one), so that false positives on normal mammograms are not measured.
 
 Of a box around a lesion (``mask_kind``) the box is known and nothing else: areas and sizes of such
 lesions are missing, and ``centroid`` asks whether the centroid lies in the box. Boxes that touch or

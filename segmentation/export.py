@@ -21,15 +21,16 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import atomic, write_json
 from .config import one_of
-from .outline import has_outline
+from .outline import PROPOSED, has_outline, window_of_networks
 from .prepare import PERCENTILES
-from .weights import Model, load_models
+from .weights import Model, load_models, place_of_networks
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,8 @@ def export(model: Path, to: str, out: Path) -> Path:
     Parameters
     ----------
     model : Path
-        Folder that holds ``fold-0`` and so on, or one such folder, which is one network.
+        Study folder, or a folder that holds ``fold-0`` and so on, or one such folder, which is one
+        network.
     to : str
         One of :data:`FORMATS`.
     out : Path
@@ -72,13 +74,16 @@ def export(model: Path, to: str, out: Path) -> Path:
                     f"the package {package} is not installed, which ONNX needs",
                     "pip install 'mammoroi[export]'",
                 )
-    models = load_models(Path(model))
+    model = place_of_networks(Path(model))
+    trained = load_models(model)
     if has_outline(model):
         raise MammoroiError(
             f"{model} draws in two stages, and an exported file holds one",
             "export single networks, such as its fold-0 and outline/fold-0, and bring their "
             "probabilities together as docs/training-settings.md says",
         )
+    window = window_of_networks(model, trained)
+    models = [_seeing(one, window) for one in trained] if window else trained
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     writers: dict[str, Callable[[list[Model], Path], float]] = {
@@ -92,14 +97,30 @@ def export(model: Path, to: str, out: Path) -> Path:
             f"{out} gives probabilities that differ by {difference:.2g} from the network's",
             "do not use it; try another format or version of the packages",
         )
-    write_json(out / "models.json", [one.card for one in models])
-    about = preparation(models, logits=to == "monai-bundle")
+    write_json(out / "models.json", [one.card for one in trained])
+    about = preparation(models, logits=to == "monai-bundle", windows=window is not None)
     write_json(out / "preparation.json", {**about, "largest_difference": difference})
     return out
 
 
-def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
-    """Say what an exported network expects, gives, and leaves to its user."""
+def _seeing(model: Model, window: tuple[int, int]) -> Model:
+    """Let a card of the second stage say what mammoroi pads to: a window, no whole breast."""
+    plan = {**model.card["plan"], "canvas": list(window)}
+    return replace(model, card={**model.card, "plan": plan})
+
+
+def preparation(models: list[Model], logits: bool, windows: bool = False) -> dict[str, Any]:
+    """Say what an exported network expects, gives, and leaves to its user.
+
+    Parameters
+    ----------
+    models : list of Model
+        The networks.
+    logits : bool
+        Whether the file gives logits.
+    windows : bool
+        Whether it is the second of two stages, and sees windows as large as the plan's canvas.
+    """
     from ..imaging.breast import breast_recipe
 
     first = models[0]
@@ -120,6 +141,8 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
             f"{numbers['intercept']:.6g}; what is below 1/510 becomes 0"
         )
     multiple, canvas = first.spec.multiple, plan["canvas"]
+    size = f"{canvas[0]} x {canvas[1]}"
+    cut, joined = _window_steps(size) if windows else ([], [])
     return {
         "notice": first.notice,
         "input": {
@@ -146,26 +169,44 @@ def preparation(models: list[Model], logits: bool) -> dict[str, Any]:
             "areas when shrinking",
             f"grey values between percentiles {low:g} and {high:g} of the breast become 0..1; "
             "clip what is beyond",
-            f"pad with 0 at the bottom and on the right to at least {canvas[0]} x {canvas[1]} "
-            f"(rows x columns) and to multiples of {multiple}: other sizes are refused by the "
-            "file with an error about sizes, such as one of Concat",
+            *cut,
+            f"pad with 0 at the bottom and on the right to at least {size} (rows x columns) "
+            f"and to multiples of {multiple}: other sizes are refused by the file with an error "
+            "about sizes, such as one of Concat",
         ],
         "after": [
             *(["apply the sigmoid"] if logits else []),
             *turned,
-            "remove the padding, resample to the breast's box on the mammogram's own grid, undo "
-            "the mirroring",
+            "remove the padding",
+            *joined,
+            "resample to the breast's box on the mammogram's own grid, undo the mirroring",
             _threshold(drawing["threshold"]),
             f"drop regions below {drawing['minimum_area_mm2']:g} mm2; of the others keep the "
             f"{drawing['max_components']} with the largest summed probability (0: all)",
         ],
-        "by_mammoroi": "mammoroi.segmentation.prepared.prepared_image does all that is `before`",
+        "by_mammoroi": "mammoroi.segmentation.prepared.prepared_image does all that is `before`"
+        + (", but cuts no windows: it gives the whole box" if windows else ""),
         "breast": {**breast_recipe(), "margin": 0},
         "working_spacing_mm": plan["working_spacing_mm"],
+        "sees": f"windows of {size}" if windows else "the whole box",
         "canvas": canvas,
         "percentiles": [low, high],
         **drawing,
     }
+
+
+def _window_steps(size: str) -> tuple[list[str], list[str]]:
+    """Say how the second stage's windows are cut, and joined with what the first one gave."""
+    return [
+        f"cut windows of {size} over the regions where the first stage's probability is "
+        f"{PROPOSED:g} or more, as few as hold them with some surroundings: mammoroi shows this "
+        "network such windows, and no whole breast"
+    ], [
+        "put the windows back where they were cut; where they overlap, take their mean",
+        "within windows take the mean with the first stage's probability, resampled to these "
+        "pixels; elsewhere take the first stage's",
+        "calibrate the probability if the first stage's preparation.json says so",
+    ]
 
 
 def _threshold(threshold: float | str) -> str:

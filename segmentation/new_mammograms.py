@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 from textwrap import fill
@@ -10,6 +13,7 @@ from typing import Any
 
 from ..errors import Failure, MammoroiError
 from ..files import check_writable, claim_folder, sha256_files, sha256_of, write_json
+from ..imaging.spacing import GIVEN
 from .cases import map_cases
 from .config import SegmentationConfig
 from .drawing import load_to_draw
@@ -17,11 +21,13 @@ from .outline import load_outline, of_both_stages
 from .predict import draw, write_results
 from .prepare import working_array
 from .probability import on_device
-from .weights import Model
+from .weights import Model, place_of_networks
 
 log = logging.getLogger(__name__)
 
 ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
+_LONGEST = 200
+"""Bytes of a name with folders, so that it fits with an ending into the 255 of a file system."""
 
 
 def image_name(path: Path) -> str:
@@ -35,6 +41,36 @@ def image_name(path: Path) -> str:
     return path.name
 
 
+def image_names(paths: Sequence[Path]) -> list[str]:
+    """Give each image a name of its own, by :func:`image_name`.
+
+    Where several would have the same, as in ``A/IM0001.dcm`` and ``B/IM0001.dcm``, the folders
+    below the one that all of these share stand before it: ``A-IM0001`` and ``B-IM0001``.
+
+    Raises
+    ------
+    MammoroiError
+        When two would still have the same name; names too long for a file are not made.
+    """
+    names = [image_name(path) for path in paths]
+    again = {name for name, count in Counter(names).items() if count > 1}
+    if again:
+        # Links are not followed: what they point to may be named by a hash.
+        at = [Path(os.path.abspath(path)).parent for path in paths]  # noqa: PTH100
+        shared = os.path.commonpath([at[k] for k, name in enumerate(names) if name in again])
+        for k, name in enumerate(names):
+            longer = "-".join([*at[k].relative_to(shared).parts, name])
+            if name in again and len(os.fsencode(longer)) <= _LONGEST:
+                names[k] = longer
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise MammoroiError(
+            f"several files are named {', '.join(repeated[:5])}",
+            "rename them, or take them in several runs into different folders",
+        )
+    return names
+
+
 def segment_images(
     model_folder: Path, images: list[Path], out: Path, spacing_mm: float | None = None
 ) -> list[Failure]:
@@ -42,22 +78,22 @@ def segment_images(
 
     Writes for every image ``<name>.png`` (0 or 255, on its own grid) and
     ``overlays/<name>.png``, and ``predictions.csv`` and ``failures.csv`` as a study has them
-    (``image_id`` is the file's name without its ending, ``patient_id`` is empty, ``fold`` is
-    ``new``). ``models.json`` holds the cards of the networks; a notice in them is logged and stands
-    on the overlays. ``inputs.json`` says of which images and networks the results are; those of an
-    earlier run with the same ones are replaced.
+    (``image_id`` is the file's name without its ending, see :func:`image_names`, ``patient_id`` is
+    empty, ``fold`` is ``new``). ``models.json`` holds the cards of the networks; a notice in them
+    is logged and stands on the overlays. ``inputs.json`` says of which images and networks the
+    results are; those of an earlier run with the same ones are replaced.
 
     Parameters
     ----------
     model_folder : Path
-        ``segmentation`` of a study, or a copy of its ``fold-*`` folders, and of ``outline`` where
-        the study draws in two stages.
+        A study folder, its ``segmentation``, or a copy of the ``fold-*`` folders therein, and of
+        ``outline`` where the study draws in two stages.
     images : list of Path
         Files that :func:`mammoroi.imaging.read.read_mammogram` reads.
     out : Path
         Folder for the results.
     spacing_mm : float, optional
-        Pixel size, for files that do not say it themselves.
+        Pixel size, for files that do not say it themselves; what a file says counts.
 
     Returns
     -------
@@ -67,7 +103,7 @@ def segment_images(
     Raises
     ------
     MammoroiError
-        When two files have the same name, the networks cannot be trusted, or the folder holds
+        When two files get the same name, the networks cannot be trusted, or the folder holds
         results of other images or networks.
     OSError
         When nothing can be written to ``out``.
@@ -78,25 +114,20 @@ def segment_images(
     from .trainer import choose_device
 
     out = Path(out)
-    names = [image_name(path) for path in images]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise MammoroiError(
-            f"several files are named {', '.join(repeated[:5])}",
-            "rename them, or segment them into different folders",
-        )
+    names = image_names(images)
     check_writable(out)
-    models = load_to_draw(Path(model_folder))
+    model_folder = place_of_networks(Path(model_folder))
+    models = load_to_draw(model_folder)
     notices = list(dict.fromkeys(model.notice for model in models if model.notice))
     for notice in notices:
         log.warning(notice)
-    outline = load_outline(Path(model_folder), len(models))
+    outline = load_outline(model_folder, len(models))
     networks = of_both_stages(models, outline)
     device = choose_device(SegmentationConfig())
     _claim(out, dict(zip(names, map(Path, images), strict=True)), networks)
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:
-        mammogram = read_mammogram(path, spacing_mm=spacing_mm)
+        mammogram = read_mammogram(path, spacing_mm=spacing_mm, spacing_source=GIVEN)
         refuse_mask(mammogram)
         array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
         outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None

@@ -193,9 +193,29 @@ def load_outline(folder: Path, networks: int) -> OutlineStage | None:
             f"{about['working_spacing_mm']:g}",
             "run mammoroi train, or copy the whole folder again",
         )
-    # Training crops, too, are no larger than the canvas.
-    rows, columns = map(min, about["patch"], models[0].card["plan"]["canvas"])
-    return OutlineStage(models, (int(rows), int(columns)), float(about["working_spacing_mm"]))
+    return OutlineStage(models, _window(about, models[0]), float(about["working_spacing_mm"]))
+
+
+def window_of_networks(folder: Path, models: Sequence[Model]) -> tuple[int, int] | None:
+    """Give rows and columns of the windows that networks see, where they are a second stage's.
+
+    Parameters
+    ----------
+    folder : Path
+        From where they were read: ``outline``, or the folder of a network in it.
+    models : sequence of Model
+        What :func:`.weights.load_models` read there.
+    """
+    for place in (Path(folder), Path(folder).parent):
+        if (place / "outline.json").exists():
+            return _window(read_json(place / "outline.json"), models[0])
+    return None
+
+
+def _window(about: dict[str, Any], model: Model) -> tuple[int, int]:
+    """Rows and columns of a window; training crops, too, are no larger than the canvas."""
+    rows, columns = map(min, about["patch"], model.card["plan"]["canvas"])
+    return int(rows), int(columns)
 
 
 def trained_outline(config: SegmentationConfig, folder: Path, networks: int) -> OutlineStage | None:

@@ -38,13 +38,37 @@ def draw_mask(
     -------
     bool (rows, columns); without any true pixel the lesion was missed.
     """
+    return draw_regions(probability, pixel_area_mm2, threshold, max_components, minimum_area_mm2)[0]
+
+
+def draw_regions(
+    probability: NDArray[np.float32],
+    pixel_area_mm2: float,
+    threshold: float | str,
+    max_components: int,
+    minimum_area_mm2: float,
+) -> tuple[NDArray[np.bool_], int]:
+    """Draw the mask of :func:`draw_mask`; give with it how many regions there were to keep.
+
+    Parameters
+    ----------
+    probability, pixel_area_mm2, threshold, max_components, minimum_area_mm2
+        As for :func:`draw_mask`.
+
+    Returns
+    -------
+    mask : bool (rows, columns)
+        As :func:`draw_mask` gives it.
+    n_regions : int
+        The regions of the minimum area or more, those that the mask does not keep among them.
+    """
     from scipy import ndimage
 
     mask = np.zeros(probability.shape, np.bool_)
     high = probability >= threshold_of(probability, threshold)
     box = bounding_box(high)
     if box is None:
-        return mask
+        return mask, 0
     top, bottom, left, right = box  # the rest of a large mammogram need not be looked at
     probability = probability[top:bottom, left:right]
     regions, count = ndimage.label(high[top:bottom, left:right], structure=np.ones((3, 3)))
@@ -52,9 +76,9 @@ def draw_mask(
     areas = np.bincount(regions.ravel(), minlength=count + 1)[1:] * pixel_area_mm2
     sums = ndimage.sum_labels(probability, regions, labels)
     order = labels[np.argsort(-sums, kind="stable")]
-    kept = [label for label in order if areas[label - 1] >= minimum_area_mm2]
-    mask[top:bottom, left:right] = np.isin(regions, kept[: max_components or None])
-    return mask
+    large = [label for label in order if areas[label - 1] >= minimum_area_mm2]
+    mask[top:bottom, left:right] = np.isin(regions, large[: max_components or None])
+    return mask, len(large)
 
 
 def threshold_of(probability: NDArray[np.float32], threshold: float | str) -> float:

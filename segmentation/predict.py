@@ -41,7 +41,7 @@ from .outline import (
     trained_outline,
 )
 from .pixel_calibration import write_probability
-from .postprocess import draw_mask, threshold_of
+from .postprocess import draw_regions, threshold_of
 from .prepare import load_mapping, prepare
 from .probability import on_device, probabilities
 from .recalibration import Calibration
@@ -175,6 +175,8 @@ class Drawn:
     model_sha256 : str
         SHA-256 of the network's weights; of several networks, that of their digests in order,
         those of the second stage last.
+    n_regions : int
+        Regions that reach the threshold and are large enough, from which the mask was made.
     """
 
     mask: NDArray[np.bool_]
@@ -184,6 +186,7 @@ class Drawn:
     candidates: list[Candidate]
     probability: NDArray[np.float32]
     model_sha256: str
+    n_regions: int
 
     def row(self) -> dict[str, Any]:
         """Give the columns of ``predictions.csv`` that describe the mask."""
@@ -235,7 +238,7 @@ def draw(
         calibrated = Calibration(**calibration)
         working, members = calibrated(working), [calibrated(member) for member in members]
     original = mapping.to_original(working)
-    mask = draw_mask(
+    mask, n_regions = draw_regions(
         original,
         mapping.pixel_area_mm2,
         inference["threshold"],
@@ -253,6 +256,7 @@ def draw(
         candidates=find_candidates(original, mapping.pixel_area_mm2, inference["minimum_area_mm2"]),
         probability=resize(working, array.shape) if outlining is not None else working,
         model_sha256=digests[0] if len(digests) == 1 else sha256_of(digests),
+        n_regions=n_regions,
     )
 
 

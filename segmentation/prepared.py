@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic, read_json
+from ..imaging.spacing import GIVEN
 from .mapping import Mapping, padded_size
 from .prepare import working_array
 
@@ -43,7 +44,7 @@ def prepared_image(
     from ..imaging.read import read_mammogram
 
     about = read_json(Path(exported) / "preparation.json")
-    mammogram = read_mammogram(Path(image), spacing_mm=spacing_mm)
+    mammogram = read_mammogram(Path(image), spacing_mm=spacing_mm, spacing_source=GIVEN)
     array, mapping, _ = working_array(mammogram, float(about["working_spacing_mm"]))
     multiple = int(about["input"]["rows_and_columns_are_multiples_of"])
     sides = [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+_SHORT_S = 180.0
 
 
 @contextmanager
@@ -100,24 +101,25 @@ def _tell(folder: Path, before: dict[NetworkName, float | None], ended: Event) -
             written = _written(target / "model.json")
             if written is not None and written != waiting[name]:
                 del waiting[name]
-                log.info("%s", finished(target, (written - begun[name]) / 60))
+                log.info("%s", finished(target, written - begun[name]))
 
 
-def finished(target: Path, minutes: float) -> str:
+def finished(target: Path, seconds: float) -> str:
     """Say of a finished network how long it took, which epoch it is (as ``history.csv``), its Dice.
 
     Parameters
     ----------
     target : Path
         Its folder.
-    minutes : float
+    seconds : float
         Since its training began, or since it went on.
     """
     card = read_json(target / "model.json")
     dice = card["metrics"].get("tuning_dice")
     told = "" if dice is None else f", tuning Dice {dice:.3f}"
     place = f"{target.parent.name}/{target.name}"
-    return f"{place} finished in {minutes:.1f} minutes: epoch {card['epoch']} kept{told}"
+    took = f"{seconds:.1f} seconds" if seconds < _SHORT_S else f"{seconds / 60:.1f} minutes"
+    return f"{place} finished in {took}: epoch {card['epoch']} kept{told}"
 
 
 def _written(file: Path) -> float | None:

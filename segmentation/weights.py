@@ -143,6 +143,23 @@ def network_folders(folder: Path) -> dict[NetworkName, Path]:
     return dict(sorted((name, path) for name, path in found if name is not None))
 
 
+def place_of_networks(model: Path) -> Path:
+    """Give the folder of networks that is meant: a study folder stands for its ``segmentation``.
+
+    Raises
+    ------
+    MammoroiError
+        When it is a file, such as a bundle.
+    """
+    if model.is_file():
+        raise MammoroiError(
+            f"{model} is a file, and no folder of networks",
+            "name the study folder or its segmentation; a bundle is for mammoroi infer",
+        )
+    trained = model / "segmentation"
+    return trained if trained.is_dir() and not network_folders(model) else model
+
+
 def load_models(folder: Path) -> list[Model]:
     """Read the networks of all folds of a folder, in order, or the one that the folder is of.
 

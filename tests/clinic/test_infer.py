@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
+from scipy.ndimage import gaussian_filter
 
 from mammoroi.cli import main
 from mammoroi.clinic.bundle import Bundle
@@ -27,6 +28,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.modeling.calibration import fit_calibration
+from mammoroi.segmentation.new_mammograms import image_names
 
 IDS = {"image_id": str, "patient_id": str}
 
@@ -204,10 +206,41 @@ def test_a_mask_beside_the_mammograms_is_called_a_mask(files, bundle, tmp_path):
     )
 
 
+def test_names_that_repeat_in_an_export_of_a_pacs_get_their_folders(files, model, tmp_path):
+    pacs = [tmp_path / "pacs" / name for name in ("A/1/IM0001", "A/2/IM0001.dcm", "B/IM0001")]
+    for file, source in zip(pacs, files, strict=False):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(source.read_bytes())
+    out = tmp_path / "out"
+    assert main(["infer", str(tmp_path / "pacs"), "--out", str(out), "--model", str(model)]) == 0
+    named = ["A-1-IM0001", "A-2-IM0001", "B-IM0001"]
+    assert read_csv(out / "predictions.csv", dtype=IDS)["image_id"].tolist() == named
+    assert sorted(file.stem for file in (out / "masks").glob("*.png")) == named
+    assert {file.stem for file in out.glob("objects/*/*_seg.dcm")} <= {f"{n}_seg" for n in named}
+
+
+def test_names_are_told_apart_by_folders_where_that_can_be():
+    def named(*paths: str) -> list[str]:
+        return image_names([Path(path) for path in paths])
+
+    assert named("x/a.png", "x/b.png", "y/c.png") == ["a", "b", "c"]
+    assert named("x/a.png", "/else/x/a.png")[1].endswith("else-x-a")
+    assert named("x/a.png", "x/y/a.dcm", "x/b.png") == ["a", "y-a", "b"]
+    assert named("x/a/../c/a.png", "x/b/a.png") == ["c-a", "b-a"]
+    for paths in (
+        ("x/a.png", "x/a.dcm"),
+        ("x/a.png", "x/a.png"),
+        ("x/y/a.png", "x/z/a.png", "x/y-a.dcm"),
+        (f"x/{'y' * 199}/a.png", f"x/{'z' * 199}/a.png"),
+    ):
+        with pytest.raises(MammoroiError, match="several files are named"):
+            named(*paths)
+
+
 def test_equal_names_and_no_image_are_refused(files, tmp_path):
     (tmp_path / "sub").mkdir()
-    for folder in (tmp_path, tmp_path / "sub"):
-        (folder / "same.dcm").write_bytes(files[0].read_bytes())
+    for name in ("same.dcm", "same"):
+        (tmp_path / name).write_bytes(files[0].read_bytes())
     with pytest.raises(MammoroiError, match="several files are named same"):
         new_patients([tmp_path])
     (tmp_path / "empty").mkdir()
@@ -270,6 +303,36 @@ def test_without_a_lesion_there_is_no_risk(files, bundle):
     assert "not-measured" in codes(risk.flags)
 
 
+def test_regions_that_the_mask_left_out_are_flagged_and_no_others(files, bundle, monkeypatch):
+    """Many regions, some of which are one or two by the grid on which they are counted."""
+
+    def noise(model, array, *_) -> list[np.ndarray]:
+        rng = np.random.default_rng(array.size)
+        smooth = gaussian_filter(rng.normal(size=array.shape), 2)
+        return [(1 / (1 + np.exp(-2 * smooth / smooth.std()))).astype(np.float32)]
+
+    def flagged(most: int) -> list[str | None]:
+        network = bundle.networks[0]
+        rules = {"threshold": 0.8, "max_components": most, "minimum_area_mm2": 25.0}
+        card = {**network.card, "inference": {**network.card["inference"], **rules}}
+        noisy = replace(bundle, networks=(replace(network, card=card),))
+        texts = [
+            {flag.code: flag.text for flag in image.flags}.get("several-lesions")
+            for patient in infer(files[:6], noisy).patients
+            for image in patient.images
+        ]
+        assert len(texts) == 6
+        return texts
+
+    monkeypatch.setattr("mammoroi.segmentation.predict.probabilities", noise)
+    assert flagged(0) == [None] * 6, "0 keeps them all"
+    few = flagged(3)
+    for text in few:
+        n_regions, n_drawn = map(int, re.findall(r"\d+", str(text)))
+        assert n_regions > n_drawn == 3
+    assert flagged(4 * max(int(str(text).split()[0]) for text in few)) == [None] * 6
+
+
 def test_lesions_of_both_breasts_are_not_mixed(edited, bundle):
     """Four views of one patient: the risk rests on one breast, and says on which."""
     one = {"PatientID": "P", "IssuerOfPatientID": "here"}
@@ -310,12 +373,15 @@ def test_a_spacing_is_asked_for_and_then_flagged(bundle, tmp_path, files, capsys
     assert not patients
     assert "states no pixel spacing" in failure.error
     assert "--spacing_mm" in failure.action
-    patient = only(infer([tmp_path / "plain.png"], bundle, spacing_mm=0.5))
-    (image,) = patient.images
-    assert image.spacing_source == "given by the user for all files"
-    assert "spacing-given" in codes(image.flags)
-    conflicting = infer([files[0]], bundle, spacing_mm=0.05).failures[0]
-    assert "but the manifest says" in conflicting.error
+    found = infer([tmp_path / "plain.png", files[0]], bundle, spacing_mm=0.4)
+    assert not found.failures
+    plain, own = (image for patient in found.patients for image in patient.images)
+    assert plain.spacing_mm == (0.4, 0.4)
+    assert plain.spacing_source == "given by the user for all files"
+    assert "spacing-given" in codes(plain.flags)
+    assert own.spacing_mm == (0.5, 0.5), "what a file says itself counts"
+    assert own.spacing_source.startswith("Imager Pixel Spacing")
+    assert "spacing-given" not in codes(own.flags)
 
 
 def test_a_batch_is_refused_where_none_is_known(bundle, files):

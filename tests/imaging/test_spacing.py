@@ -9,6 +9,7 @@ import pytest
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mammogram import Spacing
 from mammoroi.imaging.read import read_mammogram
+from mammoroi.imaging.spacing import GIVEN
 
 IMAGER = {"ImagerPixelSpacing": [0.07, 0.1]}
 
@@ -120,6 +121,15 @@ def test_manifest_against_the_file_is_refused(write_mg, phantom, pitch):
     assert "mg.dcm states a pixel spacing of 0.07" in caught.value.found
     assert "the manifest says 0.071 mm" in caught.value.found
     assert "leave spacing_mm empty" in caught.value.action
+
+
+def test_what_a_user_gives_for_all_files_is_for_those_that_state_none(write_mg, phantom):
+    own = write_mg(phantom, ImagerPixelSpacing=[0.07, 0.07])
+    kept = read_mammogram(own, spacing_mm=0.5, spacing_source=GIVEN).spacing
+    assert (kept.row_mm, kept.column_mm) == (0.07, 0.07)
+    assert kept.source.startswith("Imager Pixel Spacing")
+    none = read_mammogram(write_mg(phantom), spacing_mm=0.5, spacing_source=GIVEN).spacing
+    assert none == Spacing(0.5, 0.5, "given by the user for all files")
 
 
 @pytest.mark.parametrize("value", [0, -0.07, math.inf])

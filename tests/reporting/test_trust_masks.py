@@ -64,6 +64,7 @@ def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
     )
     assert froc is not None
     assert "its Dice is 0 though the lesion is found here" in froc.reading
+    assert "false positives on normal mammograms were not measured" in froc.reading
     assert scatter is not None
     assert pixels is not None
     # Of the 20 images of a set, every fourth of all is missed: 10 of them are training images.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mammoroi import commands_segmentation
 from mammoroi.cli import main
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.synthetic import synthesize
@@ -65,7 +67,46 @@ def test_segments_without_being_told_where_to(
     assert main(["segment", str(image), "--out", "masks"]) == 0
 
 
-def test_an_image_without_spacing_is_told_what_to_say_here(tmp_path: Path) -> None:
+def test_a_folder_of_mammograms_may_be_named_like_a_preset(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = load_cohort(phantoms)
+    monkeypatch.chdir(tmp_path)
+    for folder, image in zip("AB", cohort.images["image"], strict=False):
+        Path("small", folder).mkdir(parents=True)
+        shutil.copy(cohort.path(image), Path("small", folder, "IM0001"))
+    assert main(["segment", "small", "--out", "o1"]) == 0
+    assert read_csv(Path("o1/predictions.csv"))["image_id"].tolist() == ["A-IM0001", "B-IM0001"]
+    assert {file.stem for file in Path("o1").glob("*.png")} == {"A-IM0001", "B-IM0001"}
+    assert not Path("o1/config.json").exists()
+
+    asked = []
+    monkeypatch.setattr(commands_segmentation, "study", lambda *words: asked.append(words) or 0)
+    Path("demo").mkdir()
+    Path("demo/config.json").write_text("{}")  # the study that `make demo` made
+    for words in (["demo"], ["large"], ["own.yaml"]):
+        assert main(["segment", *words]) == 0
+    assert [words for _, words in asked] == [["demo"], ["large"], ["own.yaml"]]
+
+
+def test_a_study_folder_is_a_model_and_a_bundle_is_for_infer(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort = load_cohort(phantoms)
+    words = ["segment", str(cohort.path(cohort.images["image"].iloc[0])), "--out"]
+    shutil.copytree(demonstration_model(), tmp_path / "study" / "segmentation")
+    assert main([*words, str(tmp_path / "own"), "--model", str(tmp_path / "study")]) == 0
+    assert main([*words, str(tmp_path / "shipped")]) == 0
+    own, shipped = (next((tmp_path / name).glob("*.png")) for name in ("own", "shipped"))
+    assert own.read_bytes() == shipped.read_bytes()
+    bundle = tmp_path / "model.mroi"
+    bundle.write_bytes(b"PK")
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "none"), "--model", str(bundle)]) == 1
+    assert "a bundle is for mammoroi infer" in capsys.readouterr().err
+
+
+def test_an_image_without_spacing_is_told_what_to_say_here(phantoms: Path, tmp_path: Path) -> None:
     breast = np.zeros((120, 90), np.uint8)
     breast[20:100, :60] = np.arange(60) + 50
     Image.fromarray(breast).save(tmp_path / "plain.png")
@@ -75,6 +116,13 @@ def test_an_image_without_spacing_is_told_what_to_say_here(tmp_path: Path) -> No
     (failure,) = read_csv(out / "failures.csv").to_dict("records")
     assert failure["action"].startswith("give --spacing_mm (mm per pixel")
     assert main([*words, "--spacing_mm", "1"]) == 0
+    cohort = load_cohort(phantoms)
+    own = cohort.path(cohort.images["image"].iloc[0])
+    drawn = {}
+    for name, given in (("alone", []), ("mixed", [*words[1:2], "--spacing_mm", "1"])):
+        assert main(["segment", str(own), *given, "--out", str(tmp_path / name)]) == 0
+        drawn[name] = (tmp_path / name / f"{own.stem}.png").read_bytes()
+    assert drawn["alone"] == drawn["mixed"], "a file that states a spacing keeps it"
 
 
 def test_infers_without_a_study(phantoms: Path, tmp_path: Path) -> None:

@@ -228,6 +228,16 @@ def test_a_training_that_stopped_early_stays_stopped(
     assert endings[0] == endings[1]
 
 
+def test_where_the_last_epoch_is_kept_every_epoch_is_run(
+    study: Path, steps: list[tuple[int, int]]
+) -> None:
+    """As docs/training-settings.md says: without regard to the patience."""
+    run_fold(study, replace(TINY, keep="last", patience=1, epochs=9, learning_rate=1e-9))
+    assert max(steps)[0] == 8
+    with pytest.raises(MammoroiError, match=r"tuning_fraction is 0 -> set it to between 0 and 1"):
+        replace(TINY, keep="last", tuning_fraction=0)
+
+
 def test_half_a_checkpoint_is_told_and_the_fold_starts_again(
     study: Path, endings: list[str], monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -426,6 +426,27 @@ def test_two_stages_are_no_single_file(trained: tuple[Path, Any], tmp_path: Path
         export(study / "segmentation", "torch-export", tmp_path / "out")
 
 
+def test_an_exported_network_of_the_second_stage_says_that_it_sees_windows(
+    trained: tuple[Path, Any], tmp_path: Path
+) -> None:
+    study, _ = trained
+    second = study / "segmentation" / "outline" / "fold-0"
+    out = export(second, "monai-bundle", tmp_path / "second")
+    about = read_json(out / "preparation.json")
+    assert about["sees"] == "windows of 32 x 48"
+    assert about["canvas"] == [32, 48]
+    assert (about["input"]["rows_at_least"], about["input"]["columns_at_least"]) == (32, 48)
+    assert any(step.startswith("cut windows of 32 x 48") for step in about["before"])
+    assert any("mean with the first stage's" in step for step in about["after"])
+    steps = read_json(out / "configs" / "inference.json")["preprocessing"]["transforms"]
+    assert [step["spatial_size"] for step in steps if "spatial_size" in step] == [[32, 48]]
+    assert read_json(out / "models.json") == [read_json(second / "model.json")]
+    first = export(study / "segmentation" / "fold-0", "monai-bundle", tmp_path / "first")
+    about = read_json(first / "preparation.json")
+    assert about["sees"] == "the whole box"
+    assert not any("windows" in step for step in about["before"] + about["after"])
+
+
 def test_post_processing_is_learnt_from_both_stages(
     copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

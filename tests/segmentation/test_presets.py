@@ -15,7 +15,8 @@ from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.stages import StudyConfig
 
 CARDS_GB = {"small": 8, "default": 24, "large": 80}
-PAGE = Path(__file__).parents[2] / "docs" / "train.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "train.md"
 
 
 def settings(name: str) -> SegmentationConfig:
@@ -48,6 +49,20 @@ def test_the_page_says_the_estimated_memory_and_it_fits(name: str) -> None:
     assert int(said[1]) == round(memory)
     # The rest is for the gradients of activations, the workspace of cuDNN and fragmentation.
     assert memory < 0.6 * CARDS_GB[name]
+
+
+def test_the_page_tells_the_preset_default_from_the_settings_own_defaults() -> None:
+    text = " ".join((DOCS / "training-settings.md").read_text("utf-8").split())
+    start = text.index("What a file does not say")
+    own, preset = text[start:].split("`mammoroi study --help`", 1)
+    for said, config in ((own, SegmentationConfig()), (preset, settings("default"))):
+        said = said.split("## ")[0]
+        assert f"{config.working_spacing_mm:g} mm" in said
+        assert f"{config.channels[0]} to {config.channels[-1]}" in said
+        assert f"batches of {config.batch_size}" in said
+        assert f"`threshold: {config.threshold}`" in said
+        crop = config.patch and " x ".join(map(str, config.patch))
+        assert (f"crops of {crop}" if crop else "whole breasts") in said
 
 
 def estimated_gb(config: SegmentationConfig) -> float:

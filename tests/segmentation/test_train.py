@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
 from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
-from mammoroi.segmentation.progress import bars
+from mammoroi.segmentation.progress import bars, finished
 from mammoroi.segmentation.train import train, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
@@ -182,9 +183,14 @@ def test_every_finished_network_is_logged_once(
     told = sorted(line for line in caplog.messages if "finished in" in line)
     for name, line in zip(("fold-0", "fold-1"), told, strict=True):
         card = load_model(folder / name).card
-        assert line.startswith(f"segmentation/{name} finished in 0.")
         dice = card["metrics"]["tuning_dice"]
-        assert line.endswith(f" minutes: epoch {card['epoch']} kept, tuning Dice {dice:.3f}")
+        kept = f"epoch {card['epoch']} kept, tuning Dice {dice:.3f}"
+        assert re.fullmatch(
+            rf"segmentation/{name} finished in \d+\.\d seconds: {re.escape(kept)}", line
+        )
+        assert float(line.split()[3]) > 0
+        assert finished(folder / name, 90).split(": ")[0].endswith("finished in 90.0 seconds")
+        assert finished(folder / name, 210).split(": ")[0].endswith("finished in 3.5 minutes")
     caplog.clear()
     train(config, study)  # keeps both
     assert "finished in" not in caplog.text

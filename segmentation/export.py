@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def export(model: Path, to: str, out: Path) -> Path:
     writers: dict[str, Callable[[list[Model], Path], float]] = {
         "onnx": _write_onnx,
         "torch-export": _write_program,
-        "monai-bundle": write_bundle,
+        "monai-bundle": partial(write_bundle, windows=window is not None),
     }
     difference = writers[to](models, out)
     if not difference <= TOLERANCE:

@@ -34,8 +34,17 @@ SCHEMA = (
 )
 
 
-def write_bundle(models: list[Model], out: Path) -> float:
+def write_bundle(models: list[Model], out: Path, windows: bool = False) -> float:
     """Write the bundle, load it as MONAI does, and give the largest difference of its output.
+
+    Parameters
+    ----------
+    models : list of Model
+        One network.
+    out : Path
+        Folder of the bundle.
+    windows : bool
+        Whether it is one of a second stage, which sees windows.
 
     Raises
     ------
@@ -64,7 +73,7 @@ def write_bundle(models: list[Model], out: Path) -> float:
     weights.parent.mkdir(parents=True, exist_ok=True)
     with atomic(weights) as temporary:
         save_file(weights_of(model), temporary)
-    write_json(out / "configs" / "metadata.json", metadata(model))
+    write_json(out / "configs" / "metadata.json", metadata(model, windows))
     write_json(out / "configs" / "inference.json", inference(model))
 
     parser = ConfigParser()
@@ -98,10 +107,12 @@ def weights_of(model: Model) -> dict[str, Tensor]:
     return {name: tensor.contiguous().clone() for name, tensor in state.items()}
 
 
-def metadata(model: Model) -> dict[str, Any]:
-    """Give ``configs/metadata.json``."""
+def metadata(model: Model, windows: bool = False) -> dict[str, Any]:
+    """Give ``configs/metadata.json``; ``windows`` as for :func:`write_bundle`."""
     shape = [f"{model.spec.multiple}*n"] * 2
-    plane = {"num_channels": 1, "spatial_shape": shape, "dtype": "float32", "is_patch_data": False}
+    plane = {"num_channels": 1, "spatial_shape": shape, "dtype": "float32"}
+    plane["is_patch_data"] = windows
+    seen = "windows of the breast's box" if windows else "the breast's box"
     image = {"type": "image", "format": "magnitude", "modality": "MG", "value_range": [0, 1]}
     logits = {"type": "image", "format": "segmentation", "value_range": []}
     spacing = model.working_spacing_mm
@@ -116,7 +127,7 @@ def metadata(model: Model) -> dict[str, Any]:
         "name": model.card.get("name", "Tumour segmentation on mammograms"),
         "task": "Segmentation of tumours on mammograms",
         "description": (
-            f"U-Net on the breast's box at {spacing:g} mm per pixel. preparation.json says what "
+            f"U-Net on {seen} at {spacing:g} mm per pixel. preparation.json says what "
             f"must be done before and after. {model.notice or ''}"
         ).strip(),
         "authors": "see models.json",

@@ -440,6 +440,9 @@ def test_an_exported_network_of_the_second_stage_says_that_it_sees_windows(
     assert any("mean with the first stage's" in step for step in about["after"])
     steps = read_json(out / "configs" / "inference.json")["preprocessing"]["transforms"]
     assert [step["spatial_size"] for step in steps if "spatial_size" in step] == [[32, 48]]
+    described = read_json(out / "configs" / "metadata.json")
+    assert described["network_data_format"]["inputs"]["image"]["is_patch_data"] is True
+    assert described["description"].startswith("U-Net on windows of the breast's box")
     assert read_json(out / "models.json") == [read_json(second / "model.json")]
     first = export(study / "segmentation" / "fold-0", "monai-bundle", tmp_path / "first")
     about = read_json(first / "preparation.json")

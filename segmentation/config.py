@@ -130,11 +130,11 @@ class SegmentationConfig:
         Share of a fold's training patients who are held back to choose the best epoch; at least
         one patient, also with `keep: last`, where their Dice is only shown: 0.02 then does.
     keep : str
-        The epoch whose weights are kept: `best`, by the Dice of the tuning patients, or `last`,
-        where patients are too few to be held back.
+        The epoch whose weights are kept: `best`, by the Dice of the tuning patients (the latest
+        of equal ones), or `last`, where patients are too few to be held back.
     patience : int
-        Stop after so many epochs without a better tuning Dice; 0 never stops early, nor does
-        `keep: last`.
+        Stop after so many epochs without a better tuning Dice, counted from the first in which it
+        is above 0; 0 never stops early, nor does `keep: last`.
     networks_per_fold : int
         How many networks each fold trains on the same patients, from other first weights, in
         another order and with other augmentation; their mean draws the masks.

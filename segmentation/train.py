@@ -279,6 +279,7 @@ def _train_fold(
         remove_checkpoints(target)  # it may have been killed just before
         if learned_from(target) is None:
             note_learned_from(target, _patients(config, folder, job))
+        _warn_where_nothing_is_found(job.name, target)
         return
     if _key_of(target / "training.json") != key:
         if (found := _key_of(target / "model.json")) == key:
@@ -313,6 +314,19 @@ def _train_fold(
     }
     note_learned_from(target, _patients(config, folder, job))
     keep_model(target, card)
+    _warn_where_nothing_is_found(job.name, target)
+
+
+def _warn_where_nothing_is_found(name: NetworkName, target: Path) -> None:
+    """Say it when the epoch that is kept finds no lesion of the tuning patients."""
+    card = read_json(target / "model.json")
+    if card["metrics"]["tuning_dice"] == 0:
+        log.warning(
+            "%s: the network in %s finds no lesion of its tuning patients (tuning Dice 0 in epoch "
+            "%d, which is kept); look at its history.csv, raise segmentation.epochs or "
+            "segmentation.learning_rate, or set segmentation.crops to lesions with a patch",
+            *(name, target, card["epoch"]),
+        )
 
 
 def _patients(

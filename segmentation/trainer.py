@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from ..errors import MammoroiError
-from .callbacks import EpochAverage, History, MovingAverage, Patience
+from .callbacks import BestEpoch, EpochAverage, History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
@@ -111,7 +111,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     Several devices train in processes of their own (DistributedDataParallel), started by this
     one. Each takes ``batch_size`` images per step.
     """
-    best = ModelCheckpoint(
+    best = BestEpoch(
         folder,
         "best",
         monitor="tuning_dice",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 from ..errors import MammoroiError
@@ -146,6 +147,9 @@ def lightning_trainer(
 ) -> Trainer:
     """Build a trainer for the devices and the precision of the settings.
 
+    All processes of a training are started by it, also within a job of SLURM or torchrun, whose
+    variables would otherwise tell Lightning that some are there already.
+
     Parameters
     ----------
     folder : Path
@@ -166,7 +170,7 @@ def lightning_trainer(
         benchmark=accelerator == "gpu",  # crops are of one size: worth looking for the fastest way
         max_epochs=epochs,
         accumulate_grad_batches=config.accumulate,
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints(), LightningEnvironment()],
         callbacks=callbacks,
         default_root_dir=folder,
         logger=logger,

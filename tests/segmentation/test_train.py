@@ -20,7 +20,9 @@ from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars, finished
+from mammoroi.segmentation.search import _trainer
 from mammoroi.segmentation.train import train, train_prepared
+from mammoroi.segmentation.trainer import build_trainer
 from mammoroi.segmentation.weights import load_model, load_models
 
 from .conftest import power_cut
@@ -281,3 +283,18 @@ def test_patience_counts_from_the_first_epoch_that_finds_something(
     target = run_fold(study, replace(TINY, epochs=7, patience=2))
     assert list(pd.read_csv(target / "history.csv")["tuning_dice"]) == dice[:6]
     assert load_model(target).card["epoch"] == 4
+
+
+@pytest.mark.parametrize("tasks", ["1", "8"])
+def test_a_job_of_slurm_starts_no_process_of_a_training(
+    study: Path, monkeypatch: pytest.MonkeyPatch, tasks: str
+) -> None:
+    job = {"NTASKS": tasks, "JOB_ID": "7", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0"}
+    for name, value in {**job, "NODEID": "0", "NODELIST": "node1", "NNODES": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    two = build_trainer(replace(TINY, devices=2), study)
+    assert (two.world_size, two.global_rank, two.num_nodes) == (2, 0, 1)
+    assert not two.strategy.cluster_environment.creates_processes_externally
+    search = _trainer(TINY, "cpu", study)
+    assert search._accelerator_connector.cluster_environment.world_size() == 1
+    assert load_model(run_fold(study, replace(TINY, epochs=1))).card["epoch"] == 0

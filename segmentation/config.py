@@ -162,7 +162,8 @@ class SegmentationConfig:
         Take the peak of the learning rate from a sweep (Smith 2017) in place of `learning_rate`.
     workers : int
         Processes that prepare images and measure masks, load batches on a GPU, and train folds
-        side by side without one; 0 lets the number of cores decide.
+        side by side without one; 0 lets the number of cores that may be used decide (at most 8
+        processes load batches of one network).
     logger : str
         `csv` writes history.csv; `tensorboard` and `mlflow` (extras of these names) show the same
         figures in these programs too.

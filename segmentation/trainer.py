@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,16 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 from ..errors import MammoroiError
+from ..resources import cores
 from .callbacks import BestEpoch, EpochAverage, History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
 from .device_augmentation import Windows, augment_batch, for_host
 from .loggers import build_logger
+
+LOADERS = 8
+"""Loader processes that are started at most where the settings name no number."""
 
 
 class PreparedData(LightningDataModule):
@@ -55,7 +58,7 @@ class PreparedData(LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         on_gpu = choose_accelerator(self.config) == "gpu"
-        workers = min(self.config.workers or os.cpu_count() or 1, 8) if on_gpu else 0
+        workers = (self.config.workers or min(cores(), LOADERS)) if on_gpu else 0
         return DataLoader(
             images,
             batch_size=self.batch_size,

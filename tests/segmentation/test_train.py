@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from mammoroi.errors import MammoroiError
+from mammoroi.segmentation import trainer
 from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
 from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.module import SegmentationModule
@@ -22,7 +23,6 @@ from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars, finished
 from mammoroi.segmentation.search import _trainer
 from mammoroi.segmentation.train import train, train_prepared
-from mammoroi.segmentation.trainer import build_trainer
 from mammoroi.segmentation.weights import load_model, load_models
 
 from .conftest import power_cut
@@ -292,9 +292,21 @@ def test_a_job_of_slurm_starts_no_process_of_a_training(
     job = {"NTASKS": tasks, "JOB_ID": "7", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0"}
     for name, value in {**job, "NODEID": "0", "NODELIST": "node1", "NNODES": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    two = build_trainer(replace(TINY, devices=2), study)
+    two = trainer.build_trainer(replace(TINY, devices=2), study)
     assert (two.world_size, two.global_rank, two.num_nodes) == (2, 0, 1)
     assert not two.strategy.cluster_environment.creates_processes_externally
     search = _trainer(TINY, "cpu", study)
     assert search._accelerator_connector.cluster_environment.world_size() == 1
     assert load_model(run_fold(study, replace(TINY, epochs=1))).card["epoch"] == 0
+
+
+@pytest.mark.parametrize(("workers", "loaders"), [(12, 12), (1, 1), (0, 8)])
+def test_a_number_of_workers_holds_and_none_takes_eight_cores_at_most(
+    monkeypatch: pytest.MonkeyPatch, workers: int, loaders: int
+) -> None:
+    monkeypatch.setattr(trainer, "choose_accelerator", lambda _: "gpu")
+    monkeypatch.setattr(trainer, "cores", lambda: 64)
+    images: list[dict] = [{}]
+    data = trainer.PreparedData(images, images, replace(TINY, workers=workers))  # type: ignore[arg-type]
+    data.trainer = trainer.Trainer(accelerator="cpu", logger=False)
+    assert data.train_dataloader().num_workers == loaders

@@ -25,24 +25,43 @@ LOADERS = 8
 
 
 class PreparedData(LightningDataModule):
-    """Loaders of the training and the tuning images for this process's share of the devices."""
+    """Loaders of the training and the tuning images for this process's share of the devices.
+
+    A batch of tuning images has no more pixels than one of training images, however much larger
+    whole breasts are than patches, but has at least one image.
+
+    Parameters
+    ----------
+    training, tuning
+        The images.
+    config : SegmentationConfig
+        The settings.
+    pixels : (int, int)
+        How many one training and one tuning image have; only their ratio counts.
+    """
 
     def __init__(
-        self, training: PreparedImages | Windows, tuning: PreparedImages, config: SegmentationConfig
+        self,
+        training: PreparedImages | Windows,
+        tuning: PreparedImages,
+        config: SegmentationConfig,
+        pixels: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__()
         self.training = training
         self.tuning = tuning
         self.config = config
+        self.pixels = pixels
         self.batch_size = config.batch_size // config.accumulate
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented batches in a new order every epoch."""
-        return self._loader(self.training, self.config.seed)
+        return self._loader(self.training, self.batch_size, self.config.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The tuning images as they are."""
-        return self._loader(self.tuning, None)
+        of_training, of_tuning = self.pixels
+        return self._loader(self.tuning, max(1, self.batch_size * of_training // of_tuning), None)
 
     def on_before_batch_transfer(self, batch: Batch, _: int) -> Batch:
         """Keep on the host what it has to know of a batch that is augmented on the device."""
@@ -54,14 +73,16 @@ class PreparedData(LightningDataModule):
             return batch
         return augment_batch(batch, self.training.patch)
 
-    def _loader(self, images: PreparedImages | Windows, seed: int | None) -> DataLoader[Batch]:
+    def _loader(
+        self, images: PreparedImages | Windows, batch_size: int, seed: int | None
+    ) -> DataLoader[Batch]:
         trainer = self.trainer
         assert trainer is not None
         on_gpu = choose_accelerator(self.config) == "gpu"
         workers = (self.config.workers or min(cores(), LOADERS)) if on_gpu else 0
         return DataLoader(
             images,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
             num_workers=workers,
             persistent_workers=workers > 0,

@@ -93,7 +93,8 @@ class SegmentationConfig:
         does. Part of the training only: the network that is kept is the same.
     patch : tuple[int, int] | None
         Train on a crop of so many rows and columns of the working array per image and epoch, half
-        of them around a lesion pixel; none trains on whole breasts. Crops are faster.
+        of them around a lesion pixel; none trains on whole breasts. Crops are faster. Both are
+        multiples of 16 (`smp-unet`: 32), and one of them more than that.
     crops : str
         What they show: `halves` centres half of them at a lesion pixel, the others at any pixel;
         `lesions` has a lesion pixel somewhere near the centre of three quarters of them and a
@@ -324,8 +325,10 @@ class SegmentationConfig:
                 multiple = MULTIPLES[self.architecture]
                 sides = len(patch) == 2 and all(s > 0 and s % multiple == 0 for s in patch)
                 self._require(name, sides, f"two multiples of {multiple}")
-                larger = self.architecture != "dynunet" or tuple(patch) != (multiple, multiple)
-                self._require(name, larger, f"more than {multiple} x {multiple}, one pixel at last")
+                # Norms need more than one value per channel, also of a batch of one image.
+                larger = tuple(patch) != (multiple, multiple)
+                one = f"{multiple} x {multiple}, which the coarsest level sees as one pixel"
+                self._require(name, larger, f"more than {one}")
         spacing, coarse = self.outline_spacing_mm, self.working_spacing_mm
         finer = spacing is None or 0 < spacing < coarse
         self._require("outline_spacing_mm", finer, f"less than working_spacing_mm, {coarse:g}")

@@ -152,7 +152,7 @@ def again(target: Path) -> None:
         {},
         {"patch": (32, 32), "patience": 3},
         {"dropout": True, "accumulate": 2},
-        {"architecture": "smp-unet", "patch": (32, 32)},
+        {"architecture": "smp-unet", "patch": (64, 32)},
         {"architecture": "smp-unet", "encoder_rate": 0.3, "ema_decay": 0.8, "keep": "last"},
         {"augmentation": "strong", "patch": (32, 32), "lesion_mixing": 0.5, "loss": "tversky-ce"},
         {"architecture": "dynunet", "deep_supervision": True, "patch": (32, 32)},

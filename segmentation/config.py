@@ -72,7 +72,7 @@ class SegmentationConfig:
     start_from : str | None
         Folder of a trained network of the same architecture from which each fold's starts, instead
         of `encoder_weights`: one fold's, or a study's `segmentation`, where the same fold's is
-        taken; `phantoms` is the shipped one.
+        taken, for the second stage that of the study's second; `phantoms` is the shipped one.
     pretraining_epochs : int
         Before it is shown masks, a fold's network learns for so many epochs to restore distorted
         images of its training patients, also of those without a mask; 0 leaves that out.

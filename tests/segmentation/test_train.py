@@ -16,6 +16,7 @@ import torch
 from mammoroi.errors import MammoroiError
 from mammoroi.segmentation import trainer
 from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
+from mammoroi.segmentation.data import Augmentation, EpochSampler, PreparedImages
 from mammoroi.segmentation.folds import network_names
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
@@ -214,8 +215,6 @@ def test_two_processes_train_together(study: Path) -> None:
 
 
 def test_devices_share_an_epoch() -> None:
-    from mammoroi.segmentation.data import EpochSampler
-
     samplers = [EpochSampler(7, seed=3, rank=rank, world_size=2) for rank in (0, 1)]
     for sampler in samplers:
         sampler.set_epoch(5)
@@ -225,14 +224,38 @@ def test_devices_share_an_epoch() -> None:
     assert {epoch for part in parts for epoch, _ in part} == {5}
 
 
+def test_every_epoch_has_its_own_order(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = []
+    for seed, epoch in ((3, 0), (3, 1), (3, 2), (4, 1)):
+        sampler = EpochSampler(20, seed)
+        sampler.set_epoch(epoch)
+        orders.append([number for _, number in sampler])
+        assert sorted(orders[-1]) == list(range(20))
+        assert [number for _, number in sampler] == orders[-1]
+    assert len({tuple(order) for order in orders}) == 4
+
+    seen: list[tuple[int, int]] = []
+    get = PreparedImages.__getitem__
+
+    def noted(self: PreparedImages, item: tuple[int, int]) -> dict:
+        if self.augment is not None:  # not of those that tune
+            seen.append(item)
+        return get(self, item)
+
+    monkeypatch.setattr(PreparedImages, "__getitem__", noted)
+    run_fold(study, replace(TINY, epochs=3))
+    assert [epoch for epoch, _ in seen] == sorted([0, 1, 2] * (len(seen) // 3))
+    learnt = {tuple(number for at, number in seen if at == epoch) for epoch in range(3)}
+    assert len(learnt) == 3
+    assert len({tuple(sorted(order)) for order in learnt}) == 1
+
+
 @pytest.mark.parametrize(
     ("patch", "kind"), [(None, "full"), ((32, 32), "full"), ((32, 32), "strong")]
 )
 def test_an_item_depends_on_seed_epoch_and_number_alone(
     study: Path, patch: tuple[int, int] | None, kind: str
 ) -> None:
-    from mammoroi.segmentation.data import Augmentation, PreparedImages
-
     folder = prepare(TINY, study)
     ids = ["P02-L-CC", "P03-R-MLO"]
     augment = Augmentation(seed=5, kind=kind, patch=patch)

@@ -183,7 +183,7 @@ def _learning_rate(
 
 def _trainer(config: SegmentationConfig, accelerator: str, work: Path) -> Trainer:
     from lightning import Trainer
-    from lightning.pytorch.plugins.environments import LightningEnvironment
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
     from .trainer import choose_precision
 

@@ -340,7 +340,7 @@ def test_the_learning_rate_is_searched_from_the_start(
 def test_a_study_trains_again_when_the_start_has_changed(tmp_path: Path) -> None:
     from mammoroi.cohort.config import CohortConfig
     from mammoroi.stages import STAGES, StudyConfig
-    from mammoroi.study import _digest, _key
+    from mammoroi.study import _key
 
     stage = next(stage for stage in STAGES if stage.name == "train")
     accept = next(stage for stage in STAGES if stage.name == "accept")
@@ -350,7 +350,7 @@ def test_a_study_trains_again_when_the_start_has_changed(tmp_path: Path) -> None
         CohortConfig(tmp_path),
         segmentation=replace(TINY, start_from=str(start)),
     )
-    done = {"accept": {"wrote": _digest(accept, config.out), "read": {}}}
+    done = {"accept": {"wrote": accept.digest(config.out), "read": {}}}
     key = _key(stage, config, done)
     assert _key(stage, config, done) == key
     trained(start, seed=4)

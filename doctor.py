@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import __version__
+from .resources import cores
 from .run_record import versions
 
 
@@ -55,7 +56,7 @@ def device() -> str:
         precision = "bf16" if torch.cuda.is_bf16_supported() else "16-bit float"
         count = torch.cuda.device_count()
         return f"{count} x {properties.name}, {memory:.0f} GiB, {precision}"
-    return f"no GPU; CPU with {torch.get_num_threads()} threads (training works, slowly)"
+    return f"no GPU; CPU with {cores()} cores (training works, slowly)"
 
 
 def imaging() -> str:

@@ -1,4 +1,4 @@
-"""Time and memory of a stage, its worker processes included."""
+"""Time and memory of a stage, its worker processes included, and the cores that it may use."""
 
 from __future__ import annotations
 
@@ -37,6 +37,17 @@ class Usage:
             "seconds": round(self.seconds, 2),
             "peak_memory_mb": round(self.peak_memory_mb, 1),
         }
+
+
+def cores() -> int:
+    """Count the cores that this process may use, at least 1.
+
+    Those of its CPU affinity (``taskset``, a job of SLURM) and no more than its control group's
+    limit (a container), as joblib counts them; the machine may have more.
+    """
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def memory_mb() -> float:

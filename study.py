@@ -193,9 +193,12 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     if stage.name == "accept":
         inputs.append(_cohort_files(config.cohort.folder))
     if stage.name == "train" and config.segmentation.start_from is not None:
+        from .segmentation.outline import training_places
         from .segmentation.start import start_key
 
-        inputs += [start_key(config.segmentation, fold) for fold in range(config.cohort.n_folds)]
+        folds = range(config.cohort.n_folds)
+        places = training_places(config.segmentation)
+        inputs += [start_key(settings, fold) for settings, _ in places for fold in folds]
     if stage.name == "train" and config.segmentation.pretraining_cohort is not None:
         inputs.append(_cohort_files(Path(config.segmentation.pretraining_cohort)))
     return sha256_of(stage.name, __version__, stage.config(config), inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MammoroiError
+from ..resources import cores
 from ..spreadsheet import padded_cells
 from .cohort import (
     load_about,
@@ -337,7 +337,7 @@ def _inspect(folder: Path, images: dict[int, Row]) -> dict[int, Inspection]:
     from joblib import Parallel, delayed
     from rich.progress import track
 
-    jobs = Parallel(n_jobs=os.cpu_count(), prefer="threads", return_as="generator")(
+    jobs = Parallel(n_jobs=cores(), prefer="threads", return_as="generator")(
         delayed(inspect_image)(folder, row) for row in images.values()
     )
     progress = track(

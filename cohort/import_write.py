@@ -17,7 +17,6 @@ is invented: no spacing, no label, no outline.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ import numpy as np
 
 from ..errors import Failure, MammoroiError
 from ..files import atomic, sha256_file, write_csv, write_failures, write_json
+from ..resources import cores
 from .import_common import IMAGE, Case, Mask, Release, Several, Wanted, left_out
 from .import_tables import patients_of
 from .schema import SAFE_ID
@@ -134,7 +134,7 @@ def _in_parallel(cases: list[Case], wanted: Wanted, mask_kind: str, out: Path) -
     from joblib import Parallel, delayed
     from rich.progress import track
 
-    jobs = Parallel(n_jobs=os.cpu_count(), prefer="threads", return_as="generator")(
+    jobs = Parallel(n_jobs=cores(), prefer="threads", return_as="generator")(
         delayed(_import_case)(case, wanted, mask_kind, out) for case in cases
     )
     return track(jobs, "Importing images", total=len(cases), disable=not sys.stderr.isatty())

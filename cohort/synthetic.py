@@ -17,7 +17,6 @@ A cell of ``mask_reader2`` is empty where the second reader did not outline the 
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ import numpy as np
 from ..errors import MammoroiError
 from ..files import plain, read_json, write_csv, write_json
 from ..imaging.mask import write_mask
+from ..resources import cores
 from .clinical import draw_patient, read_template, template_rows
 from .phantom import VIEWS, Anatomy, Findings, draw_anatomy, draw_view
 from .phantom_dicom import DEVICE, ImageName, write_phantom_dicom
@@ -133,7 +133,7 @@ def _draw_all(config: SyntheticConfig, rows: list[dict[str, str]], out: Path) ->
     """Draw the patients in order, side by side."""
     from joblib import Parallel, delayed
 
-    workers = min(config.workers or os.cpu_count() or 1, len(rows))
+    workers = min(config.workers or cores(), len(rows))
     parallel = Parallel(n_jobs=workers, return_as="generator")
     drawn: Iterable[_Patient] = parallel(
         delayed(_draw_patient)(config, number, row, out) for number, row in enumerate(rows)

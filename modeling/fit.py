@@ -11,7 +11,6 @@ that are no longer asked for or can no longer be fitted: no other stage takes th
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sys
 import time
@@ -28,6 +27,7 @@ from rich.progress import track
 from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
+from ..resources import cores
 from .centres import announce, centres_of, held_out_centres, run_centre
 from .class_models import write_classes
 from .clinical_config import ClinicalConfig
@@ -189,7 +189,7 @@ def fit_all(
         for number, data in enumerate(datasets)
         for kind, work in jobs_of(data, config)
     ]
-    workers = min(config.workers or os.cpu_count() or 1, max(len(jobs), 1))
+    workers = min(config.workers or cores(), max(len(jobs), 1))
     with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
         outcomes = Parallel(return_as="generator", idle_worker_timeout=IDLE_S)(
             delayed(_guarded)(work, f"model/{datasets[number].roi}", datasets[number].target.name)

@@ -12,7 +12,6 @@ is that of a division by image against one by patient.
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from rich.progress import track
 from ..cohort.split import load_splits
 from ..errors import MammoroiError
 from ..files import read_csv, write_csv
+from ..resources import cores
 from .config import ModelingConfig
 from .literal import EVERYTHING, Leaks, claim
 from .selection import CompleteFeatures
@@ -111,7 +111,7 @@ def leakage(config: ModelingConfig, study: Path, replicates: int = REPLICATES) -
         raise MammoroiError(f"{replicates} replicates have no spread", "ask for 20")
     sets = read_rows(config, study)
     jobs = [(rows, config.seed + n) for rows in sets for n in range(replicates)]
-    workers = min(config.workers or os.cpu_count() or 1, len(jobs))
+    workers = min(config.workers or cores(), len(jobs))
     with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
         found = Parallel(return_as="generator")(
             delayed(one_replicate)(rows, seed) for rows, seed in jobs

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from joblib import cpu_count
 from rich.console import Console
 from rich.progress import track
 
+from ..resources import cores
 from . import cluster, guard, pool
 from .config import RadiomicsConfig
 from .jobs import Job, Plan, failed_job, run_job, unpacked
@@ -73,7 +73,7 @@ def run_jobs(
 
 def processes(config: RadiomicsConfig, n_jobs: int) -> int:
     """Processes of this machine that will extract."""
-    return min(config.workers or cpu_count(), max(n_jobs, 1))
+    return min(config.workers or cores(), max(n_jobs, 1))
 
 
 def _run_here(packed: bytes, gib: float, job: Job) -> list[Case]:

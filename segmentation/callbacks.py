@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
@@ -67,8 +67,32 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
+class BestEpoch(ModelCheckpoint):
+    """Keeps the epoch of the largest monitored value; among equal ones the latest.
+
+    Epochs are equal where a network finds nothing yet (tuning Dice 0): the first of them would be
+    a network that has hardly learnt.
+    """
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Tell whether the epoch that ends takes the place of the one that is kept."""
+        if current is None or self.best_model_score is None:
+            return super().check_monitor_top_k(trainer, current)
+        as_good = bool(current >= self.best_model_score)
+        return trainer.strategy.reduce_boolean_decision(as_good)
+
+
 class Patience(EarlyStopping):
-    """Stops after some epochs without a better tuning Dice, and stays stopped when resumed."""
+    """Stops after some epochs without a better tuning Dice, and stays stopped when resumed.
+
+    Epochs count from the first whose tuning Dice is above 0: before it there is nothing that did
+    not become better.
+    """
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Count the epoch that ends, if the network has found anything by then."""
+        if max(trainer.callback_metrics[self.monitor], self.best_score) > 0:
+            super().on_train_epoch_end(trainer, module)
 
     def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
         """Stop again when the training was interrupted after its last epoch."""

@@ -5,12 +5,12 @@ This is the room's boundary of one case: whatever goes wrong inside becomes a re
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..errors import Failure
+from ..resources import cores
 
 Result = TypeVar("Result")
 
@@ -38,13 +38,13 @@ def map_cases(
     description : str
         Text before the progress bar.
     workers : int
-        Processes; 0 is one per core. Few cases take fewer.
+        Processes; 0 is one per core that may be used. Few cases take fewer.
     """
     from joblib import Parallel, delayed
     from rich.console import Console
     from rich.progress import track
 
-    processes = min(workers or os.cpu_count() or 1, 1 + len(cases) // _CASES_PER_PROCESS)
+    processes = min(workers or cores(), 1 + len(cases) // _CASES_PER_PROCESS)
     results = Parallel(n_jobs=processes, return_as="generator")(
         delayed(_attempt)(function, name, stage, arguments) for name, arguments in cases
     )

@@ -72,7 +72,7 @@ class SegmentationConfig:
     start_from : str | None
         Folder of a trained network of the same architecture from which each fold's starts, instead
         of `encoder_weights`: one fold's, or a study's `segmentation`, where the same fold's is
-        taken; `phantoms` is the shipped one.
+        taken, for the second stage that of the study's second; `phantoms` is the shipped one.
     pretraining_epochs : int
         Before it is shown masks, a fold's network learns for so many epochs to restore distorted
         images of its training patients, also of those without a mask; 0 leaves that out.
@@ -93,7 +93,8 @@ class SegmentationConfig:
         does. Part of the training only: the network that is kept is the same.
     patch : tuple[int, int] | None
         Train on a crop of so many rows and columns of the working array per image and epoch, half
-        of them around a lesion pixel; none trains on whole breasts. Crops are faster.
+        of them around a lesion pixel; none trains on whole breasts. Crops are faster. Both are
+        multiples of 16 (`smp-unet`: 32), and one of them more than that.
     crops : str
         What they show: `halves` centres half of them at a lesion pixel, the others at any pixel;
         `lesions` has a lesion pixel somewhere near the centre of three quarters of them and a
@@ -130,11 +131,11 @@ class SegmentationConfig:
         Share of a fold's training patients who are held back to choose the best epoch; at least
         one patient, also with `keep: last`, where their Dice is only shown: 0.02 then does.
     keep : str
-        The epoch whose weights are kept: `best`, by the Dice of the tuning patients, or `last`,
-        where patients are too few to be held back.
+        The epoch whose weights are kept: `best`, by the Dice of the tuning patients (the latest
+        of equal ones), or `last`, where patients are too few to be held back.
     patience : int
-        Stop after so many epochs without a better tuning Dice; 0 never stops early, nor does
-        `keep: last`.
+        Stop after so many epochs without a better tuning Dice, counted from the first in which it
+        is above 0; 0 never stops early, nor does `keep: last`.
     networks_per_fold : int
         How many networks each fold trains on the same patients, from other first weights, in
         another order and with other augmentation; their mean draws the masks.
@@ -162,7 +163,8 @@ class SegmentationConfig:
         Take the peak of the learning rate from a sweep (Smith 2017) in place of `learning_rate`.
     workers : int
         Processes that prepare images and measure masks, load batches on a GPU, and train folds
-        side by side without one; 0 lets the number of cores decide.
+        side by side without one; 0 lets the number of cores that may be used decide (at most 8
+        processes load batches of one network).
     logger : str
         `csv` writes history.csv; `tensorboard` and `mlflow` (extras of these names) show the same
         figures in these programs too.
@@ -323,8 +325,10 @@ class SegmentationConfig:
                 multiple = MULTIPLES[self.architecture]
                 sides = len(patch) == 2 and all(s > 0 and s % multiple == 0 for s in patch)
                 self._require(name, sides, f"two multiples of {multiple}")
-                larger = self.architecture != "dynunet" or tuple(patch) != (multiple, multiple)
-                self._require(name, larger, f"more than {multiple} x {multiple}, one pixel at last")
+                # Norms need more than one value per channel, also of a batch of one image.
+                larger = tuple(patch) != (multiple, multiple)
+                one = f"{multiple} x {multiple}, which the coarsest level sees as one pixel"
+                self._require(name, larger, f"more than {one}")
         spacing, coarse = self.outline_spacing_mm, self.working_spacing_mm
         finer = spacing is None or 0 < spacing < coarse
         self._require("outline_spacing_mm", finer, f"less than working_spacing_mm, {coarse:g}")

@@ -168,7 +168,10 @@ def images_of(
         augment = Augmentation(seed, config.augmentation, patch, config.crops)
         images = PreparedImages(prepared, training, canvas, augment, mixing)
     part = LesionPart(patch) if patch and config.crops == "lesions" else None
-    return PreparedData(images, PreparedImages(prepared, tuning, canvas, part), config)
+    whole = canvas[0] * canvas[1]
+    cut = patch[0] * patch[1] if patch else whole
+    pixels = (cut, cut if part else whole)
+    return PreparedData(images, PreparedImages(prepared, tuning, canvas, part), config, pixels)
 
 
 def patch_within(config: SegmentationConfig, canvas: tuple[int, int]) -> tuple[int, int] | None:

@@ -27,7 +27,9 @@ class SegmentationModule(LightningModule):
     """A network in training.
 
     Logs per epoch ``train_loss``, ``tuning_loss`` and ``tuning_dice``: the mean over the tuning
-    images of the Dice on the working grid (two empty masks agree: 1).
+    images of the Dice on the working grid (two empty masks agree: 1), which does not depend on how
+    they are batched. The losses do, where they are taken over a batch's pixels
+    (:func:`build_loss`): ``tuning_loss`` is for comparing epochs of one training.
 
     A step whose loss or gradient is not finite is skipped: weights, moments of the optimiser and
     running statistics stay as they were. With several devices all skip it alike, since the check

@@ -31,6 +31,7 @@ from .config import SegmentationConfig
 from .mapping import Mapping, resize
 from .prepare import SEGMENTATION, load_mapping, scaled_array
 from .probability import probabilities
+from .start import second_stage_start
 from .weights import Model, load_models
 from .windows import proposals, windows_over
 
@@ -56,6 +57,7 @@ def outline_config(config: SegmentationConfig) -> SegmentationConfig:
         crops="lesions",
         outline_spacing_mm=None,
         postprocessing="fixed",
+        start_from=second_stage_start(config),
     )
 
 

@@ -183,6 +183,7 @@ def _learning_rate(
 
 def _trainer(config: SegmentationConfig, accelerator: str, work: Path) -> Trainer:
     from lightning import Trainer
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
     from .trainer import choose_precision
 
@@ -191,6 +192,7 @@ def _trainer(config: SegmentationConfig, accelerator: str, work: Path) -> Traine
         devices=1,
         precision=choose_precision(config, accelerator),
         max_epochs=1000,
+        plugins=[LightningEnvironment()],  # as of a training
         default_root_dir=work,
         logger=False,
         enable_checkpointing=False,

@@ -3,9 +3,11 @@
 Masks are only honest when no network draws a patient from whom it has learned, and a network has
 also learned from those of the network that it started from. Its ``learned_from.csv`` names them
 (:mod:`.learned_from`), with those of the pre-training and of the start of the start: none of them
-may be among the patients whom the fold's network is to draw (its validation part and the test
-set). Patients are compared by ``patient_id``: one who has another name in each study cannot be
-seen. Where a network came without the table, the card says so (``patients_known: false``).
+may be among the patients whom the fold's network is to draw (its validation part and the test set).
+With two stages the second starts from the other study's second, where there is one
+(:func:`second_stage_start`), and its patients are looked at. Patients are compared by
+``patient_id``: one who has another name in each study cannot be seen. Where a network came without
+the table, the card says so (``patients_known: false``).
 """
 
 from __future__ import annotations
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHIPPED = "phantoms"
+# What networks of an architecture must have in common besides it.
+_SHAPE = {
+    "unet": ("channels",),
+    "dynunet": ("channels",),
+    "smp-unet": ("encoder", "decoder_channels"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,14 @@ class Start:
         ``model.json``.
     patients : frozenset of str or None
         From whom it has learned; None where that is not known.
+    second : bool
+        Whether it is one of a second stage.
     """
 
     folder: Path
     card: dict[str, Any]
     patients: frozenset[str] | None
+    second: bool = False
 
     @property
     def sha256(self) -> str:
@@ -54,8 +65,9 @@ class Start:
     def told(self) -> dict[str, Any]:
         """Give what the card of a network that started from it says of it.
 
-        ``sha256, notice`` (null where it has none), ``patients_known``, and ``started_from``, the
-        same of the network that it started from itself (null).
+        ``sha256, notice`` (null where it has none), ``patients_known``, ``started_from``, the
+        same of the network that it started from itself (null), and where it is one of a second
+        stage ``stage``, ``second``.
         """
         own = self.card.get("started_from") or {}
         return {
@@ -63,6 +75,7 @@ class Start:
             "notice": self.card.get("notice"),
             "patients_known": self.patients is not None and own.get("patients_known", True),
             "started_from": own or None,
+            **({"stage": "second"} if self.second else {}),
         }
 
 
@@ -70,6 +83,11 @@ def start_of(config: SegmentationConfig, fold: int) -> Start | None:
     """Find the network that a fold starts from; None without ``start_from``.
 
     In a folder of several folds it is the one of the same number, else that of fold 0.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        Of the stage that is trained (:func:`.outline.training_places`).
 
     Raises
     ------
@@ -84,12 +102,32 @@ def start_of(config: SegmentationConfig, fold: int) -> Start | None:
             card = read_json(folder / "model.json")
             if not isinstance(card, dict) or "sha256" not in card:
                 break
-            return Start(folder, card, learned_from(folder))
+            second = (folder.parent / "outline.json").exists()
+            return Start(folder, card, learned_from(folder), second)
     raise MammoroiError(
         f"segmentation.start_from is '{config.start_from}', which holds no trained network",
         "name a study's folder 'segmentation', one of its folders 'fold-0', 'fold-1', ..., or "
         f"'{SHIPPED}'",
     )
+
+
+def second_stage_start(config: SegmentationConfig) -> str | None:
+    """Give what ``start_from`` means for the second stage of the settings.
+
+    Where it names a study that draws in two stages and whose second is of the same architecture,
+    that stage's folder; else what it is for the first: one network, a study of one stage,
+    ``phantoms``.
+    """
+    if config.start_from in (None, SHIPPED):
+        return config.start_from
+    place = Path(str(config.start_from)) / "outline"
+    card = place / "fold-0" / "model.json"
+    if not ((place / "outline.json").exists() and card.exists()):
+        return config.start_from
+    asked, there = NetworkSpec.of(config).to_json(), read_json(card).get("network", {})
+    compared = ("architecture", *_SHAPE[config.architecture])
+    same = all(_listed(asked[name]) == _listed(there.get(name)) for name in compared)
+    return str(place) if same else config.start_from
 
 
 def check_start(config: SegmentationConfig, fold: int, study: Path, drawn: Set[str]) -> None:

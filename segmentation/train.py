@@ -21,7 +21,6 @@ Hidden lock files keep a second training out (see :mod:`.lock`).
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures.process import BrokenProcessPool
@@ -42,6 +41,7 @@ from ..files import (
     write_failures,
     write_json,
 )
+from ..resources import cores
 from .config import SegmentationConfig
 from .drawing import note_drawing
 from .fit import fit, keep_model, remove_checkpoints
@@ -144,7 +144,7 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     """Train the networks of all folds of one stage; give what each is trained on."""
     from ..cohort.split import load_splits
     from .network import build_network
-    from .trainer import choose_accelerator
+    from .trainer import LOADERS, choose_accelerator
 
     folder = Path(study) / place
     splits = load_splits(study)
@@ -166,16 +166,17 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     jobs = [replace(job, network=number) for number in numbers for job in folds]
     arrange(folder, [job.name for job in jobs], wait_s=ORPHAN_S)
 
-    cores = os.cpu_count() or 1
-    config = with_found(config, folder, folds[0], plan, cores)
+    here = cores()
+    config = with_found(config, folder, folds[0], plan, here)
     accelerator = choose_accelerator(config)
     gpus = gpus_for_folds(config, accelerator)
-    together = len(gpus) or config.workers or 2 * cores
+    together = len(gpus) or config.workers or 2 * here
     if (accelerator != "cpu" and not gpus) or config.devices not in ("auto", 1):
         together = 1
     processes = min(together, len(jobs))
     if gpus:
-        config = replace(config, workers=config.workers or max(1, cores // processes))
+        loaders = max(1, min(LOADERS, here // processes))
+        config = replace(config, workers=config.workers or loaders)
     calls = [(train_fold, (config, folder, job, plan)) for job in jobs]
     with watching(folder, sorted(job.name for job in jobs), config.epochs):
         results: Iterator[tuple[int, Path | BaseException]]
@@ -183,7 +184,7 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
             results = _one_after_the_other(calls)
         else:
             begin = partial(claim_gpu, folder, gpus) if gpus else None
-            results = side_by_side(calls, processes, max(1, cores // processes), begin)
+            results = side_by_side(calls, processes, max(1, here // processes), begin)
         failures = [
             _failure(jobs[number].name, result, place)
             for number, result in sorted(results, key=lambda pair: pair[0])
@@ -279,6 +280,7 @@ def _train_fold(
         remove_checkpoints(target)  # it may have been killed just before
         if learned_from(target) is None:
             note_learned_from(target, _patients(config, folder, job))
+        _warn_where_nothing_is_found(job.name, target)
         return
     if _key_of(target / "training.json") != key:
         if (found := _key_of(target / "model.json")) == key:
@@ -313,6 +315,19 @@ def _train_fold(
     }
     note_learned_from(target, _patients(config, folder, job))
     keep_model(target, card)
+    _warn_where_nothing_is_found(job.name, target)
+
+
+def _warn_where_nothing_is_found(name: NetworkName, target: Path) -> None:
+    """Say it when the epoch that is kept finds no lesion of the tuning patients."""
+    card = read_json(target / "model.json")
+    if card["metrics"]["tuning_dice"] == 0:
+        log.warning(
+            "%s: the network in %s finds no lesion of its tuning patients (tuning Dice 0 in epoch "
+            "%d, which is kept); look at its history.csv, raise segmentation.epochs or "
+            "segmentation.learning_rate, or set segmentation.crops to lesions with a patch",
+            *(name, target, card["epoch"]),
+        )
 
 
 def _patients(

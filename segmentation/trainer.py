@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningDataModule, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from ..errors import MammoroiError
-from .callbacks import EpochAverage, History, MovingAverage, Patience
+from ..resources import cores
+from .callbacks import BestEpoch, EpochAverage, History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
 from .device_augmentation import Windows, augment_batch, for_host
 from .loggers import build_logger
 
+LOADERS = 8
+"""Loader processes that are started at most where the settings name no number."""
+
 
 class PreparedData(LightningDataModule):
-    """Loaders of the training and the tuning images for this process's share of the devices."""
+    """Loaders of the training and the tuning images for this process's share of the devices.
+
+    A batch of tuning images has no more pixels than one of training images, however much larger
+    whole breasts are than patches, but has at least one image.
+
+    Parameters
+    ----------
+    training, tuning
+        The images.
+    config : SegmentationConfig
+        The settings.
+    pixels : (int, int)
+        How many one training and one tuning image have; only their ratio counts.
+    """
 
     def __init__(
-        self, training: PreparedImages | Windows, tuning: PreparedImages, config: SegmentationConfig
+        self,
+        training: PreparedImages | Windows,
+        tuning: PreparedImages,
+        config: SegmentationConfig,
+        pixels: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__()
         self.training = training
         self.tuning = tuning
         self.config = config
+        self.pixels = pixels
         self.batch_size = config.batch_size // config.accumulate
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented batches in a new order every epoch."""
-        return self._loader(self.training, self.config.seed)
+        return self._loader(self.training, self.batch_size, self.config.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The tuning images as they are."""
-        return self._loader(self.tuning, None)
+        of_training, of_tuning = self.pixels
+        return self._loader(self.tuning, max(1, self.batch_size * of_training // of_tuning), None)
 
     def on_before_batch_transfer(self, batch: Batch, _: int) -> Batch:
         """Keep on the host what it has to know of a batch that is augmented on the device."""
@@ -50,14 +73,16 @@ class PreparedData(LightningDataModule):
             return batch
         return augment_batch(batch, self.training.patch)
 
-    def _loader(self, images: PreparedImages | Windows, seed: int | None) -> DataLoader[Batch]:
+    def _loader(
+        self, images: PreparedImages | Windows, batch_size: int, seed: int | None
+    ) -> DataLoader[Batch]:
         trainer = self.trainer
         assert trainer is not None
         on_gpu = choose_accelerator(self.config) == "gpu"
-        workers = min(self.config.workers or os.cpu_count() or 1, 8) if on_gpu else 0
+        workers = (self.config.workers or min(cores(), LOADERS)) if on_gpu else 0
         return DataLoader(
             images,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -111,7 +136,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     Several devices train in processes of their own (DistributedDataParallel), started by this
     one. Each takes ``batch_size`` images per step.
     """
-    best = ModelCheckpoint(
+    best = BestEpoch(
         folder,
         "best",
         monitor="tuning_dice",
@@ -146,6 +171,9 @@ def lightning_trainer(
 ) -> Trainer:
     """Build a trainer for the devices and the precision of the settings.
 
+    All processes of a training are started by it, also within a job of SLURM or torchrun, whose
+    variables would otherwise tell Lightning that some are there already.
+
     Parameters
     ----------
     folder : Path
@@ -166,7 +194,7 @@ def lightning_trainer(
         benchmark=accelerator == "gpu",  # crops are of one size: worth looking for the fastest way
         max_epochs=epochs,
         accumulate_grad_batches=config.accumulate,
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints(), LightningEnvironment()],
         callbacks=callbacks,
         default_root_dir=folder,
         logger=logger,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mammoroi.errors import MammoroiError
@@ -17,9 +18,12 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.drawing import note_drawing
 from mammoroi.segmentation.export import export
 from mammoroi.segmentation.learnt import learnt_settings
+from mammoroi.segmentation.network import NetworkSpec
 from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.predict import segment
+from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.train import train
+from mammoroi.segmentation.weights import Model
 
 from .conftest import SPACING_MM, write_study
 
@@ -121,3 +125,17 @@ def test_cards_that_say_it_are_left_alone(study: Path) -> None:
     stamp = card.stat().st_mtime_ns
     note_drawing(CONFIG, study / "segmentation")
     assert card.stat().st_mtime_ns == stamp
+
+
+def test_what_is_said_of_the_upside_down_image_is_turned_back() -> None:
+    """A network that says of every pixel what it sees there says so whichever way it looks."""
+    spec = NetworkSpec("unet", (4, 4, 8, 8, 8), "resnet18")
+    model = Model(torch.nn.Identity(), spec, {"plan": {"canvas": [64, 32]}})
+    array = np.random.default_rng(4).random((60, 30)).astype(np.float16)
+    for scales in ((1.0,), (1.0, 2.0)):
+        given = {"test_time_scales": scales, "test_time_augmentation": True}
+        members = probabilities(model, array, given, torch.device("cpu"))
+        assert len(members) == 2 * len(scales)
+        for upright, turned_back in zip(members[::2], members[1::2], strict=True):
+            np.testing.assert_allclose(turned_back, upright, atol=1e-5)
+        np.testing.assert_allclose(members[0], 1 / (1 + np.exp(-array.astype(float))), atol=1e-3)

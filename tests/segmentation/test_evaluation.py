@@ -168,6 +168,23 @@ def test_a_calibrated_map_has_no_error_and_an_overconfident_one_has(tmp_path) ->
     assert np.abs(read_probability(tmp_path / "map.png") - probability).max() < 0.002
 
 
+def test_the_interval_of_a_share_counts_patients_not_images() -> None:
+    """Four equal images of each patient say no more than one of them."""
+    rng = np.random.default_rng(2)
+    shares = rng.random(30)
+    counts = np.stack(
+        [bin_counts(np.full(200, 0.35, np.float32), rng.random(200) < share) for share in shares]
+    )
+    patients = np.array([f"P{number}" for number in range(30)], object)
+    once = reliability(counts, patients, 500, seed=1).iloc[3]
+    often = reliability(counts.repeat(4, 0), patients.repeat(4), 500, seed=1).iloc[3]
+    for name in ("share", "lower", "upper"):
+        assert often[name] == pytest.approx(once[name])
+    # The standard error of a mean over 30 patients, within what 500 resamples can say of it.
+    width = 2 * 1.96 * shares.std() / np.sqrt(30)
+    assert once["upper"] - once["lower"] == pytest.approx(width, rel=0.2)
+
+
 def test_near_is_ten_millimetres() -> None:
     manual = np.zeros((101, 101), np.bool_)
     manual[50, 50] = True

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mammoroi.errors import MammoroiError
+from mammoroi.imaging.breast import breast_region
 from mammoroi.imaging.mammogram import Mammogram, Spacing
 from mammoroi.segmentation.mapping import Mapping
 from mammoroi.segmentation.prepare import working_array
@@ -82,6 +84,15 @@ def test_the_working_array_is_scaled_within_the_breast() -> None:
     assert array.max() == pytest.approx(1, abs=2e-3)
     assert low < 1000
     assert 1150 < high < 1220
+
+
+def test_grey_values_do_not_depend_on_how_much_air_is_around_the_breast() -> None:
+    image = mammogram(400, 300, False, (0.4, 0.4))
+    inside = image.pixels[breast_region(image.pixels)]
+    assert working_array(image, 0.8)[2] == pytest.approx(np.percentile(inside, (1, 99.8)))
+    wide = replace(image, pixels=np.pad(image.pixels, ((0, 0), (0, 900))))
+    for one, other in zip(working_array(image, 0.8)[2], working_array(wide, 0.8)[2], strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
 
 
 def test_a_lesion_smaller_than_a_working_pixel_is_kept() -> None:

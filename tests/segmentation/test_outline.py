@@ -335,8 +335,8 @@ def test_masks_depend_on_the_weights_of_the_second_stage(copied: Path) -> None:
 def test_missing_networks_of_the_second_stage_say_what_to_run(copied: Path) -> None:
     with pytest.raises(MammoroiError, match=r"no networks that outline at 0.5 mm.*run mammoroi tr"):
         segment(replace(TWO, outline_spacing_mm=0.5), copied)
-    with pytest.raises(MammoroiError, match=r"windows of 16 x 16.*run mammoroi train"):
-        segment(replace(TWO, outline_patch=(16, 16)), copied)
+    with pytest.raises(MammoroiError, match=r"windows of 16 x 32.*run mammoroi train"):
+        segment(replace(TWO, outline_patch=(16, 32)), copied)
     shutil.rmtree(copied / OUTLINE / "fold-1")
     with pytest.raises(MammoroiError, match=r"holds 1 networks for the 2.*run mammoroi train"):
         segment(TWO, copied)

@@ -20,6 +20,7 @@ from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.learned_from import learned_from, note_learned_from
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.segmentation.outline import outline_config, training_places
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.start import start_of
 from mammoroi.segmentation.train import TRAINING_VERSION, train_fold, train_prepared
@@ -37,6 +38,7 @@ TINY = SegmentationConfig(
     accelerator="cpu",
     workers=1,
 )
+TWO = replace(TINY, outline_spacing_mm=1.0, outline_patch=(32, 32))
 RESNET = replace(TINY, architecture="smp-unet", decoder_channels=(8, 8, 8, 8, 8))
 
 
@@ -50,6 +52,15 @@ def trained(folder: Path, config: SegmentationConfig = TINY, fold: int = 0, seed
             tensor.normal_()
     card = {"fold": fold, "network": spec.to_json(), "inference": config.inference()}
     save_model(folder, state, {**card, "notice": "Of a test.", "key": str(seed)})
+    return folder
+
+
+def trained_twice(folder: Path, folds: int = 2, second: SegmentationConfig = TINY) -> Path:
+    """A study's networks of two stages."""
+    for fold in range(folds):
+        trained(folder / f"fold-{fold}", fold=fold, seed=fold)
+        trained(folder / "outline" / f"fold-{fold}", second, fold=fold, seed=10 + fold)
+    (folder / "outline" / "outline.json").write_text("{}")
     return folder
 
 
@@ -160,6 +171,49 @@ def test_each_fold_starts_from_the_same_fold_else_from_the_first(tmp_path: Path)
     config = replace(TINY, start_from=str(tmp_path))
     folders = [start.folder.name for fold in range(3) if (start := start_of(config, fold))]
     assert folders == ["fold-0", "fold-1", "fold-0"]
+
+
+def test_the_second_stage_starts_from_the_second_stage(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(TWO, start_from=str(trained_twice(tmp_path / "other")))
+    second = outline_config(config)
+    for stage, place in ((config, tmp_path / "other"), (second, tmp_path / "other" / "outline")):
+        found = [start.folder for fold in range(3) if (start := start_of(stage, fold))]
+        assert found == [place / name for name in ("fold-0", "fold-1", "fold-0")]
+    expected = load_model(tmp_path / "other" / "outline" / "fold-1")
+    weights = first_weights(study, second, monkeypatch, fold=1)
+    assert all(t.equal(weights[name]) for name, t in expected.network.state_dict().items())
+    card = load_model(run_fold(study, second, fold=1)).card["started_from"]
+    assert (card["sha256"], card["stage"]) == (expected.sha256, "second")
+
+
+def test_without_a_second_stage_of_its_kind_it_starts_from_the_first(tmp_path: Path) -> None:
+    wider = replace(TINY, channels=(4, 4, 8, 8, 16))
+    trained_twice(tmp_path / "wider", second=wider)
+    trained_twice(tmp_path / "one")
+    (tmp_path / "one" / "outline" / "outline.json").unlink()
+    alone = trained_twice(tmp_path / "alone") / "fold-1"
+    for start in (str(tmp_path / "wider"), str(tmp_path / "one"), str(alone), "phantoms", None):
+        assert outline_config(replace(TWO, start_from=start)).start_from == start
+    # What is no part of a U-Net of this kind may differ.
+    other = replace(TWO, channels=wider.channels, encoder="resnet34")
+    other = replace(other, start_from=str(tmp_path / "wider"))
+    assert outline_config(other).start_from == str(tmp_path / "wider" / "outline")
+
+
+def test_the_patients_of_the_second_stage_that_starts_are_looked_at(
+    study: Path, tmp_path: Path
+) -> None:
+    other = trained_twice(tmp_path / "other")
+    for fold in range(2):
+        note_learned_from(other / f"fold-{fold}", {"training": ["A"]})
+        note_learned_from(other / "outline" / f"fold-{fold}", {"training": ["A", "P00"]})
+    config = replace(TWO, start_from=str(other))
+    for settings, place in training_places(config):
+        prepare(settings, study, place)
+    with pytest.raises(MammoroiError, match=r"in .*outline/fold-0 has learned from 1 of the pat"):
+        train_prepared(config, study)
 
 
 def test_the_shipped_network_is_named_phantoms(study: Path) -> None:
@@ -286,7 +340,7 @@ def test_the_learning_rate_is_searched_from_the_start(
 def test_a_study_trains_again_when_the_start_has_changed(tmp_path: Path) -> None:
     from mammoroi.cohort.config import CohortConfig
     from mammoroi.stages import STAGES, StudyConfig
-    from mammoroi.study import _digest, _key
+    from mammoroi.study import _key
 
     stage = next(stage for stage in STAGES if stage.name == "train")
     accept = next(stage for stage in STAGES if stage.name == "accept")
@@ -296,10 +350,16 @@ def test_a_study_trains_again_when_the_start_has_changed(tmp_path: Path) -> None
         CohortConfig(tmp_path),
         segmentation=replace(TINY, start_from=str(start)),
     )
-    done = {"accept": {"wrote": _digest(accept, config.out), "read": {}}}
+    done = {"accept": {"wrote": accept.digest(config.out), "read": {}}}
     key = _key(stage, config, done)
     assert _key(stage, config, done) == key
     trained(start, seed=4)
+    assert _key(stage, config, done) != key
+
+    two = replace(TWO, start_from=str(trained_twice(tmp_path / "two")))
+    config = replace(config, segmentation=two)
+    key = _key(stage, config, done)
+    trained(tmp_path / "two" / "outline" / "fold-1", fold=1, seed=4)
     assert _key(stage, config, done) != key
 
 

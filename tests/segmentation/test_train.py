@@ -14,11 +14,15 @@ import pytest
 import torch
 
 from mammoroi.errors import MammoroiError
+from mammoroi.segmentation import trainer
 from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
+from mammoroi.segmentation.data import Augmentation, EpochSampler, PreparedImages
 from mammoroi.segmentation.folds import network_names
+from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars, finished
+from mammoroi.segmentation.search import _trainer
 from mammoroi.segmentation.train import train, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
@@ -127,6 +131,9 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"augmentation": "flip"}, r"did you mean 'flips'\?"),
         ({"patch": (90, 64)}, "multiples of 16"),
         ({"patch": (16, 16), "architecture": "dynunet"}, "more than 16 x 16"),
+        ({"patch": (16, 16)}, r"segmentation.patch is \(16, 16\) -> set it to more than 16 x 16"),
+        ({"patch": (32, 32), "architecture": "smp-unet"}, "more than 32 x 32"),
+        ({"outline_patch": (16, 16)}, "outline_patch is .* more than 16 x 16"),
         ({"epochs": 0}, "1 or more"),
         ({"working_spacing_mm": 0.0}, "more than 0"),
         ({"channels": (16, 32)}, "five positive"),
@@ -208,8 +215,6 @@ def test_two_processes_train_together(study: Path) -> None:
 
 
 def test_devices_share_an_epoch() -> None:
-    from mammoroi.segmentation.data import EpochSampler
-
     samplers = [EpochSampler(7, seed=3, rank=rank, world_size=2) for rank in (0, 1)]
     for sampler in samplers:
         sampler.set_epoch(5)
@@ -219,14 +224,38 @@ def test_devices_share_an_epoch() -> None:
     assert {epoch for part in parts for epoch, _ in part} == {5}
 
 
+def test_every_epoch_has_its_own_order(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = []
+    for seed, epoch in ((3, 0), (3, 1), (3, 2), (4, 1)):
+        sampler = EpochSampler(20, seed)
+        sampler.set_epoch(epoch)
+        orders.append([number for _, number in sampler])
+        assert sorted(orders[-1]) == list(range(20))
+        assert [number for _, number in sampler] == orders[-1]
+    assert len({tuple(order) for order in orders}) == 4
+
+    seen: list[tuple[int, int]] = []
+    get = PreparedImages.__getitem__
+
+    def noted(self: PreparedImages, item: tuple[int, int]) -> dict:
+        if self.augment is not None:  # not of those that tune
+            seen.append(item)
+        return get(self, item)
+
+    monkeypatch.setattr(PreparedImages, "__getitem__", noted)
+    run_fold(study, replace(TINY, epochs=3))
+    assert [epoch for epoch, _ in seen] == sorted([0, 1, 2] * (len(seen) // 3))
+    learnt = {tuple(number for at, number in seen if at == epoch) for epoch in range(3)}
+    assert len(learnt) == 3
+    assert len({tuple(sorted(order)) for order in learnt}) == 1
+
+
 @pytest.mark.parametrize(
     ("patch", "kind"), [(None, "full"), ((32, 32), "full"), ((32, 32), "strong")]
 )
 def test_an_item_depends_on_seed_epoch_and_number_alone(
     study: Path, patch: tuple[int, int] | None, kind: str
 ) -> None:
-    from mammoroi.segmentation.data import Augmentation, PreparedImages
-
     folder = prepare(TINY, study)
     ids = ["P02-L-CC", "P03-R-MLO"]
     augment = Augmentation(seed=5, kind=kind, patch=patch)
@@ -239,3 +268,71 @@ def test_an_item_depends_on_seed_epoch_and_number_alone(
     assert set(one[(3, 1)]["mask"].unique().tolist()) <= {0.0, 1.0}
     assert type(one[(3, 1)]["image"]) is torch.Tensor
     assert one[(3, 1)]["mask"].shape == (1, *(patch or (64, 32)))
+
+
+def with_tuning_dice(monkeypatch: pytest.MonkeyPatch, dice: list[float]) -> None:
+    """Have every epoch of a training measure the Dice that stands here for it."""
+    log = SegmentationModule._log
+
+    def told(self: SegmentationModule, name: str, value: torch.Tensor, batch: dict) -> None:
+        fixed = torch.tensor(dice[self.current_epoch])
+        log(self, name, fixed if name == "tuning_dice" else value, batch)
+
+    monkeypatch.setattr(SegmentationModule, "_log", told)
+
+
+@pytest.mark.parametrize(("dice", "kept"), [([0.0] * 4, 3), ([0.2, 0.4, 0.4, 0.3], 2)])
+def test_of_equally_good_epochs_the_latest_is_kept_and_none_that_finds_nothing_in_silence(
+    study: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    dice: list[float],
+    kept: int,
+) -> None:
+    with_tuning_dice(monkeypatch, dice)
+    with power_cut():
+        run_fold(study)
+    target = run_fold(study)
+    assert load_model(target).card["epoch"] == kept
+    said = "fold 0: the network in " in caplog.text and "finds no lesion" in caplog.text
+    assert said == (kept == 3)
+    caplog.clear()
+    run_fold(study)  # it is kept, and still finds nothing
+    assert ("finds no lesion" in caplog.text) == said
+
+
+def test_patience_counts_from_the_first_epoch_that_finds_something(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = [0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.9]
+    with_tuning_dice(monkeypatch, dice)
+    target = run_fold(study, replace(TINY, epochs=7, patience=2))
+    assert list(pd.read_csv(target / "history.csv")["tuning_dice"]) == dice[:6]
+    assert load_model(target).card["epoch"] == 4
+
+
+@pytest.mark.parametrize("tasks", ["1", "8"])
+def test_a_job_of_slurm_starts_no_process_of_a_training(
+    study: Path, monkeypatch: pytest.MonkeyPatch, tasks: str
+) -> None:
+    job = {"NTASKS": tasks, "JOB_ID": "7", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0"}
+    for name, value in {**job, "NODEID": "0", "NODELIST": "node1", "NNODES": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    two = trainer.build_trainer(replace(TINY, devices=2), study)
+    assert (two.world_size, two.global_rank, two.num_nodes) == (2, 0, 1)
+    assert not two.strategy.cluster_environment.creates_processes_externally
+    search = _trainer(TINY, "cpu", study)
+    assert search._accelerator_connector.cluster_environment.world_size() == 1
+    assert load_model(run_fold(study, replace(TINY, epochs=1))).card["epoch"] == 0
+
+
+@pytest.mark.parametrize(("workers", "loaders"), [(12, 12), (1, 1), (0, 8)])
+def test_a_number_of_workers_holds_and_none_takes_eight_cores_at_most(
+    monkeypatch: pytest.MonkeyPatch, workers: int, loaders: int
+) -> None:
+    monkeypatch.setattr(trainer, "choose_accelerator", lambda _: "gpu")
+    monkeypatch.setattr(trainer, "cores", lambda: 64)
+    images: list[dict] = [{}]
+    data = trainer.PreparedData(images, images, replace(TINY, workers=workers))  # type: ignore[arg-type]
+    data.trainer = trainer.Trainer(accelerator="cpu", logger=False)
+    assert data.train_dataloader().num_workers == loaders

@@ -35,6 +35,7 @@ def staged(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights.write_bytes(save(tensors))
         card = read_json(place / "model.json")
         card |= {"fold": fold, "sha256": sha256_file(weights)}
+        card["plan"]["working_spacing_mm"] = 0.5
         write_json(place / "model.json", card)
     write_json(outline / "outline.json", {"working_spacing_mm": 0.5, "patch": [96, 80]})
     return folder

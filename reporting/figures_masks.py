@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..segmentation.folds import NetworkName
 from . import wording
+from .facts_data import boxed
 from .results import Results
 from .style import COLOUR, COMPARISON, MARKER, Plot, bare, legend_below, panels
 from .wording import Estimate
@@ -212,10 +213,7 @@ def boxes(results: Results) -> tuple[int, int]:
     """How many of the images whose masks were compared have a box for a manual mask, of all."""
     images, agreement = results.images, results.agreement
     compared = agreement.loc[agreement["comparison"] == "automatic-manual", "image_id"]
-    if "mask_kind" not in images:
-        return 0, len(compared)
-    boxed = images.loc[images["mask_kind"] == "box", "image_id"]
-    return int(compared.isin(boxed).sum()), len(compared)
+    return boxed(images[images["image_id"].isin(compared)]), len(compared)
 
 
 def lesions_beside(results: Results) -> tuple[int, int]:

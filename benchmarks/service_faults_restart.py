@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-import struct
 import threading
 import time
 from collections.abc import Iterator
 
-from pynetdicom import AE
-from service_lab import Fault, Lab, Row, catalogue, with_service
+from service_lab import Fault, Lab, Row, begin_to_send, catalogue, with_service
 from service_parts import Service, send, wait_for
 
 FAULTS: dict[str, Fault] = {}
@@ -45,11 +43,7 @@ def second(lab: Lab) -> Iterator[Row]:
 @fault("service is killed in the middle of an image")
 def killed_mid_image(lab: Lab) -> Iterator[Row]:
     dataset = lab.fresh(shape=(900, 900))
-    entity = AE("SENDER")
-    entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-    association = entity.associate("127.0.0.1", lab.service.port, ae_title="MAMMOROI")
-    wire = association.dul.socket.socket
-    wire.sendall(struct.pack(">BBLLBB", 4, 0, 100_000, 99_996, 1, 0) + bytes(50_000))
+    association = begin_to_send(lab, dataset, 50_000)
     lab.service.kill()
     association.abort()
     lab.service.start()

@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000Lossless
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
-from service_lab import Fault, Lab, Row, catalogue, refused_both_ways
+from service_lab import Fault, Lab, Row, begin_to_send, catalogue, refused_both_ways
 from service_parts import send, study, wait_for
 
 FAULTS: dict[str, Fault] = {}
@@ -100,12 +100,8 @@ def silent(lab: Lab) -> Iterator[Row]:
 @fault("sender dies in the middle of an image")
 def sender_dies(lab: Lab) -> Iterator[Row]:
     dataset = lab.fresh(shape=(800, 800))
-    entity = AE("SENDER")
-    entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-    association = entity.associate("127.0.0.1", lab.service.port, ae_title="MAMMOROI")
-    wire = association.dul.socket.socket
-    wire.sendall(struct.pack(">BBLLBB", 4, 0, 100_000, 99_996, 1, 0) + bytes(5000))
-    _, counted = lab.change(wire.close)
+    association = begin_to_send(lab, dataset, 5000)
+    _, counted = lab.change(association.dul.socket.socket.close)
     assert counted == "nothing counted", counted
     lab.deliver(dataset)
     lab.accepted.add(str(dataset.SOPInstanceUID))

@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
+from pynetdicom import AE
+from pynetdicom.association import Association
 from service_fast import result_uid
 from service_parts import Orthanc, Service, free_port, mammogram, send, wait_for
 
@@ -144,6 +147,16 @@ class Lab:
         places = [name for names in self.service.where().values() for name in names]
         images = [name for name in places if name != "file"]
         assert len(images) == len(set(images)), "an image lies in two places"
+
+
+def begin_to_send(lab: Lab, dataset: Dataset, n_bytes: int) -> Association:
+    """Announce an image to the listener and send so many bytes of it; give the association."""
+    entity = AE("SENDER")
+    entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+    association = entity.associate("127.0.0.1", lab.service.port, ae_title="MAMMOROI")
+    head = struct.pack(">BBLLBB", 4, 0, 100_000, 99_996, 1, 0)
+    association.dul.socket.socket.sendall(head + bytes(n_bytes))
+    return association
 
 
 def refused_both_ways(lab: Lab, dataset: Dataset, reason: str, status: int | str) -> Iterator[Row]:

@@ -14,8 +14,14 @@ from .files import read_csv, read_json
 PREPARED_FAILURES = "segmentation/prepared/failures.csv"
 """Images that could not be prepared; those of a second stage are the same."""
 
-OTHERS_FAILURES = "segmentation/prepared/others/failures.csv"
-"""Images that only the pre-training wants; those of a second stage are the same."""
+OTHERS_FAILURES = (
+    "segmentation/prepared/others/failures.csv",
+    "segmentation/prepared/normals/failures.csv",
+)
+"""Images of other cohorts, which only the training wants; those of a second stage are the same."""
+
+NORMALS_FAILURES = "masks/normals/failures.csv"
+"""Mammograms without a lesion that were not drawn: first those that could not be prepared."""
 
 MASKS_FAILURES = "masks/failures.csv"
 """Images without an automatic mask: first those that could not be prepared."""
@@ -25,8 +31,9 @@ EXCLUDED = "excluded.csv"
 FAILURES = (
     EXCLUDED,
     PREPARED_FAILURES,
-    OTHERS_FAILURES,
+    *OTHERS_FAILURES,
     MASKS_FAILURES,
+    NORMALS_FAILURES,
     "agreement_failures.csv",
     "features/failures.csv",
     "stability/failures.csv",
@@ -40,7 +47,8 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
 
     A case is an image; in ``extract`` it is an image with one source of its mask, in ``perturb``
     one with one perturbation, in ``model`` a target with one source; in ``train`` an image of
-    another cohort that could not be prepared counts, too. What could not be prepared fails in
+    another cohort that could not be prepared counts, too, in ``segment`` every mammogram without a
+    lesion. What could not be prepared fails in
     ``train`` and again in ``segment``. ``missed`` counts automatic masks without any pixel, and
     perturbed ones that are too small: results, not failures.
     """
@@ -56,9 +64,10 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
         excluded = cohort["n_images_in"] - used
     elif stage == "train":
         unprepared = rows(PREPARED_FAILURES)
-        used, failed = rows("cohort.csv") - unprepared, unprepared + rows(OTHERS_FAILURES)
+        used, failed = rows("cohort.csv") - unprepared, unprepared + sum(map(rows, OTHERS_FAILURES))
     elif stage == "segment":
-        used, failed = rows("masks/predictions.csv"), rows(MASKS_FAILURES)
+        used = rows("masks/predictions.csv") + rows("masks/normals/predictions.csv")
+        failed = rows(MASKS_FAILURES) + rows(NORMALS_FAILURES)
     elif stage == "extract":
         import pyarrow.parquet as parquet
 
@@ -121,4 +130,11 @@ def _failures(path: Path) -> list[Failure]:
 
 def told_again(out: Path) -> int:
     """Count the images that fell out of ``segment`` because ``train`` could not prepare them."""
-    return len({*_failures(out / PREPARED_FAILURES)} & {*_failures(out / MASKS_FAILURES)})
+    trained, drawn = (
+        {one for name in names for one in _failures(out / name)}
+        for names in (
+            (PREPARED_FAILURES, *OTHERS_FAILURES),
+            (MASKS_FAILURES, NORMALS_FAILURES),
+        )
+    )
+    return len(trained & drawn)

@@ -174,6 +174,7 @@ STAGES: tuple[Stage, ...] = (
         (
             *("masks/automatic/*.png", "masks/probability/*.png", "masks/predictions.csv"),
             *("masks/candidates.csv", "masks/failures.csv"),
+            *("masks/normals/automatic/*.png", "masks/normals/*.csv"),
         ),
         own=lambda _: {},  # it refuses others than those of the training
     ),
@@ -185,7 +186,8 @@ STAGES: tuple[Stage, ...] = (
         ("accept", "segment"),
         (
             *("agreement.csv", "agreement_summary.csv", "agreement_failures.csv", "overlays/*"),
-            *("lesions.csv", "froc.csv", "froc_summary.csv", "pixel_calibration.csv"),
+            *("lesions.csv", "froc.csv", "froc_summary.csv", "normals.csv"),
+            "pixel_calibration.csv",
             *("uncertainty.json", "uncertainty.csv"),
         ),
         own=_agreement,

@@ -199,8 +199,10 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
         folds = range(config.cohort.n_folds)
         places = training_places(config.segmentation)
         inputs += [start_key(settings, fold) for settings, _ in places for fold in folds]
-    if stage.name == "train" and config.segmentation.pretraining_cohort is not None:
-        inputs.append(_cohort_files(Path(config.segmentation.pretraining_cohort)))
+    others = {"train": ("pretraining_cohort", "normal_cohort"), "segment": ("normal_cohort",)}
+    for setting in others.get(stage.name, ()):
+        if (folder := getattr(config.segmentation, setting)) is not None:
+            inputs.append(_cohort_files(Path(folder)))
     return sha256_of(stage.name, __version__, stage.config(config), inputs)
 
 

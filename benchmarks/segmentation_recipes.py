@@ -78,6 +78,7 @@ RECIPES: dict[str, Recipe] = {
     "ours, 96 epochs": OURS | {"epochs": 96},
     "ours, first stage at 1 mm": OURS | {"working_spacing_mm": 1.0, "patch": (224, 128)},
     "ours, SWA, three networks per fold": OURS | SWA | {"networks_per_fold": 3},
+    "ours, EfficientNet-Lite2": OURS | {"encoder": "tu-tf_efficientnet_lite2"},
     "ours, larger windows": OURS | {"outline_patch": (224, 224)},
     "small": SMALL,
     "small, threshold 0.5": SMALL | {"threshold": 0.5},

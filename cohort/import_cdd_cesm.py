@@ -240,6 +240,7 @@ def _case(
             "outlined_file": _outlined_file(file, annotated),
         },
         spacing_holds=machine == _FIRST_MACHINE,
+        normal=_normal(rows) and not corners,
     )
 
 

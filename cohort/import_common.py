@@ -21,7 +21,7 @@ IMAGE = "import/image"
 
 Mask = NDArray[np.bool_]
 Several = Literal["unite", "largest", "exclude"]
-WithoutMask = Literal["exclude", "keep"]
+WithoutMask = Literal["exclude", "keep", "normal"]
 
 DENSITIES = {"1": "a", "2": "b", "3": "c", "4": "d"}
 """Density as BI-RADS numbered it until its fourth edition, to the letters of the fifth."""
@@ -63,6 +63,8 @@ class Case:
         Further cells that depend on the side, where only the header knows it.
     spacing_holds : bool
         Whether the spacing that the user gives is that of this image's detector.
+    normal : bool
+        Whether the release says that nothing is to be seen in it.
     """
 
     image_id: str
@@ -74,6 +76,7 @@ class Case:
     columns: dict[str, str | None] = field(default_factory=dict)
     by_side: dict[str, dict[str, str | None]] = field(default_factory=dict)
     spacing_holds: bool = True
+    normal: bool = False
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ def read_inbreast(wanted: Wanted) -> Release:
             row = rows.pop(number, None)
             regions = _regions(wanted.folder / "AllXML" / f"{number}.xml")
             known.update(_spelt(region.get("Name")) for region in regions)
-            case = _case(file, row, [r for r in regions if _spelt(r.get("Name")) in asked])
+            asked_for = [r for r in regions if _spelt(r.get("Name")) in asked]
+            case = _case(file, row, asked_for, normal=not regions)
         except MammoroiError as error:
             excluded.append(left_out(number, error.found, error.action))
             continue
@@ -125,8 +126,13 @@ def _regions(path: Path) -> list[dict[str, Any]]:
         ) from None
 
 
-def _case(file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]]) -> Case:
-    """Describe one image; its row of the table must agree with the file's name."""
+def _case(
+    file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]], normal: bool
+) -> Case:
+    """Describe one image; its row of the table must agree with the file's name.
+
+    It is normal where no region of any kind is outlined and its BI-RADS category is 1.
+    """
     name = _NAME.fullmatch(file.name)
     if name is None:
         raise MammoroiError(
@@ -156,6 +162,7 @@ def _case(file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]])
             "findings": joined([_spelt(region.get("Name")) for region in regions]),
             "n_points": str(sum(len(points) < 3 for points in corners)),
         },
+        normal=normal and cell(row["Bi-Rads"]) == "1",
     )
 
 

@@ -35,6 +35,7 @@ _BREAST_COLUMNS = [
     "breast_density",
     "split",
 ]
+NOTHING = "No Finding"
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _FINDING_COLUMNS = ["image_id", "finding_categories", "finding_birads", *_EDGES]
 _SPLITS = {"training": "train", "test": "test"}
@@ -64,9 +65,12 @@ def read_vindr_mammo(wanted: Wanted) -> Release:
     breasts = records(read_table(tables[0], _BREAST_COLUMNS))
     boxes: dict[str, list[dict[str, Any]]] = {}
     known: set[str] = set()
+    found: set[str] = set()
     for row in records(read_table(tables[1], _FINDING_COLUMNS)):
         categories = _categories(row["finding_categories"], tables[1])
         known.update(categories)
+        if categories != [NOTHING]:
+            found.add(row["image_id"])
         if any(category in wanted.findings for category in categories):
             row["finding_categories"] = joined(categories)
             boxes.setdefault(row["image_id"], []).append(row)
@@ -81,7 +85,10 @@ def read_vindr_mammo(wanted: Wanted) -> Release:
         licence="PhysioNet, restricted access: its data use agreement holds",
         mask_kind="box",
         tables=tables,
-        cases=[_case(wanted.folder, row, boxes.get(row["image_id"], [])) for row in breasts],
+        cases=[
+            _case(wanted.folder, row, boxes.get(row["image_id"], []), row["image_id"] in found)
+            for row in breasts
+        ],
         patients=[
             {
                 "patient_id": row["study_id"],
@@ -108,7 +115,11 @@ def _density(text: str | None) -> str | None:
     return text.rpartition(" ")[2].lower() if text else None
 
 
-def _case(folder: Path, row: dict[str, Any], boxes: list[dict[str, Any]]) -> Case:
+def _case(folder: Path, row: dict[str, Any], boxes: list[dict[str, Any]], found: bool) -> Case:
+    """Describe one image; it is normal where no finding is listed and the breast is BI-RADS 1.
+
+    Benign findings, BI-RADS 2, are not listed by the release.
+    """
     return Case(
         image_id=row["image_id"],
         patient_id=row["study_id"],
@@ -121,6 +132,7 @@ def _case(folder: Path, row: dict[str, Any], boxes: list[dict[str, Any]]) -> Cas
             "finding_categories": joined([box["finding_categories"] for box in boxes]),
             "finding_birads": joined([cell(box["finding_birads"]) for box in boxes]),
         },
+        normal=not found and cell(row["breast_birads"]) == "BI-RADS 1",
     )
 
 

@@ -153,12 +153,18 @@ def _import_case(
 def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str | None]:
     from ..imaging.mask import write_mask
 
+    only_normal = wanted.images_without_mask == "normal"
+    if only_normal and not case.normal:
+        raise MammoroiError(
+            "the release does not say that it is normal",
+            "nothing, or take all without a mask: images_without_mask: keep",
+        )
     if not case.image.is_file():
         raise MammoroiError(f"{case.image} does not exist", "download the release again")
     shape, view_in_file, side_in_file = _in_file(case.image)
     view = _agreed("view", case.view, view_in_file)
     laterality = _agreed("laterality", case.laterality, side_in_file)
-    masks = case.outlines(shape) if case.outlines else []
+    masks = case.outlines(shape) if case.outlines and not only_normal else []
     mask = None
     if masks:
         mask = write_mask(out / "masks" / f"{case.image_id}.png", _one(masks, wanted.several))

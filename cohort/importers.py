@@ -31,6 +31,8 @@ DATASETS: dict[str, tuple[str, Callable[[Wanted], Release]]] = {
     "cdd-cesm": ("low-energy images of contrast mammography, outlined findings", read_cdd_cesm),
 }
 """Name of a data set to what it is and the function that reads its release."""
+WITH_NORMALS = ("inbreast", "vindr-mammo", "cdd-cesm")
+"""Data sets that say of some images that nothing is to be seen in them."""
 
 
 def import_dataset(
@@ -60,8 +62,9 @@ def import_dataset(
     several : {"unite", "largest", "exclude"}
         What becomes of an image with several of them: one mask of all, the largest alone, or the
         image is left out.
-    images_without_mask : {"exclude", "keep"}
-        Whether images without such findings are left out, or imported without a mask.
+    images_without_mask : {"exclude", "keep", "normal"}
+        Whether images without such findings are left out, or imported without a mask; `normal`
+        imports those alone of which the release says that nothing is to be seen in them.
     spacing_mm : float
         A pixel spacing for all images, in mm, where the files have none; it is recorded as
         estimated. For CDD-CESM it counts for the images of its machine 1 only.
@@ -80,7 +83,8 @@ def import_dataset(
     ------
     MammoroiError
         When the release is not complete, a finding does not exist, ``out`` holds a cohort,
-        nothing is left to import, or subtracted images are wanted of a data set without any.
+        nothing is left to import, or subtracted or normal images are wanted of a data set without
+        any.
     """
     folder, out = Path(folder), Path(out)
     if (out / "cohort.csv").exists():
@@ -91,6 +95,11 @@ def import_dataset(
         raise MammoroiError("no findings are asked for", "name at least one, such as Mass")
     if subtracted and dataset != "cdd-cesm":
         raise MammoroiError(f"{dataset} has no subtracted images", "leave out subtracted")
+    if images_without_mask == "normal" and dataset not in WITH_NORMALS:
+        raise MammoroiError(
+            f"{dataset} tells of no image that it is normal",
+            f"take images_without_mask: exclude or keep, or one of {', '.join(WITH_NORMALS)}",
+        )
     wanted = Wanted(
         folder, tuple(findings), several, images_without_mask, spacing_mm, gather, subtracted
     )

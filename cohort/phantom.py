@@ -93,9 +93,9 @@ class Phantom:
     pixels : NDArray[np.uint16]
         (rows, columns), 0 to 4095.
     lesion : NDArray[np.bool_]
-        The true mask, same shape.
+        The true mask, same shape; without any pixel where there is no lesion.
     diameter_mm : float
-        Diameter of the disc with the lesion's nominal area.
+        Diameter of the disc with the lesion's nominal area; 0 without a lesion.
     """
 
     pixels: NDArray[np.uint16]
@@ -126,11 +126,11 @@ def draw_view(
     laterality: str,
     anatomy: Anatomy,
     findings: Findings,
-    texture: LesionTexture,
+    texture: LesionTexture | None,
     spacing_mm: float,
     seed: SeedSequence,
 ) -> Phantom:
-    """Draw one view of a breast.
+    """Draw one view of a breast; without a ``texture`` there is no lesion in it.
 
     Shape, place and findings do not depend on ``spacing_mm``; the noise fields do.
     """
@@ -152,22 +152,23 @@ def draw_view(
     wanted = (nipple - upwards * anatomy.half_height_mm, anatomy.lesion_depth * anatomy.depth_mm)
     radius = drawn_diameter(findings.size_mm) / 2
     row_mm, column_mm, radius = _place(wanted, radius, depth, behind, spacing_mm)
-    lesion = Lesion.draw(
-        row_mm=row_mm,
-        column_mm=column_mm,
-        radius_mm=radius,
-        irregular=findings.irregular,
-        spiculated=findings.spiculated,
-        high_density=findings.high_density,
-        distortion=findings.distortion,
-        calcification=findings.calcification,
-        rng=geometry,
-    )
-    window = Window.around(lesion, shape, spacing_mm)
     lesion_mask = np.zeros(shape, dtype=bool)
-    pixels[window.slices], lesion_mask[window.slices] = draw_lesion(
-        lesion, texture, pixels[window.slices], window, lesion_rng
-    )
+    if texture is not None:
+        lesion = Lesion.draw(
+            row_mm=row_mm,
+            column_mm=column_mm,
+            radius_mm=radius,
+            irregular=findings.irregular,
+            spiculated=findings.spiculated,
+            high_density=findings.high_density,
+            distortion=findings.distortion,
+            calcification=findings.calcification,
+            rng=geometry,
+        )
+        window = Window.around(lesion, shape, spacing_mm)
+        pixels[window.slices], lesion_mask[window.slices] = draw_lesion(
+            lesion, texture, pixels[window.slices], window, lesion_rng
+        )
 
     pixels *= _thickness(depth)
     pixels += _skin(findings.skin_change, depth, row, row_mm)
@@ -176,7 +177,8 @@ def draw_view(
     levels = np.clip(np.rint(pixels), 0, 2**BITS_STORED - 1).astype(np.uint16)
     if laterality == "R":
         levels, lesion_mask = levels[:, ::-1], lesion_mask[:, ::-1]
-    return Phantom(np.ascontiguousarray(levels), np.ascontiguousarray(lesion_mask), 2 * radius)
+    diameter = 0.0 if texture is None else 2 * radius
+    return Phantom(np.ascontiguousarray(levels), np.ascontiguousarray(lesion_mask), diameter)
 
 
 def _noise_sd(spacing_mm: float) -> float:

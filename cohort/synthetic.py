@@ -11,6 +11,9 @@ Written into the folder, besides ``cohort.csv`` and ``patients.csv`` (see ``sche
 ``truth/images.csv``                      each image's scores, texture, drawn diameter in mm
 ========================================  ==========================================================
 
+With ``other_breast`` the folder ``normals`` holds the mammograms of every patient's other breast,
+``images/<image_id>.dcm``, and a ``cohort.csv`` of them: they have no lesion and no mask.
+
 A cell of ``mask_reader2`` is empty where the second reader did not outline the patient.
 """
 
@@ -36,6 +39,7 @@ from .readers import CLEAR, ILL_DEFINED, read_lesion
 from .synthetic_config import SyntheticConfig
 from .texture import LesionTexture
 
+NORMALS = "normals"
 _TRUTH = {
     "truth/masks": "the lesion as drawn; Dice 1 would need this outline",
     "truth/patients.csv": (
@@ -62,6 +66,7 @@ class _Patient:
     twice_read: bool
     images: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     image_truths: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    normals: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 def synthesize(config: SyntheticConfig, out: Path) -> Path:
@@ -103,6 +108,9 @@ def synthesize(config: SyntheticConfig, out: Path) -> Path:
     write_csv(out / "patients.csv", pd.DataFrame([patient.clinical for patient in patients]))
     write_csv(out / "truth" / "patients.csv", _true_risks(config, patients, template))
     write_csv(out / "truth" / "images.csv", truths)
+    if config.other_breast:
+        normals = [image for patient in patients for image in patient.normals]
+        write_csv(out / NORMALS / "cohort.csv", pd.DataFrame(normals))
     write_csv(out / "cohort.csv", images)
     write_json(out / "cohort.json", _about(config, images, template))
     return out
@@ -112,6 +120,8 @@ def _settings(config: SyntheticConfig) -> dict[str, Any]:
     """What decides the content of the files."""
     settings: dict[str, Any] = plain(config)
     del settings["workers"]
+    if not config.other_breast:
+        del settings["other_breast"]  # as cohorts had it that were drawn before there was a choice
     return settings
 
 
@@ -158,7 +168,8 @@ def _progress(patients: Iterable[_Patient], total: int) -> Iterator[_Patient]:
 def _draw_patient(config: SyntheticConfig, number: int, row: dict[str, str], out: Path) -> _Patient:
     """Draw patient ``number`` (from 0) and write her files; depends on nothing but the seed."""
     patient_id = f"SYN{number + 1:05d}"
-    seeds = np.random.SeedSequence(config.seed, spawn_key=(1, number)).spawn(2 + len(VIEWS))
+    root = np.random.SeedSequence(config.seed, spawn_key=(1, number))
+    seeds = root.spawn(2 + len(VIEWS))
     rng = np.random.default_rng(seeds[0])
     clinical = draw_patient(patient_id, row, rng)
     patient = _Patient(
@@ -171,7 +182,52 @@ def _draw_patient(config: SyntheticConfig, number: int, row: dict[str, str], out
     )
     for view, seed in zip(VIEWS, seeds[2:], strict=True):
         _draw_image(config, patient, view, seed, out)
+    if config.other_breast:
+        for view, seed in zip(VIEWS, root.spawn(len(VIEWS)), strict=True):
+            _draw_normal(config, patient, view, seed, out / NORMALS)
     return patient
+
+
+def _draw_normal(
+    config: SyntheticConfig, patient: _Patient, view: str, seed: np.random.SeedSequence, out: Path
+) -> None:
+    """Draw one view of a patient's other breast and add its row to the patient."""
+    side = {"L": "R", "R": "L"}[patient.laterality]
+    findings = dataclasses.replace(
+        patient.findings, spiculated=False, distortion=False, calcification=False, skin_change=False
+    )
+    phantom = draw_view(view, side, patient.anatomy, findings, None, config.spacing_mm, seed)
+    name = _name(patient, view, side, len(patient.normals) + 1)
+    image = f"images/{name.image_id}.dcm"
+    write_phantom_dicom(out / image, phantom.pixels, name, config.spacing_mm, config.seed)
+    patient.normals.append(_row(config, name, image))
+
+
+def _name(patient: _Patient, view: str, laterality: str, number: int) -> ImageName:
+    """Name a patient's image."""
+    patient_id = patient.clinical["patient_id"]
+    return ImageName(
+        image_id=f"{patient_id}-{laterality}-{view}",
+        patient_id=patient_id,
+        view=view,
+        laterality=laterality,
+        number=number,
+        age=patient.clinical["age"],
+    )
+
+
+def _row(config: SyntheticConfig, name: ImageName, image: str, **masks: Any) -> dict[str, Any]:
+    """Make an image's row of ``cohort.csv``."""
+    return {
+        "image_id": name.image_id,
+        "patient_id": name.patient_id,
+        "view": name.view,
+        "laterality": name.laterality,
+        "image": image,
+        **masks,
+        "spacing_mm": config.spacing_mm,
+        "device": DEVICE,
+    }
 
 
 def _draw_image(
@@ -191,15 +247,7 @@ def _draw_image(
         config.spacing_mm,
         phantom_seed,
     )
-    patient_id = patient.clinical["patient_id"]
-    name = ImageName(
-        image_id=f"{patient_id}-{patient.laterality}-{view}",
-        patient_id=patient_id,
-        view=view,
-        laterality=patient.laterality,
-        number=len(patient.images) + 1,
-        age=patient.clinical["age"],
-    )
+    name = _name(patient, view, patient.laterality, len(patient.images) + 1)
     image = f"images/{name.image_id}.dcm"
     write_phantom_dicom(out / image, phantom.pixels, name, config.spacing_mm, config.seed)
     write_mask(out / "truth" / "masks" / f"{name.image_id}.png", phantom.lesion)
@@ -208,22 +256,12 @@ def _draw_image(
     for mask, rng in zip(masks[: 1 + patient.twice_read], reader_rngs, strict=False):
         write_mask(out / mask, read_lesion(phantom.lesion, habits, rng))
 
-    ids = {"image_id": name.image_id, "patient_id": patient_id}
-    patient.images.append(
-        {
-            **ids,
-            "view": view,
-            "laterality": patient.laterality,
-            "image": image,
-            "mask": masks[0],
-            "mask_reader2": masks[1] if patient.twice_read else None,
-            "spacing_mm": config.spacing_mm,
-            "device": DEVICE,
-        }
-    )
+    second = masks[1] if patient.twice_read else None
+    patient.images.append(_row(config, name, image, mask=masks[0], mask_reader2=second))
     patient.image_truths.append(
         {
-            **ids,
+            "image_id": name.image_id,
+            "patient_id": name.patient_id,
             **dataclasses.asdict(scores),
             **dataclasses.asdict(texture),
             "diameter_mm": phantom.diameter_mm,

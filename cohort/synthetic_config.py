@@ -32,6 +32,9 @@ class SyntheticConfig:
     view_noise : float
         Standard deviation with which each view's texture scores scatter about the patient's, in
         within-class standard deviations.
+    other_breast : bool
+        Draw every patient's other breast as well, without a lesion, into the folder `normals`: a
+        cohort for `segmentation.normal_cohort`. Does not change the rest.
     workers : int
         Processes that draw patients side by side; 0 uses every core. Does not change the result.
     """
@@ -43,6 +46,7 @@ class SyntheticConfig:
     her2_separation: float = 1.57
     reader2_fraction: float = 1.0
     view_noise: float = 0.3
+    other_breast: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import MammoroiError
+from .choices import one_of
 
 # By how much the sides of an input must be divisible.
 MULTIPLES = {"unet": 16, "dynunet": 16, "smp-unet": 32}
@@ -35,7 +35,7 @@ _TRAINING = (
 _LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16),
           "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best",
           "crops": "halves", "pretraining_epochs": 0, "deep_supervision": False,
-          "swa_start": 0.0}  # fmt: skip
+          "swa_start": 0.0, "normals_per_image": 0.5}  # fmt: skip
 _INFERENCE = (
     "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
 )  # fmt: skip
@@ -79,6 +79,12 @@ class SegmentationConfig:
     pretraining_cohort : str | None
         Folder of another cohort whose images it restores, too, but for those of patients who tune,
         validate or test. No mask of theirs is read: nobody has to outline them.
+    normal_cohort : str | None
+        Folder of another cohort, of mammograms without a lesion, from which the networks learn what
+        is to be left alone, and on which the false regions are counted. Its patients are divided
+        among the folds; those of the study stay in theirs.
+    normals_per_image : float
+        How many of them an epoch takes for every image with a lesion, others in every epoch.
     encoder_rate : float
         The learning rate of the encoder of `smp-unet` is this times `learning_rate`; below 1 keeps
         more of the weights that it started from.
@@ -216,6 +222,8 @@ class SegmentationConfig:
     start_from: str | None = None
     pretraining_epochs: int = 0
     pretraining_cohort: str | None = None
+    normal_cohort: str | None = None
+    normals_per_image: float = 0.5
     encoder_rate: float = 1.0
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     loss: str = "dice-ce"
@@ -286,6 +294,8 @@ class SegmentationConfig:
         self._require("pretraining_epochs", self.pretraining_epochs >= 0, "0 or more")
         used = self.pretraining_cohort is None or self.pretraining_epochs > 0
         self._require("pretraining_cohort", used, "null, or pretraining_epochs to more than 0")
+        taken = self.normals_per_image > 0
+        self._require("normals_per_image", taken, "more than 0, or normal_cohort to null")
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
         for name in ("networks_per_fold", "networks_per_gpu"):
@@ -348,12 +358,14 @@ class SegmentationConfig:
     def training(self) -> dict[str, Any]:
         """Give the settings on which a trained network depends.
 
-        Not `start_from`: the network depends on what lies there (:mod:`.start`).
+        Not `start_from` and `normal_cohort`: the network depends on what lies there.
         """
         settings = {name: getattr(self, name) for name in _TRAINING}
         if self.keep == "last":
             del settings["threshold"]  # it takes part in choosing the best epoch only
         later = {name: getattr(self, name) for name in _LATER}
+        if self.normal_cohort is None:
+            del later["normals_per_image"]
         return settings | {name: value for name, value in later.items() if value != _LATER[name]}
 
     def trained(self) -> set[str]:
@@ -377,20 +389,3 @@ class SegmentationConfig:
     def agreement(self) -> dict[str, Any]:
         """Give the settings on which the measures of agreement depend."""
         return {name: getattr(self, name) for name in _AGREEMENT}
-
-
-def one_of(name: str, value: str, valid: tuple[str, ...], room: str = "segmentation.") -> None:
-    """Refuse a value that is not among the valid ones, naming the nearest.
-
-    The setting is told as ``room`` and ``name``.
-
-    Raises
-    ------
-    MammoroiError
-        When ``value`` is not in ``valid``.
-    """
-    if value not in valid:
-        near = difflib.get_close_matches(value, valid, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        shown = ", ".join(valid[:12]) + (", ..." if len(valid) > 12 else "")
-        raise MammoroiError(f"{room}{name} is '{value}'", f"{hint}valid are {shown}")

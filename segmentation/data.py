@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from .crops import corner_around, near_lesions
@@ -35,7 +36,7 @@ class PreparedImages(Dataset[Batch]):
     folder : Path
         ``segmentation/prepared``.
     image_ids : list of str
-        Images that have a prepared mask.
+        As for :class:`.store.ArrayStore`.
     canvas : (int, int)
         Rows and columns of the canvas; no image may be larger.
     augment : callable, optional
@@ -77,10 +78,29 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     With several devices each takes every ``world_size``-th pair; the first pairs are repeated
     where the count does not divide, so that all devices take equally many steps.
+
+    Parameters
+    ----------
+    size : int
+        How many images there are.
+    seed : int or None
+        None takes them in their order.
+    rank, world_size : int
+        This device's number, and how many there are.
+    sometimes : (int, int)
+        So many of the images, the last ones, take turns: an epoch takes the second number of them.
     """
 
-    def __init__(self, size: int, seed: int | None, rank: int = 0, world_size: int = 1) -> None:
-        self.size = size
+    def __init__(
+        self,
+        size: int,
+        seed: int | None,
+        rank: int = 0,
+        world_size: int = 1,
+        sometimes: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.sometimes, self.taken = sometimes
+        self.always = size - self.sometimes
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
@@ -91,12 +111,20 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.size // self.world_size)
+        return -(-(self.always + self.taken) // self.world_size)
+
+    def _numbers(self) -> NDArray[np.intp]:
+        """Numbers of the epoch's images."""
+        turns = np.arange(self.sometimes)
+        if self.seed is not None:
+            turns = np.random.default_rng([self.seed, self.sometimes]).permutation(turns)
+        place = self.epoch * self.taken + np.arange(self.taken)
+        return np.append(np.arange(self.always), self.always + np.take(turns, place, mode="wrap"))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.size)
+        order = self._numbers()
         if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
         order = np.resize(order, len(self) * self.world_size)
         return ((self.epoch, int(number)) for number in order[self.rank :: self.world_size])
 
@@ -111,13 +139,11 @@ class Augmentation:
     kind : str
         One of :data:`.config.AUGMENTATIONS`.
     patch : (int, int), optional
-        Crop to so many rows and columns, around a lesion pixel half of the time.
+        Crop to so many rows and columns, around a lesion pixel half of the time; where there is no
+        lesion, near a pixel of the breast.
     crops : str
         One of :data:`.config.CROPS`; ``lesions`` crops by :func:`.crops.near_lesions` instead.
     """
-
-    near: tuple[int, int] | None = None
-    """Rows and columns of what is cropped near lesions; None where a transform crops, if any."""
 
     def __init__(
         self, seed: int, kind: str, patch: tuple[int, int] | None, crops: str = "halves"
@@ -125,23 +151,26 @@ class Augmentation:
         from monai.transforms.compose import Compose
 
         self.seed = seed
-        if crops == "lesions":
-            self.near = patch
-        crop = [_crop(patch)] if patch is not None and self.near is None else []
+        self.patch = patch
+        self.only_near = crops == "lesions"
         further = {"flips": list, "full": _full, "strong": _strong}[kind]
-        self.transforms = Compose(crop + flips() + further())
+        self.changes = Compose(flips() + further())
+        crop = [] if patch is None else [_crop(patch)]
+        self.crop_and_changes = Compose(crop + flips() + further())
 
     def __call__(self, case: Batch, epoch: int, number: int) -> Batch:
         """Change a case's ``image`` and, where pixels move, its ``mask`` alike."""
-        if self.near is not None:
+        near = self.patch is not None and (self.only_near or not case["mask"].any())
+        if near and self.patch is not None:
             # Apart from the numbers of the changes and of the mixing, which come of the same three.
             rng = np.random.default_rng([self.seed, epoch, number, 2])
             image, mask = (case[name][0].numpy() for name in BOTH)
-            corner = near_lesions(image, mask, self.near, (image.shape[0], image.shape[1]), rng)
-            case = cropped(case, corner, self.near)
+            corner = near_lesions(image, mask, self.patch, (image.shape[0], image.shape[1]), rng)
+            case = cropped(case, corner, self.patch)
         state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)
-        self.transforms.set_random_state(seed=int(state[0]))
-        changed = self.transforms(case)
+        transforms = self.changes if near else self.crop_and_changes
+        transforms.set_random_state(seed=int(state[0]))
+        changed = transforms(case)
         if isinstance(changed, list):  # MONAI's crops come as a list, here of one
             (changed,) = changed
         # Plain tensors: MONAI's own kind slows every step down and would end up in checkpoints.

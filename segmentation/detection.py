@@ -11,7 +11,9 @@ Every region of a manual mask (neighbours by edge or corner) is a lesion; every 
 A lesion's score is that of its best hit; further hits of it count neither for nor against, marks
 without a hit are false positives (as in LUNA16 and CAMELYON16). Images count whose mask was drawn
 and whose manual mask could be read. All of them have a lesion (:mod:`mammoroi.cohort.check` refuses
-a mask without one), so that false positives on normal mammograms are not measured.
+a mask without one). Where the settings name mammograms without a lesion (:mod:`.normals`), the
+group ``normals`` of the curves and of the summary counts the false positives on those alone; the
+lesions are the same.
 
 Of a box around a lesion (``mask_kind``) the box is known and nothing else: areas and sizes of such
 lesions are missing, and ``centroid`` asks whether the centroid lies in the box. Boxes that touch or
@@ -19,11 +21,12 @@ overlap are one region, hence one lesion.
 
 ``lesions.csv``: ``image_id, patient_id, set, lesion, area_mm2, size_group, view, breast_density,
 score`` (empty: no candidate hits it). ``froc.csv``: ``set, score, fp_per_image, sensitivity``, the
-corners of the curves. ``froc_summary.csv``: ``group, fp_per_image, n_images, n_lesions,
-sensitivity, lower, upper``; ``fp_per_image`` is a rate of the settings, or ``mean`` for the average
-sensitivity over them. The sensitivity at a rate is the highest that a threshold reaches without
-exceeding the rate. Intervals are 95 % bootstrap intervals over patients. For ``size_group=...``
-the lesions are those of the size, the images all.
+corners of the curves (``set`` is ``all``, ``train``, ``test`` or ``normals``).
+``froc_summary.csv``: ``group, fp_per_image, n_images, n_lesions, sensitivity, lower, upper``;
+``fp_per_image`` is a rate of the settings, or ``mean`` for the average sensitivity over them. The
+sensitivity at a rate is the highest that a threshold reaches without exceeding the rate. Intervals
+are 95 % bootstrap intervals over patients. For ``size_group=...`` the lesions are those of the
+size, the images all.
 """
 
 from __future__ import annotations
@@ -61,6 +64,12 @@ class Marks:
     lesion_patients: NDArray[np.intp]
     false_patients: NDArray[np.intp]
     image_patients: NDArray[np.intp]
+
+    @property
+    def patients(self) -> int:
+        """How many patients there are."""
+        numbers = np.concatenate([self.lesion_patients, self.image_patients])
+        return 1 + int(max(numbers, default=0))
 
 
 def lesions_and_marks(
@@ -150,7 +159,7 @@ def froc_curve(
     (thresholds, false positives per image, sensitivity)
     """
     if weights is None:
-        weights = np.ones(1 + int(max(marks.image_patients, default=0)), np.int64)
+        weights = np.ones(marks.patients, np.int64)
     found = np.isfinite(marks.lesion_scores)
     scores = np.concatenate([marks.lesion_scores[found], marks.false_scores])
     true = weights[marks.lesion_patients[found]]
@@ -187,7 +196,7 @@ def froc_estimates(
     list of (value, lower, upper)
         With 95 % intervals by resampling patients; NaN without a lesion.
     """
-    count = 1 + int(max(marks.image_patients, default=0))
+    count = marks.patients
 
     def measured(weights: NDArray[np.int64] | None) -> Values:
         _, fp_per_image, sensitivity = froc_curve(marks, weights)
@@ -205,7 +214,7 @@ def marks_of(images: pd.DataFrame, lesions: pd.DataFrame, false: pd.DataFrame) -
     """Bring tables with ``patient_id`` (and ``score``) of some images into :class:`Marks`."""
     import pandas as pd
 
-    patients = pd.Index(sorted(images["patient_id"].unique()))
+    patients = pd.Index(sorted({*images["patient_id"], *lesions["patient_id"]}))
 
     def number(table: pd.DataFrame) -> NDArray[np.intp]:
         return np.asarray(patients.get_indexer(table["patient_id"]), dtype=np.intp)
@@ -226,6 +235,7 @@ def summarise_detection(
     rates: tuple[float, ...],
     samples: int,
     seed: int,
+    normals: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make ``froc.csv`` and ``froc_summary.csv``.
 
@@ -235,6 +245,10 @@ def summarise_detection(
         A row per image, lesion and false positive, each with ``image_id, patient_id``; images
         also with ``set, view, breast_density``, lesions with ``size_group``, and lesions and
         false positives with ``score``.
+    rates, samples, seed
+        Of :func:`froc_estimates`.
+    normals : (DataFrame, DataFrame), optional
+        Images without a lesion, and the false positives on them, with the same columns.
     """
     import pandas as pd
 
@@ -248,10 +262,12 @@ def summarise_detection(
             parts[f"{column}={value}"] = part(kept)
     for value, kept in lesions.groupby("size_group"):
         parts[f"size_group={value}"] = (images, kept, false)
+    if normals is not None:
+        parts["normals"] = (normals[0], lesions, normals[1])
     curves, rows = [], []
     for group, (of_images, of_lesions, of_false) in parts.items():
         marks = marks_of(of_images, of_lesions, of_false)
-        if group in ("all", "set=train", "set=test"):
+        if group in ("all", "set=train", "set=test", "normals"):
             thresholds, fp_per_image, sensitivity = froc_curve(marks)
             curve = {
                 "set": group.removeprefix("set="),

@@ -65,8 +65,8 @@ class Windows(Dataset[Batch]):
     kind : str
         One of :data:`.draws.KINDS`.
     patch : (int, int), optional
-        Rows and columns that the network gets, around a lesion pixel half of the time; None gives
-        the whole canvas.
+        Rows and columns that the network gets, around a lesion pixel half of the time, near a pixel
+        of the breast where there is no lesion; None gives the whole canvas.
     mixing : LesionMixing, optional
         Put other images' lesions into some of them first.
     crops : str
@@ -118,7 +118,7 @@ class Windows(Dataset[Batch]):
     def _corner(self, arrays: Arrays, generator: np.random.Generator) -> tuple[int, int]:
         """Draw the patch's upper left corner, within the canvas."""
         image, mask = arrays
-        if self.near_lesions:
+        if self.near_lesions or not mask.any():
             return near_lesions(image, mask, self.patch, self.arrays.canvas, generator)
         lesion = np.flatnonzero(mask) if generator.random() < 0.5 else np.empty(0, np.int64)
         if lesion.size:

@@ -1,6 +1,7 @@
 """What the stage ``agree`` says of automatic masks beyond their overlap with the manual ones.
 
-Whether the lesions are found (:mod:`.detection`), whether the probability map is calibrated
+Whether the lesions are found (:mod:`.detection`) and what is marked where there is none
+(:mod:`.false_alarms`), whether the probability map is calibrated
 (:mod:`.pixel_calibration`), and whether the networks know when they are wrong
 (:mod:`.uncertainty`).
 
@@ -27,6 +28,7 @@ from ..errors import MammoroiError
 from ..files import read_csv, write_csv, write_json
 from .config import SegmentationConfig
 from .detection import lesions_and_marks, summarise_detection
+from .false_alarms import Normals, read_normals, summarise_normals
 from .mapping import Mapping
 from .metrics import size_group
 from .pixel_calibration import (
@@ -67,6 +69,11 @@ class Examined:
     lesions: list[tuple[float | None, float]]
     false_positives: list[float]
     counts: dict[str, Values] | None
+
+    def best_score(self) -> float:
+        """Give the score of the best candidate; 0 without any."""
+        hits = [score for _, score in self.lesions if np.isfinite(score)]
+        return max([*hits, *self.false_positives], default=0.0)
 
 
 def examine(
@@ -163,13 +170,17 @@ def write_evaluation(
     automatic : DataFrame
         The rows of ``agreement.csv`` on automatic masks.
     """
-    _write_detection(study, automatic, examined, config)
+    _write_detection(study, automatic, examined, config, read_normals(study, config))
     _write_calibration(study, automatic, examined, config)
     _write_uncertainty(study, automatic, flag, config)
 
 
 def _write_detection(
-    study: Path, automatic: pd.DataFrame, examined: dict[str, Examined], config: SegmentationConfig
+    study: Path,
+    automatic: pd.DataFrame,
+    examined: dict[str, Examined],
+    config: SegmentationConfig,
+    normals: Normals | None,
 ) -> None:
     import pandas as pd
 
@@ -190,11 +201,24 @@ def _write_detection(
     ).astype({"score": float, "area_mm2": float})
     of_false = pd.DataFrame(false, columns=[*keys, "score"])
     curve, summary = summarise_detection(
-        images, of_lesions, of_false, config.fp_per_image, config.bootstrap_samples, config.seed
+        images,
+        of_lesions,
+        of_false,
+        config.fp_per_image,
+        config.bootstrap_samples,
+        config.seed,
+        None if normals is None else (normals.images, normals.false_positives),
     )
     write_csv(study / "lesions.csv", of_lesions)
     write_csv(study / "froc.csv", curve)
     write_csv(study / "froc_summary.csv", summary)
+    if normals is None:
+        (study / "normals.csv").unlink(missing_ok=True)
+        return
+    scores = images[["patient_id"]].assign(
+        score=[examined[image].best_score() for image in images["image_id"]]
+    )
+    write_csv(study / "normals.csv", summarise_normals(normals, scores, config))
 
 
 def _write_calibration(

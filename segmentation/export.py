@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import atomic, write_json
-from .config import one_of
+from .choices import one_of
 from .outline import PROPOSED, has_outline, window_of_networks
 from .prepare import PERCENTILES
 from .weights import Model, load_models, place_of_networks

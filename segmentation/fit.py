@@ -151,6 +151,7 @@ def images_of(
     from .data import Augmentation, LesionPart, PreparedImages
     from .device_augmentation import Windows, on_device
     from .mixing import LesionMixing
+    from .normals import taken_per_epoch
     from .store import ArrayStore
     from .trainer import PreparedData, choose_accelerator
 
@@ -158,7 +159,9 @@ def images_of(
     canvas = (plan["canvas"][0], plan["canvas"][1])
     patch = patch_within(config, canvas)
     seed = config.seed + job.fold
-    training, tuning = ([image_id for image_id, _ in part] for part in (job.training, job.tuning))
+    training, tuning = (
+        [image_id for image_id, _ in part] for part in ((*job.training, *job.normals), job.tuning)
+    )
     mixing = LesionMixing(config.lesion_mixing, seed) if config.lesion_mixing else None
     images: PreparedImages | Windows
     if on_device(config, choose_accelerator(config)):
@@ -171,7 +174,10 @@ def images_of(
     whole = canvas[0] * canvas[1]
     cut = patch[0] * patch[1] if patch else whole
     pixels = (cut, cut if part else whole)
-    return PreparedData(images, PreparedImages(prepared, tuning, canvas, part), config, pixels)
+    taken = taken_per_epoch(config, len(job.normals), len(job.training))
+    sometimes = (len(job.normals), taken)
+    shown = PreparedImages(prepared, tuning, canvas, part)
+    return PreparedData(images, shown, config, pixels, sometimes)
 
 
 def patch_within(config: SegmentationConfig, canvas: tuple[int, int]) -> tuple[int, int] | None:

@@ -12,7 +12,9 @@ from .config import SegmentationConfig
 from .folds import FoldSets, NetworkName, fold_sets
 from .mapping import padded_size
 from .network import NetworkSpec
-from .others import other_images
+from .normals import normal_images, normals_drawn
+from .others import other_images, read_index
+from .prepare import NORMALS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,8 @@ class FoldJob:
     unmasked : tuple of (str, str)
         As ``training``, of images whose mask is not needed, where there is a pre-training: those of
         the training patients that have none, and those of another cohort (:mod:`.others`).
+    normals : tuple of (str, str)
+        As ``training``, of another cohort's mammograms without a lesion (:mod:`.normals`).
     """
 
     fold: int
@@ -45,6 +49,7 @@ class FoldJob:
     tuning: tuple[tuple[str, str], ...]
     network: int = 1
     unmasked: tuple[tuple[str, str], ...] = ()
+    normals: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> NetworkName:
@@ -54,11 +59,12 @@ class FoldJob:
     def inputs(self) -> dict[str, Any]:
         """Give what a network is trained on; which of the fold's it is shows in its seed.
 
-        Without ``unmasked`` when there is none, as keys always had it.
+        Without ``unmasked`` and ``normals`` when there are none, as keys always had it.
         """
         given = {name: value for name, value in vars(self).items() if name != "network"}
-        if not self.unmasked:
-            del given["unmasked"]
+        for name in ("unmasked", "normals"):
+            if not given[name]:
+                del given[name]
         return given
 
 
@@ -82,7 +88,7 @@ def fold_job(
     index : DataFrame
         The prepared images, as in ``index.csv``.
     folder : Path, optional
-        ``segmentation`` in the study folder, where another cohort's images may lie.
+        ``segmentation`` in the study folder, where other cohorts' images may lie.
 
     Raises
     ------
@@ -110,16 +116,26 @@ def fold_job(
             f"fold {fold} has {len(training)} training and {len(tuning)} tuning images",
             "see segmentation/prepared/failures.csv, or add patients",
         )
+    normals: tuple[tuple[str, str], ...] = ()
     if folder is not None:
-        unmasked += other_images(config, folder, {*sets.tuning, *sets.validation, *splits.test})
-    return FoldJob(fold, sets, training, tuning, unmasked=unmasked)
+        drawn = {*sets.validation, *splits.test, *normals_drawn(config, folder, splits, fold)}
+        unmasked += other_images(config, folder, {*sets.tuning, *drawn})
+        normals = normal_images(config, folder, splits, fold, sets)
+    return FoldJob(fold, sets, training, tuning, unmasked=unmasked, normals=normals)
 
 
-def make_plan(config: SegmentationConfig, index: pd.DataFrame) -> dict[str, Any]:
-    """Choose the canvas that holds every training image."""
+def make_plan(
+    config: SegmentationConfig, index: pd.DataFrame, folder: Path | None = None
+) -> dict[str, Any]:
+    """Choose the canvas that holds every training image; ``folder`` as for :func:`fold_job`."""
     multiple = NetworkSpec.of(config).multiple
-    sides = (index["working_rows"], index["working_columns"])
-    canvas = [padded_size(int(side.max()), multiple) for side in sides]
+    tables = [index]
+    if folder is not None and config.normal_cohort is not None:
+        tables.append(read_index(folder, NORMALS))
+    canvas = [
+        padded_size(max(int(table[side].max()) for table in tables), multiple)
+        for side in ("working_rows", "working_columns")
+    ]
     return {"working_spacing_mm": config.working_spacing_mm, "canvas": canvas}
 
 

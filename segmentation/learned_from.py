@@ -1,24 +1,20 @@
 """From whom a network has learned: ``learned_from.csv`` beside its weights.
 
 The table's columns are ``patient_id`` and ``role``: ``training`` and ``tuning`` of the study's own
-patients, ``pretraining`` of another cohort's, ``start`` of those from whom the network had learned
-with which the training began. With it a study refuses to draw a patient's masks by a network that
-has seen the patient, wherever the network comes from. It is of the training folder alone: no
-bundle and no export holds it.
+patients, ``normal`` and ``pretraining`` of other cohorts', ``start`` of those from whom the network
+had learned with which the training began. With it a study refuses to draw a patient's masks by a
+network that has seen the patient, wherever the network comes from. It is of the training folder
+alone: no bundle and no export holds it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import MammoroiError
 from ..files import read_csv, write_csv
 from .weights import network_folders
-
-if TYPE_CHECKING:
-    from ..cohort.split import Splits
 
 FILE = "learned_from.csv"
 _SHOWN = 3
@@ -47,15 +43,15 @@ def learned_from(folder: Path) -> frozenset[str] | None:
     return frozenset(read_csv(folder / FILE, dtype=str)["patient_id"])
 
 
-def check_unseen(folder: Path, splits: Splits) -> None:
+def check_unseen(folder: Path, drawn: Sequence[Set[str]]) -> None:
     """See that no network of a study has learned from a patient whose masks it is to draw.
 
     Parameters
     ----------
     folder : Path
         ``segmentation`` in the study folder, or its ``outline``.
-    splits : Splits
-        The study's patients; a fold's networks draw its validation part and the test set.
+    drawn : sequence of set of str
+        For each fold the patients whose masks its networks draw.
 
     Raises
     ------
@@ -69,7 +65,7 @@ def check_unseen(folder: Path, splits: Splits) -> None:
                 f"it is not known from whom {place} has learned: {FILE} is missing there",
                 "run mammoroi train",
             )
-        if both := sorted(seen & {*splits.folds[name.fold].validation, *splits.test}):
+        if both := sorted(seen & drawn[name.fold]):
             more = ", ..." if len(both) > _SHOWN else ""
             raise MammoroiError(
                 f"{place} has learned from {len(both)} of the patients whose masks it is to draw "

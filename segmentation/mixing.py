@@ -114,7 +114,7 @@ class LesionMixing:
         Parameters
         ----------
         arrays : ArrayStore
-            The whole training set.
+            The whole training set; those with a lesion give theirs.
         """
         import torch
 
@@ -123,7 +123,7 @@ class LesionMixing:
         rng = np.random.default_rng([self.seed, epoch, number, 1])
         if rng.random() >= self.probability:
             return image, mask
-        donor, donor_mask = arrays[int(rng.integers(len(arrays)))]
+        donor, donor_mask = arrays[int(rng.integers(arrays.with_lesion))]
         mixed, both = mix(
             image[0].numpy(),
             mask[0].numpy() > 0,

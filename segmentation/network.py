@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import MammoroiError
-from .config import ARCHITECTURES, MULTIPLES, SegmentationConfig, one_of
+from .choices import one_of
+from .config import ARCHITECTURES, MULTIPLES, SegmentationConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

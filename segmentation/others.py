@@ -1,14 +1,20 @@
-"""Images of another cohort that take part in the pre-training: ``pretraining_cohort``.
+"""Images of other cohorts that take part in a training.
 
-No mask of theirs is read, so mammograms that nobody has outlined can help. Of that folder only
-``cohort.csv`` is needed, with the columns ``image_id``, ``patient_id`` and ``image``, and
-``spacing_mm`` for files that do not know their own spacing.
+``pretraining_cohort``
+    Mammograms to be restored in the pre-training (:mod:`.pretraining`). No mask of theirs is read,
+    so those that nobody has outlined can help.
+``normal_cohort``
+    Mammograms without a lesion (:mod:`.normals`). A line that names a mask, or an image of the
+    study, is refused.
 
-``prepared/others/`` below a training folder holds their arrays as ``prepared`` holds the study's,
-without masks, and ``index.csv``: ``image_id, patient_id, key, working_rows, working_columns``.
-``failures.csv`` lists the images that are not ready. An image that the study has too is left out
-here: same ``patient_id`` and ``image_id``. A fold takes none of a patient who tunes, validates or
-tests, compared by ``patient_id``.
+Of such a folder only ``cohort.csv`` is needed, with the columns ``image_id``, ``patient_id`` and
+``image``, and ``spacing_mm`` for files that do not know their own spacing.
+
+``prepared/others/`` and ``prepared/normals/`` below a training folder hold their arrays as
+``prepared`` holds the study's, without masks, and ``index.csv``: ``image_id, patient_id, key,
+working_rows, working_columns``. ``failures.csv`` lists the images that are not ready. An image that
+the study has too, same ``patient_id`` and ``image_id``, takes no part in the pre-training a second
+time. A fold takes none of a patient who tunes, validates or tests, compared by ``patient_id``.
 """
 
 from __future__ import annotations
@@ -21,18 +27,25 @@ from ..errors import Failure, MammoroiError
 from ..files import read_csv
 from .config import SegmentationConfig
 from .mapping import padded_size
-from .prepare import SEGMENTATION, STAGE, Source, prepare_cases
+from .prepare import NORMALS, SEGMENTATION, STAGE, Source, prepare_cases
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OTHERS = "others"
+SETTINGS = {OTHERS: "pretraining_cohort", NORMALS: "normal_cohort"}
+"""Folders below ``prepared``, and the settings that name whose images they hold."""
 _NEEDED = ("image_id", "patient_id", "image")
 _INDEX = ("image_id", "patient_id", "key", "working_rows", "working_columns")
 
 
-def prepare_others(config: SegmentationConfig, study: Path, place: str = SEGMENTATION) -> None:
-    """Prepare the images of ``pretraining_cohort``; unchanged ones are kept.
+def prepare_others(
+    config: SegmentationConfig,
+    study: Path,
+    place: str = SEGMENTATION,
+    kinds: Sequence[str] = tuple(SETTINGS),
+) -> None:
+    """Prepare the images of the other cohorts; unchanged ones are kept.
 
     Parameters
     ----------
@@ -42,34 +55,43 @@ def prepare_others(config: SegmentationConfig, study: Path, place: str = SEGMENT
         The study folder.
     place : str
         Where in it ``prepared`` lies.
+    kinds : sequence of str
+        Keys of :data:`SETTINGS`.
 
     Raises
     ------
     MammoroiError
-        When the cohort's table cannot be read, or no image can be prepared.
+        When a cohort's table cannot be read, or no image of it can be prepared.
     """
-    folder = Path(study) / place / "prepared" / OTHERS
-    if config.pretraining_cohort is None:
-        (folder / "failures.csv").unlink(missing_ok=True)
-        return
-    images = read_csv(Path(study) / "cohort.csv", dtype=str)
-    own = set(zip(images["patient_id"], images["image_id"], strict=True))
-    found, failures = sources_of(Path(config.pretraining_cohort), own)
-    ready = prepare_cases(config, folder, [(case, False) for case in found], _INDEX, failures)
-    if not ready and len(read_csv(folder / "failures.csv")):
-        raise MammoroiError(
-            f"no image of {config.pretraining_cohort} can be prepared",
-            f"see {folder / 'failures.csv'} for the reasons",
-        )
+    for kind in kinds:
+        folder = Path(study) / place / "prepared" / kind
+        cohort = getattr(config, SETTINGS[kind])
+        if cohort is None:
+            (folder / "failures.csv").unlink(missing_ok=True)
+            continue
+        images = read_csv(Path(study) / "cohort.csv", dtype=str)
+        own = set(zip(images["patient_id"], images["image_id"], strict=True))
+        found, failures = sources_of(Path(cohort), own, normal=kind == NORMALS)
+        ready = prepare_cases(config, folder, [(case, False) for case in found], _INDEX, failures)
+        if not ready and len(read_csv(folder / "failures.csv")):
+            raise MammoroiError(
+                f"no image of {cohort} can be prepared",
+                f"see {folder / 'failures.csv'} for the reasons",
+            )
 
 
-def sources_of(folder: Path, own: Set[tuple[str, str]]) -> tuple[list[Source], list[Failure]]:
+def sources_of(
+    folder: Path, own: Set[tuple[str, str]], normal: bool = False
+) -> tuple[list[Source], list[Failure]]:
     """List the images of a cohort folder, and the lines of its table that name none.
 
     Parameters
     ----------
     own : set of (str, str)
         ``patient_id`` and ``image_id`` of images to be left out.
+    normal : bool
+        Whether all are to be without a lesion; then those of ``own``, and those with a mask, are
+        failures.
 
     Raises
     ------
@@ -83,7 +105,7 @@ def sources_of(folder: Path, own: Set[tuple[str, str]]) -> tuple[list[Source], l
     if lacking := [name for name in _NEEDED if name not in table]:
         raise MammoroiError(
             f"{folder / 'cohort.csv'} has no column {', '.join(lacking)}",
-            "add what is missing: the pre-training needs an image and its patient",
+            "add what is missing: a training needs an image and its patient",
         )
     found: dict[str, Source] = {}
     failures = []
@@ -92,10 +114,17 @@ def sources_of(folder: Path, own: Set[tuple[str, str]]) -> tuple[list[Source], l
             source = _source(folder, row)
             if source.image_id in found:
                 raise MammoroiError("this image_id is in the table twice", "give each its own")
+            if normal and row.get("mask"):
+                raise MammoroiError("it has a mask", "keep images with a lesion out of this cohort")
+            is_own = (source.patient_id, source.image_id) in own
+            if normal and is_own:
+                raise MammoroiError(
+                    "the study has the same image, with a lesion", "keep it out of one of the two"
+                )
         except MammoroiError as error:
             failures.append(Failure.of(row["image_id"] or f"line {number + 2}", STAGE, error))
             continue
-        if (source.patient_id, source.image_id) not in own:
+        if not is_own:
             found[source.image_id] = source
     return list(found.values()), failures
 
@@ -127,7 +156,7 @@ def _source(folder: Path, row: dict[str, Any]) -> Source:
 
 
 def other_images(
-    config: SegmentationConfig, folder: Path, barred: Set[str]
+    config: SegmentationConfig, folder: Path, barred: Set[str], kind: str = OTHERS
 ) -> tuple[tuple[str, str], ...]:
     """Name the prepared images of other patients than these: name within ``prepared``, and key.
 
@@ -137,24 +166,25 @@ def other_images(
         ``segmentation`` in the study folder.
     barred : set of str
         Patients who take no part.
+    kind : str
+        Key of :data:`SETTINGS`.
     """
-    if config.pretraining_cohort is None:
+    if getattr(config, SETTINGS[kind]) is None:
         return ()
-    index = read_index(folder)
+    index = read_index(folder, kind)
     index = index[~index["patient_id"].isin(barred)]
-    return tuple(
-        (f"{OTHERS}/{image_id}", str(key))
-        for image_id, key in zip(index["image_id"], index["key"], strict=True)
-    )
+    return tuple(zip(index["name"], index["key"].astype(str), strict=True))
 
 
-def other_patients(folder: Path, images: Sequence[tuple[str, str]]) -> frozenset[str]:
+def other_patients(
+    folder: Path, images: Sequence[tuple[str, str]], kind: str = OTHERS
+) -> frozenset[str]:
     """Name the patients of those of a fold's images that are another cohort's."""
-    names = {name for name, _ in images if name.startswith(f"{OTHERS}/")}
+    names = {name for name, _ in images if name.startswith(f"{kind}/")}
     if not names:
         return frozenset()
-    index = read_index(folder)
-    return frozenset(index["patient_id"][(OTHERS + "/" + index["image_id"]).isin(names)])
+    index = read_index(folder, kind)
+    return frozenset(index["patient_id"][index["name"].isin(names)])
 
 
 def canvas_with_others(
@@ -164,7 +194,7 @@ def canvas_with_others(
     if not any(name.startswith(f"{OTHERS}/") for name in names):
         return canvas
     index = read_index(folder)
-    sizes = index[(OTHERS + "/" + index["image_id"]).isin(names)]
+    sizes = index[index["name"].isin(names)]
     rows, columns = (
         max(side, padded_size(int(sizes[name].max()), multiple))
         for side, name in zip(canvas, ("working_rows", "working_columns"), strict=True)
@@ -172,18 +202,19 @@ def canvas_with_others(
     return rows, columns
 
 
-def read_index(folder: Path) -> pd.DataFrame:
-    """Read ``index.csv``.
+def read_index(folder: Path, kind: str = OTHERS) -> pd.DataFrame:
+    """Read ``index.csv``, with a column ``name``: the image's within ``prepared``.
 
     Raises
     ------
     MammoroiError
         When it is missing: the images are prepared where the cohort lies.
     """
-    file = folder / "prepared" / OTHERS / "index.csv"
+    file = folder / "prepared" / kind / "index.csv"
     if not file.exists():
         raise MammoroiError(
-            f"segmentation.pretraining_cohort is set, but {file} is missing",
+            f"segmentation.{SETTINGS[kind]} is set, but {file} is missing",
             "prepare the images where the cohort lies, or set it to null",
         )
-    return read_csv(file, dtype={"image_id": str, "patient_id": str})
+    index = read_csv(file, dtype={"image_id": str, "patient_id": str})
+    return index.assign(name=kind + "/" + index["image_id"])

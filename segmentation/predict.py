@@ -9,12 +9,15 @@ weights; for several networks, of their digests in order). ``masks/candidates.cs
 the regions from which the mask was chosen (see :mod:`.candidates`), and
 ``masks/probability/<image_id>.png`` the probability on the working array, 8 bits. With two stages
 (:mod:`.outline`) all of it is of the probability that both gave together.
-``masks/failures.csv`` lists the images without a mask. New mammograms: :mod:`.new_mammograms`.
+``masks/failures.csv`` lists the images without a mask. ``masks/normals/`` has all of this for the
+mammograms of ``normal_cohort`` (:mod:`.normals`), where an empty mask is the right one. New
+mammograms: :mod:`.new_mammograms`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +35,8 @@ from .folds import drawing_folds
 from .learned_from import check_unseen
 from .learnt import learnt_settings
 from .mapping import Mapping, resize
+from .normals import normal_folds
+from .others import prepare_others, read_index
 from .outline import (
     OUTLINE,
     Outlining,
@@ -39,17 +44,21 @@ from .outline import (
     outline_config,
     refined,
     trained_outline,
+    training_places,
 )
 from .pixel_calibration import write_probability
 from .postprocess import draw_regions, threshold_of
-from .prepare import load_mapping, prepare
+from .prepare import NORMALS, load_mapping, prepare
 from .probability import on_device, probabilities
 from .recalibration import Calibration
 from .uncertainty import Uncertainty, uncertainty
 from .weights import Model, load_folds
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
+
+    from ..cohort.split import Splits
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +73,8 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     """Draw the masks of all images of a study, cross-fitted; give their folder.
 
     A training patient's masks come from the mean probability of the networks of one fold, which
-    were neither trained nor tuned on the patient; a test patient's from that of all networks.
+    were neither trained nor tuned on the patient; a test patient's from that of all networks. So do
+    those of mammograms without a lesion, where the settings name any.
     Nothing is drawn again when networks, images and settings are unchanged.
 
     Raises
@@ -73,7 +83,6 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         When the networks there are not those that the settings ask for, or weights were changed.
     """
     from ..cohort.split import load_splits
-    from ..imaging.mask import write_mask
     from .trainer import choose_device
 
     study = Path(study)
@@ -84,61 +93,136 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     models = [model for of_fold in networks for model in of_fold]
     outline = trained_outline(config, trained, len(models))
     check_settings(config, trained, models[0].card)
-    check_unseen(trained, splits)
-    prepared = prepare(config, study)
-    index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
+    images = [_own_images(config, study, splits), *_normal_images(config, study, splits)]
+    drawn = [
+        frozenset(one for part in images for one, folds in part.folds.items() if fold in folds)
+        for fold in range(len(networks))
+    ]
+    check_unseen(trained, drawn)
     if outline is not None:
-        check_unseen(study / OUTLINE, splits)
-        prepare(outline_config(config), study, OUTLINE)
+        check_unseen(study / OUTLINE, drawn)
+    own, *normal = images
     key = sha256_of(
         PREDICTION_VERSION,
         config.inference(),
         [learnt_settings(trained, fold) for fold in (None, *range(len(networks)))],
         [model.sha256 for model in models],
-        index[["image_id", "key"]].to_dict("records"),
+        own.index[["image_id", "key"]].to_dict("records"),
         splits,
         *([outline.digest()] if outline else []),
+        *([part.index[["image_id", "key"]].to_dict("records") for part in normal]),
     )
-    if _is_drawn(masks, key, index["image_id"].tolist()):
+    if _is_drawn(masks, key, images):
         return masks / "automatic"
     (masks / "segment.json").unlink(missing_ok=True)
     device = choose_device(config)
-    candidates: dict[str, list[Candidate]] = {}
 
-    def draw_case(image_id: str, patient_id: str) -> dict[str, Any]:
-        folds = drawing_folds(splits, patient_id)
-        own = folds[0] if splits.fold_of(patient_id) is not None else None
-        drawn = draw(
+    def draw_image(name: str, folds: tuple[int, ...]) -> Drawn:
+        of_one = folds[0] if len(folds) == 1 else None
+        return draw(
             [model for fold in folds for model in networks[fold]],
-            np.load(prepared / f"{image_id}.npy"),
-            load_mapping(study, image_id),
-            config.inference() | learnt_settings(trained, own),
+            np.load(trained / "prepared" / f"{name}.npy"),
+            load_mapping(study, name),
+            config.inference() | learnt_settings(trained, of_one),
             device,
-            outline.of_prepared(study, image_id, folds) if outline else None,
+            outline.of_prepared(study, name, folds) if outline else None,
         )
-        write_mask(masks / "automatic" / f"{image_id}.png", drawn.mask)
-        write_probability(masks / "probability" / f"{image_id}.png", drawn.probability)
-        candidates[image_id] = drawn.candidates
-        fold = "test" if patient_id in splits.test else str(folds[0])
-        return {"image_id": image_id, "patient_id": patient_id, "fold": fold, **drawn.row()}
 
-    cases = [(row[0], row) for row in index[["image_id", "patient_id"]].itertuples(index=False)]
     with on_device(of_both_stages(models, outline), device):
-        results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
-    failures = [
+        whole = [_draw_images(part, draw_image) for part in images]
+    if all(whole):
+        write_json(masks / "segment.json", {"key": key})
+    return masks / "automatic"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Prepared images of one cohort that are to be drawn.
+
+    Attributes
+    ----------
+    index : DataFrame
+        ``image_id, patient_id, key``, and ``name`` within ``prepared``.
+    failures : list of Failure
+        Images that could not be prepared.
+    folds : dict of str to (int, ...)
+        For each patient the folds whose networks draw her.
+    masks : Path
+        Where the masks and what is known of them are written.
+    what : str
+        What is drawn, for the bar of progress.
+    """
+
+    index: pd.DataFrame
+    failures: list[Failure]
+    folds: dict[str, tuple[int, ...]]
+    masks: Path
+    what: str
+
+
+def _own_images(config: SegmentationConfig, study: Path, splits: Splits) -> Images:
+    """Prepare the study's images."""
+    prepared = prepare(config, study)
+    if config.outline_spacing_mm is not None:
+        prepare(outline_config(config), study, OUTLINE)
+    index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
+    folds = {patient: drawing_folds(splits, patient) for patient in index["patient_id"].unique()}
+    index = index.assign(name=index["image_id"])
+    return Images(index, _failures(prepared), folds, study / "masks", "Drawing masks")
+
+
+def _normal_images(config: SegmentationConfig, study: Path, splits: Splits) -> list[Images]:
+    """Prepare the mammograms without a lesion; an empty list where the settings name none."""
+    folder = study / "segmentation"
+    masks = study / "masks" / NORMALS
+    if config.normal_cohort is None:
+        for name in ("predictions.csv", "candidates.csv", "failures.csv"):
+            (masks / name).unlink(missing_ok=True)  # of earlier settings
+        return []
+    for settings, place in training_places(config):
+        prepare_others(settings, study, place, (NORMALS,))
+    index = read_index(folder, NORMALS)
+    folds = {one: normal_folds(splits, one, config.seed) for one in index["patient_id"].unique()}
+    failures = _failures(folder / "prepared" / NORMALS)
+    return [Images(index, failures, folds, masks, "Looking at normal mammograms")]
+
+
+def _failures(prepared: Path) -> list[Failure]:
+    """Read the images that could not be prepared."""
+    return [
         Failure(**{str(name): value for name, value in row.items()})
         for row in read_csv(prepared / "failures.csv", dtype=str).to_dict("records")
     ]
-    for failure in write_results(masks, results, failures):
+
+
+def _draw_images(images: Images, draw_image: Callable[[str, tuple[int, ...]], Drawn]) -> bool:
+    """Draw the masks of one cohort and write what is known of them; tell whether all could be."""
+    from ..imaging.mask import write_mask
+
+    masks = images.masks
+    candidates: dict[str, list[Candidate]] = {}
+
+    def draw_case(image_id: str, patient_id: str, name: str) -> dict[str, Any]:
+        folds = images.folds[patient_id]
+        drawn = draw_image(name, folds)
+        write_mask(masks / "automatic" / f"{image_id}.png", drawn.mask)
+        write_probability(masks / "probability" / f"{image_id}.png", drawn.probability)
+        candidates[image_id] = drawn.candidates
+        fold = str(folds[0]) if len(folds) == 1 else "test"
+        return {"image_id": image_id, "patient_id": patient_id, "fold": fold, **drawn.row()}
+
+    rows = images.index[["image_id", "patient_id", "name"]].itertuples(index=False)
+    cases = [(row[0], tuple(row)) for row in rows]
+    results = list(map_cases(draw_case, cases, "segmentation/segment", images.what))
+    for failure in write_results(masks, results, images.failures):
         # A mask that an earlier run drew must not stand for the one that failed now.
         for kind in ("automatic", "probability"):
             (masks / kind / f"{failure.case}.png").unlink(missing_ok=True)
         candidates.pop(failure.case, None)
     write_candidates(masks / "candidates.csv", candidates)
-    _tell_empty(results)
-    if not any(isinstance(result, Failure) for result in results):
-        write_json(masks / "segment.json", {"key": key})
-    return masks / "automatic"
+    if masks.name != NORMALS:
+        _tell_empty(results)
+    return not any(isinstance(result, Failure) for result in results)
 
 
 def _tell_empty(results: list[dict[str, Any] | Failure]) -> None:
@@ -282,12 +366,13 @@ def write_candidates(path: Path, candidates: dict[str, list[Candidate]]) -> None
     write_csv(path, pd.DataFrame(rows, columns=["image_id", *names]))
 
 
-def _is_drawn(masks: Path, key: str, image_ids: list[str]) -> bool:
+def _is_drawn(masks: Path, key: str, images: list[Images]) -> bool:
     done = masks / "segment.json"
     if not done.exists() or read_json(done)["key"] != key:
         return False
-    return (masks / "candidates.csv").exists() and all(
-        (masks / kind / f"{image_id}.png").exists()
+    return all((part.masks / "candidates.csv").exists() for part in images) and all(
+        (part.masks / kind / f"{image_id}.png").exists()
+        for part in images
         for kind in ("automatic", "probability")
-        for image_id in image_ids
+        for image_id in part.index["image_id"]
     )

@@ -39,6 +39,8 @@ PREPARE_VERSION = 1
 PERCENTILES = (1.0, 99.8)
 STAGE = "segmentation/prepare"
 INDEX = ("image_id", "patient_id", "set", "key", "working_rows", "working_columns", "has_mask")
+NORMALS = "normals"
+"""Folder below ``prepared`` of mammograms without a lesion, whose masks are empty and no files."""
 SEGMENTATION = "segmentation"
 """Where in a study folder the networks and the prepared arrays lie."""
 

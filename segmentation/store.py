@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import MammoroiError
+from .prepare import NORMALS
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class ArrayStore:
     folder : Path
         ``segmentation/prepared``.
     image_ids : list of str
-        Images that have a prepared mask.
+        Images that have a prepared mask, and last those without a lesion, ``normals/...``, whose
+        masks are empty.
     canvas : (int, int)
         Rows and columns of the canvas; no image may be larger.
     in_memory : bool, optional
@@ -59,6 +61,7 @@ class ArrayStore:
         self.image_ids = list(image_ids)
         self.canvas = canvas
         self.masked = masked
+        self.with_lesion = sum(not _is_normal(image_id) for image_id in image_ids)
         if in_memory is None:
             in_memory = fits(len(image_ids) * canvas[0] * canvas[1] * BYTES_PER_PIXEL)
         self.in_memory = in_memory
@@ -90,9 +93,13 @@ class ArrayStore:
 
     def _read(self, image_id: str, mapped: bool) -> Arrays:
         image = load_array(self.folder / f"{image_id}.npy", mapped)
-        if not self.masked:
+        if not self.masked or _is_normal(image_id):
             return image, np.broadcast_to(np.uint8(0), image.shape)
         return image, load_array(self.folder / f"{image_id}.mask.npy", mapped)
+
+
+def _is_normal(image_id: str) -> bool:
+    return image_id.startswith(f"{NORMALS}/")
 
 
 def fits(needed: int) -> bool:

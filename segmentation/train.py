@@ -53,9 +53,10 @@ from .learnt import learn
 from .lock import held
 from .loggers import require_logger
 from .network import NetworkSpec
+from .normals import normals_drawn
 from .others import other_patients, prepare_others
 from .outline import forget_outline, note_outline, training_places
-from .prepare import SEGMENTATION, prepare
+from .prepare import NORMALS, SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
@@ -154,12 +155,13 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
         index = index[index["has_mask"]]
     folds = [fold_job(config, splits, fold, index, folder) for fold in range(len(splits.folds))]
     write_csv(folder / "folds.csv", roles([job.sets for job in folds]))
-    plan = make_plan(config, index)
+    plan = make_plan(config, index, folder)
     write_json(folder / "plan.json", plan)
     # Here a wrong name or missing weights end the run with one message, not one per network.
     network = build_network(NetworkSpec.of(config), config.encoder_weights)
     for job in folds:
-        check_start(config, job.fold, folder, {*job.sets.validation, *splits.test})
+        drawn = normals_drawn(config, folder, splits, job.fold)
+        check_start(config, job.fold, folder, {*job.sets.validation, *splits.test, *drawn})
         begin_with_start(network, config, job.fold)
     require_logger(config)
     numbers = range(1, config.networks_per_fold + 1)
@@ -266,7 +268,7 @@ def _train_fold(
 
     # How many networks there are is nothing of a single one; the card itself says what else it
     # started from or has seen.
-    apart = ("networks_per_fold", "start_from", "pretraining_cohort")
+    apart = ("networks_per_fold", "start_from", "pretraining_cohort", "normal_cohort")
     settings = {name: value for name, value in asdict(config).items() if name not in apart}
     config = replace(config, seed=job.name.seed(config.seed))
     start = start_key(config, job.fold)
@@ -309,6 +311,7 @@ def _train_fold(
         "n_tuning_patients": len(job.sets.tuning),
         "n_training_images": len(job.training),
         "n_tuning_images": len(job.tuning),
+        **({"n_normal_images": len(job.normals)} if job.normals else {}),
         "accumulate": accumulate,
         "key": key,
         "versions": {name: version(name) for name in ("torch", "lightning", "monai")},
@@ -338,6 +341,7 @@ def _patients(
     return {
         "training": job.sets.training,
         "tuning": job.sets.tuning,
+        "normal": other_patients(folder, job.normals, NORMALS),
         "pretraining": other_patients(folder, job.unmasked),
         "start": (start.patients if start else None) or frozenset(),
     }

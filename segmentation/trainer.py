@@ -38,6 +38,8 @@ class PreparedData(LightningDataModule):
         The settings.
     pixels : (int, int)
         How many one training and one tuning image have; only their ratio counts.
+    sometimes : (int, int)
+        As for :class:`.data.EpochSampler`, of the training images.
     """
 
     def __init__(
@@ -46,17 +48,19 @@ class PreparedData(LightningDataModule):
         tuning: PreparedImages,
         config: SegmentationConfig,
         pixels: tuple[int, int] = (1, 1),
+        sometimes: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         self.training = training
         self.tuning = tuning
         self.config = config
         self.pixels = pixels
+        self.sometimes = sometimes
         self.batch_size = config.batch_size // config.accumulate
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented batches in a new order every epoch."""
-        return self._loader(self.training, self.batch_size, self.config.seed)
+        return self._loader(self.training, self.batch_size, self.config.seed, self.sometimes)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The tuning images as they are."""
@@ -74,7 +78,11 @@ class PreparedData(LightningDataModule):
         return augment_batch(batch, self.training.patch)
 
     def _loader(
-        self, images: PreparedImages | Windows, batch_size: int, seed: int | None
+        self,
+        images: PreparedImages | Windows,
+        batch_size: int,
+        seed: int | None,
+        sometimes: tuple[int, int] = (0, 0),
     ) -> DataLoader[Batch]:
         trainer = self.trainer
         assert trainer is not None
@@ -83,7 +91,9 @@ class PreparedData(LightningDataModule):
         return DataLoader(
             images,
             batch_size=batch_size,
-            sampler=EpochSampler(len(images), seed, trainer.global_rank, trainer.world_size),
+            sampler=EpochSampler(
+                len(images), seed, trainer.global_rank, trainer.world_size, sometimes
+            ),
             num_workers=workers,
             persistent_workers=workers > 0,
             # Where networks are trained side by side, the default is that of their processes.

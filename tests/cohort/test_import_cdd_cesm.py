@@ -251,6 +251,15 @@ def test_all_findings_and_healthy_breasts(release: Path, tmp_path: Path) -> None
     assert "nothing is outlined" in excluded["P4_L_DM_CC"]  # not healthy: no empty mask
 
 
+def test_normal_breasts_alone(release: Path, tmp_path: Path) -> None:
+    out = bring_in("cdd-cesm", release, tmp_path / "cohort", images_without_mask="normal")
+    images, _, excluded = tables(out)
+    assert images.index.tolist() == ["P1_R_DM_MLO"]
+    assert images["mask"].isna().all()
+    assert "does not say that it is normal" in excluded["P4_L_DM_CC"]
+    assert "does not say that it is normal" in excluded["P1_L_DM_CC"]
+
+
 def test_subtracted_images_by_choice(release: Path, tmp_path: Path) -> None:
     out = bring_in("cdd-cesm", release, tmp_path / "cohort", subtracted=True)
     images, _, excluded = tables(out)

@@ -118,6 +118,17 @@ def test_other_findings_and_healthy_breasts(release: Path, tmp_path: Path) -> No
     assert {"20586934", "20586908"} < set(images.index)
 
 
+def test_normal_images_alone(release: Path, tmp_path: Path) -> None:
+    # 20586934 has no region and BI-RADS 1; without its region 22613650 would still be BI-RADS 5.
+    (release / "AllXML/22613650.xml").unlink()
+    out = bring_in("inbreast", release, tmp_path / "cohort", images_without_mask="normal")
+    images, _, excluded = tables(out)
+    assert images.index.tolist() == ["20586934"]
+    assert images["mask"].isna().all()
+    assert "does not say that it is normal" in excluded["22613650"]
+    assert "does not say that it is normal" in excluded["20586908"]
+
+
 def test_a_workbook_is_to_be_saved_as_csv(release: Path, tmp_path: Path) -> None:
     (release / "INbreast.csv").rename(release / "INbreast.xls")
     with pytest.raises(MammoroiError, match="workbook only -> save it"):

@@ -97,6 +97,34 @@ def test_images_without_findings_can_be_kept(release: Path, tmp_path: Path) -> N
     assert left_out == ["a2", "a3"]
 
 
+def test_normal_images_are_those_without_any_finding(release: Path, tmp_path: Path) -> None:
+    # a2 has no mass, but a calcification; a further breast has a benign finding, or none listed.
+    table = release / "breast-level_annotations.csv"
+    table.write_text(BREASTS + "s1,x,a4,R,MLO,50,36,BI-RADS 2,DENSITY C,training\n")
+    write_dicom(
+        release / "images/s1/a4.dicom",
+        noise(SHAPE, 20),
+        ImageLaterality="R",
+        ViewPosition="MLO",
+        ImagerPixelSpacing=["0.1", "0.1"],
+    )
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort", images_without_mask="normal")
+    images, _, excluded = tables(out)
+    assert images.index.tolist() == ["a3"]
+    assert images["mask"].isna().all()
+    assert len(excluded) == 8
+    assert "does not say that it is normal" in excluded["a4"]
+    assert "does not say that it is normal" in excluded["b5"]  # its file is not needed
+
+
+@pytest.mark.parametrize("dataset", ["cbis-ddsm", "cmmd"])
+def test_normal_images_of_a_data_set_without_any(
+    dataset: str, release: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(MammoroiError, match=f"{dataset} tells of no image that it is normal"):
+        bring_in(dataset, release, tmp_path / "cohort", images_without_mask="normal")
+
+
 def test_an_unknown_finding_is_refused_with_the_nearest(release: Path, tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match="did you mean 'Mass'"):
         bring_in("vindr-mammo", release, tmp_path / "cohort", findings=("Masses",))

@@ -45,12 +45,28 @@ def test_nothing_changes_without_a_lesion_that_fits() -> None:
         assert both is mask
 
 
+class Breasts(list):
+    """What the mixing needs of an ArrayStore; those without a lesion come last."""
+
+    @property
+    def with_lesion(self) -> int:
+        return sum(bool(mask.any()) for _, mask in self)
+
+
+def test_breasts_without_a_lesion_are_given_one_and_give_none() -> None:
+    pairs = [_breast(0.4, (20, 10)), *(_breast(0.5, None) for _ in range(20))]
+    arrays = Breasts((torch.tensor(image)[None], torch.tensor(mask)[None]) for image, mask in pairs)
+    mixing = LesionMixing(0.5, 3)
+    given = [bool(mixing(arrays, epoch, 7)[1].any()) for epoch in range(40)]
+    assert 10 < sum(given) < 30  # where the donor is any of 21, one in 42
+
+
 def test_it_depends_on_seed_epoch_and_number_alone() -> None:
     pairs = [_breast(0.3 + 0.1 * k, (20 + 8 * k, 10)) for k in range(4)]
-    arrays = [
+    arrays = Breasts(
         (torch.tensor(image)[None], torch.tensor(mask.astype(np.uint8))[None])
         for image, mask in pairs
-    ]
+    )
     one, other = LesionMixing(0.5, 3), LesionMixing(0.5, 3)
     other(arrays, 0, 0)
     areas = set()

@@ -1,0 +1,386 @@
+"""Mammograms without a lesion: who learns from them, who draws them, and what is counted."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from mammoroi.cohort.split import load_splits
+from mammoroi.errors import MammoroiError
+from mammoroi.fallen_out import count_cases, fallen_out_lines
+from mammoroi.files import read_csv
+from mammoroi.segmentation.agreement import agree
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.data import Augmentation, EpochSampler
+from mammoroi.segmentation.device_augmentation import Windows
+from mammoroi.segmentation.false_alarms import auc_over_patients
+from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
+from mammoroi.segmentation.normals import normal_folds, normals_drawn
+from mammoroi.segmentation.others import prepare_others
+from mammoroi.segmentation.predict import segment
+from mammoroi.segmentation.prepare import NORMALS, prepare
+from mammoroi.segmentation.store import ArrayStore
+from mammoroi.segmentation.train import train, train_prepared
+from mammoroi.segmentation.weights import load_model
+
+from .conftest import breast_with_disc
+
+TINY = SegmentationConfig(
+    working_spacing_mm=2.0,
+    channels=(4, 4, 8, 8, 8),
+    epochs=1,
+    batch_size=4,
+    keep="last",
+    tuning_fraction=0.2,
+    accelerator="cpu",
+    workers=1,
+    bootstrap_samples=50,
+    overlays=0,
+)
+
+
+def breast_with_bar(seed: int) -> np.ndarray:
+    """A breast without a lesion, in which a vessel is as bright as one."""
+    rng = np.random.default_rng(seed)
+    pixels, mask = breast_with_disc(seed, right=False)
+    pixels = pixels - mask * 80
+    row = int(rng.integers(28, 62))
+    pixels[row : row + 8, 4:36] += 80
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def write_normals(folder: Path, patients: list[str]) -> Path:
+    """Write a cohort of one breast for each patient, named `N-patient`."""
+    folder.mkdir()
+    for number, patient in enumerate(patients):
+        pixels = np.ascontiguousarray(breast_with_bar(1000 + number))
+        Image.fromarray(pixels).save(folder / f"{patient}.png")
+    table = pd.DataFrame({"image_id": [f"N-{one}" for one in patients], "patient_id": patients})
+    table["image"] = table["patient_id"] + ".png"
+    table["spacing_mm"] = "1.0"
+    table.to_csv(folder / "cohort.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def normals(tmp_path: Path) -> Path:
+    """All patients of the study (P00 and P01 test it), and five others."""
+    own = [f"P{number:02d}" for number in range(10)]
+    return write_normals(tmp_path / "normals", own + [f"X{number}" for number in range(5)])
+
+
+def job_of(config: SegmentationConfig, study: Path, fold: int) -> FoldJob:
+    folder = prepare(config, study).parent
+    prepare_others(config, study)
+    index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
+    splits = load_splits(study)
+    index = index[index["patient_id"].isin(splits.train)]
+    return fold_job(config, splits, fold, index, folder)
+
+
+def test_a_patient_learns_or_is_drawn_never_both(study: Path, normals: Path) -> None:
+    config = replace(TINY, normal_cohort=str(normals))
+    splits = load_splits(study)
+    folder = study / "segmentation"
+    jobs = [job_of(config, study, fold) for fold in range(2)]
+    learns: list[set[str]] = []
+    for job in jobs:
+        assert all(name.startswith("normals/N-") for name, _ in job.normals)
+        learns.append({name.removeprefix("normals/N-") for name, _ in job.normals})
+        assert not learns[-1] & {*job.sets.validation, *job.sets.tuning, *splits.test}
+        assert not learns[-1] & normals_drawn(config, folder, splits, job.fold)
+        assert set(job.sets.training) < learns[-1]
+    drawn = [set(normals_drawn(config, folder, splits, fold)) for fold in range(2)]
+    assert drawn[0] & drawn[1] == {"P00", "P01"}  # all networks draw those who test
+    for fold, part in enumerate(splits.folds):
+        assert set(part.validation) < drawn[fold]
+    others = {f"X{number}" for number in range(5)}
+    assert drawn[0] | drawn[1] == {*splits.train, *splits.test, *others}
+    for one in others:
+        (fold,) = normal_folds(splits, one, config.seed)
+        assert one in drawn[fold]
+        assert one in learns[1 - fold]
+        assert one not in learns[fold]
+    folds = Counter(normal_folds(splits, f"patient {n}", 15)[0] for n in range(400))
+    assert min(folds.values()) > 150
+    # Without such a cohort everything is as it was.
+    without = job_of(TINY, study, 0)
+    assert "normals" not in without.inputs()
+    assert without.training == jobs[0].training
+    assert "normals_per_image" not in TINY.training()
+
+
+def test_what_restores_is_never_of_patients_who_are_drawn(study: Path, normals: Path) -> None:
+    config = replace(TINY, normal_cohort=str(normals), pretraining_epochs=1)
+    config = replace(config, pretraining_cohort=str(normals))
+    folder = study / "segmentation"
+    for fold in range(2):
+        job = job_of(config, study, fold)
+        restores = {name.removeprefix("others/N-") for name, _ in job.unmasked}
+        drawn = normals_drawn(config, folder, load_splits(study), fold)
+        assert {"X0", "X1", "X2", "X3", "X4"} & drawn
+        assert restores
+        assert not restores & drawn
+
+
+def test_every_epoch_shows_all_lesions_and_normal_ones_in_turn() -> None:
+    sampler = EpochSampler(10 + 7, seed=3, sometimes=(7, 3))
+    assert len(sampler) == 13
+    turns: Counter[int] = Counter()
+    for epoch in range(14):
+        sampler.set_epoch(epoch)
+        pairs = list(sampler)
+        assert {at for at, _ in pairs} == {epoch}
+        numbers = [number for _, number in pairs]
+        assert sorted(numbers)[:10] == list(range(10))
+        taken = [number for number in numbers if number >= 10]
+        assert len(set(taken)) == 3
+        turns.update(taken)
+    assert turns == dict.fromkeys(range(10, 17), 6)  # 14 x 3 are 6 x 7
+    parts = [EpochSampler(17, 3, rank, 2, sometimes=(7, 3)) for rank in range(2)]
+    for part in parts:
+        part.set_epoch(13)
+    shared = [list(part) for part in parts]
+    assert [len(part) for part in parts] == [7, 7]
+    assert {one for part in shared for one in part} == set(pairs)
+    alone = EpochSampler(10, seed=3)
+    alone.set_epoch(5)
+    order = np.random.default_rng([3, 5]).permutation(10)
+    assert list(alone) == [(5, int(number)) for number in order]  # as trainings always had it
+
+
+@pytest.mark.parametrize("crops", ["halves", "lesions"])
+def test_a_crop_without_a_lesion_shows_the_breast(study: Path, normals: Path, crops: str) -> None:
+    config = replace(TINY, working_spacing_mm=0.5, normal_cohort=str(normals))
+    job = job_of(config, study, 0)
+    names = [name for name, _ in (*job.training, *job.normals)]
+    prepared = study / "segmentation" / "prepared"
+    arrays = ArrayStore(prepared, names, (224, 224))
+    assert arrays.with_lesion == len(job.training)
+    windows = Windows(arrays, 3, "flips", (32, 32), crops=crops)
+    augment = Augmentation(3, "flips", (32, 32), crops)
+    for number in range(arrays.with_lesion, len(arrays)):
+        image, mask = (part.float() for part in arrays[number])
+        assert not mask.any()
+        for epoch in range(5):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                case = augment({"image": image, "mask": mask}, epoch, number)
+            for shown in (case, windows[(epoch, number)]):
+                assert shown["image"].shape == shown["mask"].shape == torch.Size((1, 32, 32))
+                assert not shown["mask"].any()
+                assert (shown["image"] > 0).any()
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_false_regions_are_counted_on_unseen_normal_breasts(
+    study: Path, normals: Path, stages: int
+) -> None:
+    config = replace(TINY, normal_cohort=str(normals), minimum_area_mm2=0.0, max_components=0)
+    config = replace(config, epochs=24, learning_rate=0.01, threshold=0.2)
+    if stages == 2:
+        config = replace(config, outline_spacing_mm=1.0, outline_patch=(32, 32))
+    train(config, study)
+    for place in ("segmentation", "segmentation/outline")[:stages]:
+        network = study / place / "fold-0"
+        card = load_model(network).card
+        job = job_of(config, study, 0)
+        assert card["n_normal_images"] == len(job.normals) > 4
+        assert "normal_cohort" not in card["settings"]
+        learned = read_csv(network / "learned_from.csv", dtype=str)
+        seen = set(learned["patient_id"][learned["role"] == "normal"])
+        assert seen == {name.removeprefix("normals/N-") for name, _ in job.normals}
+    segment(config, study)
+    masks = study / "masks" / NORMALS
+    predictions = read_csv(masks / "predictions.csv", dtype={"fold": str})
+    splits = load_splits(study)
+    assert len(predictions) == 15
+    for row in predictions.itertuples():
+        folds = normal_folds(splits, row.patient_id, config.seed)
+        assert row.fold == ("test" if len(folds) == 2 else str(folds[0]))
+        with Image.open(masks / "automatic" / f"{row.image_id}.png") as mask:
+            assert np.asarray(mask).any() == row.found
+    assert count_cases("segment", study)["used"] == 20 + 15
+    drawn = (masks / "predictions.csv").stat().st_mtime_ns
+    segment(config, study)
+    assert (masks / "predictions.csv").stat().st_mtime_ns == drawn  # nothing is drawn again
+
+    agree(config, study)
+    marks = read_csv(masks / "candidates.csv")
+    assert len(set(marks["score"])) > 8
+    own_marks = read_csv(study / "masks" / "candidates.csv")
+    lesions = read_csv(study / "lesions.csv")
+    summary = read_csv(study / "froc_summary.csv", dtype={"fp_per_image": str})
+    rows = summary[(summary["group"] == "normals") & (summary["fp_per_image"] != "mean")]
+    assert len(rows) == len(config.fp_per_image)
+    assert set(rows["n_images"]) == {15}
+    assert set(rows["n_lesions"]) == {len(lesions)}
+    scores = lesions["score"].fillna(-1.0)
+    for row in rows.itertuples():
+        # The highest share of lesions whose threshold marks no more than so many per normal breast.
+        allowed = [
+            (scores >= threshold).mean()
+            for threshold in scores.unique()
+            if threshold >= 0
+            and (marks["score"] >= threshold).sum() / 15 <= float(row.fp_per_image)
+        ]
+        assert row.sensitivity == pytest.approx(max(allowed, default=0.0))
+    curve = read_csv(study / "froc.csv")
+    curve = curve[curve["set"] == "normals"]
+    assert curve["fp_per_image"].iloc[-1] == pytest.approx(len(marks) / 15)
+
+    found = read_csv(study / "normals.csv").set_index("measure")
+    assert found.loc["left_empty", "value"] == pytest.approx(1 - predictions["found"].mean())
+    assert found.loc["area_mm2", "value"] == pytest.approx(predictions["area_mm2"].mean())
+    best = [
+        table.groupby("image_id")["score"].max().reindex(names).fillna(0.0)
+        for table, names in (
+            (own_marks, read_csv(study / "masks" / "predictions.csv")["image_id"]),
+            (marks, predictions["image_id"]),
+        )
+    ]
+    truth = [1] * 20 + [0] * 15
+    assert found.loc["auc", "value"] == pytest.approx(roc_auc_score(truth, np.concatenate(best)))
+    assert found.loc["auc", "n"] == 35
+    assert (found["lower"] <= found["value"]).all()
+    assert (found["value"] <= found["upper"]).all()
+
+    # What else is measured is of images with a lesion alone.
+    assert len(read_csv(study / "agreement.csv").query("comparison == 'automatic-manual'")) == 20
+    # Networks that have seen a patient do not count her false regions.
+    table = read_csv(study / "segmentation" / "fold-0" / "learned_from.csv", dtype=str)
+    own = min(normals_drawn(config, study / "segmentation", splits, 0) - {*splits.train})
+    more = pd.DataFrame({"patient_id": [own], "role": ["normal"]})
+    pd.concat([table, more]).to_csv(
+        study / "segmentation" / "fold-0" / "learned_from.csv", index=False
+    )
+    with pytest.raises(MammoroiError, match=f"has learned from 1 of the patients .*{own}"):
+        segment(config, study)
+
+
+def test_the_plan_holds_them_and_a_bare_machine_needs_no_mammogram(
+    study: Path, normals: Path
+) -> None:
+    large = np.kron(breast_with_bar(5), np.ones((2, 2), np.uint8))
+    Image.fromarray(np.ascontiguousarray(large)).save(normals / "X0.png")
+    config = replace(TINY, normal_cohort=str(normals))
+    folder = prepare(config, study).parent
+    index = read_csv(folder / "prepared" / "index.csv")
+    with pytest.raises(MammoroiError, match=r"normal_cohort is set, but .* is missing"):
+        train_prepared(config, study)
+    prepare_others(config, study)
+    smaller, whole = (make_plan(config, index, place)["canvas"] for place in (None, folder))
+    assert whole[0] > smaller[0]
+    shutil.rmtree(normals)
+    train_prepared(config, study)
+    assert load_model(folder / "fold-0").card["plan"]["canvas"] == whole
+
+
+def test_they_train_anew_and_are_forgotten_when_no_longer_asked_for(
+    study: Path, normals: Path
+) -> None:
+    train(TINY, study)
+    plain = load_model(study / "segmentation" / "fold-0").card["key"]
+    config = replace(TINY, normal_cohort=str(normals))
+    train(config, study)
+    with_normals = load_model(study / "segmentation" / "fold-0").card["key"]
+    assert with_normals != plain
+    train(replace(config, normals_per_image=0.25), study)
+    assert load_model(study / "segmentation" / "fold-0").card["key"] not in (plain, with_normals)
+    train(config, study)
+    segment(TINY, study)
+    with pytest.raises(MammoroiError, match="run mammoroi segment"):
+        agree(config, study)
+    segment(config, study)
+    agree(config, study)
+    assert (study / "normals.csv").exists()
+    train(TINY, study)
+    assert load_model(study / "segmentation" / "fold-0").card["key"] == plain
+    segment(TINY, study)
+    agree(TINY, study)
+    assert not (study / "normals.csv").exists()
+    assert "normals" not in set(read_csv(study / "froc_summary.csv")["group"])
+
+
+def test_an_image_with_a_lesion_is_no_normal_one(study: Path, normals: Path) -> None:
+    own = pd.read_csv(study / "cohort.csv", dtype=str)
+    table = pd.read_csv(normals / "cohort.csv", dtype=str)
+    shutil.copy(study / own["image"][0], normals / "own.png")
+    bad = [
+        {"image_id": "MASKED", "patient_id": "X9", "image": "X0.png", "mask": "m.png"},
+        {"image_id": own["image_id"][0], "patient_id": own["patient_id"][0], "image": "own.png"},
+        {"image_id": "GONE", "patient_id": "X8", "image": "gone.png"},
+    ]
+    pd.concat([table, pd.DataFrame(bad).assign(spacing_mm="1.0")]).to_csv(
+        normals / "cohort.csv", index=False
+    )
+    config = replace(TINY, normal_cohort=str(normals))
+    train(config, study)
+    told = read_csv(
+        study / "segmentation" / "prepared" / NORMALS / "failures.csv", dtype=str
+    ).set_index("case")["error"]
+    assert told["MASKED"] == "it has a mask"
+    assert "the study has the same image" in told[own["image_id"][0]]
+    assert "gone.png does not exist" in told["GONE"]
+    assert count_cases("train", study)["failed"] == 3
+    segment(config, study)
+    assert count_cases("segment", study)["failed"] == 3
+    assert any("normals" in line and "3 lines" in line for line in fallen_out_lines(study))
+    segment(TINY, study)
+    assert count_cases("segment", study)["failed"] == 0
+
+
+def test_networks_learn_to_leave_alone_what_normal_breasts_have(
+    tmp_path: Path, make_study: Callable[..., Path]
+) -> None:
+    """Bright bars are marked by networks that have seen discs alone, and not by those that know."""
+    config = replace(TINY, epochs=40, learning_rate=0.01, normals_per_image=0.5)
+    normals = write_normals(tmp_path / "normals", [f"X{number}" for number in range(16)])
+    told = replace(config, normal_cohort=str(normals))
+    empty, dice = {}, {}
+    for name, training in (("without", config), ("with", told)):
+        study = make_study(tmp_path / name, patients=10, test=2, folds=2)
+        train(training, study)
+        segment(told, study)
+        agree(told, study)
+        empty[name] = read_csv(study / "normals.csv").set_index("measure")["value"]["left_empty"]
+        summary = read_csv(study / "agreement_summary.csv").set_index(
+            ["comparison", "group", "metric"]
+        )
+        dice[name] = summary.loc[("automatic-manual", "all", "dice"), "mean"]
+    assert empty["without"] < 0.4
+    assert empty["with"] > 0.8
+    assert dice["with"] > 0.7
+
+
+def test_the_auc_of_images_resamples_patients() -> None:
+    rng = np.random.default_rng(4)
+    lesion = np.arange(60) < 30
+    scores = rng.normal(0, 1, 60) + lesion
+    alone = np.array([f"A{number}" for number in range(60)], dtype=object)
+    value, lower, upper = auc_over_patients(scores, lesion, alone, 400, 1)
+    assert value == pytest.approx(roc_auc_score(lesion, scores))
+    # DeLong's standard error for these is about 0.06.
+    assert 0.15 < upper - lower < 0.32
+    # Ten images of each patient that say the same are worth one.
+    tenfold = [np.repeat(part, 10) for part in (scores, lesion, alone)]
+    again = auc_over_patients(*tenfold, 400, 1)
+    assert again[0] == pytest.approx(value)
+    assert again[1] == pytest.approx(lower)
+    assert again[2] == pytest.approx(upper)
+
+
+def test_settings_that_cannot_be_meant() -> None:
+    with pytest.raises(MammoroiError, match="normals_per_image"):
+        SegmentationConfig(normals_per_image=0.0)

@@ -9,6 +9,7 @@ from . import (
     facts_classes,
     facts_comparison,
     facts_data,
+    facts_detection,
     facts_features,
     facts_leakage,
     facts_masks,
@@ -26,6 +27,7 @@ FACTS: dict[str, Callable[[Record], Fact | None]] = {
     for module in (
         facts_data,
         facts_masks,
+        facts_detection,
         facts_features,
         facts_selection,
         facts_size,

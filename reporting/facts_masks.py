@@ -104,6 +104,12 @@ def network(record: Record) -> Fact | None:
                 else f"the epoch with the best Dice on {tuned} further ones was kept."
             )
         )
+    if all("n_normal_images" in card for card in cards):
+        normal = span([card["n_normal_images"] for card in cards])
+        text.append(
+            f"It also learned from {normal} mammograms without a lesion, of which an epoch took "
+            f"{settings['normals_per_image']:g} for every image with one."
+        )
     if settings.get("ema_decay"):
         text.append(f"Its weights are a moving average (decay {settings['ema_decay']:g} per step).")
     if settings.get("swa_start"):
@@ -321,78 +327,7 @@ def missed(record: Record) -> Fact | None:
     return Fact(wording.missed(int((~found).sum()), len(masks)), ("masks/predictions.csv",))
 
 
-def detection_method(record: Record) -> Fact | None:
-    """How detection, calibration of pixels and uncertainty were measured."""
-    hit, file = record.setting("segmentation.hit")
-    least, _ = record.setting("segmentation.hit_iou")
-    if not record.has("froc_summary.csv") or hit not in ("iou", "centroid"):
-        return None
-    how = (
-        f"its box and the lesion's had an intersection over union of {least:g} or more"
-        if hit == "iou"
-        else "its centroid lay in the lesion"
-    )
-    return Fact(
-        "Detection was measured by FROC analysis: each region of a manual mask was a lesion, each "
-        "region with a probability of 0.1 or more a mark, scored by its mean probability, and a "
-        f"mark found a lesion when {how}. Every image had a lesion: false positives on normal "
-        "mammograms were not measured.",
-        tuple(dict.fromkeys((file, "froc_summary.csv"))),
-    )
-
-
-def lesion_detection(record: Record) -> Fact | None:
-    """How many lesions were found at how many false positives."""
-    table = record.table("froc_summary.csv")
-    if table is None:
-        return None
-    text = []
-    for part, name in (("set=train", "training patients, out of fold"), ("set=test", "test")):
-        rows = table[(table["group"] == part) & table["sensitivity"].notna()]
-        for rate, words in (("1", "at 1 false positive per image"), ("mean", "on average")):
-            one = rows[rows["fp_per_image"] == rate]
-            if len(one):
-                row = one.iloc[0]
-                value = wording.interval(row["sensitivity"], row["lower"], row["upper"])
-                text.append(f"{value} {words} ({name}, {row['n_lesions']:.0f} lesions)")
-    if not text:
-        return None
-    return Fact(
-        f"The sensitivity for lesions was {listed(text)}; the average is over the false-positive "
-        "rates of the FROC analysis.",
-        ("froc_summary.csv",),
-    )
-
-
-def mask_uncertainty(record: Record) -> Fact | None:
-    """Whether the networks' own uncertainty orders the masks by their Dice."""
-    table, flag = record.table("uncertainty.csv"), record.json("uncertainty.json")
-    if table is None or not flag:
-        return None
-    rows = table[
-        (table["set"] == "test") & (table["measure"] == "expected_dice") & table["spearman"].notna()
-    ]
-    if rows.empty:
-        return None
-    row, about, counts = rows.iloc[0], flag["flag"], flag["sets"]["test"]
-    value = wording.interval(row["spearman"], row["lower"], row["upper"])
-    text = (
-        "The Dice expected from the probabilities alone had a rank correlation of "
-        f"{value} with the Dice in the test set."
-    )
-    if about["threshold"] is not None:
-        drawn, poor = counts["n"] - counts["n_empty"], f"a Dice below {about['poor_dice']:g}"
-        caught = f"among them {counts['n_poor_flagged']} of {counts['n_poor']} with {poor}"
-        text += (
-            f" Masks with an expected Dice of {about['threshold']:.2f} or less were flagged as "
-            "uncertain, a threshold chosen on training patients; in the test set this flagged "
-            f"{counts['n_flagged']} of {drawn} masks, "
-            f"{caught if counts['n_poor'] else f'none of which had {poor}'}."
-        )
-    return Fact(text, ("uncertainty.csv", "uncertainty.json"))
-
-
 FACTS = (
     network, postprocessing, cross_fitted, test_masks, dice, dice_readers, dice_groups,
-    agreement_measures, missed, detection_method, lesion_detection, mask_uncertainty,
+    agreement_measures, missed,
 )  # fmt: skip

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOOK = {"train": ("#D55E00", "--", "o"), "test": ("#0072B2", "-", "s")}
+NORMALS = ("#009E73", ":", "^")
+FROC_NAME = {**SET_NAME, "normals": "all lesions, false positives in normal mammograms"}
 REGION_NAME = {"near": "within 10 mm of a lesion", "breast": "the whole breast"}
 FAINTEST = 0.05
 
@@ -29,51 +31,69 @@ def draw_froc(record: Record) -> Plot | None:
     figure, ((ax,),) = panels(1, 1, 4.4)
     findings = []
     rates = [float(rate) for rate in summary["fp_per_image"].unique() if rate != "mean"]
-    for part, (colour, line, marker) in LOOK.items():
-        curve = curves[curves["set"] == part]
-        rows = summary[summary["group"] == f"set={part}"]
+    groups = {"set=train": "train", "set=test": "test", "normals": "normals"}
+    for (group, part), shift in zip(groups.items(), (0.97, 1.03, 1.0), strict=True):
+        curve, rows = curves[curves["set"] == part], summary[summary["group"] == group]
         if curve.empty or rows["sensitivity"].isna().all():
             continue
-        # The curve ends where every candidate counts; from there on it stays as it is.
-        x = [*curve["fp_per_image"].clip(lower=FAINTEST), max(rates)]
-        y = [*curve["sensitivity"], curve["sensitivity"].iloc[-1]]
-        ax.step(x, y, where="post", color=colour, ls=line, label=SET_NAME[part])
-        at = rows[rows["fp_per_image"] != "mean"]
-        shift = 0.97 if part == "train" else 1.03
-        places = at["fp_per_image"].astype(float) * shift
-        ax.vlines(places, at["lower"], at["upper"], color=colour, lw=1.4)
-        ax.plot(places, at["sensitivity"], marker, color=colour, ms=5)
-        mean = rows[rows["fp_per_image"] == "mean"].iloc[0]
-        findings.append(
-            f"{SET_NAME[part].capitalize()}: the mean sensitivity over these rates is "
-            f"{wording.interval(mean['sensitivity'], mean['lower'], mean['upper'])}, "
-            f"{wording.plural(int(mean['n_lesions']), 'lesion')} in "
-            f"{wording.plural(int(mean['n_images']), 'image')}."
-        )
+        _draw_curve(ax, curve, rows, part, shift)
+        findings.append(_detection_words(part, rows[rows["fp_per_image"] == "mean"].iloc[0]))
     ax.set_xscale("log", base=2)
     ax.set_xlim(FAINTEST, max(rates) * 1.1)
     ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
     ax.minorticks_off()
-    low = summary.loc[summary["group"].isin(["set=train", "set=test"]), "lower"].min()
+    low = summary.loc[summary["group"].isin(groups), "lower"].min()
     ax.set_ylim(max(0.0, min(0.8, float(low) - 0.05)) if low == low else 0.0, 1.01)
     ax.yaxis.set_major_formatter("{x:.2f}")
     ax.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
     ax.set_xlabel("false positives per image")
     ax.set_ylabel("lesions found")
     legend_below(figure, ax)
+    where = (
+        "On the dotted line the lesions are those of all patients, and the false positives are "
+        "counted in mammograms without a lesion."
+        if (curves["set"] == "normals").any()
+        else "Every image has a lesion: false positives on normal mammograms were not measured."
+    )
     return Plot(
         "froc",
         "Are the lesions found?",
         "Every region of a manual mask is a lesion. With a lower threshold more of them are marked "
-        "(up), and more marks are wrong (right). Every image has a lesion: false positives on "
-        "normal mammograms were not measured. Bars are 95% confidence intervals over patients. "
-        "A lesion is found when one of all an image's marks hits it; Dice counts the pixels of the "
-        "one automatic mask that was drawn: where that outlines another mark, its Dice is 0 though "
-        "the lesion is found here.",
+        f"(up), and more marks are wrong (right). {where} Bars are 95% confidence intervals over "
+        "patients. A lesion is found when one of all an image's marks hits it; Dice counts the "
+        "pixels of the one automatic mask that was drawn: where that outlines another mark, its "
+        "Dice is 0 though the lesion is found here.",
         "\n".join(findings),
         figure,
         summary,
     )
+
+
+def _draw_curve(ax: Axes, curve: pd.DataFrame, rows: pd.DataFrame, part: str, shift: float) -> None:
+    """Draw one curve and, a little beside each rate, its interval there."""
+    colour, line, marker = NORMALS if part == "normals" else LOOK[part]
+    at = rows[rows["fp_per_image"] != "mean"]
+    rates = at["fp_per_image"].astype(float)
+    # The curve ends where every candidate counts; from there on it stays as it is.
+    x = [*curve["fp_per_image"].clip(lower=FAINTEST), rates.max()]
+    y = [*curve["sensitivity"], curve["sensitivity"].iloc[-1]]
+    ax.step(x, y, where="post", color=colour, ls=line, label=FROC_NAME[part])
+    ax.vlines(rates * shift, at["lower"], at["upper"], color=colour, lw=1.4)
+    ax.plot(rates * shift, at["sensitivity"], marker, color=colour, ms=5)
+
+
+def _detection_words(part: str, mean: pd.Series) -> str:
+    """Say the mean sensitivity over the rates, of how many lesions in how many images."""
+    value = wording.interval(mean["sensitivity"], mean["lower"], mean["upper"])
+    lesions = wording.plural(int(mean["n_lesions"]), "lesion")
+    images = wording.plural(int(mean["n_images"]), "image")
+    if part == "normals":
+        return (
+            f"With the false positives of {images} without a lesion the mean sensitivity over "
+            f"these rates is {value}, {lesions}."
+        )
+    name = SET_NAME[part].capitalize()
+    return f"{name}: the mean sensitivity over these rates is {value}, {lesions} in {images}."
 
 
 def draw_uncertainty(record: Record) -> Plot | None:

@@ -35,7 +35,7 @@ NOT_FOR = (
     "tested on them.",
     "Lesions that nobody, or another method, outlined.",
 )
-LESIONS = ("lesion_detection", "mask_uncertainty")
+LESIONS = ("lesion_detection", "normal_mammograms", "mask_uncertainty")
 _MEASURES = {
     "auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity",
     "brier": "Brier score", "calibration_slope": "calibration slope",

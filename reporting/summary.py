@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import wording
-from .facts_masks import lesion_detection
+from .facts_detection import lesion_detection
 from .figures_classifiers import metric
 from .figures_masks import boxes, lesions_beside, lesions_missed, mean_dice
 from .record import Record

@@ -167,14 +167,19 @@ class Augmentation:
             image, mask = (case[name][0].numpy() for name in BOTH)
             corner = near_lesions(image, mask, self.patch, (image.shape[0], image.shape[1]), rng)
             case = cropped(case, corner, self.patch)
-        state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)
         transforms = self.changes if near else self.crop_and_changes
-        transforms.set_random_state(seed=int(state[0]))
-        changed = transforms(case)
-        if isinstance(changed, list):  # MONAI's crops come as a list, here of one
-            (changed,) = changed
-        # Plain tensors: MONAI's own kind slows every step down and would end up in checkpoints.
-        return {name: changed[name].as_subclass(torch.Tensor) for name in case}
+        return changed(case, transforms, [self.seed, epoch, number])
+
+
+def changed(case: Batch, transforms: Any, seeds: list[int]) -> Batch:
+    """Apply MONAI's random transforms, whose draws depend on ``seeds`` alone."""
+    state = np.random.SeedSequence(seeds).generate_state(1)
+    transforms.set_random_state(seed=int(state[0]))
+    done = transforms(case)
+    if isinstance(done, list):  # MONAI's crops come as a list, here of one
+        (done,) = done
+    # Plain tensors: MONAI's own kind slows every step down and would end up in checkpoints.
+    return {name: done[name].as_subclass(torch.Tensor) for name in case}
 
 
 class LesionPart:

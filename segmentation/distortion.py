@@ -15,10 +15,10 @@ from monai.transforms.intensity.dictionary import (
     RandHistogramShiftd,
 )
 
-from .data import BOTH, Augmentation, Batch, flips
+from .data import BOTH, Batch, changed, flips
 
 
-class Distortion(Augmentation):
+class Distortion:
     """Distorted patches around pixels of the breast, depending on seed, epoch and image alone.
 
     Parameters
@@ -40,7 +40,8 @@ class Distortion(Augmentation):
     def __call__(self, case: Batch, epoch: int, number: int) -> Batch:
         """Give ``image``, distorted, and as ``mask`` the same patch as it was."""
         image = case["image"]
-        return super().__call__({"image": image, "mask": image.clone()}, epoch, number)
+        both = {"image": image, "mask": image.clone()}
+        return changed(both, self.transforms, [self.seed, epoch, number])
 
 
 def _distortions(patch: tuple[int, int]) -> list[Any]:

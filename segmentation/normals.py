@@ -1,10 +1,11 @@
 """Mammograms without a lesion: who learns from them, and who draws them.
 
 A patient of ``normal_cohort`` who is one of the study's stays where the study has put her: in her
-fold, or in the test set. Every other one is put into a fold by ``seed`` and ``patient_id`` alone,
-so that nobody moves when others come or go. A fold's networks learn from the normal mammograms of
-patients who train them or are in another fold, and draw those of its own; so false regions are
-counted on breasts that the networks have not seen.
+fold, or in the test set. Of the others, those whose ``split`` in ``patients.csv`` of that cohort is
+``test`` join the test set, and every other one is put into a fold by ``seed`` and ``patient_id``
+alone, so that nobody moves when others come or go. A fold's networks learn from the normal
+mammograms of patients who train them or are in another fold, and draw those of its own; so false
+regions are counted on breasts that the networks have not seen.
 
 A training sees them as images whose mask is empty. They take no part in the tuning Dice, in what is
 learnt of post-processing and calibration, and in anything that follows the masks.
@@ -22,27 +23,36 @@ from .others import other_images, read_index
 from .prepare import NORMALS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..cohort.split import Splits
 
 
-def normal_folds(splits: Splits, patient_id: str, seed: int) -> tuple[int, ...]:
-    """Folds whose networks draw a patient's normal mammograms: none of them has seen the patient.
+def normal_folds(splits: Splits, index: pd.DataFrame, seed: int) -> dict[str, tuple[int, ...]]:
+    """Give for each patient the folds whose networks draw her normal mammograms.
+
+    None of these networks has seen the patient.
 
     Parameters
     ----------
     splits : Splits
         The study's patients.
-    patient_id : str
-        One of the study's or not.
+    index : DataFrame
+        ``patient_id, set`` of the normal mammograms.
     seed : int
         The training's seed.
     """
-    if patient_id in splits.test:
-        return tuple(range(len(splits.folds)))
-    fold = splits.fold_of(patient_id)
-    if fold is None:
-        fold = int(sha256_of(seed, patient_id)[:8], 16) % len(splits.folds)
-    return (fold,)
+    found: dict[str, tuple[int, ...]] = {}
+    everyone = tuple(range(len(splits.folds)))
+    for patient, part in zip(index["patient_id"], index["set"], strict=True):
+        fold = splits.fold_of(patient)
+        if fold is not None:
+            found[patient] = (fold,)
+        elif patient in splits.test or part == "test":
+            found[patient] = everyone
+        else:
+            found[patient] = (int(sha256_of(seed, patient)[:8], 16) % len(everyone),)
+    return found
 
 
 def normals_drawn(
@@ -57,8 +67,8 @@ def normals_drawn(
     """
     if config.normal_cohort is None:
         return frozenset()
-    patients = set(read_index(folder, NORMALS)["patient_id"])
-    return frozenset(one for one in patients if fold in normal_folds(splits, one, config.seed))
+    folds = normal_folds(splits, read_index(folder, NORMALS), config.seed)
+    return frozenset(patient for patient, drawing in folds.items() if fold in drawing)
 
 
 def normal_images(

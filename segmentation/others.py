@@ -11,10 +11,12 @@ Of such a folder only ``cohort.csv`` is needed, with the columns ``image_id``, `
 ``image``, and ``spacing_mm`` for files that do not know their own spacing.
 
 ``prepared/others/`` and ``prepared/normals/`` below a training folder hold their arrays as
-``prepared`` holds the study's, without masks, and ``index.csv``: ``image_id, patient_id, key,
-working_rows, working_columns``. ``failures.csv`` lists the images that are not ready. An image that
-the study has too, same ``patient_id`` and ``image_id``, takes no part in the pre-training a second
-time. A fold takes none of a patient who tunes, validates or tests, compared by ``patient_id``.
+``prepared`` holds the study's, without masks, and ``index.csv``: ``image_id, patient_id, set, key,
+working_rows, working_columns``. ``set`` is ``test`` for the patients of ``normal_cohort`` of whom
+its ``patients.csv``, where there is one, says so in a column ``split``. ``failures.csv`` lists the
+images that are not ready. An image that the study has too, same ``patient_id`` and ``image_id``,
+takes no part in the pre-training a second time. A fold takes none of a patient who tunes, validates
+or tests, compared by ``patient_id``.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Failure, MammoroiError
 from ..files import read_csv
+from ..spreadsheet import read_spreadsheet
 from .config import SegmentationConfig
 from .mapping import padded_size
 from .prepare import NORMALS, SEGMENTATION, STAGE, Source, prepare_cases
@@ -36,7 +39,7 @@ OTHERS = "others"
 SETTINGS = {OTHERS: "pretraining_cohort", NORMALS: "normal_cohort"}
 """Folders below ``prepared``, and the settings that name whose images they hold."""
 _NEEDED = ("image_id", "patient_id", "image")
-_INDEX = ("image_id", "patient_id", "key", "working_rows", "working_columns")
+_INDEX = ("image_id", "patient_id", "set", "key", "working_rows", "working_columns")
 
 
 def prepare_others(
@@ -72,7 +75,10 @@ def prepare_others(
         images = read_csv(Path(study) / "cohort.csv", dtype=str)
         own = set(zip(images["patient_id"], images["image_id"], strict=True))
         found, failures = sources_of(Path(cohort), own, normal=kind == NORMALS)
-        ready = prepare_cases(config, folder, [(case, False) for case in found], _INDEX, failures)
+        # Whether a patient may train is asked for those without a lesion alone.
+        tested = _tested(Path(cohort)) if kind == NORMALS else frozenset()
+        cases = [(case, case.patient_id not in tested) for case in found]
+        ready = prepare_cases(config, folder, cases, _INDEX, failures)
         if not ready and len(read_csv(folder / "failures.csv")):
             raise MammoroiError(
                 f"no image of {cohort} can be prepared",
@@ -127,6 +133,17 @@ def sources_of(
         if not is_own:
             found[source.image_id] = source
     return list(found.values()), failures
+
+
+def _tested(folder: Path) -> frozenset[str]:
+    """Name the patients whom a cohort keeps for testing."""
+    file = folder / "patients.csv"
+    if not file.exists():
+        return frozenset()
+    table = read_spreadsheet(file, texts=["patient_id", "split"])
+    if not {"patient_id", "split"} <= set(table):
+        return frozenset()
+    return frozenset(table["patient_id"][table["split"] == "test"])
 
 
 def _source(folder: Path, row: dict[str, Any]) -> Source:

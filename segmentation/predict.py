@@ -182,7 +182,7 @@ def _normal_images(config: SegmentationConfig, study: Path, splits: Splits) -> l
     for settings, place in training_places(config):
         prepare_others(settings, study, place, (NORMALS,))
     index = read_index(folder, NORMALS)
-    folds = {one: normal_folds(splits, one, config.seed) for one in index["patient_id"].unique()}
+    folds = normal_folds(splits, index, config.seed)
     failures = _failures(folder / "prepared" / NORMALS)
     return [Images(index, failures, folds, masks, "Looking at normal mammograms")]
 

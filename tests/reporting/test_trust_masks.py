@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from mammoroi.files import write_csv, write_json
-from mammoroi.reporting.facts_masks import (
+from mammoroi.reporting.facts_detection import (
     detection_method,
     lesion_detection,
     mask_uncertainty,
-    network,
+    normal_mammograms,
 )
+from mammoroi.reporting.facts_masks import network
 from mammoroi.reporting.figures_trust import draw_froc, draw_pixel_calibration, draw_uncertainty
 from mammoroi.reporting.record import Record
 from mammoroi.segmentation.config import SegmentationConfig
@@ -79,9 +80,63 @@ def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
     facts = [fact(record) for fact in (detection_method, lesion_detection, mask_uncertainty)]
     assert all(fact is not None for fact in facts)
     assert "intersection over union of 0.2 or more" in str(facts[0])
+    assert normal_mammograms(record) is None
     empty = Record(tmp_path / "nothing")
     assert draw_froc(empty) is None
     assert lesion_detection(empty) is None
+
+
+def test_false_marks_in_normal_mammograms_are_told(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "image_id": [f"I{k}" for k in range(8)],
+            "patient_id": [f"P{k}" for k in range(8)],
+            "set": "train",
+            "view": "CC",
+            "breast_density": None,
+            "n_regions": "1",
+            "area_mm2": 30.0,
+            "dice": 0.6,
+            "expected_dice": 0.7,
+            "entropy": 0.1,
+            "member_dice": None,
+            "uncertain": False,
+        }
+    )
+    # Half of the lesions have a score above that of every mark in a normal mammogram.
+    examined = {f"I{k}": Examined([(50.0, 0.9 if k < 4 else 0.3)], [], None) for k in range(8)}
+    normals = tmp_path / "masks" / "normals"
+    write_csv(
+        normals / "predictions.csv",
+        pd.DataFrame(
+            {
+                "image_id": ["N1", "N2", "N3", "N4"],
+                "patient_id": ["P1", "P2", "X1", "X1"],
+                "found": [True, False, False, False],
+                "area_mm2": [80.0, 0.0, 0.0, 0.0],
+            }
+        ),
+    )
+    marks = pd.DataFrame({"image_id": ["N1"] * 12, "score": [0.5] * 12})
+    write_csv(normals / "candidates.csv", marks)
+    config = SegmentationConfig(bootstrap_samples=50)
+    write_evaluation(
+        tmp_path, table, examined, choose_flag(np.empty(0), np.empty(0), 0.5, 0.8), config
+    )
+    write_json(tmp_path / "run.json", {"config": {"segmentation": vars(config)}})
+    record = Record(tmp_path)
+    fact = normal_mammograms(record)
+    assert fact is not None
+    assert "Of 4 mammograms without a lesion the share left empty was 0.75" in fact.text
+    assert "with 1 false positive in each of them the sensitivity for lesions was 0.50" in fact.text
+    assert "told images with a lesion from them with AUC 0.88" in fact.text  # 28 of 32 pairs
+    method = detection_method(record)
+    assert method is not None
+    assert "counted on 4 mammograms without a lesion, of 3 patients" in method.text
+    froc = draw_froc(record)
+    assert froc is not None
+    assert "were not measured" not in froc.reading
+    assert "With the false positives of 4 images without a lesion the mean" in froc.finding
 
 
 def test_sentences_name_the_network_and_its_training(tmp_path: Path) -> None:
@@ -101,3 +156,8 @@ def test_sentences_name_the_network_and_its_training(tmp_path: Path) -> None:
     assert "imagenet" not in text
     assert "cross-entropy on all but the coarsest level of the decoder by AdamW (peak" in text
     assert "the mean of those at the end of each epoch after 60% of the epochs (stoch" in text
+    assert "without a lesion" not in text
+    write_json(tmp_path / "segmentation" / "fold-0" / "model.json", card | {"n_normal_images": 12})
+    text = str(network(Record(tmp_path)))
+    told = "It also learned from 12 mammograms without a lesion, of which an epoch took 0.5 for"
+    assert told in text

@@ -27,7 +27,7 @@ from mammoroi.segmentation.device_augmentation import Windows
 from mammoroi.segmentation.false_alarms import auc_over_patients
 from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
 from mammoroi.segmentation.normals import normal_folds, normals_drawn
-from mammoroi.segmentation.others import prepare_others
+from mammoroi.segmentation.others import prepare_others, read_index
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import NORMALS, prepare
 from mammoroi.segmentation.store import ArrayStore
@@ -107,18 +107,38 @@ def test_a_patient_learns_or_is_drawn_never_both(study: Path, normals: Path) -> 
         assert set(part.validation) < drawn[fold]
     others = {f"X{number}" for number in range(5)}
     assert drawn[0] | drawn[1] == {*splits.train, *splits.test, *others}
+    index = read_index(folder, NORMALS)
+    folds = normal_folds(splits, index, config.seed)
     for one in others:
-        (fold,) = normal_folds(splits, one, config.seed)
+        (fold,) = folds[one]
         assert one in drawn[fold]
         assert one in learns[1 - fold]
         assert one not in learns[fold]
-    folds = Counter(normal_folds(splits, f"patient {n}", 15)[0] for n in range(400))
-    assert min(folds.values()) > 150
+    # A patient's fold does not depend on who else is there; the folds are of about one size.
+    many = pd.DataFrame({"patient_id": [*(f"patient {n}" for n in range(400)), "X3"]})
+    found = normal_folds(splits, many.assign(set="train"), config.seed)
+    assert found["X3"] == folds["X3"]
+    assert min(Counter(fold for (fold,) in found.values()).values()) > 150
     # Without such a cohort everything is as it was.
     without = job_of(TINY, study, 0)
     assert "normals" not in without.inputs()
     assert without.training == jobs[0].training
     assert "normals_per_image" not in TINY.training()
+
+
+def test_those_whom_their_cohort_keeps_for_testing_teach_nothing(
+    study: Path, normals: Path
+) -> None:
+    table = pd.DataFrame({"patient_id": ["X0", "X1", "P05"], "split": ["test", "train", "test"]})
+    table.to_csv(normals / "patients.csv", index=False)
+    config = replace(TINY, normal_cohort=str(normals))
+    learns = [{name for name, _ in job_of(config, study, fold).normals} for fold in range(2)]
+    assert not any("normals/N-X0" in names for names in learns)
+    assert any("normals/N-X1" in names for names in learns)
+    assert any("normals/N-P05" in names for names in learns)  # the study says otherwise
+    folder, splits = study / "segmentation", load_splits(study)
+    for fold in range(2):
+        assert "X0" in normals_drawn(config, folder, splits, fold)
 
 
 def test_what_restores_is_never_of_patients_who_are_drawn(study: Path, normals: Path) -> None:
@@ -206,8 +226,9 @@ def test_false_regions_are_counted_on_unseen_normal_breasts(
     predictions = read_csv(masks / "predictions.csv", dtype={"fold": str})
     splits = load_splits(study)
     assert len(predictions) == 15
+    drawing = normal_folds(splits, read_index(study / "segmentation", NORMALS), config.seed)
     for row in predictions.itertuples():
-        folds = normal_folds(splits, row.patient_id, config.seed)
+        folds = drawing[row.patient_id]
         assert row.fold == ("test" if len(folds) == 2 else str(folds[0]))
         with Image.open(masks / "automatic" / f"{row.image_id}.png") as mask:
             assert np.asarray(mask).any() == row.found

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
@@ -284,3 +285,31 @@ def test_images_are_valid_dicom(folder: Path) -> None:
         done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "Error" not in done.stderr
+
+
+def test_the_other_breast_has_no_lesion_and_changes_nothing_else(tmp_path: Path) -> None:
+    settings = {"n_patients": 3, "spacing_mm": 0.5, "workers": 1}
+    alone = synthesize(SyntheticConfig(**settings), tmp_path / "alone")
+    both = synthesize(SyntheticConfig(**settings, other_breast=True), tmp_path / "both")
+    for table in ("cohort.csv", "patients.csv", "truth/images.csv"):
+        assert (alone / table).read_bytes() == (both / table).read_bytes()
+    own, other = (read_csv(folder / "cohort.csv", dtype=str) for folder in (both, both / "normals"))
+    for image in own["image"]:
+        assert filecmp.cmp(alone / image, both / image, shallow=False)
+    assert "mask" not in other
+    sides = own.set_index(["patient_id", "view"])["laterality"]
+    for row in other.itertuples():
+        assert {row.laterality, sides[row.patient_id, row.view]} == {"L", "R"}
+    with_lesion, without = (
+        [read_mammogram(folder / row.image) for row in table.itertuples()]
+        for folder, table in ((both, own), (both / "normals", other))
+    )
+    assert [one.laterality for one in without] == other["laterality"].tolist()
+    # Masses are the brightest that is large in a breast: what is left of 10 mm squares is darker.
+    masses, gland = (
+        [ndimage.minimum_filter(one.pixels, 20).max() for one in images]
+        for images in (with_lesion, without)
+    )
+    assert np.mean(masses) > np.mean(gland)
+    with pytest.raises(MammoroiError, match="made with other settings"):
+        synthesize(SyntheticConfig(**settings), both)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import wording
+from .facts_detection import normal_mammograms
 from .record import Record
 from .style import GREY, INK, PALE, SET_NAME, Plot, legend_below, panels
 
@@ -38,6 +39,8 @@ def draw_froc(record: Record) -> Plot | None:
             continue
         _draw_curve(ax, curve, rows, part, shift)
         findings.append(_detection_words(part, rows[rows["fp_per_image"] == "mean"].iloc[0]))
+    if (fact := normal_mammograms(record)) is not None:
+        findings.append(fact.text)
     ax.set_xscale("log", base=2)
     ax.set_xlim(FAINTEST, max(rates) * 1.1)
     ax.set_xticks(rates, [f"{rate:g}" for rate in rates])

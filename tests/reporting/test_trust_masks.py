@@ -137,6 +137,7 @@ def test_false_marks_in_normal_mammograms_are_told(tmp_path: Path) -> None:
     assert froc is not None
     assert "were not measured" not in froc.reading
     assert "With the false positives of 4 images without a lesion the mean" in froc.finding
+    assert fact.text in froc.finding
 
 
 def test_sentences_name_the_network_and_its_training(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from .errors import EXIT_CASES_FAILED, EXIT_OK, MammoroiError
 
 def prepare(arguments: Sequence[str]) -> int:
     """Make the arrays from which the networks learn, for a machine that has no mammograms."""
+    from .fallen_out import OTHERS_FAILURES, PREPARED_FAILURES
     from .files import read_csv
     from .segmentation.train import prepare_all
 
     config = study_config("prepare", arguments)
     folder = prepare_all(config.segmentation, config.out)
     print(f"To train elsewhere: {config.out / 'splits.json'} and {folder}, then train --prepared")
-    tables = [folder / "prepared" / name for name in ("failures.csv", "others/failures.csv")]
+    tables = [config.out / name for name in (PREPARED_FAILURES, *OTHERS_FAILURES)]
     failed = {table: len(read_csv(table)) for table in tables if table.exists()}
     for table, lines in failed.items():
         if lines:

@@ -174,9 +174,11 @@ STAGES: tuple[Stage, ...] = (
         (
             *("masks/automatic/*.png", "masks/probability/*.png", "masks/predictions.csv"),
             *("masks/candidates.csv", "masks/failures.csv"),
-            *("masks/normals/automatic/*.png", "masks/normals/*.csv"),
+            *(f"masks/normals/{kind}/*.png" for kind in ("automatic", "probability")),
+            "masks/normals/*.csv",
         ),
-        own=lambda _: {},  # it refuses others than those of the training
+        # It refuses others than those of the training, but for breasts that were no part of it.
+        own=lambda study: {"segmentation": {"normal_cohort": study.segmentation.normal_cohort}},
     ),
     Stage(
         "agree",

@@ -39,7 +39,7 @@ from .readers import CLEAR, ILL_DEFINED, read_lesion
 from .synthetic_config import SyntheticConfig
 from .texture import LesionTexture
 
-NORMALS = "normals"
+OTHER_BREASTS = "normals"
 _TRUTH = {
     "truth/masks": "the lesion as drawn; Dice 1 would need this outline",
     "truth/patients.csv": (
@@ -110,7 +110,7 @@ def synthesize(config: SyntheticConfig, out: Path) -> Path:
     write_csv(out / "truth" / "images.csv", truths)
     if config.other_breast:
         normals = [image for patient in patients for image in patient.normals]
-        write_csv(out / NORMALS / "cohort.csv", pd.DataFrame(normals))
+        write_csv(out / OTHER_BREASTS / "cohort.csv", pd.DataFrame(normals))
     write_csv(out / "cohort.csv", images)
     write_json(out / "cohort.json", _about(config, images, template))
     return out
@@ -184,7 +184,7 @@ def _draw_patient(config: SyntheticConfig, number: int, row: dict[str, str], out
         _draw_image(config, patient, view, seed, out)
     if config.other_breast:
         for view, seed in zip(VIEWS, root.spawn(len(VIEWS)), strict=True):
-            _draw_normal(config, patient, view, seed, out / NORMALS)
+            _draw_normal(config, patient, view, seed, out / OTHER_BREASTS)
     return patient
 
 

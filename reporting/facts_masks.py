@@ -107,8 +107,8 @@ def network(record: Record) -> Fact | None:
     if all("n_normal_images" in card for card in cards):
         normal = span([card["n_normal_images"] for card in cards])
         text.append(
-            f"It also learned from {normal} mammograms without a lesion, of which an epoch took "
-            f"{settings['normals_per_image']:g} for every image with one."
+            f"It also learned from {normal} mammograms without a lesion, of which every epoch took "
+            f"{span([card['normals_per_epoch'] for card in cards])}."
         )
     if settings.get("ema_decay"):
         text.append(f"Its weights are a moving average (decay {settings['ema_decay']:g} per step).")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOOK = {"train": ("#D55E00", "--", "o"), "test": ("#0072B2", "-", "s")}
-NORMALS = ("#009E73", ":", "^")
+IN_NORMALS = ("#009E73", ":", "^")
 FROC_NAME = {**SET_NAME, "normals": "all lesions, false positives in normal mammograms"}
 REGION_NAME = {"near": "within 10 mm of a lesion", "breast": "the whole breast"}
 FAINTEST = 0.05
@@ -74,7 +74,7 @@ def draw_froc(record: Record) -> Plot | None:
 
 def _draw_curve(ax: Axes, curve: pd.DataFrame, rows: pd.DataFrame, part: str, shift: float) -> None:
     """Draw one curve and, a little beside each rate, its interval there."""
-    colour, line, marker = NORMALS if part == "normals" else LOOK[part]
+    colour, line, marker = IN_NORMALS if part == "normals" else LOOK[part]
     at = rows[rows["fp_per_image"] != "mean"]
     rates = at["fp_per_image"].astype(float)
     # The curve ends where every candidate counts; from there on it stays as it is.

@@ -108,10 +108,9 @@ def segmentation_card(study: Path) -> dict[str, Any]:
         if (fact := FACTS[name](record)) is not None
     ]
     limits = common_limits(record)
-    limits.append(
-        "Only lesions that the readers outlined count as true; it was not tested on mammograms "
-        "without a lesion."
-    )
+    limits.append("Only lesions that the readers outlined count as true.")
+    if FACTS["normal_mammograms"](record) is None:
+        limits.append("It was not tested on mammograms without a lesion.")
     trained = {
         _network(card): f"{card['n_training_patients']} patients, "
         f"{card['n_training_images']} mammograms; {card['n_tuning_patients']} patients chose the "

@@ -143,16 +143,24 @@ class Augmentation:
         lesion, near a pixel of the breast.
     crops : str
         One of :data:`.config.CROPS`; ``lesions`` crops by :func:`.crops.near_lesions` instead.
+    with_lesion : int, optional
+        The images from this number on have no lesion.
     """
 
     def __init__(
-        self, seed: int, kind: str, patch: tuple[int, int] | None, crops: str = "halves"
+        self,
+        seed: int,
+        kind: str,
+        patch: tuple[int, int] | None,
+        crops: str = "halves",
+        with_lesion: int | None = None,
     ) -> None:
         from monai.transforms.compose import Compose
 
         self.seed = seed
         self.patch = patch
         self.only_near = crops == "lesions"
+        self.with_lesion = with_lesion
         further = {"flips": list, "full": _full, "strong": _strong}[kind]
         self.changes = Compose(flips() + further())
         crop = [] if patch is None else [_crop(patch)]
@@ -160,7 +168,8 @@ class Augmentation:
 
     def __call__(self, case: Batch, epoch: int, number: int) -> Batch:
         """Change a case's ``image`` and, where pixels move, its ``mask`` alike."""
-        near = self.patch is not None and (self.only_near or not case["mask"].any())
+        normal = self.with_lesion is not None and number >= self.with_lesion
+        near = self.patch is not None and (self.only_near or normal)
         if near and self.patch is not None:
             # Apart from the numbers of the changes and of the mixing, which come of the same three.
             rng = np.random.default_rng([self.seed, epoch, number, 2])

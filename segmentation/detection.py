@@ -31,6 +31,7 @@ size, the images all.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,12 @@ def froc_curve(
 
 
 def sensitivity_at(rates: Values, fp_per_image: Values, sensitivity: Values) -> Values:
-    """Give the highest sensitivity of the curve's corners that do not exceed each rate."""
+    """Give the highest sensitivity of the curve's corners that do not exceed each rate.
+
+    NaN where there is no image, so that there is no rate.
+    """
+    if np.isnan(fp_per_image).any():
+        return np.full_like(rates, np.nan)
     corner = np.searchsorted(fp_per_image, rates, side="right") - 1
     reached: Values = sensitivity[corner]
     return reached
@@ -194,7 +200,8 @@ def froc_estimates(
     Returns
     -------
     list of (value, lower, upper)
-        With 95 % intervals by resampling patients; NaN without a lesion.
+        With 95 % intervals by resampling patients; NaN without a lesion or an image, and resamples
+        without one do not count.
     """
     count = marks.patients
 
@@ -205,7 +212,9 @@ def froc_estimates(
 
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), samples)
     drawn = np.array([measured(weights) for weights in draws])
-    lower, upper = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        lower, upper = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
     value = measured(None)
     return [(float(v), float(a), float(b)) for v, a, b in zip(value, lower, upper, strict=True)]
 

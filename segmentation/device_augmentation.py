@@ -101,7 +101,8 @@ class Windows(Dataset[Batch]):
         if self.mixing is not None:
             image, mask = self.mixing(self.arrays, epoch, number)
             arrays = image[0].numpy().astype(np.float16), mask[0].numpy().astype(np.uint8)
-        top, left = self._corner(arrays, generator) if self.crops else (0, 0)
+        near = self.near_lesions or number >= self.arrays.with_lesion
+        top, left = self._corner(arrays, generator, near) if self.crops else (0, 0)
         top, left = (
             corner - (large - small) // 2
             for corner, large, small in zip((top, left), self.size, self.patch, strict=True)
@@ -115,10 +116,12 @@ class Windows(Dataset[Batch]):
             "seed": int(generator.integers(2**31)),
         }
 
-    def _corner(self, arrays: Arrays, generator: np.random.Generator) -> tuple[int, int]:
+    def _corner(
+        self, arrays: Arrays, generator: np.random.Generator, near: bool
+    ) -> tuple[int, int]:
         """Draw the patch's upper left corner, within the canvas."""
         image, mask = arrays
-        if self.near_lesions or not mask.any():
+        if near:
             return near_lesions(image, mask, self.patch, self.arrays.canvas, generator)
         lesion = np.flatnonzero(mask) if generator.random() < 0.5 else np.empty(0, np.int64)
         if lesion.size:

@@ -63,8 +63,11 @@ def check_settings(config: SegmentationConfig, folder: Path, card: dict[str, Any
     """
     asked = plain(asdict(config) | _inference(config, folder))
     noted = plain(asdict(SegmentationConfig()) | card["settings"] | card["inference"])
+    trained = config.trained()
+    if config.normal_cohort is None or "n_normal_images" not in card:
+        trained -= {"normals_per_image"}  # networks that learned from none may be tried on them
     for names, what, kept in (
-        (config.trained(), "were trained with", ""),
+        (trained, "were trained with", ""),
         (config.drawing() | _inference(config, folder), "draw with", ", which keeps the networks"),
     ):
         other = [

@@ -28,7 +28,7 @@ from ..errors import MammoroiError
 from ..files import read_csv, write_csv, write_json
 from .config import SegmentationConfig
 from .detection import lesions_and_marks, summarise_detection
-from .false_alarms import Normals, read_normals, summarise_normals
+from .false_alarms import DrawnNormals, read_drawn_normals, summarise_normals
 from .mapping import Mapping
 from .metrics import size_group
 from .pixel_calibration import (
@@ -170,7 +170,7 @@ def write_evaluation(
     automatic : DataFrame
         The rows of ``agreement.csv`` on automatic masks.
     """
-    _write_detection(study, automatic, examined, config, read_normals(study, config))
+    _write_detection(study, automatic, examined, config, read_drawn_normals(study, config))
     _write_calibration(study, automatic, examined, config)
     _write_uncertainty(study, automatic, flag, config)
 
@@ -180,7 +180,7 @@ def _write_detection(
     automatic: pd.DataFrame,
     examined: dict[str, Examined],
     config: SegmentationConfig,
-    normals: Normals | None,
+    normals: DrawnNormals | None,
 ) -> None:
     import pandas as pd
 

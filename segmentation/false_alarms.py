@@ -33,7 +33,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Normals:
+class DrawnNormals:
     """The mammograms without a lesion that were drawn.
 
     Attributes
@@ -48,18 +48,18 @@ class Normals:
     false_positives: pd.DataFrame
 
 
-def read_normals(study: Path, config: SegmentationConfig) -> Normals | None:
-    """Read what was drawn in the mammograms without a lesion; None where the study has none.
+def read_drawn_normals(study: Path, config: SegmentationConfig) -> DrawnNormals | None:
+    """Read what was drawn in the mammograms without a lesion; None where the settings name none.
 
     Raises
     ------
     MammoroiError
         When the settings name some that were not drawn.
     """
+    if config.normal_cohort is None:
+        return None
     masks = study / "masks" / NORMALS
     if not (masks / "predictions.csv").exists():
-        if config.normal_cohort is None:
-            return None
         raise MammoroiError(
             f"segmentation.normal_cohort is set, but {masks / 'predictions.csv'} is missing",
             "run mammoroi segment",
@@ -69,20 +69,20 @@ def read_normals(study: Path, config: SegmentationConfig) -> Normals | None:
     best = marks.groupby("image_id")["score"].max()
     images = images.assign(score=images["image_id"].map(best).fillna(0.0).astype(float))
     false = marks.merge(images[["image_id", "patient_id"]], on="image_id")
-    return Normals(
+    return DrawnNormals(
         images[["image_id", "patient_id", "found", "area_mm2", "score"]],
         false[["image_id", "patient_id", "score"]],
     )
 
 
 def summarise_normals(
-    normals: Normals, with_lesion: pd.DataFrame, config: SegmentationConfig
+    normals: DrawnNormals, with_lesion: pd.DataFrame, config: SegmentationConfig
 ) -> pd.DataFrame:
     """Make ``normals.csv``.
 
     Parameters
     ----------
-    normals : Normals
+    normals : DrawnNormals
         Those that were drawn.
     with_lesion : DataFrame
         ``patient_id, score`` of the images with a lesion.

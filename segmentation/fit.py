@@ -160,7 +160,7 @@ def images_of(
     patch = patch_within(config, canvas)
     seed = config.seed + job.fold
     training, tuning = (
-        [image_id for image_id, _ in part] for part in ((*job.training, *job.normals), job.tuning)
+        [image[0] for image in part] for part in ((*job.training, *job.normals), job.tuning)
     )
     mixing = LesionMixing(config.lesion_mixing, seed) if config.lesion_mixing else None
     images: PreparedImages | Windows
@@ -168,7 +168,7 @@ def images_of(
         arrays = ArrayStore(prepared, training, canvas)
         images = Windows(arrays, seed, config.augmentation, patch, mixing, config.crops)
     else:
-        augment = Augmentation(seed, config.augmentation, patch, config.crops)
+        augment = Augmentation(seed, config.augmentation, patch, config.crops, len(job.training))
         images = PreparedImages(prepared, training, canvas, augment, mixing)
     part = LesionPart(patch) if patch and config.crops == "lesions" else None
     whole = canvas[0] * canvas[1]

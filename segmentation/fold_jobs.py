@@ -12,9 +12,8 @@ from .config import SegmentationConfig
 from .folds import FoldSets, NetworkName, fold_sets
 from .mapping import padded_size
 from .network import NetworkSpec
-from .normals import normal_images, normals_drawn
-from .others import other_images, read_index
-from .prepare import NORMALS
+from .normals import Normals
+from .others import other_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +38,8 @@ class FoldJob:
     unmasked : tuple of (str, str)
         As ``training``, of images whose mask is not needed, where there is a pre-training: those of
         the training patients that have none, and those of another cohort (:mod:`.others`).
-    normals : tuple of (str, str)
-        As ``training``, of another cohort's mammograms without a lesion (:mod:`.normals`).
+    normals : tuple of (str, str, str)
+        As ``training``, of mammograms without a lesion (:mod:`.normals`), each with its patient.
     """
 
     fold: int
@@ -49,7 +48,7 @@ class FoldJob:
     tuning: tuple[tuple[str, str], ...]
     network: int = 1
     unmasked: tuple[tuple[str, str], ...] = ()
-    normals: tuple[tuple[str, str], ...] = ()
+    normals: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def name(self) -> NetworkName:
@@ -74,6 +73,7 @@ def fold_job(
     fold: int,
     index: pd.DataFrame,
     folder: Path | None = None,
+    normals: Normals | None = None,
 ) -> FoldJob:
     """Collect what one fold trains and tunes on.
 
@@ -88,7 +88,9 @@ def fold_job(
     index : DataFrame
         The prepared images, as in ``index.csv``.
     folder : Path, optional
-        ``segmentation`` in the study folder, where other cohorts' images may lie.
+        ``segmentation`` in the study folder, where the images of a pre-training may lie.
+    normals : Normals, optional
+        Mammograms without a lesion.
 
     Raises
     ------
@@ -116,22 +118,22 @@ def fold_job(
             f"fold {fold} has {len(training)} training and {len(tuning)} tuning images",
             "see segmentation/prepared/failures.csv, or add patients",
         )
-    normals: tuple[tuple[str, str], ...] = ()
+    teaching: tuple[tuple[str, str, str], ...] = ()
+    drawn = {*sets.validation, *splits.test}
+    if normals is not None:
+        teaching = normals.teaching(fold, set(sets.tuning))
+        drawn |= normals.drawn_by(fold)
     if folder is not None:
-        drawn = {*sets.validation, *splits.test, *normals_drawn(config, folder, splits, fold)}
         unmasked += other_images(config, folder, {*sets.tuning, *drawn})
-        normals = normal_images(config, folder, splits, fold, sets)
-    return FoldJob(fold, sets, training, tuning, unmasked=unmasked, normals=normals)
+    return FoldJob(fold, sets, training, tuning, unmasked=unmasked, normals=teaching)
 
 
 def make_plan(
-    config: SegmentationConfig, index: pd.DataFrame, folder: Path | None = None
+    config: SegmentationConfig, index: pd.DataFrame, normals: Normals | None = None
 ) -> dict[str, Any]:
-    """Choose the canvas that holds every training image; ``folder`` as for :func:`fold_job`."""
+    """Choose the canvas that holds every training image; ``normals`` as for :func:`fold_job`."""
     multiple = NetworkSpec.of(config).multiple
-    tables = [index]
-    if folder is not None and config.normal_cohort is not None:
-        tables.append(read_index(folder, NORMALS))
+    tables = [index] if normals is None or normals.index.empty else [index, normals.index]
     canvas = [
         padded_size(max(int(table[side].max()) for table in tables), multiple)
         for side in ("working_rows", "working_columns")

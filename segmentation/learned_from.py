@@ -2,9 +2,10 @@
 
 The table's columns are ``patient_id`` and ``role``: ``training`` and ``tuning`` of the study's own
 patients, ``normal`` and ``pretraining`` of other cohorts', ``start`` of those from whom the network
-had learned with which the training began. With it a study refuses to draw a patient's masks by a
-network that has seen the patient, wherever the network comes from. It is of the training folder
-alone: no bundle and no export holds it.
+had learned with which the training began; and ``key``, that of the prepared image, of a patient's
+mammograms without a lesion (a row for each). With it a study refuses to draw a patient's masks, or
+such a mammogram, by a network that has seen it, wherever the network comes from. It is of the
+training folder alone: no bundle and no export holds it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ FILE = "learned_from.csv"
 _SHOWN = 3
 
 
-def note_learned_from(folder: Path, patients: Mapping[str, Sequence[str] | Set[str]]) -> Path:
+def note_learned_from(
+    folder: Path,
+    patients: Mapping[str, Sequence[str] | Set[str]],
+    normals: Sequence[tuple[str, str, str]] = (),
+) -> Path:
     """Write the table of a network.
 
     Parameters
@@ -29,11 +34,16 @@ def note_learned_from(folder: Path, patients: Mapping[str, Sequence[str] | Set[s
         Where its ``model.safetensors`` is, or is to be.
     patients : mapping of str to names
         Patients by role.
+    normals : sequence of (str, str, str)
+        Name, key and patient of mammograms without a lesion.
     """
     import pandas as pd
 
-    rows = [(name, role) for role, names in patients.items() for name in sorted(names)]
-    return write_csv(folder / FILE, pd.DataFrame(rows, columns=["patient_id", "role"]))
+    rows: list[tuple[str, str, str | None]] = [
+        (name, role, None) for role, names in patients.items() for name in sorted(names)
+    ]
+    rows += sorted((patient, "normal", key) for _, key, patient in normals)
+    return write_csv(folder / FILE, pd.DataFrame(rows, columns=["patient_id", "role", "key"]))
 
 
 def learned_from(folder: Path) -> frozenset[str] | None:
@@ -43,7 +53,15 @@ def learned_from(folder: Path) -> frozenset[str] | None:
     return frozenset(read_csv(folder / FILE, dtype=str)["patient_id"])
 
 
-def check_unseen(folder: Path, drawn: Sequence[Set[str]]) -> None:
+def _images(folder: Path) -> frozenset[str]:
+    """Give the keys of the mammograms without a lesion from which a network has learned."""
+    table = read_csv(folder / FILE, dtype=str)
+    return frozenset(table["key"].dropna()) if "key" in table else frozenset()
+
+
+def check_unseen(
+    folder: Path, drawn: Sequence[Set[str]], normals: Sequence[Set[str]] | None = None
+) -> None:
     """See that no network of a study has learned from a patient whose masks it is to draw.
 
     Parameters
@@ -52,6 +70,9 @@ def check_unseen(folder: Path, drawn: Sequence[Set[str]]) -> None:
         ``segmentation`` in the study folder, or its ``outline``.
     drawn : sequence of set of str
         For each fold the patients whose masks its networks draw.
+    normals : sequence of set of str, optional
+        For each fold the keys of the mammograms without a lesion that they draw: their patients may
+        have been named anew since.
 
     Raises
     ------
@@ -70,5 +91,11 @@ def check_unseen(folder: Path, drawn: Sequence[Set[str]]) -> None:
             raise MammoroiError(
                 f"{place} has learned from {len(both)} of the patients whose masks it is to draw "
                 f"({', '.join(both[:_SHOWN])}{more}): the patients were divided anew since",
+                "run mammoroi train",
+            )
+        if normals is not None and (same := _images(place) & normals[name.fold]):
+            raise MammoroiError(
+                f"{place} has learned from {len(same)} of the mammograms without a lesion that it "
+                "is to draw: their patients were named or divided anew since",
                 "run mammoroi train",
             )

@@ -13,13 +13,14 @@ learnt of post-processing and calibration, and in anything that follows the mask
 
 from __future__ import annotations
 
+from collections.abc import Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import sha256_of
 from .config import SegmentationConfig
-from .folds import FoldSets
-from .others import other_images, read_index
+from .others import empty_index, read_index
 from .prepare import NORMALS
 
 if TYPE_CHECKING:
@@ -28,55 +29,66 @@ if TYPE_CHECKING:
     from ..cohort.split import Splits
 
 
-def normal_folds(splits: Splits, index: pd.DataFrame, seed: int) -> dict[str, tuple[int, ...]]:
-    """Give for each patient the folds whose networks draw her normal mammograms.
+@dataclass(frozen=True)
+class Normals:
+    """The prepared mammograms without a lesion.
 
-    None of these networks has seen the patient.
+    Attributes
+    ----------
+    index : DataFrame
+        As :func:`.others.read_index` gives it; without rows where the settings name none.
+    folds : dict of str to (int, ...)
+        For each patient the folds whose networks draw her mammograms.
+    """
+
+    index: pd.DataFrame
+    folds: dict[str, tuple[int, ...]]
+
+    def drawn_by(self, fold: int) -> frozenset[str]:
+        """Name the patients whose normal mammograms a fold's networks draw."""
+        return frozenset(patient for patient, folds in self.folds.items() if fold in folds)
+
+    def keys_drawn_by(self, fold: int) -> frozenset[str]:
+        """Give the keys of the images that a fold's networks draw."""
+        drawn = self.index["patient_id"].isin(self.drawn_by(fold))
+        return frozenset(self.index["key"][drawn])
+
+    def teaching(self, fold: int, tuning: Set[str]) -> tuple[tuple[str, str, str], ...]:
+        """Give name, key and patient of the images from which a fold's networks learn."""
+        barred = self.drawn_by(fold) | tuning
+        index = self.index[~self.index["patient_id"].isin(barred)]
+        return tuple(zip(index["name"], index["key"], index["patient_id"], strict=True))
+
+
+def find_normals(config: SegmentationConfig, folder: Path, splits: Splits) -> Normals:
+    """Read the prepared mammograms without a lesion, and divide their patients.
 
     Parameters
     ----------
+    config : SegmentationConfig
+        The settings.
+    folder : Path
+        ``segmentation`` in the study folder, or its ``outline``.
     splits : Splits
         The study's patients.
-    index : DataFrame
-        ``patient_id, set`` of the normal mammograms.
-    seed : int
-        The training's seed.
+
+    Raises
+    ------
+    MammoroiError
+        When the settings name some, and they were not prepared.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    index = empty_index() if config.normal_cohort is None else read_index(folder, NORMALS)
     everyone = tuple(range(len(splits.folds)))
+    folds: dict[str, tuple[int, ...]] = {}
     for patient, part in zip(index["patient_id"], index["set"], strict=True):
         fold = splits.fold_of(patient)
         if fold is not None:
-            found[patient] = (fold,)
+            folds[patient] = (fold,)
         elif patient in splits.test or part == "test":
-            found[patient] = everyone
+            folds[patient] = everyone
         else:
-            found[patient] = (int(sha256_of(seed, patient)[:8], 16) % len(everyone),)
-    return found
-
-
-def normals_drawn(
-    config: SegmentationConfig, folder: Path, splits: Splits, fold: int
-) -> frozenset[str]:
-    """Name the patients whose normal mammograms a fold's networks draw.
-
-    Parameters
-    ----------
-    folder : Path
-        ``segmentation`` in the study folder, or its ``outline``.
-    """
-    if config.normal_cohort is None:
-        return frozenset()
-    folds = normal_folds(splits, read_index(folder, NORMALS), config.seed)
-    return frozenset(patient for patient, drawing in folds.items() if fold in drawing)
-
-
-def normal_images(
-    config: SegmentationConfig, folder: Path, splits: Splits, fold: int, sets: FoldSets
-) -> tuple[tuple[str, str], ...]:
-    """Name the normal mammograms from which a fold's networks learn, as :func:`.other_images`."""
-    drawn = normals_drawn(config, folder, splits, fold)
-    return other_images(config, folder, {*drawn, *sets.tuning, *splits.test}, NORMALS)
+            folds[patient] = (int(sha256_of(config.seed, patient)[:8], 16) % len(everyone),)
+    return Normals(index, folds)
 
 
 def taken_per_epoch(config: SegmentationConfig, normals: int, with_lesion: int) -> int:

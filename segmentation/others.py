@@ -136,13 +136,25 @@ def sources_of(
 
 
 def _tested(folder: Path) -> frozenset[str]:
-    """Name the patients whom a cohort keeps for testing."""
+    """Name the patients whom a cohort keeps for testing.
+
+    Raises
+    ------
+    MammoroiError
+        When its table has another word than ``train`` or ``test`` for one.
+    """
     file = folder / "patients.csv"
     if not file.exists():
         return frozenset()
     table = read_spreadsheet(file, texts=["patient_id", "split"])
     if not {"patient_id", "split"} <= set(table):
         return frozenset()
+    words = table["split"].dropna()
+    if other := sorted(set(words) - {"train", "test"}):
+        raise MammoroiError(
+            f"{file} has the split {', '.join(repr(word) for word in other[:3])}",
+            "give train or test, or leave the cell empty",
+        )
     return frozenset(table["patient_id"][table["split"] == "test"])
 
 
@@ -173,9 +185,9 @@ def _source(folder: Path, row: dict[str, Any]) -> Source:
 
 
 def other_images(
-    config: SegmentationConfig, folder: Path, barred: Set[str], kind: str = OTHERS
+    config: SegmentationConfig, folder: Path, barred: Set[str]
 ) -> tuple[tuple[str, str], ...]:
-    """Name the prepared images of other patients than these: name within ``prepared``, and key.
+    """Name the images of ``pretraining_cohort``: name within ``prepared``, and key.
 
     Parameters
     ----------
@@ -183,24 +195,20 @@ def other_images(
         ``segmentation`` in the study folder.
     barred : set of str
         Patients who take no part.
-    kind : str
-        Key of :data:`SETTINGS`.
     """
-    if getattr(config, SETTINGS[kind]) is None:
+    if config.pretraining_cohort is None:
         return ()
-    index = read_index(folder, kind)
+    index = read_index(folder)
     index = index[~index["patient_id"].isin(barred)]
-    return tuple(zip(index["name"], index["key"].astype(str), strict=True))
+    return tuple(zip(index["name"], index["key"], strict=True))
 
 
-def other_patients(
-    folder: Path, images: Sequence[tuple[str, str]], kind: str = OTHERS
-) -> frozenset[str]:
-    """Name the patients of those of a fold's images that are another cohort's."""
-    names = {name for name, _ in images if name.startswith(f"{kind}/")}
+def other_patients(folder: Path, images: Sequence[tuple[str, str]]) -> frozenset[str]:
+    """Name the patients of those of a fold's images that are of ``pretraining_cohort``."""
+    names = {name for name, _ in images if name.startswith(f"{OTHERS}/")}
     if not names:
         return frozenset()
-    index = read_index(folder, kind)
+    index = read_index(folder)
     return frozenset(index["patient_id"][index["name"].isin(names)])
 
 
@@ -219,6 +227,13 @@ def canvas_with_others(
     return rows, columns
 
 
+def empty_index() -> pd.DataFrame:
+    """Give what :func:`read_index` reads, without images."""
+    import pandas as pd
+
+    return pd.DataFrame(columns=[*_INDEX, "name"])
+
+
 def read_index(folder: Path, kind: str = OTHERS) -> pd.DataFrame:
     """Read ``index.csv``, with a column ``name``: the image's within ``prepared``.
 
@@ -233,5 +248,5 @@ def read_index(folder: Path, kind: str = OTHERS) -> pd.DataFrame:
             f"segmentation.{SETTINGS[kind]} is set, but {file} is missing",
             "prepare the images where the cohort lies, or set it to null",
         )
-    index = read_csv(file, dtype={"image_id": str, "patient_id": str})
+    index = read_csv(file, dtype={"image_id": str, "patient_id": str, "key": str})
     return index.assign(name=kind + "/" + index["image_id"])

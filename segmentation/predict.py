@@ -17,6 +17,7 @@ mammograms: :mod:`.new_mammograms`.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -35,8 +36,8 @@ from .folds import drawing_folds
 from .learned_from import check_unseen
 from .learnt import learnt_settings
 from .mapping import Mapping, resize
-from .normals import normal_folds
-from .others import prepare_others, read_index
+from .normals import find_normals
+from .others import prepare_others
 from .outline import (
     OUTLINE,
     Outlining,
@@ -98,9 +99,9 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         frozenset(one for part in images for one, folds in part.folds.items() if fold in folds)
         for fold in range(len(networks))
     ]
-    check_unseen(trained, drawn)
-    if outline is not None:
-        check_unseen(study / OUTLINE, drawn)
+    for place in (trained, study / OUTLINE)[: 1 if outline is None else 2]:
+        normals = find_normals(config, place, splits)
+        check_unseen(place, drawn, [normals.keys_drawn_by(fold) for fold in range(len(networks))])
     own, *normal = images
     key = sha256_of(
         PREDICTION_VERSION,
@@ -110,7 +111,8 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         own.index[["image_id", "key"]].to_dict("records"),
         splits,
         *([outline.digest()] if outline else []),
-        *([part.index[["image_id", "key"]].to_dict("records") for part in normal]),
+        *([part.index[["image_id", "key", "patient_id"]].to_dict("records") for part in normal]),
+        *(part.folds for part in normal),
     )
     if _is_drawn(masks, key, images):
         return masks / "automatic"
@@ -151,6 +153,8 @@ class Images:
         Where the masks and what is known of them are written.
     what : str
         What is drawn, for the bar of progress.
+    lesions : bool
+        Whether there is one in every image.
     """
 
     index: pd.DataFrame
@@ -158,6 +162,7 @@ class Images:
     folds: dict[str, tuple[int, ...]]
     masks: Path
     what: str
+    lesions: bool
 
 
 def _own_images(config: SegmentationConfig, study: Path, splits: Splits) -> Images:
@@ -168,7 +173,7 @@ def _own_images(config: SegmentationConfig, study: Path, splits: Splits) -> Imag
     index = read_csv(prepared / "index.csv", dtype={"image_id": str, "patient_id": str})
     folds = {patient: drawing_folds(splits, patient) for patient in index["patient_id"].unique()}
     index = index.assign(name=index["image_id"])
-    return Images(index, _failures(prepared), folds, study / "masks", "Drawing masks")
+    return Images(index, _failures(prepared), folds, study / "masks", "Drawing masks", True)
 
 
 def _normal_images(config: SegmentationConfig, study: Path, splits: Splits) -> list[Images]:
@@ -176,15 +181,14 @@ def _normal_images(config: SegmentationConfig, study: Path, splits: Splits) -> l
     folder = study / "segmentation"
     masks = study / "masks" / NORMALS
     if config.normal_cohort is None:
-        for name in ("predictions.csv", "candidates.csv", "failures.csv"):
-            (masks / name).unlink(missing_ok=True)  # of earlier settings
+        shutil.rmtree(masks, ignore_errors=True)  # of earlier settings
         return []
     for settings, place in training_places(config):
         prepare_others(settings, study, place, (NORMALS,))
-    index = read_index(folder, NORMALS)
-    folds = normal_folds(splits, index, config.seed)
+    found = find_normals(config, folder, splits)
     failures = _failures(folder / "prepared" / NORMALS)
-    return [Images(index, failures, folds, masks, "Looking at normal mammograms")]
+    what = "Looking at normal mammograms"
+    return [Images(found.index, failures, found.folds, masks, what, False)]
 
 
 def _failures(prepared: Path) -> list[Failure]:
@@ -220,7 +224,7 @@ def _draw_images(images: Images, draw_image: Callable[[str, tuple[int, ...]], Dr
             (masks / kind / f"{failure.case}.png").unlink(missing_ok=True)
         candidates.pop(failure.case, None)
     write_candidates(masks / "candidates.csv", candidates)
-    if masks.name != NORMALS:
+    if images.lesions:
         _tell_empty(results)
     return not any(isinstance(result, Failure) for result in results)
 

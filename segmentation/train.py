@@ -53,10 +53,10 @@ from .learnt import learn
 from .lock import held
 from .loggers import require_logger
 from .network import NetworkSpec
-from .normals import normals_drawn
+from .normals import find_normals, taken_per_epoch
 from .others import other_patients, prepare_others
 from .outline import forget_outline, note_outline, training_places
-from .prepare import NORMALS, SEGMENTATION, prepare
+from .prepare import SEGMENTATION, prepare
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
@@ -153,15 +153,19 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     index = index[index["patient_id"].isin(splits.train)]
     if not config.pretraining_epochs:
         index = index[index["has_mask"]]
-    folds = [fold_job(config, splits, fold, index, folder) for fold in range(len(splits.folds))]
+    normals = find_normals(config, folder, splits)
+    folds = [
+        fold_job(config, splits, fold, index, folder, normals) for fold in range(len(splits.folds))
+    ]
+    _warn_of_no_normals(config, folds)
     write_csv(folder / "folds.csv", roles([job.sets for job in folds]))
-    plan = make_plan(config, index, folder)
+    plan = make_plan(config, index, normals)
     write_json(folder / "plan.json", plan)
     # Here a wrong name or missing weights end the run with one message, not one per network.
     network = build_network(NetworkSpec.of(config), config.encoder_weights)
     for job in folds:
-        drawn = normals_drawn(config, folder, splits, job.fold)
-        check_start(config, job.fold, folder, {*job.sets.validation, *splits.test, *drawn})
+        drawn = {*job.sets.validation, *splits.test, *normals.drawn_by(job.fold)}
+        check_start(config, job.fold, folder, drawn)
         begin_with_start(network, config, job.fold)
     require_logger(config)
     numbers = range(1, config.networks_per_fold + 1)
@@ -281,7 +285,7 @@ def _train_fold(
     if finished:
         remove_checkpoints(target)  # it may have been killed just before
         if learned_from(target) is None:
-            note_learned_from(target, _patients(config, folder, job))
+            note_learned_from(target, _patients(config, folder, job), job.normals)
         _warn_where_nothing_is_found(job.name, target)
         return
     if _key_of(target / "training.json") != key:
@@ -311,14 +315,34 @@ def _train_fold(
         "n_tuning_patients": len(job.sets.tuning),
         "n_training_images": len(job.training),
         "n_tuning_images": len(job.tuning),
-        **({"n_normal_images": len(job.normals)} if job.normals else {}),
+        **_normals_card(config, job),
         "accumulate": accumulate,
         "key": key,
         "versions": {name: version(name) for name in ("torch", "lightning", "monai")},
     }
-    note_learned_from(target, _patients(config, folder, job))
+    note_learned_from(target, _patients(config, folder, job), job.normals)
     keep_model(target, card)
     _warn_where_nothing_is_found(job.name, target)
+
+
+def _normals_card(config: SegmentationConfig, job: FoldJob) -> dict[str, int]:
+    """Give what mammograms without a lesion add to a network's card."""
+    normals = len(job.normals)
+    if not normals:
+        return {}
+    taken = taken_per_epoch(config, normals, len(job.training))
+    return {"n_normal_images": normals, "normals_per_epoch": taken}
+
+
+def _warn_of_no_normals(config: SegmentationConfig, jobs: Sequence[FoldJob]) -> None:
+    """Say it when the settings name mammograms without a lesion and a fold learns from none."""
+    without = [str(job.fold) for job in jobs if not job.normals]
+    if config.normal_cohort is not None and without:
+        log.warning(
+            "fold %s learns from no mammogram without a lesion: all patients of "
+            "segmentation.normal_cohort are of that fold, tune it or are test patients",
+            ", ".join(without),
+        )
 
 
 def _warn_where_nothing_is_found(name: NetworkName, target: Path) -> None:
@@ -341,7 +365,6 @@ def _patients(
     return {
         "training": job.sets.training,
         "tuning": job.sets.tuning,
-        "normal": other_patients(folder, job.normals, NORMALS),
         "pretraining": other_patients(folder, job.unmasked),
         "start": (start.patients if start else None) or frozenset(),
     }

@@ -119,7 +119,7 @@ def test_false_marks_in_normal_mammograms_are_told(tmp_path: Path) -> None:
     )
     marks = pd.DataFrame({"image_id": ["N1"] * 12, "score": [0.5] * 12})
     write_csv(normals / "candidates.csv", marks)
-    config = SegmentationConfig(bootstrap_samples=50)
+    config = SegmentationConfig(bootstrap_samples=50, normal_cohort="normals")
     write_evaluation(
         tmp_path, table, examined, choose_flag(np.empty(0), np.empty(0), 0.5, 0.8), config
     )
@@ -158,7 +158,8 @@ def test_sentences_name_the_network_and_its_training(tmp_path: Path) -> None:
     assert "cross-entropy on all but the coarsest level of the decoder by AdamW (peak" in text
     assert "the mean of those at the end of each epoch after 60% of the epochs (stoch" in text
     assert "without a lesion" not in text
-    write_json(tmp_path / "segmentation" / "fold-0" / "model.json", card | {"n_normal_images": 12})
+    more = card | {"n_normal_images": 12, "normals_per_epoch": 5}
+    write_json(tmp_path / "segmentation" / "fold-0" / "model.json", more)
     text = str(network(Record(tmp_path)))
-    told = "It also learned from 12 mammograms without a lesion, of which an epoch took 0.5 for"
+    told = "It also learned from 12 mammograms without a lesion, of which every epoch took 5."
     assert told in text

@@ -95,6 +95,20 @@ def test_a_known_curve_and_its_interval() -> None:
     assert upper - lower == pytest.approx(expected, rel=0.08)
 
 
+def test_resamples_without_an_image_do_not_count() -> None:
+    """With the false positives of few images, a resample may hold none of them."""
+    rng = np.random.default_rng(5)
+    lesions = rng.integers(1, 40, 40) / 40
+    marks = Marks(lesions, np.array([0.9, 0.8, 0.7]), np.arange(40), np.array([40, 40, 41]),
+                  np.array([40, 41]))  # fmt: skip
+    (value, lower, upper), *_ = froc_estimates(marks, np.array([0.125]), 400, 1)
+    assert value == pytest.approx((lesions > 0.9).mean())
+    assert upper < 0.5  # one image has all false positives above 0.8, or none is that high
+    assert lower < value < upper
+    nothing = Marks(lesions, np.empty(0), np.arange(40), np.empty(0, int), np.empty(0, int))
+    assert np.isnan(froc_estimates(nothing, np.array([0.125]), 20, 1)).all()
+
+
 def test_candidates_are_matched_as_by_monai() -> None:
     probability = np.zeros((60, 60), np.float32)
     probability[5:15, 5:15] = 0.9  # on the first lesion

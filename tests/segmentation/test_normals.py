@@ -26,8 +26,8 @@ from mammoroi.segmentation.data import Augmentation, EpochSampler
 from mammoroi.segmentation.device_augmentation import Windows
 from mammoroi.segmentation.false_alarms import auc_over_patients
 from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
-from mammoroi.segmentation.normals import normal_folds, normals_drawn
-from mammoroi.segmentation.others import prepare_others, read_index
+from mammoroi.segmentation.normals import Normals, find_normals
+from mammoroi.segmentation.others import prepare_others
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import NORMALS, prepare
 from mammoroi.segmentation.store import ArrayStore
@@ -86,39 +86,47 @@ def job_of(config: SegmentationConfig, study: Path, fold: int) -> FoldJob:
     index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
     splits = load_splits(study)
     index = index[index["patient_id"].isin(splits.train)]
-    return fold_job(config, splits, fold, index, folder)
+    return fold_job(config, splits, fold, index, folder, divided_by(config, study))
+
+
+def divided_by(config: SegmentationConfig, study: Path) -> Normals:
+    return find_normals(config, study / "segmentation", load_splits(study))
 
 
 def test_a_patient_learns_or_is_drawn_never_both(study: Path, normals: Path) -> None:
     config = replace(TINY, normal_cohort=str(normals))
     splits = load_splits(study)
-    folder = study / "segmentation"
     jobs = [job_of(config, study, fold) for fold in range(2)]
+    divided = divided_by(config, study)
     learns: list[set[str]] = []
     for job in jobs:
-        assert all(name.startswith("normals/N-") for name, _ in job.normals)
-        learns.append({name.removeprefix("normals/N-") for name, _ in job.normals})
+        assert all(name == f"normals/N-{patient}" for name, _, patient in job.normals)
+        learns.append({patient for _, _, patient in job.normals})
         assert not learns[-1] & {*job.sets.validation, *job.sets.tuning, *splits.test}
-        assert not learns[-1] & normals_drawn(config, folder, splits, job.fold)
+        assert not learns[-1] & divided.drawn_by(job.fold)
         assert set(job.sets.training) < learns[-1]
-    drawn = [set(normals_drawn(config, folder, splits, fold)) for fold in range(2)]
+    drawn = [set(divided.drawn_by(fold)) for fold in range(2)]
     assert drawn[0] & drawn[1] == {"P00", "P01"}  # all networks draw those who test
     for fold, part in enumerate(splits.folds):
         assert set(part.validation) < drawn[fold]
     others = {f"X{number}" for number in range(5)}
     assert drawn[0] | drawn[1] == {*splits.train, *splits.test, *others}
-    index = read_index(folder, NORMALS)
-    folds = normal_folds(splits, index, config.seed)
     for one in others:
-        (fold,) = folds[one]
+        (fold,) = divided.folds[one]
         assert one in drawn[fold]
         assert one in learns[1 - fold]
         assert one not in learns[fold]
     # A patient's fold does not depend on who else is there; the folds are of about one size.
-    many = pd.DataFrame({"patient_id": [*(f"patient {n}" for n in range(400)), "X3"]})
-    found = normal_folds(splits, many.assign(set="train"), config.seed)
-    assert found["X3"] == folds["X3"]
-    assert min(Counter(fold for (fold,) in found.values()).values()) > 150
+    table = normals / "cohort.csv"
+    rows = pd.read_csv(table, dtype=str)
+    more = pd.DataFrame({"image_id": [f"M{n}" for n in range(60)], "image": "X0.png"})
+    more = more.assign(patient_id=[f"more {n}" for n in range(60)], spacing_mm="1.0")
+    pd.concat([more, rows]).to_csv(table, index=False)
+    prepare_others(config, study)
+    larger = divided_by(config, study)
+    assert {one: larger.folds[one] for one in others} == {one: divided.folds[one] for one in others}
+    sizes = Counter(larger.folds[f"more {n}"] for n in range(60))
+    assert min(sizes[0,], sizes[1,]) > 18
     # Without such a cohort everything is as it was.
     without = job_of(TINY, study, 0)
     assert "normals" not in without.inputs()
@@ -132,23 +140,24 @@ def test_those_whom_their_cohort_keeps_for_testing_teach_nothing(
     table = pd.DataFrame({"patient_id": ["X0", "X1", "P05"], "split": ["test", "train", "test"]})
     table.to_csv(normals / "patients.csv", index=False)
     config = replace(TINY, normal_cohort=str(normals))
-    learns = [{name for name, _ in job_of(config, study, fold).normals} for fold in range(2)]
-    assert not any("normals/N-X0" in names for names in learns)
-    assert any("normals/N-X1" in names for names in learns)
-    assert any("normals/N-P05" in names for names in learns)  # the study says otherwise
-    folder, splits = study / "segmentation", load_splits(study)
+    learns = [{one for _, _, one in job_of(config, study, fold).normals} for fold in range(2)]
+    assert not any("X0" in patients for patients in learns)
+    assert any("X1" in patients for patients in learns)
+    assert any("P05" in patients for patients in learns)  # the study says otherwise
     for fold in range(2):
-        assert "X0" in normals_drawn(config, folder, splits, fold)
+        assert "X0" in divided_by(config, study).drawn_by(fold)
+    table.assign(split="Test").to_csv(normals / "patients.csv", index=False)
+    with pytest.raises(MammoroiError, match="has the split 'Test' -> give train or test"):
+        prepare_others(config, study)
 
 
 def test_what_restores_is_never_of_patients_who_are_drawn(study: Path, normals: Path) -> None:
     config = replace(TINY, normal_cohort=str(normals), pretraining_epochs=1)
     config = replace(config, pretraining_cohort=str(normals))
-    folder = study / "segmentation"
     for fold in range(2):
         job = job_of(config, study, fold)
         restores = {name.removeprefix("others/N-") for name, _ in job.unmasked}
-        drawn = normals_drawn(config, folder, load_splits(study), fold)
+        drawn = divided_by(config, study).drawn_by(fold)
         assert {"X0", "X1", "X2", "X3", "X4"} & drawn
         assert restores
         assert not restores & drawn
@@ -184,12 +193,12 @@ def test_every_epoch_shows_all_lesions_and_normal_ones_in_turn() -> None:
 def test_a_crop_without_a_lesion_shows_the_breast(study: Path, normals: Path, crops: str) -> None:
     config = replace(TINY, working_spacing_mm=0.5, normal_cohort=str(normals))
     job = job_of(config, study, 0)
-    names = [name for name, _ in (*job.training, *job.normals)]
+    names = [image[0] for image in (*job.training, *job.normals)]
     prepared = study / "segmentation" / "prepared"
     arrays = ArrayStore(prepared, names, (224, 224))
     assert arrays.with_lesion == len(job.training)
     windows = Windows(arrays, 3, "flips", (32, 32), crops=crops)
-    augment = Augmentation(3, "flips", (32, 32), crops)
+    augment = Augmentation(3, "flips", (32, 32), crops, arrays.with_lesion)
     for number in range(arrays.with_lesion, len(arrays)):
         image, mask = (part.float() for part in arrays[number])
         assert not mask.any()
@@ -220,13 +229,14 @@ def test_false_regions_are_counted_on_unseen_normal_breasts(
         assert "normal_cohort" not in card["settings"]
         learned = read_csv(network / "learned_from.csv", dtype=str)
         seen = set(learned["patient_id"][learned["role"] == "normal"])
-        assert seen == {name.removeprefix("normals/N-") for name, _ in job.normals}
+        assert seen == {patient for _, _, patient in job.normals}
+        assert card["normals_per_epoch"] == round(0.5 * card["n_training_images"])
     segment(config, study)
     masks = study / "masks" / NORMALS
     predictions = read_csv(masks / "predictions.csv", dtype={"fold": str})
     splits = load_splits(study)
     assert len(predictions) == 15
-    drawing = normal_folds(splits, read_index(study / "segmentation", NORMALS), config.seed)
+    drawing = divided_by(config, study).folds
     for row in predictions.itertuples():
         folds = drawing[row.patient_id]
         assert row.fold == ("test" if len(folds) == 2 else str(folds[0]))
@@ -281,7 +291,7 @@ def test_false_regions_are_counted_on_unseen_normal_breasts(
     assert len(read_csv(study / "agreement.csv").query("comparison == 'automatic-manual'")) == 20
     # Networks that have seen a patient do not count her false regions.
     table = read_csv(study / "segmentation" / "fold-0" / "learned_from.csv", dtype=str)
-    own = min(normals_drawn(config, study / "segmentation", splits, 0) - {*splits.train})
+    own = min(divided_by(config, study).drawn_by(0) - {*splits.train})
     more = pd.DataFrame({"patient_id": [own], "role": ["normal"]})
     pd.concat([table, more]).to_csv(
         study / "segmentation" / "fold-0" / "learned_from.csv", index=False
@@ -301,7 +311,8 @@ def test_the_plan_holds_them_and_a_bare_machine_needs_no_mammogram(
     with pytest.raises(MammoroiError, match=r"normal_cohort is set, but .* is missing"):
         train_prepared(config, study)
     prepare_others(config, study)
-    smaller, whole = (make_plan(config, index, place)["canvas"] for place in (None, folder))
+    told = (None, divided_by(config, study))
+    smaller, whole = (make_plan(config, index, normal)["canvas"] for normal in told)
     assert whole[0] > smaller[0]
     shutil.rmtree(normals)
     train_prepared(config, study)
@@ -321,6 +332,7 @@ def test_they_train_anew_and_are_forgotten_when_no_longer_asked_for(
     assert load_model(study / "segmentation" / "fold-0").card["key"] not in (plain, with_normals)
     train(config, study)
     segment(TINY, study)
+    agree(TINY, study)
     with pytest.raises(MammoroiError, match="run mammoroi segment"):
         agree(config, study)
     segment(config, study)
@@ -331,7 +343,69 @@ def test_they_train_anew_and_are_forgotten_when_no_longer_asked_for(
     segment(TINY, study)
     agree(TINY, study)
     assert not (study / "normals.csv").exists()
+    assert not (study / "masks" / NORMALS).exists()
     assert "normals" not in set(read_csv(study / "froc_summary.csv")["group"])
+
+
+def test_networks_that_learned_from_none_are_tried_on_them(study: Path, normals: Path) -> None:
+    train(TINY, study)
+    config = replace(TINY, normal_cohort=str(normals), normals_per_image=0.25)
+    segment(config, study)
+    agree(config, study)
+    table = read_csv(study / "normals.csv")
+    assert set(table["n"][table["measure"] == "left_empty"]) == {15}
+    agree(TINY, study)  # what is not asked for is not told, though it is still there
+    assert not (study / "normals.csv").exists()
+    train(config, study)
+    with pytest.raises(MammoroiError, match=r"trained with normals_per_image 0\.25, not 0\.5"):
+        segment(replace(config, normals_per_image=0.5), study)
+
+
+def rename(normals: Path, patients: dict[str, str]) -> None:
+    table = pd.read_csv(normals / "cohort.csv", dtype=str)
+    table["patient_id"] = table["patient_id"].replace(patients)
+    table.to_csv(normals / "cohort.csv", index=False)
+
+
+def test_who_is_named_anew_is_divided_anew(study: Path, normals: Path) -> None:
+    """The image stays; whose it is, and so who may draw it, does not."""
+    config = replace(TINY, normal_cohort=str(normals))
+    train(config, study)
+    segment(config, study)
+    splits = load_splits(study)
+    one = min({f"X{n}" for n in range(5)} & divided_by(config, study).drawn_by(1))  # taught fold 0
+    rename(normals, {one: splits.folds[0].validation[0]})
+    with pytest.raises(MammoroiError, match="has learned from 1 of the mammograms without a les"):
+        segment(config, study)
+    train(config, study)
+    segment(config, study)
+    predictions = read_csv(study / "masks" / NORMALS / "predictions.csv", dtype=str)
+    row = predictions.set_index("image_id").loc[f"N-{one}"]
+    assert (row["patient_id"], row["fold"]) == (splits.folds[0].validation[0], "0")
+    learned = read_csv(study / "segmentation" / "fold-1" / "learned_from.csv", dtype=str)
+    assert one not in set(learned["patient_id"])
+
+
+def test_masks_follow_who_is_kept_for_testing(study: Path, normals: Path) -> None:
+    config = replace(TINY, normal_cohort=str(normals))
+    train(TINY, study)
+    segment(config, study)
+    pd.DataFrame({"patient_id": ["X0"], "split": ["test"]}).to_csv(
+        normals / "patients.csv", index=False
+    )
+    segment(config, study)
+    predictions = read_csv(study / "masks" / NORMALS / "predictions.csv", dtype=str)
+    assert predictions.set_index("image_id").loc["N-X0", "fold"] == "test"
+
+
+def test_a_fold_that_learns_from_none_is_told(
+    study: Path, normals: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.read_csv(normals / "cohort.csv", dtype=str)
+    table[table["patient_id"] == "P00"].to_csv(normals / "cohort.csv", index=False)
+    train(replace(TINY, normal_cohort=str(normals)), study)
+    assert "fold 0, 1 learns from no mammogram without a lesion" in caplog.text
+    assert "n_normal_images" not in load_model(study / "segmentation" / "fold-0").card
 
 
 def test_an_image_with_a_lesion_is_no_normal_one(study: Path, normals: Path) -> None:

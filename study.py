@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .cohort.places import refuse_shared_folder
+from .cohort.places import cohort_files, refuse_shared_folder
 from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .fallen_out import count_cases
@@ -28,7 +28,6 @@ from .files import plain, read_json, sha256_file, sha256_of, write_json
 from .resources import measured
 from .run_record import Run
 from .set_aside import bring_back, forget, set_aside
-from .spreadsheet import read_spreadsheet
 from .stages import STAGES, Stage, StudyConfig
 
 logger = logging.getLogger(__name__)
@@ -60,6 +59,8 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     out = config.out.resolve()
     if only in (None, "accept"):
         refuse_shared_folder(config.cohort.folder, out)
+    if config.segmentation.normal_cohort is not None:
+        refuse_shared_folder(Path(config.segmentation.normal_cohort), out)
     out.mkdir(parents=True, exist_ok=True)
     if config.synthetic is not None and only in (None, "accept"):
         _synthesize(config.synthetic, config.cohort.folder.resolve())
@@ -226,15 +227,9 @@ def _is_outdated(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> boo
 
 def _cohort_files(folder: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of every file below a cohort folder or named by its table."""
-    files = [folder / name for name in ("cohort.csv", "patients.csv", "cohort.json")]
-    if files[0].is_file():  # a missing table is for the stage itself to describe
-        images = read_spreadsheet(files[0])
-        for column in ("image", "mask", "mask_reader2"):
-            if column in images:
-                files += [folder / value for value in images[column].dropna()]
     return [
         (path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
-        for path in sorted(set(files))
+        for path in sorted(set(cohort_files(folder)))
         if path.is_file()
     ]
 

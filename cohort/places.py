@@ -48,7 +48,7 @@ def refuse_shared_folder(folder: Path, study: Path) -> None:
             f"the study would be written into its cohort folder {folder}, over {COHORT_FILES[0]}",
             elsewhere,
         )
-    for path in _sources(folder):
+    for path in cohort_files(folder):
         if _is_written_to(path, study):
             raise MammoroiError(
                 f"the study would be written into {study}, where its cohort's {path} lies",
@@ -62,8 +62,11 @@ def refuse_shared_folder(folder: Path, study: Path) -> None:
         raise MammoroiError(f"the study would be written over {source}", elsewhere)
 
 
-def _sources(folder: Path) -> list[Path]:
-    """The cohort's tables, and the files that its table of images names."""
+def cohort_files(folder: Path) -> list[Path]:
+    """List a cohort's tables, and the files that its table of images names; some may be missing.
+
+    What a table that cannot be read would name is left to the stage that reads it.
+    """
     tables = [folder / name for name in COHORT_FILES[:3]]
     try:
         images = read_spreadsheet(tables[0])

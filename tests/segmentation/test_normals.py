@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.fallen_out import count_cases, fallen_out_lines
@@ -33,6 +34,8 @@ from mammoroi.segmentation.prepare import NORMALS, prepare
 from mammoroi.segmentation.store import ArrayStore
 from mammoroi.segmentation.train import train, train_prepared
 from mammoroi.segmentation.weights import load_model
+from mammoroi.stages import StudyConfig
+from mammoroi.study import run_study
 
 from .conftest import breast_with_disc
 
@@ -474,6 +477,23 @@ def test_the_auc_of_images_resamples_patients() -> None:
     assert again[0] == pytest.approx(value)
     assert again[1] == pytest.approx(lower)
     assert again[2] == pytest.approx(upper)
+
+
+def test_a_study_is_not_written_over_them(study: Path, normals: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    inside = out / "masks" / NORMALS
+    shutil.copytree(normals, inside)
+    for place in (out, inside):
+        shutil.copy(normals / "cohort.csv", place)
+        config = StudyConfig(
+            out=out,
+            cohort=CohortConfig(study),
+            segmentation=replace(TINY, normal_cohort=str(place)),
+        )
+        for only in (None, "segment"):
+            with pytest.raises(MammoroiError, match="the study would be written into"):
+                run_study(config, only)
+    assert (inside / "cohort.csv").exists()
 
 
 def test_settings_that_cannot_be_meant() -> None:

@@ -48,7 +48,7 @@ def test_a_tuning_batch_is_no_larger_than_a_training_batch_and_its_dice_is_the_s
     monkeypatch.setattr(
         PreparedData,
         "_loader",
-        lambda self, images, _, seed: loader(self, images, self.batch_size, seed),
+        lambda self, images, _, *rest: loader(self, images, self.batch_size, *rest),
     )
     many = pd.read_csv(run_fold(study, config) / "history.csv")
     assert shapes == [(4, 1, 48, 32)] * 2

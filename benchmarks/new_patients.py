@@ -74,8 +74,7 @@ def main() -> None:
     segment(config, study)
     agree(config, study)
     write_csv(study / "images.csv", measured(config, study))
-    tables = [read_csv(file, dtype={"patient_id": str}) for file in given.out.glob("*/images.csv")]
-    summary = summarise(pd.concat(tables))
+    summary = summarise(pooled(given.out))
     write_csv(given.out / "new_patients.csv", summary)
     print(summary.to_string(index=False))
 
@@ -150,9 +149,18 @@ def against_manual(drawn: Drawn, source: Source, study: Path) -> dict[str, float
     }
 
 
+def pooled(out: Path) -> pd.DataFrame:
+    """Read the rows of all studies; a patient held back in several of them counts in each."""
+    files = sorted(out.glob("*/images.csv"))
+    tables = [read_csv(file, dtype={"patient_id": str}) for file in files]
+    return pd.concat(
+        table.assign(study=file.parent.name) for table, file in zip(tables, files, strict=True)
+    )
+
+
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Mean of each measure, and difference to single folds' networks as they are."""
-    keys = ["image_id", "patient_id"]
+    keys = ["study", "image_id"]
     base = table[(table["way"] == "single") & ~table["calibrated"]].set_index(keys)
     rows = []
     for (way, calibrated), part in table.groupby(["way", "calibrated"]):

@@ -48,7 +48,7 @@ def refuse_shared_folder(folder: Path, study: Path) -> None:
             f"the study would be written into its cohort folder {folder}, over {COHORT_FILES[0]}",
             elsewhere,
         )
-    for path in cohort_files(folder):
+    for path in (file.resolve() for file in cohort_files(folder)):
         if _is_written_to(path, study):
             raise MammoroiError(
                 f"the study would be written into {study}, where its cohort's {path} lies",
@@ -65,7 +65,8 @@ def refuse_shared_folder(folder: Path, study: Path) -> None:
 def cohort_files(folder: Path) -> list[Path]:
     """List a cohort's tables, and the files that its table of images names; some may be missing.
 
-    What a table that cannot be read would name is left to the stage that reads it.
+    Paths are relative where ``folder`` is. What a table that cannot be read would name is left to
+    the stage that reads it.
     """
     tables = [folder / name for name in COHORT_FILES[:3]]
     try:
@@ -74,7 +75,7 @@ def cohort_files(folder: Path) -> list[Path]:
         return tables
     columns = [column.name for column in IMAGE_COLUMNS if column.kind == "path"]
     cells = [cell for name in columns if name in images for cell in images[name].dropna()]
-    return [*tables, *((folder / cell).resolve() for cell in dict.fromkeys(cells))]
+    return [*tables, *(folder / cell for cell in dict.fromkeys(cells))]
 
 
 def _is_written_to(path: Path, study: Path) -> bool:

@@ -499,3 +499,13 @@ def test_a_study_is_not_written_over_them(study: Path, normals: Path, tmp_path: 
 def test_settings_that_cannot_be_meant() -> None:
     with pytest.raises(MammoroiError, match="normals_per_image"):
         SegmentationConfig(normals_per_image=0.0)
+
+
+@pytest.mark.slow
+def test_two_processes_share_them(study: Path, normals: Path) -> None:
+    config = replace(TINY, normal_cohort=str(normals), devices=2, batch_size=2)
+    train(config, study)
+    segment(config, study)
+    card = load_model(study / "segmentation" / "fold-0").card
+    assert card["n_normal_images"] == len(job_of(config, study, 0).normals)
+    assert len(read_csv(study / "masks" / NORMALS / "predictions.csv")) == 15

@@ -48,9 +48,9 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     A case is an image; in ``extract`` it is an image with one source of its mask, in ``perturb``
     one with one perturbation, in ``model`` a target with one source; in ``train`` an image of
     another cohort that could not be prepared counts, too, in ``segment`` every mammogram without a
-    lesion. What could not be prepared fails in
-    ``train`` and again in ``segment``. ``missed`` counts automatic masks without any pixel, and
-    perturbed ones that are too small: results, not failures.
+    lesion. What could not be prepared fails in ``train`` and again in ``segment``. ``missed``
+    counts automatic masks without any pixel, and perturbed ones that are too small: results, not
+    failures.
     """
 
     def rows(name: str) -> int:

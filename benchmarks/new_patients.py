@@ -134,10 +134,7 @@ def against_manual(drawn: Drawn, source: Source, study: Path) -> dict[str, float
     manual = read_mask(source.mask, (mapping.rows, mapping.columns), source.mask_label)
     total = int(drawn.mask.sum() + manual.sum())
     lesion = mapping.mask_to_working(manual) > 0
-    pixel_mm = (
-        mapping.height * mapping.row_mm / mapping.working_rows,
-        mapping.width * mapping.column_mm / mapping.working_columns,
-    )
+    pixel_mm = mapping.working_pixel_mm
     breast = np.load(study / "segmentation" / "prepared" / f"{source.image_id}.npy") > 0
     near = (distance_transform_edt(~lesion, sampling=pixel_mm) <= NEAR_MM) & (breast | lesion)
     counts = counts_in_regions(drawn.probability, lesion, breast, pixel_mm)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from segmentation_accuracy import shown
 from segmentation_recipes import SMALL
 
 from mammoroi.cohort.accept import accept
@@ -55,9 +56,9 @@ def main() -> None:
         study = given.out / way
         accept(CohortConfig(cohort, test_size=0.2, stratify=()), study)
         train(config, study)
-        shown = replace(config, normal_cohort=told.normal_cohort)
-        segment(shown, study)
-        agree(shown, study)
+        looking = replace(config, normal_cohort=told.normal_cohort)
+        segment(looking, study)
+        agree(looking, study)
         rows.append({"way": way, **figures(study)})
         write_csv(given.out / "normal_breasts.csv", pd.DataFrame(rows))
     print(pd.DataFrame(rows).to_string(index=False))
@@ -78,11 +79,6 @@ def figures(study: Path) -> dict[str, Any]:
             name = f"sensitivity_{row['fp_per_image']}"
             found[name] = shown(row["sensitivity"], row["lower"], row["upper"])
     return found
-
-
-def shown(value: float, lower: float, upper: float) -> str:
-    """Write a value with its interval."""
-    return f"{value:.3g} ({lower:.3g} to {upper:.3g})"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,12 @@ class Estimate:
     upper: float
 
 
+def draw_patients(count: int, samples: int, seed: int) -> NDArray[np.int64]:
+    """Draw resamples of patients: how often each is in each, (samples, patients)."""
+    chance = np.full(count, 1 / count)
+    return np.random.default_rng(seed).multinomial(count, chance, samples)
+
+
 def mean_and_median(
     values: Values, patients: NDArray[np.object_], samples: int, seed: int
 ) -> tuple[Estimate, Estimate]:
@@ -46,9 +52,7 @@ def mean_and_median(
     order = np.argsort(values, kind="stable")
     values = values[order]
     _, owner = np.unique(patients[order].astype(str), return_inverse=True)
-    count = int(owner.max()) + 1
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), samples)
-    weights = draws[:, owner]
+    weights = draw_patients(int(owner.max()) + 1, samples, seed)[:, owner]
     means = weights @ values / weights.sum(axis=1)
     medians = weighted_medians(values, weights)
     return (

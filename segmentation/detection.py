@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bootstrap import draw_patients
 from .mapping import bounding_box
 
 if TYPE_CHECKING:
@@ -203,14 +204,13 @@ def froc_estimates(
         With 95 % intervals by resampling patients; NaN without a lesion or an image, and resamples
         without one do not count.
     """
-    count = marks.patients
 
     def measured(weights: NDArray[np.int64] | None) -> Values:
         _, fp_per_image, sensitivity = froc_curve(marks, weights)
         at = sensitivity_at(rates, fp_per_image, sensitivity)
         return np.append(at, at.mean())
 
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), samples)
+    draws = draw_patients(marks.patients, samples, seed)
     drawn = np.array([measured(weights) for weights in draws])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")

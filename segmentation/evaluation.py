@@ -96,10 +96,7 @@ def examine(
             read_probability(study / "masks" / "probability" / f"{source.image_id}.png"),
             mapping.mask_to_working(manual),
             breast,
-            (
-                mapping.height * mapping.row_mm / mapping.working_rows,
-                mapping.width * mapping.column_mm / mapping.working_columns,
-            ),
+            mapping.working_pixel_mm,
         ),
     )
 

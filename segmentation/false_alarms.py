@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from ..files import read_csv
-from .bootstrap import mean_and_median
+from .bootstrap import draw_patients, mean_and_median
 from .config import SegmentationConfig
 from .prepare import NORMALS
 
@@ -142,8 +142,7 @@ def auc_over_patients(
     from sklearn.metrics import roc_auc_score
 
     _, owner = np.unique(patients.astype(str), return_inverse=True)
-    count = int(owner.max()) + 1
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), samples)
+    draws = draw_patients(int(owner.max()) + 1, samples, seed)
     drawn = [
         roc_auc_score(lesion, scores, sample_weight=weights)
         for weights in draws[:, owner]

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import MammoroiError
 from ..files import read_csv, write_csv
 from .weights import network_folders
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "learned_from.csv"
 _SHOWN = 3
@@ -48,20 +52,19 @@ def note_learned_from(
 
 def learned_from(folder: Path) -> frozenset[str] | None:
     """Give the patients from whom a network has learned; None where that is not known."""
+    table = _table(folder)
+    return None if table is None else frozenset(table["patient_id"])
+
+
+def _table(folder: Path) -> pd.DataFrame | None:
+    """Read the table of a network; one from before there were keys has none."""
     if not (folder / FILE).exists():
         return None
-    return frozenset(read_csv(folder / FILE, dtype=str)["patient_id"])
-
-
-def _images(folder: Path) -> frozenset[str]:
-    """Give the keys of the mammograms without a lesion from which a network has learned."""
     table = read_csv(folder / FILE, dtype=str)
-    return frozenset(table["key"].dropna()) if "key" in table else frozenset()
+    return table if "key" in table else table.assign(key=None)
 
 
-def check_unseen(
-    folder: Path, drawn: Sequence[Set[str]], normals: Sequence[Set[str]] | None = None
-) -> None:
+def check_unseen(folder: Path, drawn: Sequence[Set[str]], normals: Sequence[Set[str]]) -> None:
     """See that no network of a study has learned from a patient whose masks it is to draw.
 
     Parameters
@@ -70,7 +73,7 @@ def check_unseen(
         ``segmentation`` in the study folder, or its ``outline``.
     drawn : sequence of set of str
         For each fold the patients whose masks its networks draw.
-    normals : sequence of set of str, optional
+    normals : sequence of set of str
         For each fold the keys of the mammograms without a lesion that they draw: their patients may
         have been named anew since.
 
@@ -80,20 +83,20 @@ def check_unseen(
         When one has, or when it is not known from whom it has learned.
     """
     for name, place in network_folders(folder).items():
-        seen = learned_from(place)
-        if seen is None:
+        table = _table(place)
+        if table is None:
             raise MammoroiError(
                 f"it is not known from whom {place} has learned: {FILE} is missing there",
                 "run mammoroi train",
             )
-        if both := sorted(seen & drawn[name.fold]):
+        if both := sorted(set(table["patient_id"]) & drawn[name.fold]):
             more = ", ..." if len(both) > _SHOWN else ""
             raise MammoroiError(
                 f"{place} has learned from {len(both)} of the patients whose masks it is to draw "
                 f"({', '.join(both[:_SHOWN])}{more}): the patients were divided anew since",
                 "run mammoroi train",
             )
-        if normals is not None and (same := _images(place) & normals[name.fold]):
+        if same := set(table["key"].dropna()) & normals[name.fold]:
             raise MammoroiError(
                 f"{place} has learned from {len(same)} of the mammograms without a lesion that it "
                 "is to draw: their patients were named or divided anew since",

@@ -92,6 +92,14 @@ class Mapping:
         return self.row_mm * self.column_mm
 
     @property
+    def working_pixel_mm(self) -> tuple[float, float]:
+        """Height and width of a pixel of the working array."""
+        return (
+            self.height * self.row_mm / self.working_rows,
+            self.width * self.column_mm / self.working_columns,
+        )
+
+    @property
     def working_pixel_area_mm2(self) -> float:
         """Area of a pixel of the working array."""
         area = self.pixel_area_mm2 * self.height * self.width

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic
+from .bootstrap import draw_patients
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,8 +116,7 @@ def reliability(
     names, owner = np.unique(patients.astype(str), return_inverse=True)
     of_patient = np.zeros((len(names), *counts.shape[1:]))
     np.add.at(of_patient, owner, counts)
-    chance = np.full(len(names), 1 / len(names))
-    draws = np.random.default_rng(seed).multinomial(len(names), chance, samples)
+    draws = draw_patients(len(names), samples, seed)
     pixels, probability, lesion = of_patient.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = (draws @ of_patient[:, 2]) / (draws @ of_patient[:, 0])

@@ -36,7 +36,7 @@ from .folds import drawing_folds
 from .learned_from import check_unseen
 from .learnt import learnt_settings
 from .mapping import Mapping, resize
-from .normals import find_normals
+from .normals import Normals, find_normals
 from .others import prepare_others
 from .outline import (
     OUTLINE,
@@ -94,15 +94,17 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     models = [model for of_fold in networks for model in of_fold]
     outline = trained_outline(config, trained, len(models))
     check_settings(config, trained, models[0].card)
-    images = [_own_images(config, study, splits), *_normal_images(config, study, splits)]
+    own = _own_images(config, study, splits)
+    _prepare_normals(config, study)
+    places = (trained, study / OUTLINE)[: 1 if outline is None else 2]
+    normals = [find_normals(config, place, splits) for place in places]
+    images = [own] if config.normal_cohort is None else [own, _normal_images(study, normals[0])]
     drawn = [
         frozenset(one for part in images for one, folds in part.folds.items() if fold in folds)
         for fold in range(len(networks))
     ]
-    for place in (trained, study / OUTLINE)[: 1 if outline is None else 2]:
-        normals = find_normals(config, place, splits)
-        check_unseen(place, drawn, [normals.keys_drawn_by(fold) for fold in range(len(networks))])
-    own, *normal = images
+    for place, found in zip(places, normals, strict=True):
+        check_unseen(place, drawn, [found.keys_drawn_by(fold) for fold in range(len(networks))])
     key = sha256_of(
         PREDICTION_VERSION,
         config.inference(),
@@ -111,8 +113,8 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
         own.index[["image_id", "key"]].to_dict("records"),
         splits,
         *([outline.digest()] if outline else []),
-        *([part.index[["image_id", "key", "patient_id"]].to_dict("records") for part in normal]),
-        *(part.folds for part in normal),
+        *(part.index[["image_id", "key", "patient_id"]].to_dict("records") for part in images[1:]),
+        *(part.folds for part in images[1:]),
     )
     if _is_drawn(masks, key, images):
         return masks / "automatic"
@@ -176,19 +178,20 @@ def _own_images(config: SegmentationConfig, study: Path, splits: Splits) -> Imag
     return Images(index, _failures(prepared), folds, study / "masks", "Drawing masks", True)
 
 
-def _normal_images(config: SegmentationConfig, study: Path, splits: Splits) -> list[Images]:
-    """Prepare the mammograms without a lesion; an empty list where the settings name none."""
-    folder = study / "segmentation"
-    masks = study / "masks" / NORMALS
+def _prepare_normals(config: SegmentationConfig, study: Path) -> None:
+    """Prepare the mammograms without a lesion; remove what earlier settings drew of some."""
     if config.normal_cohort is None:
-        shutil.rmtree(masks, ignore_errors=True)  # of earlier settings
-        return []
+        shutil.rmtree(study / "masks" / NORMALS, ignore_errors=True)
+        return
     for settings, place in training_places(config):
         prepare_others(settings, study, place, (NORMALS,))
-    found = find_normals(config, folder, splits)
-    failures = _failures(folder / "prepared" / NORMALS)
-    what = "Looking at normal mammograms"
-    return [Images(found.index, failures, found.folds, masks, what, False)]
+
+
+def _normal_images(study: Path, normals: Normals) -> Images:
+    """Say where the mammograms without a lesion are drawn."""
+    failures = _failures(study / "segmentation" / "prepared" / NORMALS)
+    masks, what = study / "masks" / NORMALS, "Looking at normal mammograms"
+    return Images(normals.index, failures, normals.folds, masks, what, False)
 
 
 def _failures(prepared: Path) -> list[Failure]:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import read_json
-from .bootstrap import Estimate
+from .bootstrap import Estimate, draw_patients
 
 Values = NDArray[np.float64]
 MEASURES = ("entropy", "expected_dice", "member_dice")
@@ -143,9 +143,7 @@ def rank_correlation(
     if not np.isfinite(value):
         return Estimate(value, np.nan, np.nan)
     names, owner = np.unique(patients.astype(str), return_inverse=True)
-    draws = np.random.default_rng(seed).multinomial(
-        len(names), np.full(len(names), 1 / len(names)), samples
-    )
+    draws = draw_patients(len(names), samples, seed)
     drawn = []
     for weights in draws:
         rows = np.repeat(np.arange(one.size), weights[owner])

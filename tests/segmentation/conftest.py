@@ -108,6 +108,15 @@ def study(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def normals(tmp_path: Path) -> Path:
+    """Breasts without a lesion: of all patients of the study (P00, P01 test it) and of others."""
+    from .healthy import write_normals
+
+    own = [f"P{number:02d}" for number in range(10)]
+    return write_normals(tmp_path / "normals", own + [f"X{number}" for number in range(5)])
+
+
+@pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Have some packages look as if they were not installed, for the length of a test."""
     find_spec = importlib.util.find_spec

@@ -1,11 +1,10 @@
-"""Mammograms without a lesion: who learns from them, who draws them, and what is counted."""
+"""Mammograms without a lesion: who learns from them, and who draws them."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import roc_auc_score
 
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.split import load_splits
@@ -25,9 +23,7 @@ from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import Augmentation, EpochSampler
 from mammoroi.segmentation.device_augmentation import Windows
-from mammoroi.segmentation.false_alarms import auc_over_patients
-from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
-from mammoroi.segmentation.normals import Normals, find_normals
+from mammoroi.segmentation.fold_jobs import make_plan
 from mammoroi.segmentation.others import prepare_others
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import NORMALS, prepare
@@ -37,63 +33,7 @@ from mammoroi.segmentation.weights import load_model
 from mammoroi.stages import StudyConfig
 from mammoroi.study import run_study
 
-from .conftest import breast_with_disc
-
-TINY = SegmentationConfig(
-    working_spacing_mm=2.0,
-    channels=(4, 4, 8, 8, 8),
-    epochs=1,
-    batch_size=4,
-    keep="last",
-    tuning_fraction=0.2,
-    accelerator="cpu",
-    workers=1,
-    bootstrap_samples=50,
-    overlays=0,
-)
-
-
-def breast_with_bar(seed: int) -> np.ndarray:
-    """A breast without a lesion, in which a vessel is as bright as one."""
-    rng = np.random.default_rng(seed)
-    pixels, mask = breast_with_disc(seed, right=False)
-    pixels = pixels - mask * 80
-    row = int(rng.integers(28, 62))
-    pixels[row : row + 8, 4:36] += 80
-    return np.clip(pixels, 0, 255).astype(np.uint8)
-
-
-def write_normals(folder: Path, patients: list[str]) -> Path:
-    """Write a cohort of one breast for each patient, named `N-patient`."""
-    folder.mkdir()
-    for number, patient in enumerate(patients):
-        pixels = np.ascontiguousarray(breast_with_bar(1000 + number))
-        Image.fromarray(pixels).save(folder / f"{patient}.png")
-    table = pd.DataFrame({"image_id": [f"N-{one}" for one in patients], "patient_id": patients})
-    table["image"] = table["patient_id"] + ".png"
-    table["spacing_mm"] = "1.0"
-    table.to_csv(folder / "cohort.csv", index=False)
-    return folder
-
-
-@pytest.fixture
-def normals(tmp_path: Path) -> Path:
-    """All patients of the study (P00 and P01 test it), and five others."""
-    own = [f"P{number:02d}" for number in range(10)]
-    return write_normals(tmp_path / "normals", own + [f"X{number}" for number in range(5)])
-
-
-def job_of(config: SegmentationConfig, study: Path, fold: int) -> FoldJob:
-    folder = prepare(config, study).parent
-    prepare_others(config, study)
-    index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
-    splits = load_splits(study)
-    index = index[index["patient_id"].isin(splits.train)]
-    return fold_job(config, splits, fold, index, folder, divided_by(config, study))
-
-
-def divided_by(config: SegmentationConfig, study: Path) -> Normals:
-    return find_normals(config, study / "segmentation", load_splits(study))
+from .healthy import TINY, breast_with_bar, divided_by, job_of
 
 
 def test_a_patient_learns_or_is_drawn_never_both(study: Path, normals: Path) -> None:
@@ -215,94 +155,6 @@ def test_a_crop_without_a_lesion_shows_the_breast(study: Path, normals: Path, cr
                 assert (shown["image"] > 0).any()
 
 
-@pytest.mark.parametrize("stages", [1, 2])
-def test_false_regions_are_counted_on_unseen_normal_breasts(
-    study: Path, normals: Path, stages: int
-) -> None:
-    config = replace(TINY, normal_cohort=str(normals), minimum_area_mm2=0.0, max_components=0)
-    config = replace(config, epochs=24, learning_rate=0.01, threshold=0.2)
-    if stages == 2:
-        config = replace(config, outline_spacing_mm=1.0, outline_patch=(32, 32))
-    train(config, study)
-    for place in ("segmentation", "segmentation/outline")[:stages]:
-        network = study / place / "fold-0"
-        card = load_model(network).card
-        job = job_of(config, study, 0)
-        assert card["n_normal_images"] == len(job.normals) > 4
-        assert "normal_cohort" not in card["settings"]
-        learned = read_csv(network / "learned_from.csv", dtype=str)
-        seen = set(learned["patient_id"][learned["role"] == "normal"])
-        assert seen == {patient for _, _, patient in job.normals}
-        assert card["normals_per_epoch"] == round(0.5 * card["n_training_images"])
-    segment(config, study)
-    masks = study / "masks" / NORMALS
-    predictions = read_csv(masks / "predictions.csv", dtype={"fold": str})
-    splits = load_splits(study)
-    assert len(predictions) == 15
-    drawing = divided_by(config, study).folds
-    for row in predictions.itertuples():
-        folds = drawing[row.patient_id]
-        assert row.fold == ("test" if len(folds) == 2 else str(folds[0]))
-        with Image.open(masks / "automatic" / f"{row.image_id}.png") as mask:
-            assert np.asarray(mask).any() == row.found
-    assert count_cases("segment", study)["used"] == 20 + 15
-    drawn = (masks / "predictions.csv").stat().st_mtime_ns
-    segment(config, study)
-    assert (masks / "predictions.csv").stat().st_mtime_ns == drawn  # nothing is drawn again
-
-    agree(config, study)
-    marks = read_csv(masks / "candidates.csv")
-    assert len(set(marks["score"])) > 8
-    own_marks = read_csv(study / "masks" / "candidates.csv")
-    lesions = read_csv(study / "lesions.csv")
-    summary = read_csv(study / "froc_summary.csv", dtype={"fp_per_image": str})
-    rows = summary[(summary["group"] == "normals") & (summary["fp_per_image"] != "mean")]
-    assert len(rows) == len(config.fp_per_image)
-    assert set(rows["n_images"]) == {15}
-    assert set(rows["n_lesions"]) == {len(lesions)}
-    scores = lesions["score"].fillna(-1.0)
-    for row in rows.itertuples():
-        # The highest share of lesions whose threshold marks no more than so many per normal breast.
-        allowed = [
-            (scores >= threshold).mean()
-            for threshold in scores.unique()
-            if threshold >= 0
-            and (marks["score"] >= threshold).sum() / 15 <= float(row.fp_per_image)
-        ]
-        assert row.sensitivity == pytest.approx(max(allowed, default=0.0))
-    curve = read_csv(study / "froc.csv")
-    curve = curve[curve["set"] == "normals"]
-    assert curve["fp_per_image"].iloc[-1] == pytest.approx(len(marks) / 15)
-
-    found = read_csv(study / "normals.csv").set_index("measure")
-    assert found.loc["left_empty", "value"] == pytest.approx(1 - predictions["found"].mean())
-    assert found.loc["area_mm2", "value"] == pytest.approx(predictions["area_mm2"].mean())
-    best = [
-        table.groupby("image_id")["score"].max().reindex(names).fillna(0.0)
-        for table, names in (
-            (own_marks, read_csv(study / "masks" / "predictions.csv")["image_id"]),
-            (marks, predictions["image_id"]),
-        )
-    ]
-    truth = [1] * 20 + [0] * 15
-    assert found.loc["auc", "value"] == pytest.approx(roc_auc_score(truth, np.concatenate(best)))
-    assert found.loc["auc", "n"] == 35
-    assert (found["lower"] <= found["value"]).all()
-    assert (found["value"] <= found["upper"]).all()
-
-    # What else is measured is of images with a lesion alone.
-    assert len(read_csv(study / "agreement.csv").query("comparison == 'automatic-manual'")) == 20
-    # Networks that have seen a patient do not count her false regions.
-    table = read_csv(study / "segmentation" / "fold-0" / "learned_from.csv", dtype=str)
-    own = min(divided_by(config, study).drawn_by(0) - {*splits.train})
-    more = pd.DataFrame({"patient_id": [own], "role": ["normal"]})
-    pd.concat([table, more]).to_csv(
-        study / "segmentation" / "fold-0" / "learned_from.csv", index=False
-    )
-    with pytest.raises(MammoroiError, match=f"has learned from 1 of the patients .*{own}"):
-        segment(config, study)
-
-
 def test_the_plan_holds_them_and_a_bare_machine_needs_no_mammogram(
     study: Path, normals: Path
 ) -> None:
@@ -348,20 +200,6 @@ def test_they_train_anew_and_are_forgotten_when_no_longer_asked_for(
     assert not (study / "normals.csv").exists()
     assert not (study / "masks" / NORMALS).exists()
     assert "normals" not in set(read_csv(study / "froc_summary.csv")["group"])
-
-
-def test_networks_that_learned_from_none_are_tried_on_them(study: Path, normals: Path) -> None:
-    train(TINY, study)
-    config = replace(TINY, normal_cohort=str(normals), normals_per_image=0.25)
-    segment(config, study)
-    agree(config, study)
-    table = read_csv(study / "normals.csv")
-    assert set(table["n"][table["measure"] == "left_empty"]) == {15}
-    agree(TINY, study)  # what is not asked for is not told, though it is still there
-    assert not (study / "normals.csv").exists()
-    train(config, study)
-    with pytest.raises(MammoroiError, match=r"trained with normals_per_image 0\.25, not 0\.5"):
-        segment(replace(config, normals_per_image=0.5), study)
 
 
 def rename(normals: Path, patients: dict[str, str]) -> None:
@@ -437,46 +275,6 @@ def test_an_image_with_a_lesion_is_no_normal_one(study: Path, normals: Path) -> 
     assert any("normals" in line and "3 lines" in line for line in fallen_out_lines(study))
     segment(TINY, study)
     assert count_cases("segment", study)["failed"] == 0
-
-
-def test_networks_learn_to_leave_alone_what_normal_breasts_have(
-    tmp_path: Path, make_study: Callable[..., Path]
-) -> None:
-    """Bright bars are marked by networks that have seen discs alone, and not by those that know."""
-    config = replace(TINY, epochs=40, learning_rate=0.01, normals_per_image=0.5)
-    normals = write_normals(tmp_path / "normals", [f"X{number}" for number in range(16)])
-    told = replace(config, normal_cohort=str(normals))
-    empty, dice = {}, {}
-    for name, training in (("without", config), ("with", told)):
-        study = make_study(tmp_path / name, patients=10, test=2, folds=2)
-        train(training, study)
-        segment(told, study)
-        agree(told, study)
-        empty[name] = read_csv(study / "normals.csv").set_index("measure")["value"]["left_empty"]
-        summary = read_csv(study / "agreement_summary.csv").set_index(
-            ["comparison", "group", "metric"]
-        )
-        dice[name] = summary.loc[("automatic-manual", "all", "dice"), "mean"]
-    assert empty["without"] < 0.4
-    assert empty["with"] > 0.8
-    assert dice["with"] > 0.7
-
-
-def test_the_auc_of_images_resamples_patients() -> None:
-    rng = np.random.default_rng(4)
-    lesion = np.arange(60) < 30
-    scores = rng.normal(0, 1, 60) + lesion
-    alone = np.array([f"A{number}" for number in range(60)], dtype=object)
-    value, lower, upper = auc_over_patients(scores, lesion, alone, 400, 1)
-    assert value == pytest.approx(roc_auc_score(lesion, scores))
-    # DeLong's standard error for these is about 0.06.
-    assert 0.15 < upper - lower < 0.32
-    # Ten images of each patient that say the same are worth one.
-    tenfold = [np.repeat(part, 10) for part in (scores, lesion, alone)]
-    again = auc_over_patients(*tenfold, 400, 1)
-    assert again[0] == pytest.approx(value)
-    assert again[1] == pytest.approx(lower)
-    assert again[2] == pytest.approx(upper)
 
 
 def test_a_study_is_not_written_over_them(study: Path, normals: Path, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def postprocessing(record: Record) -> Fact | None:
     if not how:
         return None
     learnt = record.json("segmentation/postprocessing.json")
-    calibrated = _calibrated(learnt) if learnt else ""
+    calibrated = _calibrated(learnt) + _limited(learnt, cards[0]) if learnt else ""
     if learnt:
         files = [*files, "segmentation/postprocessing.json"]
         if learnt.get("tried") != 1:
@@ -176,6 +176,20 @@ def _calibrated(learnt: dict[str, Any]) -> str:
         " Before, the logit was calibrated by logistic regression on cross-fitted probabilities of "
         "training patients, for each fold on the patients of the others "
         f"(slope {slopes}, intercept {intercepts})."
+    )
+
+
+def _limited(learnt: dict[str, Any], card: dict[str, Any]) -> str:
+    """Say which regions were too faint to be drawn; nothing where none was."""
+    scores = [way.get("minimum_score", 0.0) for way in (*learnt["folds"], learnt["all"])]
+    rate = card["settings"].get("false_regions_per_normal")
+    if rate is None:
+        return ""
+    return (
+        " Only regions were drawn whose mean probability, over the connected pixels of 0.1 or "
+        f"more, was above a limit ({span(scores, digits=2)}) that at most {rate:g} regions per "
+        "mammogram without a lesion exceeded, chosen on training patients, for each fold on those "
+        "of the others."
     )
 
 

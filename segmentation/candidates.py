@@ -7,6 +7,7 @@ highest score), ``score`` (mean probability of its pixels), ``area_mm2, row, col
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,25 @@ class Candidate:
     right: int
 
 
+def without_faint(probability: NDArray[np.float32], minimum_score: float) -> NDArray[np.float32]:
+    """Set to 0 what is in no region with a score above the limit.
+
+    Parameters
+    ----------
+    probability : float32 (rows, columns)
+        0..1.
+    minimum_score : float
+        Regions of this score or a lower one become 0; with 0 nothing is changed.
+    """
+    if minimum_score <= 0:
+        return probability
+    left = np.zeros_like(probability)
+    for box, inside in _regions(probability):
+        if _score(probability[box][inside]) > minimum_score:
+            left[box][inside] = probability[box][inside]
+    return left
+
+
 def find_candidates(
     probability: NDArray[np.float32], pixel_area_mm2: float, minimum_area_mm2: float
 ) -> list[Candidate]:
@@ -47,18 +67,8 @@ def find_candidates(
     minimum_area_mm2 : float
         Smaller regions are left out.
     """
-    from scipy import ndimage
-
-    high = probability >= CANDIDATE_PROBABILITY
-    whole = bounding_box(high)
-    if whole is None:
-        return []
-    above, below, before, behind = whole  # the rest of a large mammogram need not be looked at
-    probability = probability[above:below, before:behind]
-    regions, count = ndimage.label(high[above:below, before:behind], np.ones((3, 3)))
     found = []
-    for label, box in enumerate(ndimage.find_objects(regions, count), start=1):
-        inside = regions[box] == label
+    for box, inside in _regions(probability):
         area = float(inside.sum() * pixel_area_mm2)
         if area < minimum_area_mm2:
             continue
@@ -66,17 +76,41 @@ def find_candidates(
         found.append(
             Candidate(
                 region=0,
-                score=float(probability[box][inside].mean()),
+                score=_score(probability[box][inside]),
                 area_mm2=area,
-                row=float(rows.mean() + (above + box[0].start)),
-                column=float(columns.mean() + (before + box[1].start)),
-                top=above + box[0].start,
-                bottom=above + box[0].stop,
-                left=before + box[1].start,
-                right=before + box[1].stop,
+                row=float(rows.mean() + box[0].start),
+                column=float(columns.mean() + box[1].start),
+                top=box[0].start,
+                bottom=box[0].stop,
+                left=box[1].start,
+                right=box[1].stop,
             )
         )
     found.sort(key=lambda one: -one.score)
     return [
         Candidate(**{**vars(one), "region": number}) for number, one in enumerate(found, start=1)
     ]
+
+
+def _score(probabilities: NDArray[np.float32]) -> float:
+    return float(probabilities.mean())
+
+
+def _regions(
+    probability: NDArray[np.float32],
+) -> Iterator[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
+    """Give the box of each region, and which of its pixels belong to it."""
+    from scipy import ndimage
+
+    high = probability >= CANDIDATE_PROBABILITY
+    whole = bounding_box(high)
+    if whole is None:
+        return
+    above, below, before, behind = whole  # the rest of a large mammogram need not be looked at
+    regions, count = ndimage.label(high[above:below, before:behind], np.ones((3, 3)))
+    for label, (rows, columns) in enumerate(ndimage.find_objects(regions, count), start=1):
+        box = (
+            slice(above + rows.start, above + rows.stop),
+            slice(before + columns.start, before + columns.stop),
+        )
+        yield box, regions[rows, columns] == label

@@ -40,7 +40,10 @@ _INFERENCE = (
     "threshold", "max_components", "minimum_area_mm2", "test_time_augmentation", "test_time_scales",
 )  # fmt: skip
 # How networks draw, whatever they depend on.
-_DRAWING = (*_INFERENCE, "postprocessing", "calibrate", "outline_spacing_mm", "outline_patch")
+_DRAWING = (
+    *_INFERENCE, "postprocessing", "calibrate", "false_regions_per_normal", "outline_spacing_mm",
+    "outline_patch",
+)  # fmt: skip
 _AGREEMENT = (
     "surface_tolerance_mm", "bootstrap_samples", "overlays", "hit", "hit_iou", "fp_per_image",
     "poor_dice", "caught", "seed",
@@ -189,6 +192,11 @@ class SegmentationConfig:
     calibrate : bool
         Stretch and shift the logit so that a probability means what it says, by two numbers that
         are fitted on the same patients as `postprocessing: learnt`.
+    false_regions_per_normal : float | None
+        Draw only regions with a score above that which so many regions per mammogram of
+        `normal_cohort` exceed, for example 0.125: one in eight. The score is a candidate's mean
+        probability; the limit comes from training patients, as in `postprocessing: learnt`. None
+        draws whatever the settings above leave.
     test_time_augmentation : bool
         Average the probability with that of the upside-down image.
     test_time_scales : tuple[float, ...]
@@ -259,6 +267,7 @@ class SegmentationConfig:
     minimum_area_mm2: float = 4.0
     postprocessing: str = "fixed"
     calibrate: bool = False
+    false_regions_per_normal: float | None = None
     test_time_augmentation: bool = True
     test_time_scales: tuple[float, ...] = (1.0,)
     surface_tolerance_mm: float = 2.0
@@ -296,6 +305,9 @@ class SegmentationConfig:
         self._require("pretraining_cohort", used, "null, or pretraining_epochs to more than 0")
         taken = self.normals_per_image > 0
         self._require("normals_per_image", taken, "more than 0, or normal_cohort to null")
+        rate = self.false_regions_per_normal
+        positive = rate is None or (rate > 0 and self.normal_cohort is not None)
+        self._require("false_regions_per_normal", positive, "null, or above 0 with a normal_cohort")
         for name in ("epochs", "batch_size", "accumulate", "bootstrap_samples"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
         for name in ("networks_per_fold", "networks_per_gpu"):

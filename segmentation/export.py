@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import atomic, write_json
+from .candidates import CANDIDATE_PROBABILITY
 from .choices import one_of
 from .outline import PROPOSED, has_outline, window_of_networks
 from .prepare import PERCENTILES
@@ -182,6 +183,7 @@ def preparation(models: list[Model], logits: bool, windows: bool = False) -> dic
             *joined,
             "resample to the breast's box on the mammogram's own grid, undo the mirroring",
             _threshold(drawing["threshold"]),
+            *([_limit(drawing["minimum_score"])] if drawing.get("minimum_score") else []),
             f"drop regions below {drawing['minimum_area_mm2']:g} mm2; of the others keep the "
             f"{drawing['max_components']} with the largest summed probability (0: all)",
         ],
@@ -208,6 +210,13 @@ def _window_steps(size: str) -> tuple[list[str], list[str]]:
         "pixels; elsewhere take the first stage's",
         "calibrate the probability if the first stage's preparation.json says so",
     ]
+
+
+def _limit(score: float) -> str:
+    return (
+        f"of it, drop what lies in no region of probability {CANDIDATE_PROBABILITY:g} or more "
+        f"(neighbours by edge or corner) whose mean probability is above {score:.6g}"
+    )
 
 
 def _threshold(threshold: float | str) -> str:

@@ -4,18 +4,20 @@
 (for each fold the settings with which the masks of its validation patients are drawn, chosen on the
 training patients of the other folds) and ``all`` (chosen on the training patients of all folds: for
 test patients and new mammograms). Each has ``threshold, max_components, minimum_area_mm2,
-calibration`` (``slope, intercept`` of :class:`.recalibration.Calibration`, or null) and ``dice``
-(mean over the ``n_images`` from which it was chosen). Every probability that is looked at was given
-by the networks of the patient's own fold, which the patient did not train; ``all`` is then used on
-the mean of all folds' networks, which is more cautious than any of them. The file is there with
-``postprocessing: learnt`` or ``calibrate`` only; with the latter alone the first three are the
-configured ones.
+calibration`` (``slope, intercept`` of :class:`.recalibration.Calibration`, or null), ``dice``
+(mean over the ``n_images`` from which it was chosen) and ``minimum_score`` (with
+``false_regions_per_normal``: what a region's score has to exceed, from the mammograms without a
+lesion of the same patients and of other training patients; else 0). Every probability that is
+looked at was given by the networks of the patient's own fold, which the patient did not train;
+``all`` is then used on the mean of all folds' networks, which is more cautious than any of them.
+The file is there with ``postprocessing: learnt``, ``calibrate`` or ``false_regions_per_normal``
+only; without the first the first three are the configured ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,14 +26,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import MammoroiError
 from ..files import read_json, sha256_of, write_json
+from .candidates import find_candidates
 from .config import EXPECTED_DICE, SegmentationConfig
 from .postprocess import threshold_of
 from .recalibration import Calibration, count_pixels, fit_calibration
-from .unseen import Look, look_at, validation_images
+from .unseen import Look, look_at, normal_images, validation_images
 
 if TYPE_CHECKING:
     from .fold_jobs import FoldJob
+    from .normals import Normals
 
 LEARNT_VERSION = 1
 THRESHOLDS: tuple[float | str, ...] = (
@@ -60,6 +65,8 @@ class Postprocessing:
         From how many images it was chosen.
     calibration : dict or None
         ``slope, intercept`` with which the probability is calibrated first.
+    minimum_score : float
+        Only regions with a higher score are drawn (:func:`.candidates.without_faint`).
     """
 
     threshold: float | str
@@ -68,6 +75,7 @@ class Postprocessing:
     dice: float
     n_images: int
     calibration: dict[str, float] | None = None
+    minimum_score: float = 0.0
 
     def settings(self) -> dict[str, Any]:
         """Give what :func:`.predict.draw` takes."""
@@ -76,7 +84,10 @@ class Postprocessing:
             "max_components": self.max_components,
             "minimum_area_mm2": self.minimum_area_mm2,
         }
-        return settings | ({"calibration": self.calibration} if self.calibration else {})
+        for name in ("calibration", "minimum_score"):
+            if getattr(self, name):
+                settings[name] = getattr(self, name)
+        return settings
 
 
 def grid(config: SegmentationConfig) -> list[Setting]:
@@ -185,18 +196,54 @@ def choose_all(
     return {"folds": [choose_for(fold) for fold in range(folds)], "all": choose_for(None)}
 
 
-def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> None:
+def limit_false_regions(
+    chosen: Postprocessing, normals: Sequence[Look], per_image: float
+) -> Postprocessing:
+    """Add the score that so many regions per mammogram without a lesion exceed, at most.
+
+    Parameters
+    ----------
+    chosen : Postprocessing
+        How the probability is calibrated, and how large a region must be.
+    normals : sequence of Look
+        The mammograms.
+    per_image : float
+        Regions per mammogram.
+    """
+    calibrated = Calibration(**chosen.calibration) if chosen.calibration else None
+    scores: list[float] = []
+    for look in normals:
+        probability = look.probability_of()
+        if calibrated:
+            probability = calibrated(probability)
+        found = find_candidates(probability, look.pixel_area_mm2, chosen.minimum_area_mm2)
+        scores += [one.score for one in found]
+    allowed = int(per_image * len(normals) + 1e-9)  # 0.29 * 100 is 28.999...
+    scores.sort(reverse=True)
+    return replace(chosen, minimum_score=scores[allowed] if len(scores) > allowed else 0.0)
+
+
+def learn(
+    config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob], normals: Normals
+) -> None:
     """Write ``postprocessing.json`` from the networks of all folds, or keep what is there.
 
     Parameters
     ----------
     config : SegmentationConfig
-        The settings; with ``postprocessing: fixed`` and no ``calibrate`` the file is removed.
+        The settings; where nothing is to be learnt the file is removed.
     folder : Path
         ``segmentation`` in the study folder, with all folds trained, of both stages where there
         are two.
     jobs : sequence of FoldJob
         The folds, one job each.
+    normals : Normals
+        The mammograms without a lesion.
+
+    Raises
+    ------
+    MammoroiError
+        When false regions are to be limited, and no mammogram without a lesion is there for it.
     """
     from .outline import of_both_stages, trained_outline
     from .probability import on_device
@@ -204,7 +251,8 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     from .weights import load_folds
 
     file = folder / "postprocessing.json"
-    if config.postprocessing == "fixed" and not config.calibrate:
+    rate = config.false_regions_per_normal
+    if config.postprocessing == "fixed" and not config.calibrate and rate is None:
         file.unlink(missing_ok=True)
         return
     folds = load_folds(folder, len(jobs), config.networks_per_fold)
@@ -215,6 +263,9 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     second: list[Any] = [outline.digest()] if outline else []
     if config.calibrate:
         second.append("calibrate")
+    healthy = [normal_images(normals, fold) if rate else [] for fold in range(len(jobs))]
+    if rate:
+        second.append(["false regions", rate, healthy])
     digests = [model.sha256 for model in models]
     key = sha256_of(LEARNT_VERSION, tried, config.inference(), digests, images, *second)
     if file.exists() and read_json(file).get("key") == key:
@@ -222,9 +273,32 @@ def learn(config: SegmentationConfig, folder: Path, jobs: Sequence[FoldJob]) -> 
     device = choose_device(config)
     with TemporaryDirectory(prefix=".learn-", dir=folder) as place:
         with on_device(of_both_stages(models, outline), device):
-            looks = list(look_at(config, folder, folds, images, outline, device, Path(place)))
+            looks, without = (
+                list(look_at(config, folder, folds, some, outline, device, Path(place)))
+                for some in (images, healthy)
+            )
         chosen = choose_all(len(jobs), looks, tried, config.calibrate)
+        if rate:
+            chosen = _limit_all(chosen, without, rate)
     write_json(file, {"key": key, "tried": len(tried), **chosen})
+
+
+def _limit_all(chosen: dict[str, Any], normals: Sequence[Look], per_image: float) -> dict[str, Any]:
+    """Limit the false regions of each fold by the normal mammograms of the others."""
+
+    def limited(one: Postprocessing, fold: int | None) -> Postprocessing:
+        others = [look for look in normals if look.fold != fold]
+        if not others:
+            left = "no fold" if fold is None else f"no fold but {fold}"
+            raise MammoroiError(
+                "segmentation.false_regions_per_normal needs mammograms without a lesion, of which "
+                f"{left} has any of a training patient",
+                "give normal_cohort more patients, or set it to null",
+            )
+        return limit_false_regions(one, others, per_image)
+
+    folds = [limited(one, fold) for fold, one in enumerate(chosen["folds"])]
+    return {"folds": folds, "all": limited(chosen["all"], None)}
 
 
 def learnt_settings(folder: Path, fold: int | None) -> dict[str, Any]:

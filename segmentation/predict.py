@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..errors import Failure
 from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
-from .candidates import Candidate, find_candidates
+from .candidates import Candidate, find_candidates, without_faint
 from .cases import map_cases
 from .config import SegmentationConfig
 from .drawing import check_settings
@@ -313,7 +313,7 @@ def draw(
         The way back.
     inference : dict
         ``threshold, max_components, minimum_area_mm2, test_time_augmentation, test_time_scales``,
-        and where it is learnt ``calibration``.
+        and where they are learnt ``calibration`` and ``minimum_score``.
     device : torch.device
         Where the networks are.
     outlining : Outlining, optional
@@ -330,9 +330,9 @@ def draw(
         working, members = calibrated(working), [calibrated(member) for member in members]
     original = mapping.to_original(working)
     mask, n_regions = draw_regions(
-        original,
+        without_faint(original, inference.get("minimum_score", 0.0)),
         mapping.pixel_area_mm2,
-        inference["threshold"],
+        threshold_of(original, inference["threshold"]),
         inference["max_components"],
         inference["minimum_area_mm2"],
     )

@@ -130,13 +130,15 @@ def lock_of(study: Path) -> Path:
 
 
 def _train(config: SegmentationConfig, study: Path) -> Path:
+    from ..cohort.split import load_splits
+
     folder = Path(study) / SEGMENTATION
     forget_outline(config, folder)
     first, *_ = [
         _train_folds(settings, study, place) for settings, place in training_places(config)
     ]
     note_outline(config, folder)
-    learn(config, folder, first)
+    learn(config, folder, first, find_normals(config, folder, load_splits(Path(study))))
     note_drawing(config, folder)
     return folder
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from .fold_jobs import FoldJob
+    from .normals import Normals
     from .outline import OutlineStage
     from .weights import Model
 
@@ -33,7 +34,7 @@ class Look:
     probability : Path
         What they say, float32 (rows, columns), until everything is learnt.
     manual : Path
-        The manual mask on the same array.
+        The manual mask on the same array; of a mammogram without a lesion there is none.
     pixel_area_mm2 : float
         Area of a pixel of it.
     """
@@ -43,9 +44,14 @@ class Look:
     manual: Path
     pixel_area_mm2: float
 
+    def probability_of(self) -> NDArray[np.float32]:
+        """Give the probability alone."""
+        probability: NDArray[np.float32] = np.load(self.probability)
+        return probability
+
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Give probability and manual mask."""
-        return np.load(self.probability), np.load(self.manual) > 0
+        return self.probability_of(), np.load(self.manual) > 0
 
 
 def look_at(
@@ -87,6 +93,7 @@ def look_at(
                 outlining = outline.of_prepared(folder.parent, image_id, [fold])
                 members = refined(members, outlining, inference, device)
             file = place / f"{image_id}.npy"
+            file.parent.mkdir(exist_ok=True)
             np.save(file, np.mean(members, axis=0))
             manual = prepared / f"{image_id}.mask.npy"
             mapping = Mapping.from_json(read_json(prepared / f"{image_id}.json")["mapping"])
@@ -101,3 +108,13 @@ def validation_images(jobs: Sequence[FoldJob], fold: int) -> list[tuple[str, str
     own = {*jobs[fold].training, *jobs[fold].tuning}
     elsewhere = {image for job in jobs for image in (*job.training, *job.tuning)}
     return sorted(elsewhere - own)
+
+
+def normal_images(normals: Normals, fold: int) -> list[tuple[str, str]]:
+    """List name and ``key`` of the mammograms without a lesion that a fold's networks alone draw.
+
+    They teach the networks of every other fold.
+    """
+    index = normals.index
+    own = index[[normals.folds[patient] == (fold,) for patient in index["patient_id"]]]
+    return sorted(zip(own["name"], own["key"], strict=True))

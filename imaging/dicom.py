@@ -26,8 +26,8 @@ _INTENTS = {
 }
 
 
-def open_dicom(path: Path) -> Dataset:
-    """Read a data set of any kind, pixels still encoded.
+def open_dicom(path: Path, *, pixels: bool = True) -> Dataset:
+    """Read a data set of any kind, pixels still encoded; with ``pixels=False`` all but them.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def open_dicom(path: Path) -> Dataset:
         # pydicom's warnings quote header values, which may identify a patient.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, force=True)
+            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
     except (EOFError, KeyError, NotImplementedError, OSError, TypeError, ValueError) as error:
         raise MammoroiError(
             f"{path} is a damaged DICOM file ({type(error).__name__})",

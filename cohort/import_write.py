@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -161,10 +161,10 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         )
     if not case.image.is_file():
         raise MammoroiError(f"{case.image} does not exist", "download the release again")
-    shape, view_in_file, side_in_file = _in_file(case.image)
-    view = _agreed("view", case.view, view_in_file)
-    laterality = _agreed("laterality", case.laterality, side_in_file)
-    masks = case.outlines(shape) if case.outlines and not only_normal else []
+    inside = _in_file(case.image)
+    view = _agreed("view", case.view, inside.view)
+    laterality = _agreed("laterality", case.laterality, inside.laterality)
+    masks = case.outlines(inside.shape) if case.outlines and not only_normal else []
     mask = None
     if masks:
         mask = write_mask(out / "masks" / f"{case.image_id}.png", _one(masks, wanted.several))
@@ -173,7 +173,7 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
             f"no finding is outlined in it that is asked for ({', '.join(wanted.findings)})",
             "nothing, or choose other findings, or images_without_mask: keep",
         )
-    spacing = wanted.spacing_mm if case.spacing_holds else None
+    spacing = None if inside.states_spacing or not case.spacing_holds else wanted.spacing_mm
     return {
         "image_id": case.image_id,
         "patient_id": case.patient_id,
@@ -190,19 +190,34 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
     }
 
 
-def _in_file(path: Path) -> tuple[tuple[int, int], str | None, str | None]:
-    """Give rows and columns, view and side as the file has them; a picture has its size only."""
-    from ..imaging.dicom import open_mammogram
+class _InFile(NamedTuple):
+    """What an image file says of itself: rows and columns, view, side, whether it has a spacing."""
+
+    shape: tuple[int, int]
+    view: str | None = None
+    laterality: str | None = None
+    states_spacing: bool = False
+
+
+def _in_file(path: Path) -> _InFile:
+    """Look into a file; its pixels are decoded only where it is a picture, which has no header."""
+    from ..imaging.dicom import check_length, open_mammogram
     from ..imaging.formats import Format, identify
     from ..imaging.raster import read_raster
+    from ..imaging.spacing import dicom_spacing
     from ..imaging.view import laterality_of, view_of
 
     if identify(path) is not Format.DICOM:
         rows, columns = read_raster(path).shape
-        return (rows, columns), None, None
+        return _InFile((rows, columns))
     header = open_mammogram(path)
-    view = (view_of(header) or "").partition("+")[0] or None
-    return (int(header.Rows), int(header.Columns)), view, laterality_of(header)
+    check_length(path, header)
+    return _InFile(
+        (int(header.Rows), int(header.Columns)),
+        (view_of(header) or "").partition("+")[0] or None,
+        laterality_of(header),
+        dicom_spacing(header) is not None,
+    )
 
 
 def _gathered(case: Case, out: Path) -> str:

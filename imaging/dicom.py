@@ -96,6 +96,28 @@ def open_mammogram(path: Path) -> Dataset:
     return dataset
 
 
+def check_length(path: Path, dataset: Dataset) -> None:
+    """See that as many bytes of pixels are there as the header says, without decoding them.
+
+    Pixels that are compressed are not looked at: their length says nothing.
+
+    Raises
+    ------
+    MammoroiError
+        When there are fewer: the file was cut short.
+    """
+    syntax = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_compressed:
+        return
+    sides = [int(dataset.get(keyword) or 0) for keyword in ("Rows", "Columns", "BitsAllocated")]
+    expected, there = sides[0] * sides[1] * sides[2] // 8, len(dataset.PixelData)
+    if there < expected:
+        raise MammoroiError(
+            f"{path} holds {there} bytes of pixels of the {expected} that its header tells of",
+            "copy or export it again; it was cut short",
+        )
+
+
 def intent_of(dataset: Dataset) -> str | None:
     """``"presentation"`` or ``"processing"``, by SOP class, else by Presentation Intent Type."""
     for keyword in ("SOPClassUID", "PresentationIntentType"):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from mammoroi.cohort.check import check
 from mammoroi.errors import MammoroiError
@@ -128,3 +130,36 @@ def test_normal_images_of_a_data_set_without_any(
 def test_an_unknown_finding_is_refused_with_the_nearest(release: Path, tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match="did you mean 'Mass'"):
         bring_in("vindr-mammo", release, tmp_path / "cohort", findings=("Masses",))
+
+
+def test_a_given_spacing_is_for_the_files_without_one(release: Path, tmp_path: Path) -> None:
+    write_dicom(
+        release / "images/s1/a1.dicom", noise(SHAPE, 0), ImageLaterality="L", ViewPosition="CC"
+    )
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort", spacing_mm=0.085)
+    images, _, _ = tables(out)
+    assert images["spacing_mm"].fillna("").to_dict() == {"a1": "0.085", "b1": ""}
+    assert images["spacing_source"].fillna("").to_dict() == {"a1": "estimated", "b1": ""}
+    assert {problem.severity for problem in check(out)} == {"warning"}  # the mask of two regions
+
+
+def test_a_file_that_was_cut_short(release: Path, tmp_path: Path) -> None:
+    file = release / "images/s1/a1.dicom"
+    file.write_bytes(file.read_bytes()[:-400])
+    images, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert images.index.tolist() == ["b1"]
+    assert "holds 3200 bytes of pixels of the 3600" in excluded["a1"]
+
+
+def test_a_compressed_file_is_taken_and_seen_when_it_was_cut_short(
+    release: Path, tmp_path: Path
+) -> None:
+    for name, lost in (("s1/a1", 0), ("s2/b1", 400)):
+        file = release / f"images/{name}.dicom"
+        image = dcmread(file)
+        image.compress(RLELossless)
+        image.save_as(file)
+        file.write_bytes(file.read_bytes()[: file.stat().st_size - lost])
+    images, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert images.index.tolist() == ["a1"]
+    assert "ends before its attributes do" in excluded["b1"]

@@ -21,6 +21,7 @@ from .schema import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydicom.dataset import Dataset
 
 Row = dict[str, Any]
 """The cells of a row as text; empty ones are None."""
@@ -109,7 +110,9 @@ def dicom_files(
         if pattern.fullmatch(name):
             files.setdefault(name, []).append(file)
         else:
-            others[file] = f"no folder above it has a name of the release, nor has {file} inside"
+            others[file] = (
+                "neither a folder above it nor Patient ID in its header names what it shows"
+            )
     return files, others
 
 
@@ -124,6 +127,13 @@ def patient_of(file: Path) -> str:
     from ..imaging.dicom import open_dicom
 
     return str(open_dicom(file, pixels=False).get("PatientID") or "").strip()
+
+
+def shown_in(header: Dataset) -> tuple[str | None, str | None]:
+    """Give view, without its modifiers, and side as a header says them; None where it is silent."""
+    from ..imaging.view import laterality_of, view_of
+
+    return (view_of(header) or "").partition("+")[0] or None, laterality_of(header)
 
 
 def release_table(folder: Path, name: str, columns: list[str]) -> tuple[Path, pd.DataFrame]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,8 @@ import numpy as np
 from ..errors import Failure, MammoroiError
 from ..files import atomic, sha256_file, write_csv, write_failures, write_json
 from ..resources import cores
-from .import_common import IMAGE, Case, Mask, Release, Several, Wanted, left_out
+from .import_common import IMAGE, PATIENT, Case, Mask, Release, Several, Wanted, left_out
+from .import_release import shown_in
 from .import_tables import patients_of
 from .schema import SAFE_ID
 
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
-
-PATIENT = "import/patient"
 
 
 def write_cohort(release: Release, wanted: Wanted, out: Path) -> Path:
@@ -71,7 +71,9 @@ def write_cohort(release: Release, wanted: Wanted, out: Path) -> Path:
             excluded.append(result)
         else:
             rows.append(result)
-    write_failures(out / "excluded.csv", [*excluded, *notes, *_unseen(release, rows)])
+    write_failures(
+        out / "excluded.csv", [*excluded, *release.notes, *notes, *_unseen(release, rows)]
+    )
     if not rows:
         raise MammoroiError(
             f"nothing to import: {len(excluded)} images of {release.name}, none can be used",
@@ -116,17 +118,22 @@ def _patients(release: Release) -> tuple[pd.DataFrame, list[Failure]]:
 
 
 def _unseen(release: Release, rows: list[dict[str, Any]]) -> list[Failure]:
-    """List the breasts that the tables describe and no imported image shows."""
-    shown = {(row["patient_id"], row["laterality"]) for row in rows}
-    return [
-        Failure(
-            patient,
-            PATIENT,
-            f"the table describes the breast {side}, but no imported image shows it",
-            "see whether image or table has the wrong side",
-        )
-        for patient, side in sorted(release.sides - shown)
-    ]
+    """List the breasts that the tables describe and no imported image shows, or too few."""
+    shown = Counter((row["patient_id"], row["laterality"]) for row in rows)
+    missing = []
+    for (patient, side), expected in sorted(release.expected.items()):
+        n = shown[patient, side]
+        if n == 0:
+            found = f"the table describes the breast {side}, but no imported image shows it"
+            action = "see whether image or table has the wrong side"
+            missing.append(Failure(patient, PATIENT, found, action))
+        elif n < expected:
+            found = (
+                f"the table tells of {expected} images of the breast {side}, {n} of them imported"
+            )
+            action = "download those that are not listed here as left out"
+            missing.append(Failure(patient, PATIENT, found, action))
+    return missing
 
 
 def _in_parallel(cases: list[Case], wanted: Wanted, mask_kind: str, out: Path) -> Any:
@@ -186,7 +193,6 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         "spacing_source": None if spacing is None else "estimated",
         "n_findings": str(len(masks)),
         **case.columns,
-        **case.by_side.get(laterality, {}),
     }
 
 
@@ -205,19 +211,14 @@ def _in_file(path: Path) -> _InFile:
     from ..imaging.formats import Format, identify
     from ..imaging.raster import read_raster
     from ..imaging.spacing import dicom_spacing
-    from ..imaging.view import laterality_of, view_of
 
     if identify(path) is not Format.DICOM:
         rows, columns = read_raster(path).shape
         return _InFile((rows, columns))
     header = open_mammogram(path)
     check_length(path, header)
-    return _InFile(
-        (int(header.Rows), int(header.Columns)),
-        (view_of(header) or "").partition("+")[0] or None,
-        laterality_of(header),
-        dicom_spacing(header) is not None,
-    )
+    shape = (int(header.Rows), int(header.Columns))
+    return _InFile(shape, *shown_in(header), dicom_spacing(header) is not None)
 
 
 def _gathered(case: Case, out: Path) -> str:

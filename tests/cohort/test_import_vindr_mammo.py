@@ -163,3 +163,27 @@ def test_a_compressed_file_is_taken_and_seen_when_it_was_cut_short(
     images, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
     assert images.index.tolist() == ["a1"]
     assert "ends before its attributes do" in excluded["b1"]
+
+
+def test_a_bad_cell_costs_its_image_only(release: Path, tmp_path: Path) -> None:
+    table = release / "breast-level_annotations.csv"
+    rest = "L,CC,50,36,BI-RADS 4,DENSITY C,training"
+    bad = BREASTS.replace("s2,x,b1,R,CC,50,", "s2,x,b1,R,CC,,")
+    table.write_text(f"{bad},x,c1,{rest}\ns3,x,,{rest}\n")
+    images, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert images.index.tolist() == ["a1"]
+    assert "height and width are '' and '36'" in excluded["b1"]
+    assert excluded["c1"] == "breast-level_annotations.csv, line 10: study_id is empty"
+    line = "breast-level_annotations.csv, line 11"
+    assert excluded[line] == f"{line}: image_id is empty"
+
+
+def test_findings_of_images_that_no_breast_has(release: Path, tmp_path: Path) -> None:
+    rows = "c1,['Mass'],BI-RADS 4,1,1,5,5\n"
+    (release / "finding_annotations.csv").write_text(f"{FINDINGS}{rows}{rows}{rows[2:]}")
+    _, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert excluded["c1"] == (
+        "a row in finding_annotations.csv (line 12), but none in breast-level_annotations.csv"
+    )
+    line = "finding_annotations.csv, line 14"
+    assert excluded[line] == f"{line}: image_id is empty"

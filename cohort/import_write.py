@@ -59,11 +59,11 @@ def write_cohort(release: Release, wanted: Wanted, out: Path) -> Path:
         if divided and not patients["split"].notna().get(case.patient_id, False):
             found = "its patient is not in one part of the published split only"
             excluded.append(left_out(case.image_id, found, "leave the patient out"))
-        elif case.image_id in seen or not SAFE_ID.fullmatch(case.image_id):
+        elif case.image_id.casefold() in seen or not SAFE_ID.fullmatch(case.image_id):
             found = "its name occurs twice, or cannot be a file name"
             excluded.append(left_out(case.image_id, found, "keep one of the files"))
         else:
-            seen.add(case.image_id)
+            seen.add(case.image_id.casefold())  # to many file systems capitals are the same
             cases.append(case)
     rows: list[dict[str, str | None]] = []
     for result in _in_parallel(cases, wanted, release.mask_kind, out):

@@ -187,3 +187,12 @@ def test_findings_of_images_that_no_breast_has(release: Path, tmp_path: Path) ->
     )
     line = "finding_annotations.csv, line 14"
     assert excluded[line] == f"{line}: image_id is empty"
+
+
+def test_names_that_differ_in_capitals_only(release: Path, tmp_path: Path) -> None:
+    table = release / "breast-level_annotations.csv"
+    table.write_text(f"{BREASTS}s2,x,A1,L,CC,50,36,BI-RADS 1,DENSITY C,test\n")
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort", images_without_mask="keep")
+    images, _, excluded = tables(out)
+    assert "a1" in images.index
+    assert "occurs twice" in excluded["A1"]

@@ -175,6 +175,7 @@ def _check_images(
 ) -> Iterator[tuple[int, Finding]]:
     yield from _check_cells(images, IMAGE_COLUMNS)
     yield from _check_unique(images, "image_id")
+    yield from _check_capitals(images)
     known = sorted({str(row["patient_id"]) for row in patients.values() if row.get("patient_id")})
     for line, row in images.items():
         image_id, patient_id = row.get("image_id"), row.get("patient_id")
@@ -245,6 +246,20 @@ def _check_unique(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Finding
             if len(splits) > 1:
                 found = f"patient '{value}' is both train and test (also on line {others})"
             yield line, Finding("error", found, "keep one line")
+
+
+def _check_capitals(images: dict[int, Row]) -> Iterator[tuple[int, Finding]]:
+    """Find names of images that differ in capitals only: their results may have one file name."""
+    names = _lines_by(images, lambda _, row: (row.get("image_id") or "").casefold() or None)
+    for lines in names.values():
+        for line in lines:
+            name = images[line]["image_id"]
+            other = next((one for one in lines if images[one]["image_id"] != name), None)
+            if other is not None:
+                same = images[other]["image_id"]
+                found = f"image_id '{name}' differs from '{same}' on line {other} in capitals only"
+                action = "rename one: on Windows and macOS their results have one file name"
+                yield line, Finding("warning", found, action)
 
 
 def _check_spelling(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Finding]]:

@@ -51,11 +51,42 @@ def evaluate(expression: str, table: pd.DataFrame) -> pd.Series:
         result = table.eval(ast.unparse(ast.fix_missing_locations(tree)), engine="python")
     except (TypeError, ValueError, NotImplementedError, SyntaxError) as error:
         raise MammoroiError(
-            f"'{expression}' cannot be evaluated: {error}", "calculate with numbers only"
+            f"'{expression}' cannot be evaluated: {error}{_no_number(expression, table)}",
+            "calculate with numbers only, written with a point",
         ) from None
     if not isinstance(result, pd.Series):
         raise MammoroiError(f"'{expression}' is the same for every row", "name a column in it")
     return result
+
+
+def numbers_of(expression: str, table: pd.DataFrame) -> pd.Series:
+    """Evaluate a formula that must give numbers; where a column of it is missing, so is the number.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`evaluate`, and when it gives something else, naming a cell that is no number.
+    """
+    result = evaluate(expression, table)
+    if result.dtype.kind not in "iuf":
+        raise MammoroiError(
+            f"'{expression}' gives no numbers{_no_number(expression, table)}",
+            "calculate with numbers only, written with a point",
+        )
+    return result
+
+
+def _no_number(expression: str, table: pd.DataFrame) -> str:
+    """Name a cell that is no number among the columns of a formula, as the end of a sentence."""
+    import pandas as pd
+
+    for column in columns_of(expression):
+        cells = table[column].dropna()
+        strange = cells[pd.to_numeric(cells, errors="coerce").isna()]
+        if not strange.empty:
+            line = int(str(strange.index[0])) + 2
+            return f"; {column} is '{strange.iloc[0]}' on line {line}"
+    return ""
 
 
 def columns_of(expression: str) -> list[str]:

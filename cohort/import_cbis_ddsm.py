@@ -2,7 +2,8 @@
 
 ``mass_case_description_train_set.csv`` and its three sisters lie in the folder; below it, at any
 depth, a folder per image (``Mass-Training_P_00001_LEFT_CC``) and one per abnormality
-(``Mass-Training_P_00001_LEFT_CC_1``). What lies between these and the files differs between
+(``Mass-Training_P_00001_LEFT_CC_1``), or folders that are called by UID: then the names are in the
+headers, as the patient's identifier. What lies between folders and files differs between
 downloads and from the tables, and in many folders the mask and the crop around the lesion have
 changed names. So the names of files and the columns of the crop are not used: the mask is the file
 that has two values only and the size of its image.
@@ -12,15 +13,13 @@ The films were digitised at 0.042 to 0.05 mm by scanner, which the files do not 
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import Failure, MammoroiError
-from .cohort import records
 from .import_common import (
     DENSITIES,
     SIDES,
@@ -33,6 +32,7 @@ from .import_common import (
     left_out,
     malignant,
 )
+from .import_release import Row, dicom_files, empty_cell, numbered, whole
 from .import_tables import read_table
 from .schema import nearest
 
@@ -44,7 +44,7 @@ KINDS = {"mass": "mass", "calcification": "calc"}
 
 PARTS = ("train", "test")
 
-_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
+_NAME = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
 _COLUMNS = [
     "patient_id",
     "left or right breast",
@@ -56,6 +56,9 @@ _COLUMNS = [
     "image file path",
     "ROI mask file path",
 ]
+_SHOWN = ("patient_id", "left or right breast", "image view")
+_NEEDED = (*_SHOWN, "abnormality id", "image file path", "ROI mask file path")
+_OF_PART = {"train": "Training", "test": "Test"}
 _CARRIED = ("pathology", "assessment", "subtlety")
 _OF_KIND = {
     "mass": ("mass shape", "mass margins"),
@@ -80,7 +83,8 @@ def read_cbis_ddsm(wanted: Wanted) -> Release:
     Raises
     ------
     MammoroiError
-        When a table is missing or lacks a column, or another finding is asked for.
+        When a table is missing or lacks a column, another finding is asked for, or there are no
+        DICOM files of the release.
     """
     kind = wanted.findings[0].casefold() if len(wanted.findings) == 1 else ""
     if kind not in KINDS:
@@ -91,15 +95,15 @@ def read_cbis_ddsm(wanted: Wanted) -> Release:
     tables = tuple(
         wanted.folder / f"{KINDS[kind]}_case_description_{part}_set.csv" for part in PARTS
     )
-    folders = _folders(wanted.folder)
+    files = _files(wanted.folder)
     cases: list[Case] = []
     excluded: list[Failure] = []
     rows = [
-        {**row, "split": part}
+        {**row, "split": part, "place": f"{table.name}, line {line}"}
         for part, table in zip(PARTS, tables, strict=True)
-        for row in records(_table(table, kind))
+        for line, row in numbered(_table(table, kind))
     ]
-    pathology: dict[str, list[str | None]] = {}
+    pathology: dict[str | None, list[str | None]] = {}
     for row in rows:
         pathology.setdefault(row["patient_id"], []).append(row["pathology"])
     patients = [
@@ -111,12 +115,12 @@ def read_cbis_ddsm(wanted: Wanted) -> Release:
         }
         for row in rows
     ]
-    images: dict[str, list[dict[str, Any]]] = {}
+    images: dict[str, list[Row]] = {}
     for row in rows:
-        images.setdefault(_first(row["image file path"]), []).append(row)
+        images.setdefault(_image_of(row, kind), []).append(row)
     for name, findings in images.items():
         try:
-            cases.append(_case(name, findings, folders, kind))
+            cases.append(_case(name, findings, files, kind))
         except MammoroiError as error:
             excluded.append(left_out(name, error.found, error.action))
     return Release(
@@ -148,49 +152,81 @@ def _first(path: str) -> str:
     return path.strip().replace("\\", "/").partition("/")[0]
 
 
-def _folders(folder: Path) -> dict[str, list[Path]]:
-    """Find the folders of images and abnormalities, wherever the download put them."""
-    found: dict[str, list[Path]] = {}
-    for parent, names, _ in os.walk(folder):
-        for name in [name for name in names if _FOLDER.fullmatch(name)]:
-            found.setdefault(name, []).append(Path(parent) / name)
-            names.remove(name)  # its inside is looked into when it is needed
-    return found
+def _image_of(row: Row, kind: str) -> str:
+    """Name the image of a row; without a path by the other columns, without these by the line."""
+    if row["image file path"] is not None:
+        return _first(row["image file path"])
+    parts = [row[column] for column in _SHOWN]
+    if None in parts:
+        return str(row["place"])
+    return "_".join([f"{KINDS[kind].capitalize()}-{_OF_PART[row['split']]}", *parts])
 
 
-def _files(name: str, folders: dict[str, list[Path]]) -> list[Path]:
-    """List the DICOM files of one folder of the release."""
-    files = sorted(file for folder in folders.get(name, []) for file in folder.rglob("*.dcm"))
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """Find the DICOM files of images and abnormalities, wherever the download put them."""
+    files, _ = dicom_files(folder, _NAME)
+    if not files and ((folder / "jpeg").is_dir() or (folder / "csv/dicom_info.csv").is_file()):
+        raise MammoroiError(
+            f"{folder} holds a copy of CBIS-DDSM in JPEG (folders csv and jpeg), which does not "
+            "keep pixels and masks as they are",
+            "download the DICOM files of The Cancer Imaging Archive",
+        )
     if not files:
-        raise MammoroiError(f"there is no DICOM file of {name}", "download the release again")
+        raise MammoroiError(
+            f"{folder} holds no DICOM files of images (Mass-Training_P_00001_LEFT_CC, ...)",
+            "name the folder of the release",
+        )
     return files
 
 
-def _case(
-    name: str, findings: list[dict[str, Any]], folders: dict[str, list[Path]], kind: str
-) -> Case:
+def _files_of(name: str, files: dict[str, list[Path]]) -> list[Path]:
+    """List the DICOM files of one image or abnormality."""
+    if name not in files:
+        raise MammoroiError(f"there is no DICOM file of {name}", "download the release again")
+    return files[name]
+
+
+def _case(name: str, findings: list[Row], files: dict[str, list[Path]], kind: str) -> Case:
     """Describe one image and its abnormalities."""
-    row = findings[0]
-    side, view = SIDES.get(row["left or right breast"]), row["image view"]
-    if not name.endswith(f"{row['patient_id']}_{row['left or right breast']}_{view}"):
-        raise MammoroiError(
-            f"patient, side or view are {row['patient_id']}, {row['left or right breast']}, {view} "
-            f"in the table, but its file is {name}",
-            "look at the image and correct the table",
-        )
-    files = _files(name, folders)
-    if len(files) > 1:
-        raise MammoroiError(f"{name} holds {len(files)} files", "keep the mammogram only")
-    masks = [_first(finding["ROI mask file path"]) for finding in findings]
+    for row in findings:
+        if column := empty_cell(row, _NEEDED):
+            raise MammoroiError(f"{row['place']}: '{column}' is empty", "fill it in")
+        patient, side, view = (row[column] for column in _SHOWN)
+        if not name.endswith(f"{patient}_{side}_{view}"):
+            raise MammoroiError(
+                f"patient, side or view are {patient}, {side}, {view} in the table, but its file "
+                f"is {name}",
+                "look at the image and correct the table",
+            )
+    images = _files_of(name, files)
+    if len(images) > 1:
+        raise MammoroiError(f"{name} holds {len(images)} files", "keep the mammogram only")
+    masks = [_mask_of(name, finding) for finding in findings]
+    for mask in masks:
+        if masks.count(mask) > 1:
+            raise MammoroiError(f"the abnormality {mask} is in the table twice", "keep one row")
 
     def outlines(shape: tuple[int, int]) -> list[Mask]:
-        return [_mask(mask, _files(mask, folders), shape) for mask in masks]
+        return [_mask(mask, _files_of(mask, files), shape) for mask in masks]
 
     carried = {
         column.replace(" ", "_"): joined([cell(finding[column]) for finding in findings])
         for column in (*_CARRIED, *_OF_KIND[kind])
     }
-    return Case(name, row["patient_id"], files[0], view, side, outlines, carried)
+    return Case(name, patient, images[0], view, SIDES.get(side), outlines, carried)
+
+
+def _mask_of(image: str, finding: Row) -> str:
+    """Name the mask of an abnormality, on which path and number in the table must agree."""
+    name = f"{image}_{whole(finding['abnormality id'])}"
+    in_path = _first(finding["ROI mask file path"])
+    if in_path != name:
+        raise MammoroiError(
+            f"{finding['place']}: 'ROI mask file path' leads to {in_path}, but the other columns "
+            f"are those of {name}",
+            "look at the mask and correct the table",
+        )
+    return name
 
 
 def _mask(name: str, files: list[Path], shape: tuple[int, int]) -> Mask:

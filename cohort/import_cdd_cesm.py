@@ -12,7 +12,6 @@ report names a mass has all its regions in its mask, whatever they are.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from functools import partial
@@ -22,6 +21,7 @@ from ..errors import Failure, MammoroiError
 from .cohort import records
 from .import_common import SIDES, Case, Mask, Release, Wanted, cell, joined, left_out, malignant
 from .import_outlines import Corners, filled, outlines_nothing
+from .import_release import files_below, whole
 from .import_tables import read_table
 from .import_via import Annotated, corners_of, read_via
 from .import_workbook import read_sheet
@@ -92,6 +92,7 @@ def read_cdd_cesm(wanted: Wanted) -> Release:
     reports: dict[str, list[Row]] = {}
     for row in rows:
         reports.setdefault((row["image name"] or "").removesuffix(".jpg").strip(), []).append(row)
+    diseased = _diseased(rows, regions)
     words = tuple(word.strip().casefold() for word in wanted.findings)
     _known(words, [row for row in rows if _kind(row["image name"]) in kinds])
     cases: list[Case] = []
@@ -100,7 +101,7 @@ def read_cdd_cesm(wanted: Wanted) -> Release:
         name = file.stem.strip()
         try:
             annotated = regions.get(name, Annotated())
-            cases.append(_case(name, file, reports.get(name, []), annotated, words))
+            cases.append(_case(name, file, reports.get(name, []), annotated, words, diseased))
         except MammoroiError as error:
             excluded.append(left_out(name, error.found, error.action))
     seen = {file.stem.strip() for file in files}
@@ -154,18 +155,16 @@ def _rows(book: Path) -> list[Row]:
 def _files(folder: Path, kind: str) -> list[Path]:
     """List the pictures of one kind of image."""
     files = [
-        Path(parent) / name
-        for parent, _, names in os.walk(folder)
-        if Path(parent).name.strip().casefold() == FOLDERS[kind].casefold()
-        for name in names
-        if name.lower().endswith((".jpg", ".jpeg"))
+        file
+        for file in files_below(folder, ".jpg", ".jpeg")
+        if file.parent.name.strip().casefold() == FOLDERS[kind].casefold()
     ]
     if not files:
         raise MammoroiError(
             f"{folder} holds no folder '{FOLDERS[kind]}' with JPEG files",
             "name the folder of the release",
         )
-    return sorted(files)
+    return files
 
 
 def _kind(name: str | None) -> str | None:
@@ -202,7 +201,12 @@ def _known(words: tuple[str, ...], rows: list[Row]) -> None:
 
 
 def _case(
-    name: str, file: Path, rows: list[Row], annotated: Annotated, words: tuple[str, ...]
+    name: str,
+    file: Path,
+    rows: list[Row],
+    annotated: Annotated,
+    words: tuple[str, ...],
+    diseased: set[tuple[str, str]],
 ) -> Case:
     """Describe one image; its rows of the workbook must agree with the file's name."""
     match = _NAME.fullmatch(name)
@@ -220,6 +224,7 @@ def _case(
     corners = [corners_of(shape) for shape in annotated.shapes]
     drawn = [region for region in corners if not outlines_nothing(region)]
     named = ALL in words or any(word in _report(row) for word in words for row in rows)
+    normal = all(map(_normal, rows)) and (patient, side) not in diseased
     machine = joined([row["machine"] for row in rows])
     return Case(
         image_id=name,
@@ -227,7 +232,7 @@ def _case(
         image=file,
         view=view,
         laterality=side,
-        outlines=partial(_masks, drawn, len(corners), named, _normal(rows) and ALL in words),
+        outlines=partial(_masks, drawn, len(corners), named, normal and ALL in words),
         columns={
             **{
                 column: joined(["; ".join(_parts(row[column])) for row in rows])
@@ -240,7 +245,7 @@ def _case(
             "outlined_file": _outlined_file(file, annotated),
         },
         spacing_holds=machine == _FIRST_MACHINE,
-        normal=_normal(rows) and not corners,
+        normal=normal,
     )
 
 
@@ -260,15 +265,29 @@ def _agrees(row: Row, by_name: dict[str, str]) -> None:
             )
 
 
-def _normal(rows: list[Row]) -> bool:
-    """Whether a report says that there is nothing to outline."""
-    return all(
-        any(
-            [part.casefold() for part in _parts(row[column])] == ["normal"]
-            for column in ("findings", "tags", _PATHOLOGY)
-        )
-        for row in rows
-    )
+def _normal(row: Row) -> bool | None:
+    """Whether findings, tags, pathology and BI-RADS of a row all say that nothing is there.
+
+    None: none of the first three is filled, and BI-RADS is not against it.
+    """
+    said = [part for column in ("findings", "tags", _PATHOLOGY) for part in _parts(row[column])]
+    if any(part.casefold() != "normal" for part in said):
+        return False
+    if any(whole(part) != "1" for part in _parts(row["birads"])):
+        return False
+    return True if said else None
+
+
+def _diseased(rows: list[Row], regions: dict[str, Annotated]) -> set[tuple[str, str]]:
+    """Name the breasts, as patient and side, of which any image says or shows that something is.
+
+    A report of an image that shows nothing does not make the breast normal: pathology and the
+    breast's other images, low-energy or subtracted, may say otherwise.
+    """
+    names = [row["image name"] for row in rows if _normal(row) is False]
+    names += [name for name, annotated in regions.items() if annotated.shapes]
+    found = (_NAME.match(name or "") for name in names)
+    return {(match.group(1), match.group(2).upper()) for match in found if match}
 
 
 def _outlined_file(file: Path, annotated: Annotated) -> str | None:
@@ -282,13 +301,14 @@ def _masks(
     drawn: list[Corners], n_regions: int, named: bool, normal: bool, shape: tuple[int, int]
 ) -> list[Mask]:
     """Draw the regions of an image whose report names what is wanted; cut off at the border."""
-    if not named or (normal and not n_regions):
+    if not named or normal:
         return []
     if not drawn:
         found = (
             f"its {n_regions} regions are points or open lines, which outline nothing"
             if n_regions
-            else "its report names a finding that is asked for, but nothing is outlined in it"
+            else "nothing is outlined in it, but its report, its pathology or another image of the "
+            "breast tells of something"
         )
         raise MammoroiError(found, "leave the image out: without a mask it would look healthy")
     masks = []

@@ -18,6 +18,8 @@ from ..errors import Failure
 
 IMAGE = "import/image"
 """Stage of an image that is left out, in ``excluded.csv``."""
+PATIENT = "import/patient"
+"""Stage of something about a patient that is left empty or missing, in ``excluded.csv``."""
 
 Mask = NDArray[np.bool_]
 Several = Literal["unite", "largest", "exclude"]
@@ -59,8 +61,6 @@ class Case:
         or None: the release outlines none here. Raises :class:`MammoroiError` for a fault.
     columns : dict
         Further cells of ``cohort.csv``.
-    by_side : dict
-        Further cells that depend on the side, where only the header knows it.
     spacing_holds : bool
         Whether the spacing that the user gives is that of this image's detector.
     normal : bool
@@ -74,7 +74,6 @@ class Case:
     laterality: str | None = None
     outlines: Callable[[tuple[int, int]], list[Mask]] | None = None
     columns: dict[str, str | None] = field(default_factory=dict)
-    by_side: dict[str, dict[str, str | None]] = field(default_factory=dict)
     spacing_holds: bool = True
     normal: bool = False
 
@@ -97,8 +96,11 @@ class Release:
         Cells of ``patients.csv``, with ``patient_id``; rows of a patient must agree on them.
     excluded : list of Failure
         Images that are left out already, ``import/image``.
-    sides : set of (str, str)
-        Patients and sides that the tables describe, where images are not listed one by one.
+    notes : list of Failure
+        What is left empty or missing of patients already, ``import/patient``.
+    expected : dict
+        (patient, side) that the tables describe, where images are not listed one by one, to the
+        least number of its images.
     """
 
     name: str
@@ -109,12 +111,18 @@ class Release:
     cases: list[Case]
     patients: list[dict[str, str | None]]
     excluded: list[Failure] = field(default_factory=list)
-    sides: set[tuple[str, str]] = field(default_factory=set)
+    notes: list[Failure] = field(default_factory=list)
+    expected: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def left_out(case: str, found: str, action: str) -> Failure:
     """Describe an image that is not imported."""
     return Failure(case, IMAGE, found, action)
+
+
+def side_of(text: str | None) -> str | None:
+    """Read a side, ``L`` or ``R``, in whichever way it is written; None: it is none."""
+    return SIDES.get((text or "").strip().upper())
 
 
 def cell(value: Any) -> str | None:

@@ -60,9 +60,12 @@ def _cell(pattern: str, name: str, row: dict[str, Any]) -> str | None:
 
 
 def find_files(
-    source: pd.DataFrame, image_id: str, patterns: dict[str, tuple[Path, str]]
+    source: pd.DataFrame, image_id: str, patient_id: str, patterns: dict[str, tuple[Path, str]]
 ) -> tuple[pd.DataFrame, list[Failure]]:
-    """Find the files of every row; a row that lacks one, or has an unusable name, is a failure.
+    """Find the files of every row.
+
+    A row that lacks one, has no patient, or a name that is unusable or another row's too, is a
+    failure. Names that differ in capitals only are one name, as they are to many file systems.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ def find_files(
         The table as text.
     image_id : str
         Its column with the image's name.
+    patient_id : str
+        Its column with the patient.
     patterns : dict
         New column to folder and pattern.
 
@@ -89,10 +94,12 @@ def find_files(
 
     found: dict[Any, dict[str, str]] = {}
     failures = []
+    lines = _lines_by_name(source[image_id])
     for index, row in zip(source.index, records(source), strict=True):
         case = str(row[image_id] or f"line {index + 2}")
-        if row[image_id] is None or not SAFE_ID.fullmatch(case):
-            failures.append(_unusable_name(case, image_id, row[image_id] is None))
+        fault = _unusable(row, image_id, patient_id, index + 2, lines)
+        if fault is not None:
+            failures.append(Failure(case, STAGE, *fault))
             continue
         filled = {
             name: (folder / (fill(pattern, row) or pattern)).resolve()
@@ -113,16 +120,36 @@ def find_files(
     return pd.DataFrame.from_dict(found, orient="index", columns=list(patterns)), failures
 
 
-def _unusable_name(case: str, image_id: str, empty: bool) -> Failure:
-    if empty:
-        return Failure(case, STAGE, f"{image_id} is empty", "fill it in the table")
-    return Failure(
-        case,
-        STAGE,
-        f"the image_id '{case}' cannot be a file name (letters, digits, '.', '_' and '-' only)",
-        "rename it in the table, name another column, or make it of several: "
-        "image_id: '{column}_{column}'",
-    )
+def _lines_by_name(names: pd.Series) -> dict[str, list[int]]:
+    """Give the lines of every name, without regard to capitals."""
+    lines: dict[str, list[int]] = {}
+    for index, name in names.dropna().items():
+        lines.setdefault(str(name).casefold(), []).append(int(str(index)) + 2)
+    return lines
+
+
+def _unusable(
+    row: dict[str, Any], image_id: str, patient_id: str, line: int, lines: dict[str, list[int]]
+) -> tuple[str, str] | None:
+    """Say why a row cannot be imported whatever files there are, and what to do about it."""
+    name = row[image_id]
+    if name is None:
+        return f"{image_id} is empty", "fill it in the table"
+    if not SAFE_ID.fullmatch(name):
+        return (
+            f"the image_id '{name}' cannot be a file name (letters, digits, '.', '_' and '-' only)",
+            "rename it in the table, name another column, or make it of several: "
+            "image_id: '{column}_{column}'",
+        )
+    others = ", ".join(str(other) for other in lines[name.casefold()] if other != line)
+    if others:
+        return (
+            f"the image_id '{name}' of line {line} is also on line {others}, capitals apart",
+            "give each image one row and a name of its own: unite the masks of several lesions",
+        )
+    if row[patient_id] is None:
+        return f"{patient_id} is empty", "fill it in the table"
+    return None
 
 
 def nothing_found(

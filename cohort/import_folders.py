@@ -1,10 +1,11 @@
 """Bringing images and masks that lie in folders, with a table of any kind, into a cohort folder.
 
-Nothing is invented. A row without its files is left out, a patient-level value that differs between
-a patient's rows is left empty, and a value that :mod:`.schema` does not allow is written as it is;
-all three are listed in ``not_imported.csv`` (``case, stage, error, action``; ``stage`` is
-``import`` or ``import/value``) in the new cohort folder. Where everything came from, with the
-SHA-256 of the table, is written to ``cohort.json``.
+Nothing is invented. A row without its files or its patient is left out, as are rows with the name
+of another, a patient-level value that differs between a patient's rows is left empty, and a value
+that :mod:`.schema` does not allow is written as it is; all of them are listed in
+``not_imported.csv`` (``case, stage, error, action``; ``stage`` is ``import`` or ``import/value``)
+in the new cohort folder. Where everything came from, with the SHA-256 of the table, is written to
+``cohort.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal
 from ..errors import MammoroiError
 from ..files import sha256_file, write_csv, write_failures, write_json
 from .cohort import records
-from .expressions import evaluate
+from .expressions import numbers_of
 from .import_files import fill, find_files, nothing_found
 from .import_tables import (
     copied,
@@ -131,7 +132,8 @@ def import_images(
     Raises
     ------
     MammoroiError
-        When a folder or a column does not exist, a formula or pattern cannot be meant, ``out``
+        When a folder or a column does not exist, a formula or pattern cannot be meant, a spacing is
+        no number, ``out``
         holds a cohort or the table under a name that is written there, a column has no value that
         is allowed, or nothing is left to import.
     """
@@ -166,13 +168,13 @@ def import_images(
     if filter is not None:
         source = source[truth_of(filter, typed)]
     patterns = {"image": (images, image_pattern), "mask": (masks, mask_pattern)}
-    files, failures = find_files(source, image_id, patterns)
+    files, failures = find_files(source, image_id, patient_id, patterns)
     source, typed = source.loc[files.index], typed.loc[files.index]
     if source.empty:
         raise nothing_found(table, failures, patterns)
     image_table = renamed(source, image_names, IMAGE_COLUMNS, words)
     if spacing_expression is not None:
-        spacing = evaluate(spacing_expression, typed)
+        spacing = numbers_of(spacing_expression, typed)
     else:
         spacing = pd.Series(spacing_mm, index=source.index, dtype=float)
     image_table["spacing_mm"] = [None if pd.isna(value) else f"{value:.6g}" for value in spacing]

@@ -1,8 +1,8 @@
 """INbreast: full-field digital mammograms with outlines drawn in OsiriX.
 
-``INbreast.csv``, ``AllDICOMs/<number>_<patient>_MG_<side>_<view>_ANON.dcm`` and
-``AllXML/<number>.xml``, a property list with the corners of every region in pixels. The patient is
-told by the file's name only: the table's column is blanked. ``ML`` in a name means MLO.
+``INbreast.csv`` or ``INbreast.xlsx``, ``AllDICOMs/<number>_<patient>_MG_<side>_<view>_ANON.dcm``
+and ``AllXML/<number>.xml``, a property list with the corners of every region in pixels. The patient
+is told by the file's name only: the table's column is blanked. ``ML`` in a name means MLO.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import plistlib
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
 import numpy as np
 
 from ..errors import Failure, MammoroiError
-from .cohort import records
 from .import_common import DENSITIES, Case, Mask, Release, Wanted, cell, joined, left_out
 from .import_outlines import Corners, filled
-from .import_tables import read_table
+from .import_release import Row, files_below, numbered, release_table, whole
 from .schema import nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLE = "INbreast.csv"
 
@@ -35,6 +37,7 @@ _SPELLINGS = {
 }
 """Names of regions in the release that mean another of its names."""
 
+_RIGHT_ONE = "keep the right one"
 _BEYOND_PX = 1.0
 """How far a corner may lie outside the image before outline and image cannot belong together."""
 
@@ -59,10 +62,11 @@ def read_inbreast(wanted: Wanted) -> Release:
     MammoroiError
         When table or folders are missing, or no region has the name of a finding.
     """
-    table = wanted.folder / TABLE
-    rows = {row["File Name"]: row for row in records(read_table(table, _COLUMNS))}
-    rows.pop(None, None)
-    files = sorted((wanted.folder / "AllDICOMs").glob("*.dcm"))
+    table, text = release_table(wanted.folder, TABLE, _COLUMNS)
+    rows = _rows(text)
+    files: dict[str, list[Path]] = {}
+    for file in files_below(wanted.folder / "AllDICOMs", ".dcm"):
+        files.setdefault(file.name.partition("_")[0], []).append(file)
     if not files:
         raise MammoroiError(
             f"{wanted.folder / 'AllDICOMs'} holds no DICOM files", "name the folder of the release"
@@ -72,22 +76,24 @@ def read_inbreast(wanted: Wanted) -> Release:
     cases: list[Case] = []
     excluded: list[Failure] = []
     patients: list[dict[str, str | None]] = []
-    for file in files:
-        number = file.name.partition("_")[0]
+    for number, of_number in files.items():
         try:
-            row = rows.pop(number, None)
+            row = _row(rows.pop(number, []), table.name)
+            if len(of_number) > 1:
+                names = ", ".join(file.name for file in of_number)
+                raise MammoroiError(f"there are {len(of_number)} files of it: {names}", _RIGHT_ONE)
             regions = _regions(wanted.folder / "AllXML" / f"{number}.xml")
             known.update(_spelt(region.get("Name")) for region in regions)
             asked_for = [r for r in regions if _spelt(r.get("Name")) in asked]
-            case = _case(file, row, asked_for, normal=not regions)
+            case = _case(of_number[0], row, asked_for, normal=not regions)
         except MammoroiError as error:
-            excluded.append(left_out(number, error.found, error.action))
+            excluded += [left_out(number, error.found, error.action) for _ in of_number]
             continue
         cases.append(case)
-        density = DENSITIES.get(str(row["ACR"])) if row else None
+        density = DENSITIES.get(row["ACR"] or "")
         patients.append({"patient_id": case.patient_id, "breast_density": density})
     excluded += [
-        left_out(str(number), f"there is no DICOM file of it, but a row in {TABLE}", "restore it")
+        left_out(number, f"there is no DICOM file of it, but a row in {table.name}", "restore it")
         for number in rows
     ]
     for name in wanted.findings:
@@ -103,6 +109,34 @@ def read_inbreast(wanted: Wanted) -> Release:
         patients=patients,
         excluded=excluded,
     )
+
+
+def _rows(table: pd.DataFrame) -> dict[str, list[Row]]:
+    """Give the rows of every number; the workbook's last rows, which are no images', have none.
+
+    A program that took the column for one of decimal numbers has written ``20586908.0``.
+    """
+    rows: dict[str, list[Row]] = {}
+    for _, cells in numbered(table):
+        row = {column: whole(cell(cells[column])) for column in _COLUMNS}
+        if (row["File Name"] or "").isdecimal():
+            rows.setdefault(str(row["File Name"]), []).append(row)
+    return rows
+
+
+def _row(rows: list[Row], table: str) -> Row:
+    """Give the row of an image, on which several must agree."""
+    if not rows:
+        raise MammoroiError(f"{table} has no row for it", "restore the row")
+    for column in _COLUMNS:
+        values = {row[column] or "nothing" for row in rows}
+        if len(values) > 1:
+            raise MammoroiError(
+                f"{table} has {len(rows)} rows for it, on which {column} differs: "
+                f"{', '.join(sorted(values))}",
+                _RIGHT_ONE,
+            )
+    return rows[0]
 
 
 def _spelt(name: object) -> str:
@@ -126,9 +160,7 @@ def _regions(path: Path) -> list[dict[str, Any]]:
         ) from None
 
 
-def _case(
-    file: Path, row: dict[str, Any] | None, regions: list[dict[str, Any]], normal: bool
-) -> Case:
+def _case(file: Path, row: Row, regions: list[dict[str, Any]], normal: bool) -> Case:
     """Describe one image; its row of the table must agree with the file's name.
 
     It is normal where no region of any kind is outlined and its BI-RADS category is 1.
@@ -140,13 +172,11 @@ def _case(
         )
     number, patient, side, view = name.groups()
     side, view = side.upper(), _VIEWS.get(view.upper(), view.upper())
-    if row is None:
-        raise MammoroiError(f"{TABLE} has no row for it", "restore the row")
     stated = (row["Laterality"], _VIEWS.get(row["View"], row["View"]))
     if stated != (side, view):
         raise MammoroiError(
-            f"side and view are {stated[0]} {stated[1]} in {TABLE}, but {side} {view} in the name "
-            "of the file",
+            f"side and view are {stated[0]} {stated[1]} in the table, but {side} {view} in the "
+            "name of the file",
             "look at the image and correct the wrong one",
         )
     corners = [_corners(region) for region in regions]
@@ -158,11 +188,11 @@ def _case(
         laterality=side,
         outlines=partial(_polygons, corners),
         columns={
-            "birads": cell(row["Bi-Rads"]),
+            "birads": row["Bi-Rads"],
             "findings": joined([_spelt(region.get("Name")) for region in regions]),
             "n_points": str(sum(len(points) < 3 for points in corners)),
         },
-        normal=normal and cell(row["Bi-Rads"]) == "1",
+        normal=normal and row["Bi-Rads"] == "1",
     )
 
 

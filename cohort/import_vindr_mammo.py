@@ -11,13 +11,12 @@ from __future__ import annotations
 import ast
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..errors import MammoroiError
-from .cohort import records
-from .import_common import SIDES, Case, Mask, Release, Wanted, cell, joined
+from ..errors import Failure, MammoroiError
+from .import_common import Case, Mask, Release, Wanted, cell, joined, left_out, side_of
+from .import_release import Row, empty_cell, numbered
 from .import_tables import read_table
 from .schema import nearest
 
@@ -62,12 +61,13 @@ def read_vindr_mammo(wanted: Wanted) -> Release:
         When a table is missing or lacks a column, or a category does not exist.
     """
     tables = (wanted.folder / BREASTS, wanted.folder / FINDINGS)
-    breasts = records(read_table(tables[0], _BREAST_COLUMNS))
-    boxes: dict[str, list[dict[str, Any]]] = {}
+    breasts = numbered(read_table(tables[0], _BREAST_COLUMNS))
+    findings = numbered(read_table(tables[1], _FINDING_COLUMNS))
+    boxes: dict[str | None, list[Row]] = {}
     known: set[str] = set()
-    found: set[str] = set()
-    for row in records(read_table(tables[1], _FINDING_COLUMNS)):
-        categories = _categories(row["finding_categories"], tables[1])
+    found: set[str | None] = set()
+    for line, row in findings:
+        categories = _categories(row["finding_categories"], f"{tables[1]}, line {line}")
         known.update(categories)
         if categories != [NOTHING]:
             found.add(row["image_id"])
@@ -79,34 +79,56 @@ def read_vindr_mammo(wanted: Wanted) -> Release:
             raise MammoroiError(
                 f"VinDr-Mammo has no finding '{category}'", nearest(category, sorted(known))
             )
+    cases: list[Case] = []
+    excluded = _without_breast(findings, {row["image_id"] for _, row in breasts})
+    for line, row in breasts:
+        image, place = row["image_id"], f"{BREASTS}, line {line}"
+        if column := empty_cell(row, ("image_id", "study_id")):
+            excluded.append(left_out(image or place, f"{place}: {column} is empty", "fill it in"))
+        else:
+            cases.append(_case(wanted.folder, row, boxes.get(image, []), image in found))
     return Release(
         name=f"VinDr-Mammo, {', '.join(wanted.findings)} (boxes)",
         doi="10.13026/br2v-7517",
         licence="PhysioNet, restricted access: its data use agreement holds",
         mask_kind="box",
         tables=tables,
-        cases=[
-            _case(wanted.folder, row, boxes.get(row["image_id"], []), row["image_id"] in found)
-            for row in breasts
-        ],
+        cases=cases,
         patients=[
             {
                 "patient_id": row["study_id"],
                 "split": _SPLITS.get(row["split"]),
                 "breast_density": _density(row["breast_density"]),
             }
-            for row in breasts
+            for _, row in breasts
         ],
+        excluded=excluded,
     )
 
 
-def _categories(text: str | None, path: Path) -> list[str]:
+def _without_breast(findings: list[tuple[int, Row]], described: set[str | None]) -> list[Failure]:
+    """List the images of the findings that the table of breasts does not describe."""
+    lines: dict[str | None, list[int]] = {}
+    for line, row in findings:
+        if row["image_id"] is None or row["image_id"] not in described:
+            lines.setdefault(row["image_id"], []).append(line)
+    excluded = []
+    for line in lines.pop(None, []):
+        place = f"{FINDINGS}, line {line}"
+        excluded.append(left_out(place, f"{place}: image_id is empty", "fill it in"))
+    for image, of_image in lines.items():
+        found = f"a row in {FINDINGS} (line {of_image[0]}), but none in {BREASTS}"
+        excluded.append(left_out(str(image), found, "restore the row"))
+    return excluded
+
+
+def _categories(text: str | None, place: str) -> list[str]:
     """Read the list that a cell holds as Python writes it."""
     try:
         return [str(category) for category in ast.literal_eval(text or "[]")]
     except (SyntaxError, TypeError, ValueError):
         raise MammoroiError(
-            f"{path}: finding_categories is '{text}', no list", "download the table again"
+            f"{place}: finding_categories is '{text}', no list", "download the table again"
         ) from None
 
 
@@ -115,7 +137,7 @@ def _density(text: str | None) -> str | None:
     return text.rpartition(" ")[2].lower() if text else None
 
 
-def _case(folder: Path, row: dict[str, Any], boxes: list[dict[str, Any]], found: bool) -> Case:
+def _case(folder: Path, row: Row, boxes: list[Row], found: bool) -> Case:
     """Describe one image; it is normal where no finding is listed and the breast is BI-RADS 1.
 
     Benign findings, BI-RADS 2, are not listed by the release.
@@ -125,7 +147,7 @@ def _case(folder: Path, row: dict[str, Any], boxes: list[dict[str, Any]], found:
         patient_id=row["study_id"],
         image=folder / "images" / row["study_id"] / f"{row['image_id']}.dicom",
         view=row["view_position"],
-        laterality=SIDES.get(row["laterality"]),
+        laterality=side_of(row["laterality"]),
         outlines=partial(_rectangles, row, boxes),
         columns={
             "birads": cell(row["breast_birads"]),
@@ -136,11 +158,15 @@ def _case(folder: Path, row: dict[str, Any], boxes: list[dict[str, Any]], found:
     )
 
 
-def _rectangles(
-    row: dict[str, Any], boxes: list[dict[str, Any]], shape: tuple[int, int]
-) -> list[Mask]:
+def _rectangles(row: Row, boxes: list[Row], shape: tuple[int, int]) -> list[Mask]:
     """Draw the boxes of an image of (rows, columns); the part outside of it is cut off."""
-    stated = (int(float(row["height"])), int(float(row["width"])))
+    try:
+        stated = (int(float(row["height"])), int(float(row["width"])))
+    except (OverflowError, TypeError, ValueError):
+        raise MammoroiError(
+            f"height and width are '{row['height'] or ''}' and '{row['width'] or ''}' in {BREASTS}",
+            "write the numbers of rows and columns",
+        ) from None
     if stated != shape:
         raise MammoroiError(
             f"the image has {shape[0]} rows x {shape[1]} columns, but the table says "

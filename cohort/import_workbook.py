@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_sheet(path: Path, sheet: str | None = None) -> pd.DataFrame:
+def read_sheet(path: Path, sheet: str | int | None = None) -> pd.DataFrame:
     """Read a sheet of an ``.xlsx`` workbook; its headings are in the first row.
 
     Parameters
     ----------
     path : Path
         The workbook.
-    sheet : str
-        Name of the sheet; upper and lower case and blanks around it do not matter. Without one the
-        workbook must have one sheet only.
+    sheet : str or int
+        Name of the sheet; upper and lower case and blanks around it do not matter. Or its number,
+        counted from 0. Without one the workbook must have one sheet only.
 
     Returns
     -------
@@ -79,8 +79,10 @@ def read_sheet(path: Path, sheet: str | None = None) -> pd.DataFrame:
     )
 
 
-def _sheet(path: Path, sheets: list[str], wanted: str | None) -> str:
-    """Find a sheet by its name; without one, the only sheet."""
+def _sheet(path: Path, sheets: list[str], wanted: str | int | None) -> str:
+    """Find a sheet by its name or number; without one, the only sheet."""
+    if isinstance(wanted, int):
+        return sheets[wanted]
     names = {name.strip().casefold(): name for name in sheets}
     if wanted is None and len(sheets) == 1:
         return sheets[0]

@@ -19,14 +19,16 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import Failure, MammoroiError
 from ..files import atomic, sha256_file, write_csv, write_failures, write_json
 from ..resources import cores
-from .import_common import IMAGE, Case, Mask, Release, Several, Wanted, left_out
+from .import_common import IMAGE, PATIENT, Case, Mask, Release, Several, Wanted, left_out
+from .import_release import shown_in
 from .import_tables import patients_of
 from .schema import SAFE_ID
 
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
-
-PATIENT = "import/patient"
 
 
 def write_cohort(release: Release, wanted: Wanted, out: Path) -> Path:
@@ -59,11 +59,11 @@ def write_cohort(release: Release, wanted: Wanted, out: Path) -> Path:
         if divided and not patients["split"].notna().get(case.patient_id, False):
             found = "its patient is not in one part of the published split only"
             excluded.append(left_out(case.image_id, found, "leave the patient out"))
-        elif case.image_id in seen or not SAFE_ID.fullmatch(case.image_id):
+        elif case.image_id.casefold() in seen or not SAFE_ID.fullmatch(case.image_id):
             found = "its name occurs twice, or cannot be a file name"
             excluded.append(left_out(case.image_id, found, "keep one of the files"))
         else:
-            seen.add(case.image_id)
+            seen.add(case.image_id.casefold())  # to many file systems capitals are the same
             cases.append(case)
     rows: list[dict[str, str | None]] = []
     for result in _in_parallel(cases, wanted, release.mask_kind, out):
@@ -71,7 +71,9 @@ def write_cohort(release: Release, wanted: Wanted, out: Path) -> Path:
             excluded.append(result)
         else:
             rows.append(result)
-    write_failures(out / "excluded.csv", [*excluded, *notes, *_unseen(release, rows)])
+    write_failures(
+        out / "excluded.csv", [*excluded, *release.notes, *notes, *_unseen(release, rows)]
+    )
     if not rows:
         raise MammoroiError(
             f"nothing to import: {len(excluded)} images of {release.name}, none can be used",
@@ -116,17 +118,22 @@ def _patients(release: Release) -> tuple[pd.DataFrame, list[Failure]]:
 
 
 def _unseen(release: Release, rows: list[dict[str, Any]]) -> list[Failure]:
-    """List the breasts that the tables describe and no imported image shows."""
-    shown = {(row["patient_id"], row["laterality"]) for row in rows}
-    return [
-        Failure(
-            patient,
-            PATIENT,
-            f"the table describes the breast {side}, but no imported image shows it",
-            "see whether image or table has the wrong side",
-        )
-        for patient, side in sorted(release.sides - shown)
-    ]
+    """List the breasts that the tables describe and no imported image shows, or too few."""
+    shown = Counter((row["patient_id"], row["laterality"]) for row in rows)
+    missing = []
+    for (patient, side), expected in sorted(release.expected.items()):
+        n = shown[patient, side]
+        if n == 0:
+            found = f"the table describes the breast {side}, but no imported image shows it"
+            action = "see whether image or table has the wrong side"
+            missing.append(Failure(patient, PATIENT, found, action))
+        elif n < expected:
+            found = (
+                f"the table tells of {expected} images of the breast {side}, {n} of them imported"
+            )
+            action = "download those that are not listed here as left out"
+            missing.append(Failure(patient, PATIENT, found, action))
+    return missing
 
 
 def _in_parallel(cases: list[Case], wanted: Wanted, mask_kind: str, out: Path) -> Any:
@@ -161,10 +168,10 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         )
     if not case.image.is_file():
         raise MammoroiError(f"{case.image} does not exist", "download the release again")
-    shape, view_in_file, side_in_file = _in_file(case.image)
-    view = _agreed("view", case.view, view_in_file)
-    laterality = _agreed("laterality", case.laterality, side_in_file)
-    masks = case.outlines(shape) if case.outlines and not only_normal else []
+    inside = _in_file(case.image)
+    view = _agreed("view", case.view, inside.view)
+    laterality = _agreed("laterality", case.laterality, inside.laterality)
+    masks = case.outlines(inside.shape) if case.outlines and not only_normal else []
     mask = None
     if masks:
         mask = write_mask(out / "masks" / f"{case.image_id}.png", _one(masks, wanted.several))
@@ -173,7 +180,7 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
             f"no finding is outlined in it that is asked for ({', '.join(wanted.findings)})",
             "nothing, or choose other findings, or images_without_mask: keep",
         )
-    spacing = wanted.spacing_mm if case.spacing_holds else None
+    spacing = None if inside.states_spacing or not case.spacing_holds else wanted.spacing_mm
     return {
         "image_id": case.image_id,
         "patient_id": case.patient_id,
@@ -186,23 +193,32 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         "spacing_source": None if spacing is None else "estimated",
         "n_findings": str(len(masks)),
         **case.columns,
-        **case.by_side.get(laterality, {}),
     }
 
 
-def _in_file(path: Path) -> tuple[tuple[int, int], str | None, str | None]:
-    """Give rows and columns, view and side as the file has them; a picture has its size only."""
-    from ..imaging.dicom import open_mammogram
+class _InFile(NamedTuple):
+    """What an image file says of itself: rows and columns, view, side, whether it has a spacing."""
+
+    shape: tuple[int, int]
+    view: str | None = None
+    laterality: str | None = None
+    states_spacing: bool = False
+
+
+def _in_file(path: Path) -> _InFile:
+    """Look into a file; its pixels are decoded only where it is a picture, which has no header."""
+    from ..imaging.dicom import check_length, open_mammogram
     from ..imaging.formats import Format, identify
     from ..imaging.raster import read_raster
-    from ..imaging.view import laterality_of, view_of
+    from ..imaging.spacing import dicom_spacing
 
     if identify(path) is not Format.DICOM:
         rows, columns = read_raster(path).shape
-        return (rows, columns), None, None
+        return _InFile((rows, columns))
     header = open_mammogram(path)
-    view = (view_of(header) or "").partition("+")[0] or None
-    return (int(header.Rows), int(header.Columns)), view, laterality_of(header)
+    check_length(path, header)
+    shape = (int(header.Rows), int(header.Columns))
+    return _InFile(shape, *shown_in(header), dicom_spacing(header) is not None)
 
 
 def _gathered(case: Case, out: Path) -> str:

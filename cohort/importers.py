@@ -66,8 +66,8 @@ def import_dataset(
         Whether images without such findings are left out, or imported without a mask; `normal`
         imports those alone of which the release says that nothing is to be seen in them.
     spacing_mm : float
-        A pixel spacing for all images, in mm, where the files have none; it is recorded as
-        estimated. For CDD-CESM it counts for the images of its machine 1 only.
+        A pixel spacing in mm for the images whose files state none; it is recorded as estimated.
+        For CDD-CESM it counts for the images of its machine 1 only.
     gather : bool
         Bring the images together in ``out/images``, named by their ``image_id``, as hard links
         where the disk allows it and as copies elsewhere; otherwise they stay where they are.

@@ -26,8 +26,8 @@ _INTENTS = {
 }
 
 
-def open_dicom(path: Path) -> Dataset:
-    """Read a data set of any kind, pixels still encoded.
+def open_dicom(path: Path, *, pixels: bool = True) -> Dataset:
+    """Read a data set of any kind, pixels still encoded; with ``pixels=False`` all but them.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def open_dicom(path: Path) -> Dataset:
         # pydicom's warnings quote header values, which may identify a patient.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, force=True)
+            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
     except (EOFError, KeyError, NotImplementedError, OSError, TypeError, ValueError) as error:
         raise MammoroiError(
             f"{path} is a damaged DICOM file ({type(error).__name__})",
@@ -94,6 +94,28 @@ def open_mammogram(path: Path) -> Dataset:
             "give the original grey mammogram, not a screenshot or an annotated copy",
         )
     return dataset
+
+
+def check_length(path: Path, dataset: Dataset) -> None:
+    """See that as many bytes of pixels are there as the header says, without decoding them.
+
+    Pixels that are compressed are not looked at: their length says nothing.
+
+    Raises
+    ------
+    MammoroiError
+        When there are fewer: the file was cut short.
+    """
+    syntax = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_compressed:
+        return
+    sides = [int(dataset.get(keyword) or 0) for keyword in ("Rows", "Columns", "BitsAllocated")]
+    expected, there = sides[0] * sides[1] * sides[2] // 8, len(dataset.PixelData)
+    if there < expected:
+        raise MammoroiError(
+            f"{path} holds {there} bytes of pixels of the {expected} that its header tells of",
+            "copy or export it again; it was cut short",
+        )
 
 
 def intent_of(dataset: Dataset) -> str | None:

@@ -94,6 +94,14 @@ ALL = (slice(None), slice(None))
 
 BAD = [
     Bad(
+        "capitals",
+        cell("images", 1, "image_id", "i0-cc"),
+        "in capitals only",
+        "rename one: on Windows and macOS",
+        lines=(2, 3),
+        severity="warning",
+    ),
+    Bad(
         "image missing",
         cell("images", 0, "image", "no.png"),
         "image 'no.png' does not exist",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from mammoroi.cohort.accept import accept
 from mammoroi.cohort.check import check
 from mammoroi.cohort.config import CohortConfig
+from mammoroi.cohort.import_release import files_below
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json
@@ -38,7 +40,7 @@ class Download:
         file = folder / "1.000000-full mammogram images-24515/1-1.dcm"
         pixels = noise(SHAPE, sum(map(ord, case)))
         # The header of digitised film has the view where directions belong.
-        write_dicom(file, pixels, PatientOrientation=view)
+        write_dicom(file, pixels, PatientOrientation=view, PatientID=case)
         return case
 
     def finding(
@@ -72,8 +74,8 @@ class Download:
                 ["1-1.dcm", "1-1.dcm"],
                 ["1.0-ROI mask images-1", "1.0-cropped images-2"],
             )
-        write_dicom(folder / series[0] / files[0], mask.astype(np.uint8) * 255)
-        write_dicom(folder / series[1] / files[1], noise((9, 8), number))
+        write_dicom(folder / series[0] / files[0], mask.astype(np.uint8) * 255, PatientID=name)
+        write_dicom(folder / series[1] / files[1], noise((9, 8), number), PatientID=name)
 
     def close(self) -> Path:
         for part, rows in self.rows.items():
@@ -186,3 +188,97 @@ def test_masses_and_calcifications_are_kept_apart(release: Path, tmp_path: Path)
         bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass", "calcification"))
     with pytest.raises(MammoroiError, match="calc_case_description_train_set"):
         bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("calcification",))
+
+
+def changed(folder: Path, old: str, new: str, part: str = "train") -> None:
+    """Write other text into a table."""
+    table = folder / f"mass_case_description_{part}_set.csv"
+    text = table.read_text()
+    assert old in text
+    table.write_text(text.replace(old, new))
+
+
+TWO = "Mass-Training_P_00001_LEFT_MLO"
+
+
+def test_the_mask_of_another_image_is_refused(release: Path, tmp_path: Path) -> None:
+    # All images have one size, so that the other mask would fit.
+    changed(release, f'"{TWO}_2/1.3.6/1.3.8/000000', '"Mass-Training_P_00001_LEFT_CC_1/1/000000')
+    out = bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass",))
+    images, _, excluded = tables(out)
+    assert TWO not in images.index
+    assert "leads to Mass-Training_P_00001_LEFT_CC_1" in excluded[TWO]
+    assert f"those of {TWO}_2" in excluded[TWO]
+
+
+def test_an_abnormality_that_is_listed_twice(release: Path, tmp_path: Path) -> None:
+    changed(release, "LEFT,MLO,2,", "LEFT,MLO,1,")
+    changed(release, f'"{TWO}_2/', f'"{TWO}_1/')
+    out = bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass",))
+    assert f"{TWO}_1 is in the table twice" in tables(out)[2][TWO]
+
+
+def test_numbers_with_decimals_are_those_of_the_folders(release: Path, tmp_path: Path) -> None:
+    changed(release, "LEFT,MLO,2,", "LEFT,MLO,2.0,")
+    out = bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass",))
+    assert TWO in tables(out)[0].index
+
+
+def test_empty_cells_cost_their_image_only(release: Path, tmp_path: Path) -> None:
+    changed(release, f'"{TWO}_2/1.3.6/1.3.8/000000.dcm\n"', "")
+    table = release / "mass_case_description_test_set.csv"
+    rest = ",1,mass,OVAL,SPICULATED,4,BENIGN,3,"
+    table.write_text(
+        f"{table.read_text()}P_00009,3,LEFT,CC{rest},,\n,3,LEFT,CC{rest}Mass-Test_P_1_LEFT_CC/1,,\n"
+        f",3,,CC{rest},,\n"
+    )
+    out = bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass",))
+    images, _, excluded = tables(out)
+    assert len(images) == 3
+    assert "train_set.csv, line 4: 'ROI mask file path' is empty" in excluded[TWO]
+    assert "'image file path' is empty" in excluded["Mass-Test_P_00009_LEFT_CC"]
+    assert "'patient_id' is empty" in excluded["Mass-Test_P_1_LEFT_CC"]
+    line = "mass_case_description_test_set.csv, line 9"
+    assert f"{line}: 'patient_id' is empty" in excluded[line]
+
+
+def test_files_that_macos_leaves_are_no_images(release: Path, tmp_path: Path) -> None:
+    for file in sorted(release.rglob("*.dcm")):
+        file.with_name(f"._{file.name}").write_bytes(b"\0\5\x16\7" * 30)
+    whole = bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass",))
+    assert len(tables(whole)[0]) == 4
+
+
+def test_folders_that_are_called_by_uid(release: Path, tmp_path: Path) -> None:
+    named = bring_in("cbis-ddsm", release, tmp_path / "named", findings=("mass",))
+    for number, file in enumerate(sorted(release.rglob("*.dcm"))):
+        place = release / f"tciaDownload/1.3.6.1.4.{number // 3}/{number}.DCM"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(place)
+    shutil.rmtree(release / "CBIS-DDSM")
+    by_uid = bring_in("cbis-ddsm", release, tmp_path / "by-uid", findings=("mass",))
+    (one, patients, excluded), (other, *others) = tables(named), tables(by_uid)
+    assert one.drop(columns="image").equals(other.drop(columns="image"))
+    assert patients.equals(others[0])
+    assert excluded == others[1]
+
+
+def test_a_copy_in_jpeg_is_told(release: Path, tmp_path: Path) -> None:
+    shutil.rmtree(release / "CBIS-DDSM")
+    with pytest.raises(MammoroiError, match="no DICOM files of images"):
+        bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass",))
+    (release / "jpeg").mkdir()
+    with pytest.raises(MammoroiError, match="copy of CBIS-DDSM in JPEG"):
+        bring_in("cbis-ddsm", release, tmp_path / "cohort", findings=("mass",))
+
+
+def test_linked_folders_are_looked_into_once(release: Path) -> None:
+    before = files_below(release, ".dcm")
+    (release / "CBIS-DDSM/again").symlink_to(release)
+    (release / "__MACOSX").mkdir()
+    (release / "__MACOSX/1-1.dcm").touch()
+    assert files_below(release, ".dcm") == before
+    elsewhere = release.parent / "links"
+    elsewhere.mkdir()
+    (elsewhere / "CBIS").symlink_to(release)
+    assert len(files_below(elsewhere, ".dcm")) == len(before)

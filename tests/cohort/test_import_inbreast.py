@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mammoroi.cohort.check import check
@@ -96,7 +97,7 @@ def test_every_image_is_used_or_named_with_its_fault(release: Path, tmp_path: Pa
     images, _, excluded = tables(out)
     assert "no finding is outlined" in excluded["20586934"]
     assert "no finding is outlined" in excluded["22580192"]
-    assert "L CC in INbreast.csv, but R CC in the name" in excluded["22580218"]
+    assert "L CC in the table, but R CC in the name" in excluded["22580218"]
     assert "by points only" in excluded["22580244"]
     assert "leaves the image of 48 rows x 32 columns" in excluded["22613650"]
     assert "no list of OsiriX regions" in excluded["22613676"]
@@ -133,3 +134,59 @@ def test_a_workbook_is_to_be_saved_as_csv(release: Path, tmp_path: Path) -> None
     (release / "INbreast.csv").rename(release / "INbreast.xls")
     with pytest.raises(MammoroiError, match="workbook only -> save it"):
         bring_in("inbreast", release, tmp_path / "cohort")
+
+
+def test_a_table_that_a_program_took_for_decimal_numbers(release: Path, tmp_path: Path) -> None:
+    # The workbook ends in two rows that are no images, so that pandas makes 20586908.0 of numbers.
+    first = bring_in("inbreast", release, tmp_path / "first")
+    table = release / "INbreast.csv"
+    rows = pd.read_csv(table, sep=";", dtype=str)
+    rows["File Name"] = pd.to_numeric(rows["File Name"])
+    rows["ACR"] = pd.to_numeric(rows["ACR"])
+    rows.loc[len(rows), "Patient age"] = "N=115"
+    rows.to_csv(table, index=False)
+    assert "20586908.0" in table.read_text()
+    second = bring_in("inbreast", release, tmp_path / "second")
+    rows.to_excel(table.with_suffix(".xlsx"), index=False)
+    table.unlink()
+    third = bring_in("inbreast", release, tmp_path / "third")
+    for name in ("cohort.csv", "patients.csv"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+        assert (first / name).read_bytes() == (third / name).read_bytes()
+
+
+def test_rows_of_an_image_that_contradict_each_other(release: Path, tmp_path: Path) -> None:
+    row = "removed;removed;R;CC;201001;20586908;4;4a\n"
+    table = release / "INbreast.csv"
+    table.write_text(TABLE.replace(row, row + row))
+    first = bring_in("inbreast", release, tmp_path / "first")
+    assert tables(first)[0].loc["20586908", "birads"] == "4a"
+    table.write_text(TABLE.replace(row, row + row.replace("4a", "5")))
+    second = bring_in(
+        "inbreast", release, tmp_path / "second", findings=("Spiculated region", "Mass")
+    )
+    images, _, excluded = tables(second)
+    assert images.index.tolist() == ["22580192"]
+    assert "2 rows for it, on which Bi-Rads differs: 4a, 5" in excluded["20586908"]
+
+
+def test_two_files_of_a_number(release: Path, tmp_path: Path) -> None:
+    file = release / f"AllDICOMs/20586908_{FILES['20586908']}_ANON.dcm"
+    write_dicom(file.with_name("20586908_ffffffffffffffff_MG_R_CC_ANON.dcm"), noise(SHAPE, 1))
+    out = bring_in("inbreast", release, tmp_path / "cohort", findings=("Spiculated region",))
+    images, _, excluded = tables(out)
+    assert "20586908" not in images.index
+    assert "there are 2 files of it: 20586908_6c" in excluded["20586908"]
+    rows = pd.read_csv(out / "excluded.csv", dtype=str)
+    assert (rows["case"] == "20586908").sum() == 2
+    assert len(images) + len(rows) == len(FILES) + 2  # the second file, and the row without one
+
+
+def test_names_in_capitals_and_files_of_macos(release: Path, tmp_path: Path) -> None:
+    first = bring_in("inbreast", release, tmp_path / "first")
+    file = release / f"AllDICOMs/20586908_{FILES['20586908']}_ANON.dcm"
+    file.rename(file.with_suffix(".DCM"))
+    file.with_name("._20586934.dcm").write_bytes(b"\0\5\x16\7")
+    second = bring_in("inbreast", release, tmp_path / "second")
+    assert (first / "excluded.csv").read_bytes() == (second / "excluded.csv").read_bytes()
+    assert tables(second)[0].index.tolist() == ["20586908"]

@@ -165,3 +165,42 @@ def test_the_table_is_not_written_over(hospital: Path) -> None:
     table.write_text("File\nx\n")
     with pytest.raises(MammoroiError, match=r"patients\.csv would be written over"):
         bring_in(hospital, table=table, out=hospital)
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_row_for_each_lesion_is_no_image_twice(hospital: Path, copy: bool) -> None:
+    """Copied, the mask of the last row would have been the mask of the image."""
+    write_list(hospital / "list.xlsx", [*ROWS, ROWS[0]])
+    assert main(["import", "my-import.yaml", "--copy", str(copy)]) == 3
+    assert load_cohort(Path("my-cohort")).images["image_id"].tolist() == [
+        "001_left_mlo",
+        "002_Right_cc",
+    ]
+    problems = read_csv(Path("my-cohort/not_imported.csv"), dtype=str)
+    assert problems["case"].tolist() == ["001_left_cc", "001_left_cc"]
+    assert "of line 2 is also on line 5" in problems["error"][0]
+    assert "of line 5 is also on line 2" in problems["error"][1]
+    assert "unite the masks" in problems["action"][0]
+    assert not list(Path("my-cohort").rglob("*/001_left_cc.*"))
+
+
+def test_names_that_differ_in_capitals_only(hospital: Path) -> None:
+    """Copied, one would take the place of the other on Windows and macOS."""
+    write_list(
+        hospital / "list.xlsx",
+        [*ROWS, ("Pat 001 L MLO.dcm", "001", "Left", "cc", 50, "neg", "1+", None)],
+    )
+    out = bring_in(hospital)
+    assert read_csv(out / "not_imported.csv", dtype=str)["case"].tolist() == [
+        "001_left_cc",
+        "001_Left_cc",
+    ]
+
+
+def test_an_empty_patient_is_told(hospital: Path) -> None:
+    write_list(hospital / "list.xlsx", [ROWS[0], ROWS[1], (ROWS[2][0], None, *ROWS[2][2:])])
+    out = bring_in(hospital, image_id="{Side}_{Projection}")
+    assert load_cohort(out).images["image_id"].tolist() == ["left_cc", "left_mlo"]
+    problems = read_csv(out / "not_imported.csv", dtype=str)
+    assert problems["case"].tolist() == ["Right_cc"]
+    assert problems["error"].tolist() == ["Case No is empty"]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from mammoroi.cohort.check import check
 from mammoroi.errors import MammoroiError
@@ -128,3 +130,69 @@ def test_normal_images_of_a_data_set_without_any(
 def test_an_unknown_finding_is_refused_with_the_nearest(release: Path, tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match="did you mean 'Mass'"):
         bring_in("vindr-mammo", release, tmp_path / "cohort", findings=("Masses",))
+
+
+def test_a_given_spacing_is_for_the_files_without_one(release: Path, tmp_path: Path) -> None:
+    write_dicom(
+        release / "images/s1/a1.dicom", noise(SHAPE, 0), ImageLaterality="L", ViewPosition="CC"
+    )
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort", spacing_mm=0.085)
+    images, _, _ = tables(out)
+    assert images["spacing_mm"].fillna("").to_dict() == {"a1": "0.085", "b1": ""}
+    assert images["spacing_source"].fillna("").to_dict() == {"a1": "estimated", "b1": ""}
+    assert {problem.severity for problem in check(out)} == {"warning"}  # the mask of two regions
+
+
+def test_a_file_that_was_cut_short(release: Path, tmp_path: Path) -> None:
+    file = release / "images/s1/a1.dicom"
+    file.write_bytes(file.read_bytes()[:-400])
+    images, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert images.index.tolist() == ["b1"]
+    assert "holds 3200 bytes of pixels of the 3600" in excluded["a1"]
+
+
+def test_a_compressed_file_is_taken_and_seen_when_it_was_cut_short(
+    release: Path, tmp_path: Path
+) -> None:
+    for name, lost in (("s1/a1", 0), ("s2/b1", 400)):
+        file = release / f"images/{name}.dicom"
+        image = dcmread(file)
+        image.compress(RLELossless)
+        image.save_as(file)
+        file.write_bytes(file.read_bytes()[: file.stat().st_size - lost])
+    images, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert images.index.tolist() == ["a1"]
+    assert "ends before its attributes do" in excluded["b1"]
+
+
+def test_a_bad_cell_costs_its_image_only(release: Path, tmp_path: Path) -> None:
+    table = release / "breast-level_annotations.csv"
+    rest = "L,CC,50,36,BI-RADS 4,DENSITY C,training"
+    bad = BREASTS.replace("s2,x,b1,R,CC,50,", "s2,x,b1,R,CC,,")
+    table.write_text(f"{bad},x,c1,{rest}\ns3,x,,{rest}\n")
+    images, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert images.index.tolist() == ["a1"]
+    assert "height and width are '' and '36'" in excluded["b1"]
+    assert excluded["c1"] == "breast-level_annotations.csv, line 10: study_id is empty"
+    line = "breast-level_annotations.csv, line 11"
+    assert excluded[line] == f"{line}: image_id is empty"
+
+
+def test_findings_of_images_that_no_breast_has(release: Path, tmp_path: Path) -> None:
+    rows = "c1,['Mass'],BI-RADS 4,1,1,5,5\n"
+    (release / "finding_annotations.csv").write_text(f"{FINDINGS}{rows}{rows}{rows[2:]}")
+    _, _, excluded = tables(bring_in("vindr-mammo", release, tmp_path / "cohort"))
+    assert excluded["c1"] == (
+        "a row in finding_annotations.csv (line 12), but none in breast-level_annotations.csv"
+    )
+    line = "finding_annotations.csv, line 14"
+    assert excluded[line] == f"{line}: image_id is empty"
+
+
+def test_names_that_differ_in_capitals_only(release: Path, tmp_path: Path) -> None:
+    table = release / "breast-level_annotations.csv"
+    table.write_text(f"{BREASTS}s2,x,A1,L,CC,50,36,BI-RADS 1,DENSITY C,test\n")
+    out = bring_in("vindr-mammo", release, tmp_path / "cohort", images_without_mask="keep")
+    images, _, excluded = tables(out)
+    assert "a1" in images.index
+    assert "occurs twice" in excluded["A1"]

@@ -151,6 +151,16 @@ def test_bad_settings(source: Path, tmp_path: Path, options: dict[str, Any], fou
     assert not (tmp_path / "cohort").exists()
 
 
+def test_a_spacing_that_is_no_number_is_named(source: Path, tmp_path: Path) -> None:
+    table = source / "index.csv"
+    table.write_text(TABLE.replace('lobulated",2784', 'lobulated","2784,5"'))
+    for formula in ("height_px", "height_px * 2"):
+        with pytest.raises(MammoroiError, match="height_px is '2784,5' on line 2 -> calc"):
+            bring_in(source, tmp_path / "cohort", spacing_expression=formula)
+    with pytest.raises(MammoroiError, match="'mass == 1' gives no numbers"):
+        bring_in(source, tmp_path / "cohort", spacing_expression="mass == 1")
+
+
 def test_a_cohort_is_not_overwritten(source: Path, tmp_path: Path) -> None:
     bring_in(source, tmp_path / "cohort")
     with pytest.raises(MammoroiError, match="holds a cohort already"):

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,20 @@ class History(Callback):
         self.path = path
         self.metrics = metrics
         self.rows: list[dict[str, Any]] = []
+        self._rate = float("nan")
+
+    def on_before_optimizer_step(self, _: Trainer, __: LightningModule, optimizer: Any) -> None:
+        """Look at the step's learning rate; afterwards the next one's has taken its place."""
+        self._rate = float(optimizer.param_groups[0]["lr"])
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Add the epoch that ends."""
         values = {name: float(trainer.callback_metrics[name]) for name in self.metrics}
-        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.rows.append(
             {
                 "epoch": trainer.current_epoch,
                 **values,
-                "learning_rate": rate,
+                "learning_rate": self._rate,
                 "skipped_steps": getattr(module, "skipped_steps", 0),
             }
         )
@@ -71,8 +76,38 @@ class BestEpoch(ModelCheckpoint):
     """Keeps the epoch of the largest monitored value; among equal ones the latest.
 
     Epochs are equal where a network finds nothing yet (tuning Dice 0): the first of them would be
-    a network that has hardly learnt.
+    a network that has hardly learnt. The checkpoint is a whole one: of the weights alone Lightning
+    would keep those of the training, where their average was measured.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is kept, as ``best.ckpt``.
+    monitor : str
+        The value.
     """
+
+    def __init__(self, folder: Path, monitor: str) -> None:
+        super().__init__(
+            folder,
+            "best",
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self._kept = str(folder / "best.ckpt")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the best value from the checkpoint, wherever its folder lay then."""
+        here = {
+            "dirpath": self.dirpath,
+            "best_model_path": self._kept,
+            "kth_best_model_path": self._kept,
+            "best_k_models": {self._kept: state_dict["best_model_score"]},
+            "last_model_path": "",
+        }
+        super().load_state_dict(state_dict | here)
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Tell whether the epoch that ends takes the place of the one that is kept."""
@@ -127,7 +162,12 @@ class MovingAverage(Averaging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
+        # As a function of this module it can go to the processes of several devices.
+        super().__init__(multi_avg_fn=partial(_average, decay))
+
+
+def _average(decay: float, averages: Any, weights: Any, number: Any) -> None:
+    get_ema_multi_avg_fn(decay)(averages, weights, number)
 
 
 class EpochAverage(Averaging):

@@ -28,9 +28,10 @@ PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 _TRAINING = (
     "working_spacing_mm", "architecture", "channels", "encoder", "encoder_weights", "loss", "patch",
     "augmentation",
-    "epochs", "batch_size", "learning_rate", "tuning_fraction", "patience", "precision",
-    "threshold", "seed",
+    "epochs", "batch_size", "learning_rate", "tuning_fraction", "patience", "precision", "seed",
 )  # fmt: skip
+TUNING_THRESHOLD = 0.5
+"""Probability from which on a pixel counts in the tuning Dice, however masks are drawn."""
 # Later settings, left out where they have the value that networks from before had.
 _LATER = {"accumulate": 1, "augment_on": "auto", "decoder_channels": (256, 128, 64, 32, 16),
           "encoder_rate": 1.0, "lesion_mixing": 0.0, "ema_decay": 0.0, "keep": "best",
@@ -107,7 +108,8 @@ class SegmentationConfig:
     crops : str
         What they show: `halves` centres half of them at a lesion pixel, the others at any pixel;
         `lesions` has a lesion pixel somewhere near the centre of three quarters of them and a
-        pixel of the breast there in the others, and measures the tuning Dice on crops too.
+        pixel of the breast there in the others, and measures the tuning Dice on crops too. Needs a
+        patch.
     outline_spacing_mm : float | None
         Two stages: train a second network per fold, on `lesions` crops of this finer pixel size;
         it looks again at the regions that the first one proposes, and there the mean probability
@@ -140,8 +142,9 @@ class SegmentationConfig:
         Share of a fold's training patients who are held back to choose the best epoch; at least
         one patient, also with `keep: last`, where their Dice is only shown: 0.02 then does.
     keep : str
-        The epoch whose weights are kept: `best`, by the Dice of the tuning patients (the latest
-        of equal ones), or `last`, where patients are too few to be held back.
+        The epoch whose weights are kept: `best`, by the Dice of the tuning patients at a
+        probability of 0.5 (the latest of equal ones), or `last`, where patients are too few to be
+        held back.
     patience : int
         Stop after so many epochs without a better tuning Dice, counted from the first in which it
         is above 0; 0 never stops early, nor does `keep: last`.
@@ -157,7 +160,7 @@ class SegmentationConfig:
     networks_per_gpu : int
         How many networks are trained side by side on each GPU. A small network leaves most of a
         large GPU idle; each takes its own memory and loader processes.
-    precision : str
+    precision : str | int
         `auto` is bf16-mixed on a GPU that can, 32 elsewhere; or `32`, `bf16-mixed`, `16-mixed`.
     compile : str
         `auto` compiles the network with torch.compile on a GPU, where a compiler is installed;
@@ -255,7 +258,7 @@ class SegmentationConfig:
     accelerator: str = "auto"
     devices: int | str = "auto"
     networks_per_gpu: int = 1
-    precision: str = "auto"
+    precision: str | int = "auto"
     compile: str = "off"
     augment_on: str = "auto"
     find_batch_size: bool = False
@@ -289,15 +292,20 @@ class SegmentationConfig:
         one_of("loss", self.loss, LOSSES)
         one_of("augmentation", self.augmentation, AUGMENTATIONS)
         one_of("crops", self.crops, CROPS)
+        cropped = self.patch is not None or self.crops == "halves"
+        self._require("crops", cropped, "halves, or set a patch: whole breasts are not cropped")
         one_of("accelerator", self.accelerator, ACCELERATORS)
         one_of("logger", self.logger, LOGGERS)
-        one_of("precision", self.precision, PRECISIONS)
+        object.__setattr__(self, "precision", str(self.precision))  # YAML reads 32 as a number
+        one_of("precision", str(self.precision), PRECISIONS)
         one_of("compile", self.compile, COMPILE)
         one_of("augment_on", self.augment_on, PLACES)
         one_of("postprocessing", self.postprocessing, POSTPROCESSING)
         one_of("keep", self.keep, EPOCHS_KEPT)
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
+        encodes = self.encoder_weights is None or self.architecture == "smp-unet"
+        self._require("encoder_weights", encodes, "null: only smp-unet has an encoder of ImageNet")
         alone = self.start_from is None or self.encoder_weights is None
         self._require("encoder_weights", alone, "null: with start_from all weights come from there")
         self._require("pretraining_epochs", self.pretraining_epochs >= 0, "0 or more")
@@ -334,10 +342,9 @@ class SegmentationConfig:
         rates = bool(self.fp_per_image) and min(self.fp_per_image) > 0
         self._require("fp_per_image", rates, "one or more positive numbers")
         self._require("caught", 0 < self.caught <= 1, "more than 0, at most 1")
-        if isinstance(self.threshold, str):
-            one_of("threshold", self.threshold, (EXPECTED_DICE,))
-        else:
-            self._require("threshold", 0 < self.threshold < 1, "between 0 and 1")
+        threshold = self.threshold
+        cut = threshold == EXPECTED_DICE or (not isinstance(threshold, str) and 0 < threshold < 1)
+        self._require("threshold", cut, f"a number between 0 and 1, or {EXPECTED_DICE}")
         for name in ("tuning_fraction", "hit_iou", "poor_dice"):
             self._require(name, 0 < getattr(self, name) < 1, "between 0 and 1")
         for name in ("patch", "outline_patch"):
@@ -374,18 +381,22 @@ class SegmentationConfig:
         """
         settings = {name: getattr(self, name) for name in _TRAINING}
         if self.keep == "last":
-            del settings["threshold"]  # it takes part in choosing the best epoch only
+            settings["patience"] = 30  # the default: it then ends nothing
+        else:
+            settings["threshold"] = TUNING_THRESHOLD  # as networks from before have it
         later = {name: getattr(self, name) for name in _LATER}
         if self.normal_cohort is None:
             del later["normals_per_image"]
+        if self.keep == "best" and (self.ema_decay or self.swa_start):
+            settings["kept"] = "average"  # networks from before are the last step's weights
         return settings | {name: value for name, value in later.items() if value != _LATER[name]}
 
     def trained(self) -> set[str]:
         """Name the settings that a finished network must have been trained with.
 
-        Not those that a search or a full memory changes, nor the threshold.
+        Not those that a search or a full memory changes, nor the patience of one that ended.
         """
-        return {*_TRAINING, *_LATER} - {"batch_size", "learning_rate", "accumulate", "threshold"}
+        return {*_TRAINING, *_LATER} - {"batch_size", "learning_rate", "accumulate", "patience"}
 
     def inference(self) -> dict[str, Any]:
         """Give the settings on which a mask depends, besides the network."""

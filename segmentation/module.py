@@ -11,7 +11,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from ..errors import MammoroiError
-from .config import SegmentationConfig
+from .config import TUNING_THRESHOLD, SegmentationConfig
 from .deep_supervision import DeepSupervision
 from .network import NetworkSpec, build_network
 
@@ -27,9 +27,9 @@ class SegmentationModule(LightningModule):
     """A network in training.
 
     Logs per epoch ``train_loss``, ``tuning_loss`` and ``tuning_dice``: the mean over the tuning
-    images of the Dice on the working grid (two empty masks agree: 1), which does not depend on how
-    they are batched. The losses do, where they are taken over a batch's pixels
-    (:func:`build_loss`): ``tuning_loss`` is for comparing epochs of one training.
+    images of the Dice on the working grid at a probability of 0.5 (two empty masks agree: 1), which
+    does not depend on how they are batched. The losses do, where they are taken over a batch's
+    pixels (:func:`build_loss`): ``tuning_loss`` is for comparing epochs of one training.
 
     A step whose loss or gradient is not finite is skipped: weights, moments of the optimiser and
     running statistics stay as they were. With several devices all skip it alike, since the check
@@ -66,6 +66,25 @@ class SegmentationModule(LightningModule):
         """Logits of images, (batch, 1, rows, columns) both."""
         logits: Tensor = self.network(_channels_last(images))
         return logits
+
+    def on_train_start(self) -> None:
+        """Take the place on the learning rate's course that the epoch has with these devices.
+
+        So many steps has an epoch that was begun with another number of devices not had.
+        """
+        steps, epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1
+        for planned in self.trainer.lr_scheduler_configs:
+            course = planned.scheduler
+            is_course = isinstance(course, torch.optim.lr_scheduler.OneCycleLR)
+            if not is_course or course.total_steps == steps:
+                continue
+            log.warning(
+                "the training was begun with another number of devices: it goes on from epoch %d, "
+                "and gives another network than either number alone",
+                self.current_epoch,
+            )
+            done = min(self.current_epoch, self.config.averaged_from or epochs)
+            planned.scheduler = self._course(course.optimizer, steps, steps * done // epochs)
 
     def on_train_epoch_start(self) -> None:
         """Begin the epoch's counts."""
@@ -159,8 +178,7 @@ class SegmentationModule(LightningModule):
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         """Log loss and Dice of a batch of tuning images."""
         logits = self(batch["image"]).float()
-        threshold = self.config.threshold
-        drawn = logits.sigmoid() >= (0.5 if isinstance(threshold, str) else threshold)
+        drawn = logits.sigmoid() >= TUNING_THRESHOLD
         self._log("tuning_loss", self.loss(logits, batch["mask"]), batch)
         self._log("tuning_dice", dice_per_image(drawn, batch["mask"]).mean(), batch)
 
@@ -174,16 +192,22 @@ class SegmentationModule(LightningModule):
         # A fused step would take the loss's scale off by itself, unseen by what looks at gradients.
         fused = next(self.parameters()).is_cuda and self.trainer.precision != "16-mixed"
         optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=fused)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=[group["lr"] for group in groups],
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=WARM_UP,
-        )
+        scheduler = self._course(optimizer, int(self.trainer.estimated_stepping_batches))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def _course(
+        self, optimizer: torch.optim.Optimizer, steps: int, done: int = 0
+    ) -> torch.optim.lr_scheduler.OneCycleLR:
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in self._groups()],
+            total_steps=steps,
+            pct_start=WARM_UP,
+            last_epoch=done - 1,
+        )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         """Go on along the cosine, unless weights are averaged."""

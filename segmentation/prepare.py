@@ -23,13 +23,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Failure, MammoroiError
-from ..files import atomic, read_json, sha256_file, sha256_of, write_csv, write_failures, write_json
+from ..files import (
+    atomic,
+    read_csv,
+    read_json,
+    sha256_file,
+    sha256_of,
+    write_csv,
+    write_failures,
+    write_json,
+)
 from ..imaging.formats import identify
 from .cases import map_cases
 from .config import SegmentationConfig
 from .mapping import Mapping
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..cohort.cohort import Cohort
     from ..imaging.mammogram import Mammogram
 
@@ -177,7 +188,12 @@ def prepare_case(
     )
     record_file = folder / f"{case.image_id}.json"
     record = read_json(record_file) if record_file.exists() else None
-    if record is None or record["key"] != key or not _whole(record, case, training, folder):
+    if (
+        record is None
+        or record["key"] != key
+        or record["mask_share"] == 0  # of a version that let it pass
+        or not _whole(record, case, training, folder)
+    ):
         record = _prepare_anew(case, mask_file, working_spacing_mm, folder)
         write_json(record_file, {"key": key, **record})
     return {
@@ -216,9 +232,16 @@ def _prepare_anew(
         rows, columns = mammogram.pixels.shape
         mask = read_mask(mask_file, (rows, columns), case.mask_label)
         share = float(mask[mapping.box].sum() / max(1, mask.sum()))
+        working_mask = mapping.mask_to_working(mask)
+        if not working_mask.any():
+            raise MammoroiError(
+                f"{100 * share:.0f} % of the mask {mask_file} lie in the breast, no pixel of "
+                f"{working_spacing_mm:g} mm",
+                "look at it on the mammogram: it may be mirrored, shifted, or of another image",
+            )
         if share < 0.95:
             log.warning("%s: %.0f %% of the mask lie in the breast", case.image_id, 100 * share)
-        _save(folder / f"{case.image_id}.mask.npy", mapping.mask_to_working(mask).astype(np.uint8))
+        _save(folder / f"{case.image_id}.mask.npy", working_mask.astype(np.uint8))
     _save(folder / f"{case.image_id}.npy", array)
     return {"mapping": asdict(mapping), "low": low, "high": high, "mask_share": share}
 
@@ -264,6 +287,39 @@ def scaled_array(
     low, high = limits
     scaled: NDArray[np.float32] = (mapping.to_working(mammogram.pixels) - low) / (high - low)
     return np.clip(scaled, 0, 1).astype(np.float16)
+
+
+def read_prepared(config: SegmentationConfig, folder: Path) -> pd.DataFrame:
+    """Read ``index.csv`` of the images from which a training learns.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    folder : Path
+        Where ``prepared`` lies.
+
+    Raises
+    ------
+    MammoroiError
+        When it is missing, or the arrays have pixels of another size than the settings ask for.
+    """
+    file = folder / "prepared" / "index.csv"
+    spacing = config.working_spacing_mm
+    action = "run mammoroi prepare with these settings where the mammograms are"
+    if not file.exists():
+        raise MammoroiError(f"{file} is missing: no image is prepared at {spacing:g} mm", action)
+    index = read_csv(file, dtype={"image_id": str, "patient_id": str})
+    for image_id in index["image_id"][:1]:
+        mapping = Mapping.from_json(read_json(file.with_name(f"{image_id}.json"))["mapping"])
+        if mapping != mapping.at(spacing):
+            rows, columns = mapping.working_pixel_mm
+            raise MammoroiError(
+                f"{image_id} in {file.parent} is prepared with pixels of {rows:.3g} x {columns:.3g}"
+                f" mm, but the settings ask for {spacing:g} mm",
+                action,
+            )
+    return index
 
 
 def load_mapping(study: Path, image_id: str, place: str = SEGMENTATION) -> Mapping:

@@ -84,14 +84,15 @@ def find(
 ) -> dict[str, Any]:
     """Search what the settings ask for; give ``batch_size`` and ``learning_rate``.
 
-    A batch is tried whole, not in parts (``accumulate``), and all layers at the same rate.
+    A batch is tried whole, not in parts (``accumulate``), and all layers at the same rate, which
+    no averaging of weights (``swa_start``) holds still.
     """
     from .callbacks import quiet_lightning
     from .trainer import choose_accelerator
 
     os.environ["TQDM_DISABLE"] = "1"  # Lightning's sweep draws a bar of its own
     accelerator = choose_accelerator(config)
-    config = replace(config, accumulate=1)
+    config = replace(config, accumulate=1, swa_start=0.0)
     work = folder / ".search"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()

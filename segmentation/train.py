@@ -32,7 +32,6 @@ from typing import Any
 
 from ..errors import DISK_FULL, Failure, MammoroiError
 from ..files import (
-    read_csv,
     read_json,
     remove_unfinished,
     sha256_file,
@@ -56,7 +55,7 @@ from .network import NetworkSpec
 from .normals import find_normals, taken_per_epoch
 from .others import other_patients, prepare_others
 from .outline import forget_outline, note_outline, training_places
-from .prepare import SEGMENTATION, prepare
+from .prepare import SEGMENTATION, prepare, read_prepared
 from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
@@ -151,7 +150,7 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
 
     folder = Path(study) / place
     splits = load_splits(study)
-    index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
+    index = read_prepared(config, folder)
     index = index[index["patient_id"].isin(splits.train)]
     if not config.pretraining_epochs:
         index = index[index["has_mask"]]

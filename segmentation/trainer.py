@@ -146,15 +146,7 @@ def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:
     Several devices train in processes of their own (DistributedDataParallel), started by this
     one. Each takes ``batch_size`` images per step.
     """
-    best = BestEpoch(
-        folder,
-        "best",
-        monitor="tuning_dice",
-        mode="max",
-        save_weights_only=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    best = BestEpoch(folder, "tuning_dice")
     last = ModelCheckpoint(
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )

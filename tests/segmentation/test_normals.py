@@ -301,7 +301,7 @@ def test_settings_that_cannot_be_meant() -> None:
 
 @pytest.mark.slow
 def test_two_processes_share_them(study: Path, normals: Path) -> None:
-    config = replace(TINY, normal_cohort=str(normals), devices=2, batch_size=2)
+    config = replace(TINY, normal_cohort=str(normals), devices=2, batch_size=2, ema_decay=0.9)
     train(config, study)
     segment(config, study)
     card = load_model(study / "segmentation" / "fold-0").card

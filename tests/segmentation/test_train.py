@@ -18,7 +18,6 @@ from mammoroi.segmentation import trainer
 from mammoroi.segmentation.config import ARCHITECTURES, SegmentationConfig
 from mammoroi.segmentation.data import Augmentation, EpochSampler, PreparedImages
 from mammoroi.segmentation.folds import network_names
-from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars, finished
@@ -268,47 +267,6 @@ def test_an_item_depends_on_seed_epoch_and_number_alone(
     assert set(one[(3, 1)]["mask"].unique().tolist()) <= {0.0, 1.0}
     assert type(one[(3, 1)]["image"]) is torch.Tensor
     assert one[(3, 1)]["mask"].shape == (1, *(patch or (64, 32)))
-
-
-def with_tuning_dice(monkeypatch: pytest.MonkeyPatch, dice: list[float]) -> None:
-    """Have every epoch of a training measure the Dice that stands here for it."""
-    log = SegmentationModule._log
-
-    def told(self: SegmentationModule, name: str, value: torch.Tensor, batch: dict) -> None:
-        fixed = torch.tensor(dice[self.current_epoch])
-        log(self, name, fixed if name == "tuning_dice" else value, batch)
-
-    monkeypatch.setattr(SegmentationModule, "_log", told)
-
-
-@pytest.mark.parametrize(("dice", "kept"), [([0.0] * 4, 3), ([0.2, 0.4, 0.4, 0.3], 2)])
-def test_of_equally_good_epochs_the_latest_is_kept_and_none_that_finds_nothing_in_silence(
-    study: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    dice: list[float],
-    kept: int,
-) -> None:
-    with_tuning_dice(monkeypatch, dice)
-    with power_cut():
-        run_fold(study)
-    target = run_fold(study)
-    assert load_model(target).card["epoch"] == kept
-    said = "fold 0: the network in " in caplog.text and "finds no lesion" in caplog.text
-    assert said == (kept == 3)
-    caplog.clear()
-    run_fold(study)  # it is kept, and still finds nothing
-    assert ("finds no lesion" in caplog.text) == said
-
-
-def test_patience_counts_from_the_first_epoch_that_finds_something(
-    study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dice = [0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.9]
-    with_tuning_dice(monkeypatch, dice)
-    target = run_fold(study, replace(TINY, epochs=7, patience=2))
-    assert list(pd.read_csv(target / "history.csv")["tuning_dice"]) == dice[:6]
-    assert load_model(target).card["epoch"] == 4
 
 
 @pytest.mark.parametrize("tasks", ["1", "8"])

@@ -57,6 +57,7 @@ class SegmentationModule(LightningModule):
         self.skipped_steps = self.skipped_in_a_row = self.good_steps = 0
         self._before: list[Tensor] = []
         self._loss_is_finite: bool | None = None
+        self._goes_on = False
         spec = NetworkSpec.of(config)
         self.network = build_network(spec, config.encoder_weights)
         self.loss = build_loss(config.loss)
@@ -67,11 +68,17 @@ class SegmentationModule(LightningModule):
         logits: Tensor = self.network(_channels_last(images))
         return logits
 
+    def on_load_checkpoint(self, _: dict[str, Any]) -> None:
+        """Remember that the training was begun before."""
+        self._goes_on = True
+
     def on_train_start(self) -> None:
         """Take the place on the learning rate's course that the epoch has with these devices.
 
         So many steps has an epoch that was begun with another number of devices not had.
         """
+        if not self._goes_on:
+            return
         steps, epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1
         for planned in self.trainer.lr_scheduler_configs:
             course = planned.scheduler

@@ -215,7 +215,8 @@ def test_a_training_that_stopped_early_stays_stopped(
     study: Path, endings: list[str], steps: list[tuple[int, int]], monkeypatch: Patch
 ) -> None:
     # Everything is drawn, so that something is found and no epoch is better than the first.
-    config = replace(TINY, patience=1, epochs=9, learning_rate=1e-9, threshold=1e-6)
+    monkeypatch.setattr(module_of_training, "TUNING_THRESHOLD", 1e-6)
+    config = replace(TINY, patience=1, epochs=9, learning_rate=1e-9)
     target = run_fold(study, config)
     assert max(steps)[0] < 8
     again(target)

@@ -34,6 +34,7 @@ from mammoroi.segmentation.learnt import (
 from mammoroi.segmentation.mapping import Mapping, resize
 from mammoroi.segmentation.network import NetworkSpec
 from mammoroi.segmentation.new_mammograms import segment_images
+from mammoroi.segmentation.normals import find_normals
 from mammoroi.segmentation.outline import (
     OUTLINE,
     PROPOSED,
@@ -458,7 +459,8 @@ def test_post_processing_is_learnt_from_both_stages(
     index = read_csv(folder / "prepared" / "index.csv", dtype={"patient_id": str})
     index = index[index["has_mask"]]
     jobs = [fold_job(config, splits, fold, index) for fold in (0, 1)]
-    learn(config, folder, jobs)
+    normals = find_normals(config, folder, splits)
+    learn(config, folder, jobs, normals)
     models, stage = load_models(folder), load_outline(folder, 2)
     assert stage is not None
     tried = grid(config)
@@ -478,5 +480,5 @@ def test_post_processing_is_learnt_from_both_stages(
     before = read_json(folder / "postprocessing.json")["key"]
     patched: Callable[..., Any] = lambda *_: ["other weights"]  # noqa: E731
     monkeypatch.setattr(type(stage), "digest", patched)
-    learn(config, folder, jobs)
+    learn(config, folder, jobs, normals)
     assert read_json(folder / "postprocessing.json")["key"] != before

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from mammoroi.segmentation import module
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.trainer import PreparedData
 
@@ -36,7 +37,8 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> Shapes:
 def test_a_tuning_batch_is_no_larger_than_a_training_batch_and_its_dice_is_the_same(
     study: Path, monkeypatch: pytest.MonkeyPatch, shapes: Shapes
 ) -> None:
-    config = replace(HALF, patch=(32, 32), epochs=2, threshold=1e-6)
+    monkeypatch.setattr(module, "TUNING_THRESHOLD", 1e-6)
+    config = replace(HALF, patch=(32, 32), epochs=2)
     target = run_fold(study, config)
     few = pd.read_csv(target / "history.csv")
     assert shapes == [(2, 1, 48, 32)] * 4

@@ -21,6 +21,9 @@ from ..files import atomic
 
 log = logging.getLogger(__name__)
 
+DAMAGED = ".damaged"
+"""Follows the name of a checkpoint that cannot be read, until the network is finished."""
+
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint whole or not at all, and none whose weights are not finite."""
@@ -84,17 +87,52 @@ def not_finite(state: dict[str, torch.Tensor]) -> list[str]:
 
 
 def usable(path: Path) -> bool:
-    """Tell whether a checkpoint is there and can be read; a damaged one is said and removed."""
+    """Tell whether a checkpoint is there and whole; a damaged one is said and renamed.
+
+    Raises
+    ------
+    MammoroiError
+        When it cannot be read for a reason that is not the file's own. It stays as it is.
+    """
     if not path.exists():
         return False
+    content = content_of(path)  # first: torch.load has OSErrors for damaged files, too
     try:
-        torch.load(path, map_location="cpu", weights_only=True)["loops"]
-    except Exception as error:  # noqa: BLE001 - whatever torch.load says of a damaged file
-        log.warning("%s cannot be read, the fold starts again: %s", path, _first_line(error))
-        path.unlink()
+        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["loops"]
+    except Exception as error:  # whatever torch.load says of a damaged file
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            raise _not_now(path, error) from error
+        aside = path.with_name(path.name + DAMAGED)
+        path.replace(aside)
+        log.warning(
+            "%s cannot be read, the fold starts again; the file is now %s: %s",
+            *(path, aside.name, _first_line(error)),
+        )
         return False
     return True
 
 
+def content_of(path: Path) -> bytes:
+    """Read a file that a training has saved.
+
+    Raises
+    ------
+    MammoroiError
+        When the disk or the memory fails, which says nothing of the file.
+    """
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise _not_now(path, error) from error
+
+
+def _not_now(path: Path, error: Exception) -> MammoroiError:
+    return MammoroiError(
+        f"{path} cannot be read now: {_first_line(error)}",
+        "see to the disk, its permissions and free memory; the training goes on after the last "
+        "epoch that was saved",
+    )
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return str(error).partition("\n")[0] or type(error).__name__

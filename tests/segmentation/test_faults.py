@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import resource
@@ -28,6 +29,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation import module as module_of_training
 from mammoroi.segmentation import train as training
+from mammoroi.segmentation.checkpoint import usable
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.fold_jobs import fold_job, make_plan
@@ -249,9 +251,42 @@ def test_half_a_checkpoint_is_told_and_the_fold_starts_again(
             run_fold(study)
     last = study / "segmentation" / "fold-0" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:5000])
-    run_fold(study)
+    half = last.read_bytes()
+    with monkeypatch.context() as patched:
+        cut_in_epoch_2(patched)
+        with pytest.raises(PowerCutError):
+            run_fold(study)
     assert "last.ckpt cannot be read, the fold starts again" in caplog.text
+    assert last.with_name("last.ckpt.damaged").read_bytes() == half
+    run_fold(study)
     assert endings[0] == endings[1]
+    assert not list(last.parent.glob("*.ckpt*"))
+
+
+@pytest.mark.parametrize(
+    ("reader", "error"),
+    [
+        (Path.read_bytes, OSError(errno.EIO, "Input/output error")),
+        (Path.read_bytes, OSError(errno.ESTALE, "Stale file handle")),
+        (torch.load, MemoryError()),
+        (torch.load, RuntimeError("[...] DefaultCPUAllocator: can't allocate memory")),
+    ],
+    ids=["disk", "network", "memory", "memory of PyTorch"],
+)
+def test_a_disk_or_memory_that_fails_costs_no_checkpoint(
+    tmp_path: Path, reader: Any, error: Exception, monkeypatch: Patch
+) -> None:
+    last = tmp_path / "last.ckpt"
+    torch.save({"loops": 0}, last)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path if reader is Path.read_bytes else torch, reader.__name__, fail)
+        with pytest.raises(MammoroiError, match=r"last.ckpt cannot be read now: .* -> see to the"):
+            usable(last)
+    assert usable(last)
 
 
 def test_checkpoints_do_not_pass_through_the_folder_for_temporary_files(

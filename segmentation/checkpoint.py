@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +57,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file to the disk, whole or not at all."""
-    with atomic(path) as temporary, temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with atomic(path, to_disk=True) as temporary:
+        temporary.write_bytes(content)
 
 
 def network_state(path: Path) -> tuple[dict[str, torch.Tensor], int]:

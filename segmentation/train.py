@@ -284,7 +284,7 @@ def _train_fold(
             note_learned_from(target, _patients(config, folder, job), job.normals)
         _warn_where_nothing_is_found(job.name, target)
         return
-    write_json(target / "training.json", {"key": key})
+    write_json(target / "training.json", {"key": key}, to_disk=True)
     accumulate = fit(config, folder, job, plan)
     card = {
         "fold": job.fold,

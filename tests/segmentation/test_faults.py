@@ -289,6 +289,36 @@ def test_a_disk_or_memory_that_fails_costs_no_checkpoint(
     assert usable(last)
 
 
+def test_the_disk_holds_what_is_finished_before_a_checkpoint_is_removed(
+    study: Path, monkeypatch: Patch
+) -> None:
+    fsync, replace_, unlink = os.fsync, Path.replace, Path.unlink
+    held: set[int] = set()
+    removed: list[str] = []
+
+    def synced(handle: int) -> None:
+        fsync(handle)
+        held.add(os.fstat(handle).st_ino)
+
+    def renamed(self: Path, to: Path) -> Path:
+        held.discard(self.parent.stat().st_ino)  # its names have changed
+        return replace_(self, to)
+
+    def unlinked(self: Path, missing_ok: bool = False) -> None:
+        if self.suffix == ".ckpt" and self.name[0] != "." and self.exists():
+            removed.append(self.name)
+            files = [path for path in self.parent.iterdir() if path.name != self.name]
+            lost = [path for path in (*files, self.parent) if path.stat().st_ino not in held]
+            assert not lost, self
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    run_fold(study, replace(TINY, epochs=1, pretraining_epochs=1))
+    assert removed == ["pretraining.ckpt", "last.ckpt", "best.ckpt"]
+
+
 def test_checkpoints_do_not_pass_through_the_folder_for_temporary_files(
     study: Path, monkeypatch: Patch
 ) -> None:

@@ -53,7 +53,8 @@ def device() -> str:
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         memory = properties.total_memory / 2**30
-        precision = "bf16" if torch.cuda.is_bf16_supported() else "16-bit float"
+        own = torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if own else "16-bit float"
         count = torch.cuda.device_count()
         return f"{count} x {properties.name}, {memory:.0f} GiB, {precision}"
     return f"no GPU; CPU with {cores()} cores (training works, slowly)"

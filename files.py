@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, to_disk: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends well.
 
     The temporary name keeps the suffix of ``path``, so that writers that choose a format by
     suffix do the same for it. When the block raises, ``path`` is left as it was.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    to_disk : bool
+        Whether the disk must hold it when the block has ended, also after a power cut: where
+        something else is removed because it is there.
 
     Raises
     ------
@@ -48,7 +56,12 @@ def atomic(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        if to_disk:
+            _sync(temporary)
         temporary.replace(path)
+        if to_disk:
+            with suppress(OSError):  # not every file system can do it for a folder
+                _sync(path.parent)
     except Exception as error:
         code = _disk_error(error)
         if code is None:
@@ -59,6 +72,15 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 _PART = ".part-"
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file, or the names of a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _disk_error(error: Exception) -> int | None:
@@ -153,9 +175,9 @@ def _origin(known: Any, wanted: dict[str, Any]) -> str:
     return f"of another run (not the same {' and '.join(differing or wanted)})"
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write ``text`` as UTF-8 and return ``path``."""
-    with atomic(path) as temporary:
+def write_text(path: Path, text: str, to_disk: bool = False) -> Path:
+    """Write ``text`` as UTF-8 and return ``path``; ``to_disk`` as for :func:`atomic`."""
+    with atomic(path, to_disk) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 
@@ -179,9 +201,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, value: Any) -> Path:
+def write_json(path: Path, value: Any, to_disk: bool = False) -> Path:
     """Write ``value`` as indented JSON (see :func:`plain`) and return ``path``."""
-    return write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
+    return write_text(path, text, to_disk)
 
 
 def read_json(path: Path) -> Any:
@@ -202,9 +225,9 @@ def read_json(path: Path) -> Any:
         raise MammoroiError(f"{path} is not JSON: {error}", "delete it and run again") from None
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> Path:
+def write_csv(path: Path, table: pd.DataFrame, to_disk: bool = False) -> Path:
     """Write a table without its index; a missing value is an empty cell. Returns ``path``."""
-    with atomic(path) as temporary:
+    with atomic(path, to_disk) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     return path
 

@@ -61,7 +61,7 @@ class History(Callback):
             }
         )
         if trainer.is_global_zero:
-            write_csv(self.path, pd.DataFrame(self.rows))
+            write_csv(self.path, pd.DataFrame(self.rows), to_disk=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Give the rows to the checkpoint."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,9 @@ from ..errors import MammoroiError
 from ..files import atomic
 
 log = logging.getLogger(__name__)
+
+DAMAGED = ".damaged"
+"""Follows the name of a checkpoint that cannot be read, until the network is finished."""
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -55,10 +57,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file to the disk, whole or not at all."""
-    with atomic(path) as temporary, temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with atomic(path, to_disk=True) as temporary:
+        temporary.write_bytes(content)
 
 
 def network_state(path: Path) -> tuple[dict[str, torch.Tensor], int]:
@@ -84,17 +84,52 @@ def not_finite(state: dict[str, torch.Tensor]) -> list[str]:
 
 
 def usable(path: Path) -> bool:
-    """Tell whether a checkpoint is there and can be read; a damaged one is said and removed."""
+    """Tell whether a checkpoint is there and whole; a damaged one is said and renamed.
+
+    Raises
+    ------
+    MammoroiError
+        When it cannot be read for a reason that is not the file's own. It stays as it is.
+    """
     if not path.exists():
         return False
+    content = content_of(path)  # first: torch.load has OSErrors for damaged files, too
     try:
-        torch.load(path, map_location="cpu", weights_only=True)["loops"]
-    except Exception as error:  # noqa: BLE001 - whatever torch.load says of a damaged file
-        log.warning("%s cannot be read, the fold starts again: %s", path, _first_line(error))
-        path.unlink()
+        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["loops"]
+    except Exception as error:  # whatever torch.load says of a damaged file
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            raise _not_now(path, error) from error
+        aside = path.with_name(path.name + DAMAGED)
+        path.replace(aside)
+        log.warning(
+            "%s cannot be read, the fold starts again; the file is now %s: %s",
+            *(path, aside.name, _first_line(error)),
+        )
         return False
     return True
 
 
+def content_of(path: Path) -> bytes:
+    """Read a file that a training has saved.
+
+    Raises
+    ------
+    MammoroiError
+        When the disk or the memory fails, which says nothing of the file.
+    """
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise _not_now(path, error) from error
+
+
+def _not_now(path: Path, error: Exception) -> MammoroiError:
+    return MammoroiError(
+        f"{path} cannot be read now: {_first_line(error)}",
+        "see to the disk, its permissions and free memory; the training goes on after the last "
+        "epoch that was saved",
+    )
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -161,7 +161,7 @@ class SegmentationConfig:
         How many networks are trained side by side on each GPU. A small network leaves most of a
         large GPU idle; each takes its own memory and loader processes.
     precision : str | int
-        `auto` is bf16-mixed on a GPU that can, 32 elsewhere; or `32`, `bf16-mixed`, `16-mixed`.
+        `auto`: bf16-mixed on a GPU that has it, else 16-mixed, without one 32; or one of the three.
     compile : str
         `auto` compiles the network with torch.compile on a GPU, where a compiler is installed;
         `off` does not. Compiling takes a minute or more per fold.

@@ -202,5 +202,9 @@ def keep_model(target: Path, card: dict[str, Any]) -> None:
 
 def remove_checkpoints(target: Path) -> None:
     """Remove what only an unfinished training needs."""
+    from .checkpoint import DAMAGED
+
     for name in ("last.ckpt", "best.ckpt", PRETRAINING, PRETRAINED, "training.json"):
         (target / name).unlink(missing_ok=True)
+    for path in target.glob(f"*{DAMAGED}"):
+        path.unlink()

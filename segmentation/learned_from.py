@@ -47,7 +47,8 @@ def note_learned_from(
         (name, role, None) for role, names in patients.items() for name in sorted(names)
     ]
     rows += sorted((patient, "normal", key) for _, key, patient in normals)
-    return write_csv(folder / FILE, pd.DataFrame(rows, columns=["patient_id", "role", "key"]))
+    table = pd.DataFrame(rows, columns=["patient_id", "role", "key"])
+    return write_csv(folder / FILE, table, to_disk=True)
 
 
 def learned_from(folder: Path) -> frozenset[str] | None:

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from lightning import seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
 from ..files import read_csv
 from .callbacks import History
-from .checkpoint import network_state, usable, write_whole
+from .checkpoint import content_of, network_state, usable, write_whole
 from .compiling import compile_network
 from .config import SegmentationConfig
 from .data import PreparedImages
@@ -98,8 +98,8 @@ def _read(path: Path) -> dict[str, Tensor] | None:
     if not path.exists():
         return None
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        return load(content_of(path))
+    except SafetensorError as error:
         log.warning("%s cannot be read, the pre-training starts again: %s", path, error)
         return None
 

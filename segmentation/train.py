@@ -11,7 +11,7 @@ ones are in ``segmentation/fold-K-network-N/``. An interrupted network goes on f
 ``last.ckpt``; a finished one whose inputs and settings are unchanged is kept. One that is
 pre-trained (:mod:`.pretraining`) has ``pretraining.csv`` too, and until it is finished
 ``pretraining.ckpt`` or ``pretrained.safetensors``.
-``segmentation/set-aside/`` holds networks of earlier settings (:mod:`.surplus`).
+``segmentation/set-aside/`` holds networks of earlier settings, finished or not (:mod:`.surplus`).
 ``segmentation/failures.csv`` names the networks that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
 With two stages ``segmentation/outline/`` has the files of the second (:mod:`.outline`).
@@ -21,7 +21,6 @@ Hidden lock files keep a second training out (see :mod:`.lock`).
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
@@ -34,7 +33,6 @@ from ..errors import DISK_FULL, Failure, MammoroiError
 from ..files import (
     read_json,
     remove_unfinished,
-    sha256_file,
     sha256_of,
     write_csv,
     write_failures,
@@ -60,7 +58,7 @@ from .progress import watching
 from .search import with_found
 from .side_by_side import LOOK_S, side_by_side
 from .start import begin_with_start, check_start, start_card, start_key, start_of
-from .surplus import ASIDE, arrange, set_aside, take_back
+from .surplus import arrange, put_in_place
 
 log = logging.getLogger(__name__)
 
@@ -279,29 +277,13 @@ def _train_fold(
     start = start_key(config, job.fold)
     key = sha256_of(TRAINING_VERSION, config.training(), plan, job.inputs(), *start)
     target = folder / job.name.folder
-    finished = _is_finished(target, key)
-    if not finished and _is_finished(folder / ASIDE / target.name, key):
-        take_back(folder, job.name)
-        finished = True
-    if finished:
+    if put_in_place(folder, job.name, key):
         remove_checkpoints(target)  # it may have been killed just before
         if learned_from(target) is None:
             note_learned_from(target, _patients(config, folder, job), job.normals)
         _warn_where_nothing_is_found(job.name, target)
         return
-    if _key_of(target / "training.json") != key:
-        if (found := _key_of(target / "model.json")) == key:
-            log.warning("%s is trained anew: its weights in %s are damaged", job.name, target)
-        elif found is not None:
-            set_aside(folder, job.name)
-            log.warning(
-                "%s is trained anew: the one that was there had other settings, patients or images "
-                "and is set aside in %s",
-                job.name,
-                folder / ASIDE,
-            )
-        shutil.rmtree(target, ignore_errors=True)
-    write_json(target / "training.json", {"key": key})
+    write_json(target / "training.json", {"key": key}, to_disk=True)
     accumulate = fit(config, folder, job, plan)
     card = {
         "fold": job.fold,
@@ -369,15 +351,3 @@ def _patients(
         "pretraining": other_patients(folder, job.unmasked),
         "start": (start.patients if start else None) or frozenset(),
     }
-
-
-def _is_finished(target: Path, key: str) -> bool:
-    """Whether a folder holds the network of a key, undamaged."""
-    weights = target / "model.safetensors"
-    if not weights.exists() or _key_of(target / "model.json") != key:
-        return False
-    return bool(sha256_file(weights) == read_json(target / "model.json").get("sha256"))
-
-
-def _key_of(path: Path) -> str | None:
-    return read_json(path).get("key") if path.exists() else None

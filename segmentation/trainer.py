@@ -137,7 +137,8 @@ def choose_precision(config: SegmentationConfig, accelerator: str) -> Any:
         return {"32": "32-true"}.get(config.precision, config.precision)
     if accelerator != "gpu":
         return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    own = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if own else "16-mixed"
 
 
 def build_trainer(config: SegmentationConfig, folder: Path) -> Trainer:

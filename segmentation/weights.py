@@ -68,15 +68,18 @@ class Model:
 
 
 def save_model(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]) -> Path:
-    """Write a network's state and its card; the card comes last, so that it is never early."""
+    """Write a network's state and its card; the card comes last, so that it is never early.
+
+    The disk holds both in the end, so that the checkpoint can be removed.
+    """
     from safetensors.torch import save
 
     weights = folder / "model.safetensors"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with atomic(weights) as temporary:
+    with atomic(weights, to_disk=True) as temporary:
         temporary.write_bytes(save(tensors))  # not save_file: it hides what a full disk says
     card = {"format": MODEL_FORMAT, **card, "sha256": sha256_file(weights)}
-    write_json(folder / "model.json", card)
+    write_json(folder / "model.json", card, to_disk=True)
     return weights
 
 

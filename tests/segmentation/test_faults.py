@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import resource
@@ -28,6 +29,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation import module as module_of_training
 from mammoroi.segmentation import train as training
+from mammoroi.segmentation.checkpoint import usable
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.fold_jobs import fold_job, make_plan
@@ -250,9 +252,72 @@ def test_half_a_checkpoint_is_told_and_the_fold_starts_again(
             run_fold(study)
     last = study / "segmentation" / "fold-0" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:5000])
-    run_fold(study)
+    half = last.read_bytes()
+    with monkeypatch.context() as patched:
+        cut_in_epoch_2(patched)
+        with pytest.raises(PowerCutError):
+            run_fold(study)
     assert "last.ckpt cannot be read, the fold starts again" in caplog.text
+    assert last.with_name("last.ckpt.damaged").read_bytes() == half
+    run_fold(study)
     assert endings[0] == endings[1]
+    assert not list(last.parent.glob("*.ckpt*"))
+
+
+@pytest.mark.parametrize(
+    ("reader", "error"),
+    [
+        (Path.read_bytes, OSError(errno.EIO, "Input/output error")),
+        (Path.read_bytes, OSError(errno.ESTALE, "Stale file handle")),
+        (torch.load, MemoryError()),
+        (torch.load, RuntimeError("[...] DefaultCPUAllocator: can't allocate memory")),
+    ],
+    ids=["disk", "network", "memory", "memory of PyTorch"],
+)
+def test_a_disk_or_memory_that_fails_costs_no_checkpoint(
+    tmp_path: Path, reader: Any, error: Exception, monkeypatch: Patch
+) -> None:
+    last = tmp_path / "last.ckpt"
+    torch.save({"loops": 0}, last)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path if reader is Path.read_bytes else torch, reader.__name__, fail)
+        with pytest.raises(MammoroiError, match=r"last.ckpt cannot be read now: .* -> see to the"):
+            usable(last)
+    assert usable(last)
+
+
+def test_the_disk_holds_what_is_finished_before_a_checkpoint_is_removed(
+    study: Path, monkeypatch: Patch
+) -> None:
+    fsync, replace_, unlink = os.fsync, Path.replace, Path.unlink
+    held: set[int] = set()
+    removed: list[str] = []
+
+    def synced(handle: int) -> None:
+        fsync(handle)
+        held.add(os.fstat(handle).st_ino)
+
+    def renamed(self: Path, to: Path) -> Path:
+        held.discard(self.parent.stat().st_ino)  # its names have changed
+        return replace_(self, to)
+
+    def unlinked(self: Path, missing_ok: bool = False) -> None:
+        if self.suffix == ".ckpt" and self.name[0] != "." and self.exists():
+            removed.append(self.name)
+            files = [path for path in self.parent.iterdir() if path.name != self.name]
+            lost = [path for path in (*files, self.parent) if path.stat().st_ino not in held]
+            assert not lost, self
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    run_fold(study, replace(TINY, epochs=1, pretraining_epochs=1))
+    assert removed == ["pretraining.ckpt", "last.ckpt", "best.ckpt"]
 
 
 def test_checkpoints_do_not_pass_through_the_folder_for_temporary_files(

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from mammoroi.doctor import device
 from mammoroi.errors import MammoroiError
 from mammoroi.segmentation import gpus, trainer
 from mammoroi.segmentation.fit import images_of
@@ -22,6 +23,7 @@ from mammoroi.segmentation.gpus import VISIBLE, claim_gpu, gpus_for_folds
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.side_by_side import side_by_side
 from mammoroi.segmentation.train import train_fold, train_prepared
+from mammoroi.segmentation.trainer import choose_precision
 from mammoroi.segmentation.weights import load_models
 
 from .tiny import TINY, first_fold
@@ -43,6 +45,22 @@ def test_gpus_are_shared_among_folds_only_where_there_are_several(
     assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "7"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "8", "7", "8"]
+
+
+@pytest.mark.parametrize(("capability", "own"), [(7, "16-mixed"), (8, "bf16-mixed")])
+def test_bf16_is_for_gpus_that_have_it_and_not_for_those_that_imitate_it(
+    monkeypatch: pytest.MonkeyPatch, capability: int, own: str
+) -> None:
+    properties = SimpleNamespace(major=capability, name="a GPU", total_memory=2**34)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    assert choose_precision(TINY, "gpu") == own
+    assert device().endswith("bf16" if own == "bf16-mixed" else "16-bit float")
+    assert choose_precision(TINY, "cpu") == "32-true"
 
 
 def seen_gpu(seconds: float) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .cohort.config import CohortConfig
+from .cohort.places import COHORT_FILES
 from .cohort.synthetic_config import SyntheticConfig
 from .files import plain, sha256_file, sha256_of
 from .modeling.clinical_config import ClinicalConfig, resolved_clinical
@@ -94,6 +95,8 @@ class Stage:
     asked : callable
         Whether the study's settings ask for it. If not, it is no stage of the study: no other
         needs it, and what it wrote for earlier settings is set aside (:mod:`.set_aside`).
+    opens : bool
+        Whether it opens the cohort's images and masks, besides the files of the stages before it.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Stage:
     asked: Callable[[StudyConfig], bool] = lambda _: True
     reads: tuple[str, ...] = ()
     own: Callable[[StudyConfig], dict[str, Any]] | None = None
+    opens: bool = False
 
     def settings(self, study: StudyConfig) -> dict[str, Any]:
         """Give the settings, by section, that are to be noted as those it ran with."""
@@ -145,7 +149,7 @@ STAGES: tuple[Stage, ...] = (
         lambda study: study.cohort,
         ("cohort", "synthetic"),
         (),
-        ("cohort.csv", "patients.csv", "cohort.json", "splits.json", "excluded.csv"),
+        COHORT_FILES,
     ),
     Stage(
         "train",
@@ -164,6 +168,7 @@ STAGES: tuple[Stage, ...] = (
             "segmentation/outline/fold-*/model.json",
             "segmentation/outline/fold-*/learned_from.csv",
         ),
+        opens=True,
     ),
     Stage(
         "segment",
@@ -179,6 +184,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         # It refuses others than those of the training, but for breasts that were no part of it.
         own=lambda study: {"segmentation": {"normal_cohort": study.segmentation.normal_cohort}},
+        opens=True,
     ),
     Stage(
         "agree",
@@ -193,6 +199,7 @@ STAGES: tuple[Stage, ...] = (
             *("uncertainty.json", "uncertainty.csv"),
         ),
         own=_agreement,
+        opens=True,
     ),
     Stage(
         "extract",
@@ -202,6 +209,7 @@ STAGES: tuple[Stage, ...] = (
         ("accept", "segment"),
         ("features/[!.]*.parquet", "features/[!.]*.json", "features/[!.]*.csv"),
         _classifies,
+        opens=True,
     ),
     Stage(
         "perturb",
@@ -211,6 +219,7 @@ STAGES: tuple[Stage, ...] = (
         ("accept",),
         ("stability/*", "masks/perturbed/*/*.png"),
         lambda study: _classifies(study) and bool(study.stability.perturbations()),
+        opens=True,
     ),
     Stage(
         "model",

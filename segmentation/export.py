@@ -127,6 +127,8 @@ def preparation(models: list[Model], logits: bool, windows: bool = False) -> dic
 
     first = models[0]
     plan, drawing = first.card["plan"], first.card["inference"]
+    finer = first.card.get("settings", {}).get("outline_spacing_mm")
+    first_of_two = finer is not None and not windows
     low, high = PERCENTILES
     multiple, canvas = first.spec.multiple, plan["canvas"]
     size = f"{canvas[0]} x {canvas[1]}"
@@ -167,23 +169,26 @@ def preparation(models: list[Model], logits: bool, windows: bool = False) -> dic
             "remove the padding",
             *_views(drawing, "window" if windows else "array before its padding"),
             *joined,
-            *([_calibrate(drawing["calibration"])] if drawing.get("calibration") else []),
-            "resample to the breast's box on the mammogram's own grid, undo the mirroring",
-            _threshold(drawing["threshold"]),
-            *([_limit(drawing["minimum_score"])] if drawing.get("minimum_score") else []),
-            f"drop regions (neighbours by edge or corner) below {drawing['minimum_area_mm2']:g} "
-            f"mm2; of the others keep the {drawing['max_components']} with the largest summed "
-            "probability (0: all)",
+            *([_JOIN] if first_of_two else _mask_steps(drawing)),
         ],
         "by_mammoroi": "mammoroi.segmentation.prepared.prepared_image does all that is `before`"
         + (", but cuts no windows: it gives the whole box" if windows else ""),
         "breast": {**breast_recipe(), "margin": 0},
         "working_spacing_mm": plan["working_spacing_mm"],
+        "stage": "second of two" if windows else "first of two" if first_of_two else "only",
         "sees": f"windows of {size}" if windows else "the whole box",
         "canvas": canvas,
         "percentiles": [low, high],
-        **drawing,
+        **{name: value for name, value in drawing.items() if not first_of_two or name in _VIEWS},
     }
+
+
+_VIEWS = ("test_time_augmentation", "test_time_scales")
+_JOIN = (
+    "this network is the first of two stages: what follows is in the preparation.json of the "
+    "second one's network (outline/fold-0 and so on), which joins both probabilities, calibrates "
+    "and cuts them"
+)
 
 
 def _views(drawing: dict[str, Any], array: str) -> list[str]:
@@ -204,6 +209,19 @@ def _views(drawing: dict[str, Any], array: str) -> list[str]:
     return steps
 
 
+def _mask_steps(drawing: dict[str, Any]) -> list[str]:
+    """Say how the probability becomes a mask."""
+    return [
+        *([_calibrate(drawing["calibration"])] if drawing.get("calibration") else []),
+        "resample to the breast's box on the mammogram's own grid, undo the mirroring",
+        _threshold(drawing["threshold"]),
+        *([_limit(drawing["minimum_score"])] if drawing.get("minimum_score") else []),
+        f"drop regions (neighbours by edge or corner) below {drawing['minimum_area_mm2']:g} mm2; "
+        f"of the others keep the {drawing['max_components']} with the largest summed probability "
+        "(0: all)",
+    ]
+
+
 def _calibrate(numbers: dict[str, float]) -> str:
     return (
         f"calibrate the probability: its logit times {numbers['slope']:.6g} plus "
@@ -221,7 +239,6 @@ def _window_steps(size: str) -> tuple[list[str], list[str]]:
         "put the windows back where they were cut; where they overlap, take their mean",
         "within windows take the mean with the first stage's probability, resampled to these "
         "pixels; elsewhere take the first stage's",
-        "calibrate the probability if the first stage's preparation.json says so",
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from .cohort.config import CohortConfig
 from .cohort.places import COHORT_FILES
 from .cohort.synthetic_config import SyntheticConfig
-from .files import plain, sha256_file, sha256_of
+from .errors import MammoroiError
+from .files import plain, read_json, sha256_file, sha256_of
 from .modeling.clinical_config import ClinicalConfig, resolved_clinical
 from .modeling.compare_config import CompareConfig, CompareStage
 from .modeling.config import ModelingConfig
@@ -262,3 +263,43 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def refuse_outdated(study: Path, read: Collection[str], between: Collection[str] = ()) -> None:
+    """Refuse a study in which a stage has not read what stages before it have since written.
+
+    Or whose files a stage has begun to write anew, as a training that was stopped. Stages that ran
+    without being noted in ``stages.json`` cannot be judged.
+
+    Parameters
+    ----------
+    study : Path
+        The study folder.
+    read : collection of str
+        Stages whose files are to be read.
+    between : collection of str
+        Stages of which only that matters on what those rest.
+
+    Raises
+    ------
+    MammoroiError
+        When it is such a study; it names the stage.
+    """
+    file = Path(study) / "stages.json"
+    done = read_json(file) if file.exists() else {}
+    for stage in STAGES:
+        if stage.name not in done or stage.name not in {*read, *between}:
+            continue
+        for need, wrote in done[stage.name].get("read", {}).items():
+            if done.get(need, {}).get("wrote") != wrote:
+                raise MammoroiError(
+                    f"in {study} the stage {stage.name!r} has not read what {need!r} has since "
+                    "written",
+                    "run `mammoroi study CONFIG` again",
+                )
+        if stage.name in read and stage.digest(study) != done[stage.name]["wrote"]:
+            raise MammoroiError(
+                f"in {study} the files of the stage {stage.name!r} are not those with which it "
+                "ended: it was begun again and stopped, or they were changed",
+                "run `mammoroi study CONFIG` again",
+            )

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mammoroi import study as whole
+from mammoroi.cli import main
 from mammoroi.cohort.accept import FILES
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.errors import MammoroiError
@@ -149,3 +150,15 @@ def test_a_study_of_before_reads_its_files_again(folder: Path) -> None:
         run_study(config(), only="agree")
     assert run_study(config()) == 0
     assert Path("out", FILES).is_file()
+
+
+def test_standards_do_not_describe_what_is_outdated(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["standards", "out"]) == 0
+    moved(folder / "out" / "cohort" / f"{image_of('train')}.mask.png")
+    assert run_study(config(), only="accept") == 0
+    before = sha256_file(Path("out/methods.md"))
+    assert main(["standards", "out"]) == 1
+    assert "has not read what 'accept' has since written" in capsys.readouterr().err
+    assert sha256_file(Path("out/methods.md")) == before

@@ -281,7 +281,9 @@ def standards(arguments: Sequence[str]) -> int:
     from .reporting.model_card import write_cards
     from .reporting.standards import ANSWERS, score, write_standards
     from .reporting.wording import plural
+    from .stages import STAGES, refuse_outdated
 
+    refuse_outdated(folder, next(stage.needs for stage in STAGES if stage.name == "report"))
     filled = write_standards(folder)
     if "metrics" in filled:  # a study of the masks alone has none
         print(score(filled["metrics"]))

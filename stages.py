@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .cohort.config import CohortConfig
+from .cohort.places import COHORT_FILES
 from .cohort.synthetic_config import SyntheticConfig
-from .files import plain, sha256_file, sha256_of
+from .errors import MammoroiError
+from .files import plain, read_json, sha256_file, sha256_of
 from .modeling.clinical_config import ClinicalConfig, resolved_clinical
 from .modeling.compare_config import CompareConfig, CompareStage
 from .modeling.config import ModelingConfig
@@ -94,6 +96,8 @@ class Stage:
     asked : callable
         Whether the study's settings ask for it. If not, it is no stage of the study: no other
         needs it, and what it wrote for earlier settings is set aside (:mod:`.set_aside`).
+    opens : bool
+        Whether it opens the cohort's images and masks, besides the files of the stages before it.
     """
 
     name: str
@@ -105,6 +109,7 @@ class Stage:
     asked: Callable[[StudyConfig], bool] = lambda _: True
     reads: tuple[str, ...] = ()
     own: Callable[[StudyConfig], dict[str, Any]] | None = None
+    opens: bool = False
 
     def settings(self, study: StudyConfig) -> dict[str, Any]:
         """Give the settings, by section, that are to be noted as those it ran with."""
@@ -145,7 +150,7 @@ STAGES: tuple[Stage, ...] = (
         lambda study: study.cohort,
         ("cohort", "synthetic"),
         (),
-        ("cohort.csv", "patients.csv", "cohort.json", "splits.json", "excluded.csv"),
+        COHORT_FILES,
     ),
     Stage(
         "train",
@@ -164,6 +169,7 @@ STAGES: tuple[Stage, ...] = (
             "segmentation/outline/fold-*/model.json",
             "segmentation/outline/fold-*/learned_from.csv",
         ),
+        opens=True,
     ),
     Stage(
         "segment",
@@ -179,6 +185,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         # It refuses others than those of the training, but for breasts that were no part of it.
         own=lambda study: {"segmentation": {"normal_cohort": study.segmentation.normal_cohort}},
+        opens=True,
     ),
     Stage(
         "agree",
@@ -193,6 +200,7 @@ STAGES: tuple[Stage, ...] = (
             *("uncertainty.json", "uncertainty.csv"),
         ),
         own=_agreement,
+        opens=True,
     ),
     Stage(
         "extract",
@@ -202,6 +210,7 @@ STAGES: tuple[Stage, ...] = (
         ("accept", "segment"),
         ("features/[!.]*.parquet", "features/[!.]*.json", "features/[!.]*.csv"),
         _classifies,
+        opens=True,
     ),
     Stage(
         "perturb",
@@ -211,6 +220,7 @@ STAGES: tuple[Stage, ...] = (
         ("accept",),
         ("stability/*", "masks/perturbed/*/*.png"),
         lambda study: _classifies(study) and bool(study.stability.perturbations()),
+        opens=True,
     ),
     Stage(
         "model",
@@ -253,3 +263,43 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def refuse_outdated(study: Path, read: Collection[str], between: Collection[str] = ()) -> None:
+    """Refuse a study in which a stage has not read what stages before it have since written.
+
+    Or whose files a stage has begun to write anew, as a training that was stopped. Stages that ran
+    without being noted in ``stages.json`` cannot be judged.
+
+    Parameters
+    ----------
+    study : Path
+        The study folder.
+    read : collection of str
+        Stages whose files are to be read.
+    between : collection of str
+        Stages of which only that matters on what those rest.
+
+    Raises
+    ------
+    MammoroiError
+        When it is such a study; it names the stage.
+    """
+    file = Path(study) / "stages.json"
+    done = read_json(file) if file.exists() else {}
+    for stage in STAGES:
+        if stage.name not in done or stage.name not in {*read, *between}:
+            continue
+        for need, wrote in done[stage.name].get("read", {}).items():
+            if done.get(need, {}).get("wrote") != wrote:
+                raise MammoroiError(
+                    f"in {study} the stage {stage.name!r} has not read what {need!r} has since "
+                    "written",
+                    "run `mammoroi study CONFIG` again",
+                )
+        if stage.name in read and stage.digest(study) != done[stage.name]["wrote"]:
+            raise MammoroiError(
+                f"in {study} the files of the stage {stage.name!r} are not those with which it "
+                "ended: it was begun again and stopped, or they were changed",
+                "run `mammoroi study CONFIG` again",
+            )

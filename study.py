@@ -4,7 +4,8 @@ A stage is ``stage(config, study_folder) -> Path``: it reads the files of the st
 writes its own. What was done stands in ``stages.json``: for each stage a key (SHA-256 of its
 settings, of mammoroi's version and of the files that it read), its settings, the SHA-256 of what it
 wrote, and of what the stages that it needs had written when it ran: a stage that is asked for by
-its name refuses to go on from one that has not read what is there now.
+its name refuses to go on from one that has not read what is there now, and from images or masks
+that are no longer those that ``accept`` read (``files.csv``).
 A stage is skipped when both still hold and no case had failed. The report costs little and rests
 on code that changes without a change of settings: asked for by its own name, it is always made.
 ``config.json`` has the settings with which the stages ran; of those that have not run, the present
@@ -70,8 +71,10 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
             _bring_back(stage, out, done)
         else:
             _withdraw(stage, out, done)
+    lost = False
     if only is not None:
         _tell_other_settings(config, only, done)
+        lost = only != "accept" and _lacks_files(config, out, done)
     if only is None or not (out / "config.json").exists():
         write_json(out / "config.json", _as_run(config, done))
     run = Run(out)
@@ -80,11 +83,13 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
             run.remember(done.get(stage.name))
             continue
         key = _key(stage, config, done)
-        if only != "report" and _is_current(stage, out, key, done.get(stage.name)):
+        current = _is_current(stage, out, key, done.get(stage.name)) and not (lost and stage.opens)
+        if only != "report" and current:
             logger.info("%s: unchanged, skipped", stage.name)
             run.add({**done[stage.name]["record"], "skipped": True}, _as_run(config, done))
             continue
         logger.info("%s", stage.name)
+        files = _seen(config)
         function = getattr(importlib.import_module(f".{stage.module}", __package__), stage.name)
         with measured() as usage:
             function(stage.config(config), out)
@@ -96,6 +101,8 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
             "wrote": stage.digest(out),
             "record": record,
         }
+        if stage.name == "accept":
+            done["accept"]["files"] = files
         write_json(out / "stages.json", done)
         settings = _as_run(config, done)
         write_json(out / "config.json", settings)
@@ -128,6 +135,43 @@ def _tell_other_settings(config: StudyConfig, only: str, done: dict[str, Any]) -
             "`mammoroi study` runs everything that they change",
             ", ".join(changed),
         )
+
+
+def _seen(config: StudyConfig) -> str:
+    """Name, size and time of change of the cohort's files, as one SHA-256."""
+    return sha256_of(_cohort_files(config.cohort.folder))
+
+
+def _lacks_files(config: StudyConfig, out: Path, done: dict[str, Any]) -> bool:
+    """Tell whether images of the study lack a file, before a stage is run alone.
+
+    Such images are cases that fail. Sizes and times of change are looked at first; only where
+    they are not what ``accept`` saw are the files read.
+
+    Raises
+    ------
+    MammoroiError
+        When a file is another one than ``accept`` read: the stages before the one that is asked for
+        rest on it, too.
+    """
+    entry = done.get("accept")
+    if entry is None or entry.get("files") == _seen(config):
+        return False
+    from .cohort.accept import FILES, lost_and_changed
+
+    if not (out / FILES).is_file():
+        raise MammoroiError(
+            f"{out} does not say which images and masks its stage 'accept' read",
+            "run `mammoroi study CONFIG`",
+        )
+    lost, changed = lost_and_changed(out)
+    if changed:
+        raise MammoroiError(
+            f"images or masks were changed since the stage 'accept' of {out} read them: "
+            f"{len(changed)}, such as those of {changed[0]}",
+            "run `mammoroi study CONFIG`, which makes anew what rests on them",
+        )
+    return bool(lost)
 
 
 def _withdraw(stage: Stage, out: Path, done: dict[str, Any]) -> None:
@@ -240,6 +284,7 @@ def _is_current(stage: Stage, out: Path, key: str, entry: dict[str, Any] | None)
         entry is not None
         and entry["key"] == key
         and {"read", "settings"} <= entry.keys()
+        and ("files" in entry or stage.name != "accept")
         and not entry["record"]["failed"]
         and entry["wrote"] == stage.digest(out)
     )

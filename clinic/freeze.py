@@ -17,7 +17,7 @@ from ..segmentation.drawing import load_to_draw
 from ..segmentation.outline import load_outline
 from ..segmentation.uncertainty import load_flag
 from ..segmentation.weights import load_models, network_folders
-from ..stages import STAGES
+from ..stages import refuse_outdated
 from .archive import MANIFEST, as_json, check_members, pack, packed_again
 from .bundle_card import bundle_card
 from .intervals import study_spread
@@ -75,7 +75,8 @@ def freeze(study: Path, name: str | None = None) -> dict[str, bytes]:
     MammoroiError
         As :func:`write_bundle`.
     """
-    _refuse_outdated(study)
+    refuse_outdated(study, _READ, between=("segment",))
+    _refuse_missing_folds(study)
     members = dict(_networks(study))
     targets = [
         target
@@ -105,33 +106,6 @@ def freeze(study: Path, name: str | None = None) -> dict[str, bytes]:
     members["card.md"] = bundle_card(study, facts).encode()
     manifest = pack(members)
     return _with_manifest(manifest, members)
-
-
-def _refuse_outdated(study: Path) -> None:
-    """Refuse a study in which a stage has not read what stages before it have since written.
-
-    Or whose files a stage has begun to write anew, as a training that was stopped. Stages that ran
-    without being noted in ``stages.json`` cannot be judged.
-    """
-    file = study / "stages.json"
-    done = read_json(file) if file.exists() else {}
-    for stage in STAGES:
-        if stage.name not in done or stage.name not in (*_READ, "segment"):
-            continue
-        for need, wrote in done[stage.name].get("read", {}).items():
-            if done.get(need, {}).get("wrote") != wrote:
-                raise MammoroiError(
-                    f"in {study} the stage {stage.name!r} has not read what {need!r} has since "
-                    "written",
-                    "run `mammoroi study CONFIG` again",
-                )
-        if stage.name in _READ and stage.digest(study) != done[stage.name]["wrote"]:
-            raise MammoroiError(
-                f"in {study} the files of the stage {stage.name!r} are not those with which it "
-                "ended: it was begun again and stopped, or they were changed",
-                "run `mammoroi study CONFIG` again",
-            )
-    _refuse_missing_folds(study)
 
 
 def _refuse_missing_folds(study: Path) -> None:

@@ -7,6 +7,8 @@ Written into the study folder:
                    the file lies in the study folder
 ``patients.csv``   the accepted patients who have an accepted image; ``her2`` derived where empty
 ``cohort.json``    the user's, with ``n_images_in, n_images_used, n_patients_in, n_patients_used``
+``files.csv``      ``image_id, image, mask, mask_reader2``: SHA-256 of each accepted image's files,
+                   so that whatever rests on a file that was changed is made anew
 ``splits.json``    see :mod:`.split`
 ``excluded.csv``   ``case, stage, error, action``: one row per excluded line of ``cohort.csv``
                    (``stage`` is ``cohort/image``) and per excluded patient (``cohort/patient``)
@@ -24,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Failure, MammoroiError
-from ..files import write_csv, write_failures, write_json
+from ..files import read_csv, sha256_files, write_csv, write_failures, write_json
 from .check import IMAGES, PATIENTS, Problem, check
-from .cohort import load_about, read_cells
+from .cohort import load_about, load_cohort, read_cells
 from .config import CohortConfig
 from .labels import derive_her2
 from .places import refuse_shared_folder
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
+
+FILES = "files.csv"
+_FILES = tuple(column.name for column in IMAGE_COLUMNS if column.kind == "path")
 
 
 def accept(config: CohortConfig, study: Path) -> Path:
@@ -81,7 +86,37 @@ def accept(config: CohortConfig, study: Path) -> Path:
         "n_patients_used": len(kept_patients),
     }
     write_json(study / "cohort.json", {**load_about(folder), **counts})
-    return write_csv(study / IMAGES, _with_paths(kept_images, folder, study))
+    table = write_csv(study / IMAGES, _with_paths(kept_images, folder, study))
+    write_csv(study / FILES, _digests(study))
+    return table
+
+
+def lost_and_changed(study: Path) -> tuple[list[str], list[str]]:
+    """List the images of a study of which a file is missing or unreadable, or another one.
+
+    Returns
+    -------
+    lost, changed : list of str
+        ``image_id`` of those that lack a file, and of those of which one differs from the file
+        that :func:`accept` read.
+    """
+    was = read_csv(study / FILES, dtype=str).set_index("image_id")
+    now = _digests(study).set_index("image_id").reindex(was.index)
+    gone = (was.notna() & now.isna()).any(axis=1)
+    other = (now.notna() & (now != was)).any(axis=1)
+    return list(was.index[gone]), list(was.index[other])
+
+
+def _digests(study: Path) -> pd.DataFrame:
+    """SHA-256 of the files of a study's images; missing where there is none or it is unreadable."""
+    import pandas as pd
+
+    cohort = load_cohort(study)
+    rows = []
+    for row in cohort.images[["image_id", *_FILES]].to_dict("records"):
+        files = {name: cohort.path(row[name]) for name in _FILES if isinstance(row[name], str)}
+        rows.append({"image_id": row["image_id"], **sha256_files(files)})
+    return pd.DataFrame(rows, columns=["image_id", *_FILES])
 
 
 def usable_lines(folder: Path, problems: list[Problem]) -> list[str]:

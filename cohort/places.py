@@ -14,7 +14,10 @@ from ..spreadsheet import read_spreadsheet
 from .cohort import load_about
 from .schema import IMAGE_COLUMNS
 
-COHORT_FILES = ("cohort.csv", "patients.csv", "cohort.json", "splits.json", "excluded.csv")
+COHORT_FILES = (
+    *("cohort.csv", "patients.csv", "cohort.json"),
+    *("files.csv", "splits.json", "excluded.csv"),
+)
 """What the stage ``accept`` writes."""
 
 RESULT_FOLDERS = (

@@ -38,7 +38,9 @@ def breast_recipe() -> dict[str, int | float | str]:
         "opening_disk_radius": _OPENING,
         "kept": "the largest region",
         "closing_disk_radius": _CLOSING,
+        "closed_at_the_edges": "as if the region went on beyond the image",
         "holes": "filled",
+        "enlarged": "to the mammogram's size, bilinearly; the breast is where it is half or more",
     }
 
 

@@ -10,6 +10,7 @@ def detection_method(record: Record) -> Fact | None:
     """How detection, calibration of pixels and uncertainty were measured."""
     hit, file = record.setting("segmentation.hit")
     least, _ = record.setting("segmentation.hit_iou")
+    area, _ = record.setting("segmentation.minimum_area_mm2")
     if not record.has("froc_summary.csv") or hit not in ("iou", "centroid"):
         return None
     how = (
@@ -17,10 +18,11 @@ def detection_method(record: Record) -> Fact | None:
         if hit == "iou"
         else "its centroid lay in the lesion"
     )
+    large = f" and of {area:g} mm² or more" if area else ""
     return Fact(
         "Detection was measured by FROC analysis: each region of a manual mask was a lesion, each "
-        "region with a probability of 0.1 or more a mark, scored by its mean probability, and a "
-        f"mark found a lesion when {how}. {_where_false(record)}",
+        f"region with a probability of 0.1 or more{large} a mark, scored by its mean probability, "
+        f"and a mark found a lesion when {how}. {_where_false(record)}",
         tuple(dict.fromkeys((file, "froc_summary.csv"))),
     )
 

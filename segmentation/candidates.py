@@ -1,5 +1,6 @@
 """Regions that may be lesions, each with a score, before the mask keeps the best of them.
 
+Their area is ``minimum_area_mm2`` of the settings or more, whatever was learnt for masks.
 ``masks/candidates.csv`` has a row per candidate: ``image_id, region`` (1 is the one with the
 highest score), ``score`` (mean probability of its pixels), ``area_mm2, row, column`` (centroid),
 ``top, bottom, left, right`` (its box, ends excluded); all in pixels of the mammogram.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def note_drawing(config: SegmentationConfig, folder: Path) -> None:
-    """Let the cards of all networks of a folder say how they draw.
+    """Let the cards of all networks of a folder say how they draw, those of both stages alike.
 
     Parameters
     ----------
@@ -35,11 +35,15 @@ def note_drawing(config: SegmentationConfig, folder: Path) -> None:
         ``segmentation`` in the study folder, with all that is learnt.
     """
     drawing, inference = plain(config.drawing()), plain(_inference(config, folder))
-    for place in network_folders(folder).values():
-        card = read_json(place / "model.json")
-        changed = card | {"settings": card["settings"] | drawing, "inference": inference}
-        if changed != card:
-            write_json(place / "model.json", changed)
+    stages = [(folder, drawing)]
+    if has_outline(folder):  # whose settings are those of a training in one stage
+        stages.append((folder / "outline", {}))
+    for stage, settings in stages:
+        for place in network_folders(stage).values():
+            card = read_json(place / "model.json")
+            changed = card | {"settings": card["settings"] | settings, "inference": inference}
+            if changed != card:
+                write_json(place / "model.json", changed)
 
 
 def check_settings(config: SegmentationConfig, folder: Path, card: dict[str, Any]) -> None:

@@ -127,21 +127,9 @@ def preparation(models: list[Model], logits: bool, windows: bool = False) -> dic
 
     first = models[0]
     plan, drawing = first.card["plan"], first.card["inference"]
+    finer = first.card.get("settings", {}).get("outline_spacing_mm")
+    first_of_two = finer is not None and not windows
     low, high = PERCENTILES
-    turned = (
-        ["run the image upside down too, turn the result back, take the mean of both"]
-        if drawing["test_time_augmentation"]
-        else []
-    )
-    scales = drawing.get("test_time_scales", [1.0])
-    if len(scales) > 1:
-        factors = ", ".join(f"{scale:g}" for scale in scales)
-        turned.append(f"do so with the image enlarged by {factors}, take the mean of all")
-    if numbers := drawing.get("calibration"):
-        turned.append(
-            f"calibrate the probability: its logit times {numbers['slope']:.6g} plus "
-            f"{numbers['intercept']:.6g}; what is below 1/510 becomes 0"
-        )
     multiple, canvas = first.spec.multiple, plan["canvas"]
     size = f"{canvas[0]} x {canvas[1]}"
     cut, joined = _window_steps(size) if windows else ([], [])
@@ -178,24 +166,67 @@ def preparation(models: list[Model], logits: bool, windows: bool = False) -> dic
         ],
         "after": [
             *(["apply the sigmoid"] if logits else []),
-            *turned,
             "remove the padding",
+            *_views(drawing, "window" if windows else "array before its padding"),
             *joined,
-            "resample to the breast's box on the mammogram's own grid, undo the mirroring",
-            _threshold(drawing["threshold"]),
-            *([_limit(drawing["minimum_score"])] if drawing.get("minimum_score") else []),
-            f"drop regions below {drawing['minimum_area_mm2']:g} mm2; of the others keep the "
-            f"{drawing['max_components']} with the largest summed probability (0: all)",
+            *([_JOIN] if first_of_two else _mask_steps(drawing)),
         ],
         "by_mammoroi": "mammoroi.segmentation.prepared.prepared_image does all that is `before`"
         + (", but cuts no windows: it gives the whole box" if windows else ""),
         "breast": {**breast_recipe(), "margin": 0},
         "working_spacing_mm": plan["working_spacing_mm"],
+        "stage": "second of two" if windows else "first of two" if first_of_two else "only",
         "sees": f"windows of {size}" if windows else "the whole box",
         "canvas": canvas,
         "percentiles": [low, high],
-        **drawing,
+        **{name: value for name, value in drawing.items() if not first_of_two or name in _VIEWS},
     }
+
+
+_VIEWS = ("test_time_augmentation", "test_time_scales")
+_JOIN = (
+    "this network is the first of two stages: what follows is in the preparation.json of the "
+    "second one's network (outline/fold-0 and so on), which joins both probabilities, calibrates "
+    "and cuts them"
+)
+
+
+def _views(drawing: dict[str, Any], array: str) -> list[str]:
+    """Say what else the network is shown of an array, and how the results come together."""
+    steps = []
+    if drawing["test_time_augmentation"]:
+        steps.append(
+            f"do the same upside down: reverse the rows of the {array}, pad that and run it, "
+            "remove the padding, reverse the rows of the result; take the mean of both"
+        )
+    scales = drawing.get("test_time_scales", [1.0])
+    if list(scales) != [1.0]:
+        factors = " and ".join(f"{scale:g}" for scale in scales)
+        steps.append(
+            f"do all of that with the {array} enlarged by {factors} (sides rounded), padded after "
+            "it; resample each result to the size from before; take the mean of all"
+        )
+    return steps
+
+
+def _mask_steps(drawing: dict[str, Any]) -> list[str]:
+    """Say how the probability becomes a mask."""
+    return [
+        *([_calibrate(drawing["calibration"])] if drawing.get("calibration") else []),
+        "resample to the breast's box on the mammogram's own grid, undo the mirroring",
+        _threshold(drawing["threshold"]),
+        *([_limit(drawing["minimum_score"])] if drawing.get("minimum_score") else []),
+        f"drop regions (neighbours by edge or corner) below {drawing['minimum_area_mm2']:g} mm2; "
+        f"of the others keep the {drawing['max_components']} with the largest summed probability "
+        "(0: all)",
+    ]
+
+
+def _calibrate(numbers: dict[str, float]) -> str:
+    return (
+        f"calibrate the probability: its logit times {numbers['slope']:.6g} plus "
+        f"{numbers['intercept']:.6g} is the new logit; what was below 1/510 becomes 0"
+    )
 
 
 def _window_steps(size: str) -> tuple[list[str], list[str]]:
@@ -203,12 +234,11 @@ def _window_steps(size: str) -> tuple[list[str], list[str]]:
     return [
         f"cut windows of {size} over the regions where the first stage's probability is "
         f"{PROPOSED:g} or more, as few as hold them with some surroundings: mammoroi shows this "
-        "network such windows, and no whole breast"
+        "network such windows, and no whole breast; 0 where one reaches beyond the box"
     ], [
         "put the windows back where they were cut; where they overlap, take their mean",
         "within windows take the mean with the first stage's probability, resampled to these "
         "pixels; elsewhere take the first stage's",
-        "calibrate the probability if the first stage's preparation.json says so",
     ]
 
 

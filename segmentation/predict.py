@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PREDICTION_VERSION = 2
+PREDICTION_VERSION = 3
 COLUMNS = (
     "image_id", "patient_id", "fold", "found", "area_mm2", "mean_probability", "entropy",
     "expected_dice", "member_dice", "model_sha256",
@@ -130,6 +130,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
             config.inference() | learnt_settings(trained, of_one),
             device,
             outline.of_prepared(study, name, folds) if outline else None,
+            least_mm2=config.minimum_area_mm2,
         )
 
     with on_device(of_both_stages(models, outline), device):
@@ -297,6 +298,7 @@ def draw(
     inference: dict[str, Any],
     device: torch.device,
     outlining: Outlining | None = None,
+    least_mm2: float | None = None,
 ) -> Drawn:
     """Draw the mask of one working array.
 
@@ -318,6 +320,9 @@ def draw(
         Where the networks are.
     outlining : Outlining, optional
         The second stage and the array that it sees; then the probability is that of both.
+    least_mm2 : float, optional
+        Area of the smallest candidates; by default that of ``inference``, which may be learnt for
+        the sake of the mask.
     """
     members = [one for m in models for one in probabilities(m, array, inference, device)]
     if outlining is not None:
@@ -337,6 +342,7 @@ def draw(
         inference["minimum_area_mm2"],
     )
     digests = [model.sha256 for model in models]
+    least_mm2 = inference["minimum_area_mm2"] if least_mm2 is None else least_mm2
     return Drawn(
         mask=mask,
         area_mm2=float(mask.sum() * mapping.pixel_area_mm2),
@@ -344,7 +350,7 @@ def draw(
         uncertainty=uncertainty(
             original, mask, [one >= threshold_of(one, inference["threshold"]) for one in members]
         ),
-        candidates=find_candidates(original, mapping.pixel_area_mm2, inference["minimum_area_mm2"]),
+        candidates=find_candidates(original, mapping.pixel_area_mm2, least_mm2),
         probability=resize(working, array.shape) if outlining is not None else working,
         model_sha256=digests[0] if len(digests) == 1 else sha256_of(digests),
         n_regions=n_regions,

@@ -80,6 +80,7 @@ def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
     facts = [fact(record) for fact in (detection_method, lesion_detection, mask_uncertainty)]
     assert all(fact is not None for fact in facts)
     assert "intersection over union of 0.2 or more" in str(facts[0])
+    assert "region with a probability of 0.1 or more and of 4 mm² or more a mark" in str(facts[0])
     assert normal_mammograms(record) is None
     empty = Record(tmp_path / "nothing")
     assert draw_froc(empty) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy import ndimage
+from scipy import ndimage, special
 from skimage.filters import threshold_otsu
 from skimage.morphology import disk
 
@@ -24,14 +25,15 @@ from mammoroi.cohort.phantom import Findings, Phantom, draw_anatomy, draw_view
 from mammoroi.cohort.phantom_dicom import ImageName, write_phantom_dicom
 from mammoroi.cohort.texture import LesionTexture
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_json
+from mammoroi.files import read_json, write_json
 from mammoroi.imaging.breast import breast_region
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation import export_bundle
 from mammoroi.segmentation.config import SegmentationConfig
-from mammoroi.segmentation.export import export, preparation
+from mammoroi.segmentation.export import export
 from mammoroi.segmentation.mapping import bounding_box
 from mammoroi.segmentation.network import NetworkSpec, build_network
+from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.prepare import working_array
 from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.weights import demonstration_model, load_model, load_models, save_model
@@ -217,12 +219,33 @@ def test_the_pages_examples_run_as_they_stand(
     np.testing.assert_allclose(drawn, expected, atol=1e-4)
 
 
-def test_preparation_has_the_numbers_of_every_step() -> None:
-    """With them alone, and no code of the package, box and array come out the same."""
-    about = preparation(load_models(demonstration_model()), logits=False)
-    assert about["input"]["rows_and_columns_are_multiples_of"] == 16
-    assert (about["input"]["rows_at_least"], about["input"]["columns_at_least"]) == (208, 112)
-    breast, pixels = about["breast"], draw_phantom().pixels.astype(np.float32)
+EIGHT = np.ones((3, 3))
+"""Neighbours by edge or corner."""
+
+AFTER = [
+    "remove the padding",
+    "do the same upside down: reverse the rows of the array before its padding, pad that and run "
+    "it, remove the padding, reverse the rows of the result; take the mean of both",
+    "do all of that with the array before its padding enlarged by 1 and 1.25 (sides rounded), "
+    "padded after it; resample each result to the size from before; take the mean of all",
+    "calibrate the probability: its logit times 0.9 plus 0.25 is the new logit; what was below "
+    "1/510 becomes 0",
+    "resample to the breast's box on the mammogram's own grid, undo the mirroring",
+    "the lesion is where the probability is 0.3 or more",
+    "of it, drop what lies in no region of probability 0.1 or more (neighbours by edge or corner) "
+    "whose mean probability is above 0.25",
+    "drop regions (neighbours by edge or corner) below 4 mm2; of the others keep the 2 with the "
+    "largest summed probability (0: all)",
+]
+
+
+def resampled(array: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    image = Image.fromarray(np.ascontiguousarray(array, np.float32))
+    return np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR))
+
+
+def breast_by(breast: dict[str, Any], pixels: np.ndarray) -> np.ndarray:
+    """Find the breast with the numbers of `breast` alone."""
     scale = breast["longer_side_of_small_copy"] / max(pixels.shape)
     assert scale < 1
     size = [round(side * scale) for side in pixels.shape[::-1]]
@@ -236,11 +259,99 @@ def test_preparation_has_the_numbers_of_every_step() -> None:
     parted = ndimage.binary_opening(small > cut, disk(breast["opening_disk_radius"]))
     labels, _ = ndimage.label(parted)
     found = labels == np.bincount(labels.ravel())[1:].argmax() + 1
-    box = bounding_box(found)
-    expected = bounding_box(breast_region(pixels))
+    radius = breast["closing_disk_radius"]
+    wider = ndimage.binary_closing(np.pad(found, radius, mode="edge"), disk(radius))
+    filled = ndimage.binary_fill_holes(wider)[radius:-radius, radius:-radius]
+    return resampled(filled.astype(float), *pixels.shape) >= 0.5
+
+
+def array_by(about: dict[str, Any], pixels: np.ndarray, spacing: float) -> tuple[Any, ...]:
+    """Do `before` but the padding; give the array, the box and whether it is mirrored."""
+    breast = breast_by(about["breast"], pixels)
+    box = bounding_box(breast)
     assert box is not None
-    assert expected is not None
-    np.testing.assert_allclose(np.array(box) / scale, expected, atol=1.5 / scale)
+    place = np.s_[box[0] : box[1], box[2] : box[3]]
+    inside, values = breast[place], pixels[place]
+    quarter = inside.shape[1] // 4
+    mirrored = inside[:, -quarter:].sum() > inside[:, :quarter].sum()
+    sides = [round(side * spacing / about["working_spacing_mm"]) for side in inside.shape]
+    low, high = np.percentile(pixels[breast], about["percentiles"])
+    array = resampled(values[:, ::-1] if mirrored else values, *sides)
+    return np.clip((array - low) / (high - low), 0, 1), place, mirrored
+
+
+def mask_by(about: dict[str, Any], pixels: np.ndarray, spacing: float, run: Any) -> np.ndarray:
+    """Do `before` and `after` step by step, as :data:`AFTER` says it, with a network's file."""
+    array, place, mirrored = array_by(about, pixels, spacing)
+    multiple = about["input"]["rows_and_columns_are_multiples_of"]
+
+    def shown(image: np.ndarray) -> np.ndarray:
+        sides = [-(-side // multiple) * multiple for side in image.shape]
+        rows, columns = map(max, sides, about["canvas"])
+        return run(padded(image, rows, columns))[0, 0, : image.shape[0], : image.shape[1]]
+
+    views = []
+    for factor in (1, 1.25):
+        image = resampled(array, *(round(factor * side) for side in array.shape))
+        both = (shown(image) + shown(image[::-1])[::-1]) / 2
+        views.append(resampled(both, *array.shape))
+    mean = np.mean(views, axis=0)
+    new = special.expit(special.logit(mean) * 0.9 + 0.25)
+    new[mean < 1 / 510] = 0
+    box = resampled(new, place[0].stop - place[0].start, place[1].stop - place[1].start)
+    whole = np.zeros(pixels.shape)
+    whole[place] = box[:, ::-1] if mirrored else box
+    lesion = whole >= 0.3
+    faint, count = ndimage.label(whole >= 0.1, EIGHT)
+    for number in range(1, count + 1):
+        if whole[faint == number].mean() <= 0.25:
+            lesion[faint == number] = False
+    regions, count = ndimage.label(lesion, EIGHT)
+    sums = {
+        number: whole[regions == number].sum()
+        for number in range(1, count + 1)
+        if (regions == number).sum() * spacing**2 >= 4
+    }
+    return np.isin(regions, sorted(sums, key=lambda number: -sums[number])[:2])
+
+
+def test_who_follows_preparation_step_by_step_draws_what_segment_draws(tmp_path: Path) -> None:
+    """With its words and numbers alone: the breast's box, the array and the mask are the same."""
+    shutil.copytree(demonstration_model(), tmp_path / "model")
+    card = tmp_path / "model" / "fold-0" / "model.json"
+    drawing = {
+        "threshold": 0.3,
+        "max_components": 2,
+        "test_time_scales": [1.0, 1.25],
+        "calibration": {"slope": 0.9, "intercept": 0.25},
+        "minimum_score": 0.25,
+    }
+    content = read_json(card)
+    write_json(card, content | {"inference": content["inference"] | drawing})
+    out = export(tmp_path / "model", "torch-export", tmp_path / "out")
+    about = read_json(out / "preparation.json")
+    assert about["after"] == AFTER
+    assert (about["input"]["rows_at_least"], about["input"]["columns_at_least"]) == (208, 112)
+    network = torch.export.load(out / "model.pt2").module()
+    name = ImageName("image", "P1", "CC", "L", 1, 50)
+    write_phantom_dicom(tmp_path / "image.dcm", draw_phantom().pixels, name, 0.5, 3)
+    mammogram = read_mammogram(tmp_path / "image.dcm")
+    pixels = mammogram.pixels.astype(np.float32)
+    assert np.array_equal(breast_by(about["breast"], pixels), breast_region(pixels))
+    array, mapping, _ = working_array(mammogram, 1.0)
+    own, place, mirrored = array_by(about, pixels, 0.5)
+    assert (place, mirrored) == (mapping.box, mapping.mirrored)
+    np.testing.assert_allclose(own, array, atol=1e-3)
+
+    def run(image: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            return network(image).numpy()
+
+    assert not segment_images(tmp_path / "model", [tmp_path / "image.dcm"], tmp_path / "new")
+    expected = np.asarray(Image.open(tmp_path / "new" / "image.png")) > 0
+    drawn = mask_by(about, pixels, 0.5, run)
+    assert expected.any()
+    assert 2 * (drawn & expected).sum() > 0.999 * (drawn.sum() + expected.sum())
 
 
 def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path) -> None:

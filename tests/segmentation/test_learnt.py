@@ -103,6 +103,26 @@ def learnt_study(study: Path) -> tuple[Path, SegmentationConfig]:
     return study, config
 
 
+def test_what_is_learnt_for_masks_leaves_the_candidates(
+    learnt_study: tuple[Path, SegmentationConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Detection is measured on regions of the configured area, whatever area masks have to have."""
+    from mammoroi.segmentation import predict
+
+    study, config = learnt_study
+    surer = {"slope": 1.0, "intercept": 3.0}  # the networks of two epochs are sure of nothing
+    fixed = {"threshold": 0.1, "max_components": 0, "calibration": surer}
+    for name, area in (("small", 4.0), ("large", 1e6)):
+        learnt = fixed | {"minimum_area_mm2": area}
+        monkeypatch.setattr(predict, "learnt_settings", lambda *_, given=learnt: given)
+        predict.segment(config, study)
+        (study / "masks" / "candidates.csv").rename(study / f"{name}.csv")
+        found = read_csv(study / "masks" / "predictions.csv")["found"]
+        assert found.any() == (name == "small")
+    assert (study / "small.csv").read_bytes() == (study / "large.csv").read_bytes()
+    assert len(read_csv(study / "small.csv")) > 10
+
+
 def test_settings_of_a_fold_are_chosen_without_the_fold(
     learnt_study: tuple[Path, SegmentationConfig],
 ) -> None:

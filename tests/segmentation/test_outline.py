@@ -55,6 +55,7 @@ from mammoroi.segmentation.windows import windows_over
 from .conftest import SPACING_MM, write_study
 
 CPU = torch.device("cpu")
+OUTLINE_FOLD = "outline/fold-0"
 TWO = SegmentationConfig(
     working_spacing_mm=2.0,
     outline_spacing_mm=1.0,
@@ -449,6 +450,35 @@ def test_an_exported_network_of_the_second_stage_says_that_it_sees_windows(
     about = read_json(first / "preparation.json")
     assert about["sees"] == "the whole box"
     assert not any("windows" in step for step in about["before"] + about["after"])
+
+
+def test_exports_of_both_stages_tell_one_way_to_the_mask(copied: Path, tmp_path: Path) -> None:
+    """The first one's leaves off before calibrating; the second one's says what the study does."""
+    config = replace(TWO, threshold=0.3, max_components=0, calibrate=True)
+    train(config, copied)
+    folder = copied / "segmentation"
+    calibration = learnt_settings(folder, None)["calibration"]
+    first, second = (
+        read_json(export(place, "torch-export", tmp_path / name) / "preparation.json")
+        for place, name in ((folder / "fold-0", "first"), (folder / OUTLINE_FOLD, "second"))
+    )
+    assert (first["stage"], second["stage"]) == ("first of two", "second of two")
+    assert first["after"][-1].startswith("this network is the first of two stages")
+    assert not {"threshold", "max_components", "calibration"} & first.keys()
+    assert not any("calibrate the" in step or "lesion is" in step for step in first["after"])
+    assert first["test_time_augmentation"] is second["test_time_augmentation"] is True
+    noted = ("threshold", "max_components", "calibration")
+    assert [second[name] for name in noted] == [0.3, 0, calibration]
+    steps = [step.split(":")[0] for step in second["after"]]
+    joined = next(n for n, step in enumerate(steps) if step.startswith("within windows"))
+    assert [n for n, step in enumerate(steps) if step.startswith("calib")] == [joined + 1]
+    assert "the lesion is where the probability is 0.3 or more" in steps
+    assert read_json(folder / OUTLINE_FOLD / "model.json")["inference"]["threshold"] == 0.3
+    alone = replace(TWO, outline_spacing_mm=None)
+    train(alone, copied)
+    about = export(folder / "fold-0", "torch-export", tmp_path / "alone") / "preparation.json"
+    assert read_json(about)["stage"] == "only"
+    assert read_json(about)["threshold"] == TWO.threshold
 
 
 def test_post_processing_is_learnt_from_both_stages(

@@ -82,8 +82,9 @@ class SegmentationModule(LightningModule):
         steps, epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1
         for planned in self.trainer.lr_scheduler_configs:
             course = planned.scheduler
-            is_course = isinstance(course, torch.optim.lr_scheduler.OneCycleLR)
-            if not is_course or course.total_steps == steps:
+            if not isinstance(course, torch.optim.lr_scheduler.OneCycleLR):
+                continue
+            if course.total_steps == steps:
                 continue
             log.warning(
                 "the training was begun with another number of devices: it goes on from epoch %d, "

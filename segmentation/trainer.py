@@ -134,7 +134,7 @@ def choose_device(config: SegmentationConfig) -> torch.device:
 def choose_precision(config: SegmentationConfig, accelerator: str) -> Any:
     """Give Lightning's name of the precision: bf16 where a GPU has it, 16 where not, else 32."""
     if config.precision != "auto":
-        return {"32": "32-true"}.get(config.precision, config.precision)
+        return {"32": "32-true"}.get(str(config.precision), config.precision)
     if accelerator != "gpu":
         return "32-true"
     own = torch.cuda.is_bf16_supported(including_emulation=False)

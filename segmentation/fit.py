@@ -62,7 +62,6 @@ def memory_ran_out(call: Callable[..., None], *arguments: Any) -> bool:
     except torch.cuda.OutOfMemoryError:
         pass
     except Exception as error:
-        # A process of DistributedDataParallel tells its parent in words.
         if "OutOfMemoryError" not in str(error) and "out of memory" not in str(error):
             raise
     else:

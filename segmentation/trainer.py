@@ -19,6 +19,7 @@ from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
 from .device_augmentation import Windows, augment_batch, for_host
 from .loggers import build_logger
+from .several_devices import SeveralDevices
 
 LOADERS = 8
 """Loader processes that are started at most where the settings name no number."""
@@ -199,7 +200,7 @@ def lightning_trainer(
     return Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy="ddp_spawn" if devices > 1 else "auto",
+        strategy=SeveralDevices() if devices > 1 else "auto",
         sync_batchnorm=devices > 1 and accelerator == "gpu",
         precision=choose_precision(config, accelerator),
         benchmark=accelerator == "gpu",  # crops are of one size: worth looking for the fastest way

@@ -606,7 +606,7 @@ def test_a_killed_process_takes_no_other_job_with_it() -> None:
     assert (results[0], results[2]) == (None, None)
     assert "BrokenProcessPool" in [kind.__name__ for kind in type(results[1]).__mro__]
     failure = training._failure(NetworkName(1), results[1], "segmentation")  # type: ignore[arg-type]
-    assert "killed twice" in failure.error
+    assert "killed again" in failure.error
     assert (failure.case, failure.stage) == ("fold 1", "segmentation/train")
 
 

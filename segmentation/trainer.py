@@ -15,6 +15,7 @@ from ..errors import MammoroiError
 from ..resources import cores
 from .callbacks import BestEpoch, EpochAverage, History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
+from .compiling import Compiling
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
 from .device_augmentation import Windows, augment_batch, for_host
@@ -207,7 +208,7 @@ def lightning_trainer(
         max_epochs=epochs,
         accumulate_grad_batches=config.accumulate,
         plugins=[WholeCheckpoints(), LightningEnvironment()],
-        callbacks=callbacks,
+        callbacks=[Compiling(config, accelerator), *callbacks],
         default_root_dir=folder,
         logger=logger,
         enable_progress_bar=False,

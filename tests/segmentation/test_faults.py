@@ -32,6 +32,7 @@ from mammoroi.segmentation import train as training
 from mammoroi.segmentation.checkpoint import usable
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
+from mammoroi.segmentation.fit import memory_ran_out
 from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.folds import NetworkName
 from mammoroi.segmentation.lock import held
@@ -483,6 +484,24 @@ def test_a_device_out_of_memory_computes_a_batch_in_parts(
     memory_for(0, monkeypatch)
     with pytest.raises(MammoroiError, match=r"single image.*working_spacing_mm.*patch.*channels"):
         run_fold(study, replace(TINY, learning_rate=0.02))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "OutOfMemoryError: CUDA out of memory",
+    ],
+)
+def test_a_device_out_of_memory_is_known_in_the_words_of_its_libraries(words: str) -> None:
+    def fail(words: str) -> None:
+        raise RuntimeError(words)
+
+    assert memory_ran_out(fail, words)
+    with pytest.raises(RuntimeError, match="MAPPING_ERROR"):
+        memory_ran_out(fail, "cuDNN error: CUDNN_STATUS_MAPPING_ERROR")
 
 
 def test_a_batch_in_parts_takes_the_step_of_the_whole_batch(

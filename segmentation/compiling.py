@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from lightning import Callback
 
 from .config import SegmentationConfig
 
 if TYPE_CHECKING:
+    from lightning import Trainer
     from torch import nn
 
 log = logging.getLogger(__name__)
+
+
+class Compiling(Callback):
+    """Compiles what a training computes with, in the process of each device.
+
+    A network that is sent to another process arrives there uncompiled.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        The settings.
+    accelerator : str
+        As Lightning names it.
+    """
+
+    def __init__(self, config: SegmentationConfig, accelerator: str) -> None:
+        self.config = config
+        self.accelerator = accelerator
+
+    def setup(self, trainer: Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
+        """Compile the network, and what deep supervision adds to it."""
+        for part in (module.network, module.supervision):
+            if part is not None:
+                compile_network(part, self.config, self.accelerator)
 
 
 def compile_network(network: nn.Module, config: SegmentationConfig, accelerator: str) -> bool:

@@ -363,6 +363,8 @@ class SegmentationConfig:
         self._require("outline_spacing_mm", finer, f"less than working_spacing_mm, {coarse:g}")
         devices = self.devices == "auto" or (isinstance(self.devices, int) and self.devices >= 1)
         self._require("devices", devices, "auto or a number of devices")
+        shared = self.networks_per_gpu == 1 or self.devices in ("auto", 1)
+        self._require("networks_per_gpu", shared, "1, or devices to auto or 1")
 
     def _require(self, name: str, valid: bool, wanted: str) -> None:
         if not valid:

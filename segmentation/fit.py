@@ -28,6 +28,14 @@ log = logging.getLogger(__name__)
 PRETRAINING = "pretraining.ckpt"
 PRETRAINED = "pretrained.safetensors"
 """Checkpoint and result of the pre-training, for as long as the fold is not finished."""
+FULL_MEMORY = (
+    "OutOfMemoryError",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
+)
+"""Words of errors that say that a device's memory is full; the last three are of its libraries."""
 
 
 def fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, Any]) -> int:
@@ -62,8 +70,7 @@ def memory_ran_out(call: Callable[..., None], *arguments: Any) -> bool:
     except torch.cuda.OutOfMemoryError:
         pass
     except Exception as error:
-        # A process of DistributedDataParallel tells its parent in words.
-        if "OutOfMemoryError" not in str(error) and "out of memory" not in str(error):
+        if not any(words in str(error) for words in FULL_MEMORY):
             raise
     else:
         return False
@@ -96,11 +103,10 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
 
     from .callbacks import quiet_lightning
     from .checkpoint import usable
-    from .compiling import compile_network
     from .module import SegmentationModule
     from .pretraining import begin_with_pretrained, pretrain
     from .start import begin_with_start
-    from .trainer import build_trainer, choose_accelerator
+    from .trainer import build_trainer
 
     target = folder / job.name.folder
     seed = config.seed + job.fold
@@ -115,9 +121,6 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
         if not begun:
             begin_with_start(module.network, config, job.fold)
             begin_with_pretrained(module.network, config, target)
-        for part in (module.network, module.supervision):
-            if part is not None:
-                compile_network(part, config, choose_accelerator(config))
         go_on(trainer, module, images_of(config, folder, job, plan), last if begun else None)
 
 

@@ -24,17 +24,18 @@ _held: list[int] = []
 def gpus_for_folds(config: SegmentationConfig, accelerator: str) -> list[str]:
     """Give the places for networks, each by the name of its GPU in ``CUDA_VISIBLE_DEVICES``.
 
-    Every GPU is named ``networks_per_gpu`` times, all of them once before one is named again. Empty
-    where there is but one place, or where the settings give each network several devices.
+    Every GPU is named ``networks_per_gpu`` times, all of them once before one is named again; with
+    ``devices: 1`` the first one only. Empty where there is but one place, or where the settings
+    give each network several devices.
     """
     import torch
 
-    if accelerator != "gpu" or config.devices != "auto":
+    if accelerator != "gpu" or config.devices not in ("auto", 1):
         return []
     count = torch.cuda.device_count()
     names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     names = names[:count] if len(names) >= count else [str(number) for number in range(count)]
-    places = names * config.networks_per_gpu
+    places = (names[:1] if config.devices == 1 else names) * config.networks_per_gpu
     return places if len(places) > 1 else []
 
 
@@ -53,6 +54,7 @@ def claim_gpu(folder: Path, names: list[str]) -> str:
         for number, name in enumerate(names):
             before = names[:number].count(name)
             place = f"{name}-{before}" if before else name
+            place = place.replace("/", "_")  # as in the names of MIG devices, MIG-GPU-.../1/0
             handle = os.open(folder / f".gpu-{place}.lock", os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 from ..files import read_csv
 from .callbacks import History
 from .checkpoint import content_of, network_state, usable, write_whole
-from .compiling import compile_network
 from .config import SegmentationConfig
 from .data import PreparedImages
 from .distortion import Distortion
@@ -37,7 +36,7 @@ from .module import SegmentationModule
 from .network import HEADS, NetworkSpec
 from .others import canvas_with_others
 from .start import begin_with_start
-from .trainer import PreparedData, choose_accelerator, lightning_trainer
+from .trainer import PreparedData, lightning_trainer
 
 if TYPE_CHECKING:
     from .fold_jobs import FoldJob
@@ -76,7 +75,6 @@ def pretrain(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[
         for name, parameter in module.network.named_parameters():
             if name.startswith(head) and parameter.ndim == 1:  # it expects few pixels to be lesion
                 nn.init.zeros_(parameter)
-    compile_network(module.network, config, choose_accelerator(config))
     callbacks = [
         History(target / HISTORY, ("train_loss",)),
         ModelCheckpoint(

@@ -6,6 +6,7 @@ parent: when it is gone, however it ended, they end too, within :data:`LOOK_S`.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -16,6 +17,9 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 LOOK_S = 0.2
+_together = 1
+
+log = logging.getLogger(__name__)
 
 
 def side_by_side(
@@ -27,7 +31,8 @@ def side_by_side(
     """Call functions in processes; give each call's number and its result or exception.
 
     When a process is killed, most likely for want of memory, the calls that were not done are
-    called again, one at a time: the one whose process dies again is given up.
+    called again by half as many processes. Where one is killed again, those that were being
+    computed are called one at a time, and the one whose process dies then is given up.
 
     Parameters
     ----------
@@ -39,13 +44,32 @@ def side_by_side(
         What every process does first.
     """
     left = list(range(len(calls)))
-    for together in (processes, 1):
-        for group in [left] if together > 1 else [[number] for number in left]:
-            for number, result in _once(calls, group, together, threads, begin):
-                if isinstance(result, BrokenProcessPool) and together > 1:
-                    continue
+    together = processes
+    while left and together > 1:
+        for number, result in _once(calls, left, together, threads, begin):
+            if not isinstance(result, BrokenProcessPool):
                 left = [other for other in left if other != number]
                 yield number, result
+        if not left:
+            return
+        if together == processes:
+            together //= 2
+            log.warning(
+                "a process was killed, most likely for want of memory; %d of %d go on, %d at once",
+                *(len(left), len(calls), together),
+            )
+            continue
+        suspects, left = left[:together], left[together:]  # they are called in this order
+        log.warning("a process was killed again; %d go on, one at a time", len(suspects))
+        for number in suspects:
+            yield from _once(calls, [number], 1, threads, begin)
+    for number in left:
+        yield from _once(calls, [number], 1, threads, begin)
+
+
+def processes_beside() -> int:
+    """Tell how many processes :func:`side_by_side` keeps busy, in one of them; else 1."""
+    return _together
 
 
 def _once(
@@ -62,7 +86,7 @@ def _once(
         processes,
         env={f"{name}_NUM_THREADS": str(threads) for name in names},
         initializer=_begin,
-        initargs=(os.getpid(), begin),
+        initargs=(os.getpid(), processes, begin),
     )
     running: dict[Future[Result], int] = {}
     try:
@@ -75,7 +99,9 @@ def _once(
         pool.shutdown(kill_workers=True)
 
 
-def _begin(parent: int, begin: Callable[[], Any] | None) -> None:
+def _begin(parent: int, processes: int, begin: Callable[[], Any] | None) -> None:
+    global _together
+    _together = processes
     end_with_parent(parent)
     if begin is not None:
         begin()

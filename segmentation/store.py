@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from .prepare import NORMALS
+from .side_by_side import processes_beside
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ Arrays = tuple[NDArray[np.float16], NDArray[np.uint8]]
 
 BYTES_PER_PIXEL = 3  # float16 and uint8
 SHARE_OF_FREE_MEMORY = 0.25
-"""Arrays that need more than this are not held: several folds may be loading at the same time."""
+"""Arrays that need more than this are not held: those to tune on come on top of it."""
 
 
 class ArrayStore:
@@ -103,14 +104,18 @@ def _is_normal(image_id: str) -> bool:
 
 
 def fits(needed: int) -> bool:
-    """Tell whether so many bytes are at most a quarter of the memory that is free."""
+    """Tell whether so many bytes are at most a quarter of the free memory.
+
+    Networks that are trained side by side load their arrays at the same time, and share it.
+    """
     import psutil
 
-    free = int(psutil.virtual_memory().available)
+    free = psutil.virtual_memory().available / processes_beside()
     if needed <= SHARE_OF_FREE_MEMORY * free:
         return True
     log.info(
-        "the prepared images would take %.1f GB of %.1f GB of free memory: they stay on the disk",
+        "the prepared images would take %.1f GB of the network's %.1f GB of free memory: they stay "
+        "on the disk",
         *(needed / 1e9, free / 1e9),
     )
     return False

@@ -213,7 +213,7 @@ def _failure(name: NetworkName, error: BaseException, place: str) -> Failure:
         raise error
     if isinstance(error, BrokenProcessPool):
         error = MammoroiError(
-            "its process was killed twice, the second time while no other network was trained",
+            "its process was killed again and again, in the end while no other network was trained",
             "most likely memory ran out: lower segmentation.workers, or raise "
             "segmentation.working_spacing_mm",
         )

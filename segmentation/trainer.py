@@ -15,10 +15,12 @@ from ..errors import MammoroiError
 from ..resources import cores
 from .callbacks import BestEpoch, EpochAverage, History, MovingAverage, Patience
 from .checkpoint import WholeCheckpoints
+from .compiling import Compiling
 from .config import SegmentationConfig
 from .data import Batch, EpochSampler, PreparedImages
 from .device_augmentation import Windows, augment_batch, for_host
 from .loggers import build_logger
+from .several_devices import SeveralDevices
 
 LOADERS = 8
 """Loader processes that are started at most where the settings name no number."""
@@ -191,14 +193,14 @@ def lightning_trainer(
     return Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy="ddp_spawn" if devices > 1 else "auto",
+        strategy=SeveralDevices() if devices > 1 else "auto",
         sync_batchnorm=devices > 1 and accelerator == "gpu",
         precision=choose_precision(config, accelerator),
         benchmark=accelerator == "gpu",  # crops are of one size: worth looking for the fastest way
         max_epochs=epochs,
         accumulate_grad_batches=config.accumulate,
         plugins=[WholeCheckpoints(), LightningEnvironment()],
-        callbacks=callbacks,
+        callbacks=[Compiling(config, accelerator), *callbacks],
         default_root_dir=folder,
         logger=logger,
         enable_progress_bar=False,

@@ -32,6 +32,7 @@ from mammoroi.segmentation import train as training
 from mammoroi.segmentation.checkpoint import usable
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import PreparedImages
+from mammoroi.segmentation.fit import memory_ran_out
 from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.folds import NetworkName
 from mammoroi.segmentation.lock import held
@@ -486,6 +487,24 @@ def test_a_device_out_of_memory_computes_a_batch_in_parts(
         run_fold(study, replace(TINY, learning_rate=0.02))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "OutOfMemoryError: CUDA out of memory",
+    ],
+)
+def test_a_device_out_of_memory_is_known_in_the_words_of_its_libraries(words: str) -> None:
+    def fail(words: str) -> None:
+        raise RuntimeError(words)
+
+    assert memory_ran_out(fail, words)
+    with pytest.raises(RuntimeError, match="MAPPING_ERROR"):
+        memory_ran_out(fail, "cuDNN error: CUDNN_STATUS_MAPPING_ERROR")
+
+
 def test_a_batch_in_parts_takes_the_step_of_the_whole_batch(
     study: Path, endings: list[str], monkeypatch: Patch
 ) -> None:
@@ -607,7 +626,7 @@ def test_a_killed_process_takes_no_other_job_with_it() -> None:
     assert (results[0], results[2]) == (None, None)
     assert "BrokenProcessPool" in [kind.__name__ for kind in type(results[1]).__mro__]
     failure = training._failure(NetworkName(1), results[1], "segmentation")  # type: ignore[arg-type]
-    assert "killed twice" in failure.error
+    assert "killed again" in failure.error
     assert (failure.case, failure.stage) == ("fold 1", "segmentation/train")
 
 

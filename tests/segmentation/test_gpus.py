@@ -45,6 +45,10 @@ def test_gpus_are_shared_among_folds_only_where_there_are_several(
     assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "7"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "8", "7", "8"]
+    assert gpus_for_folds(replace(TINY, networks_per_gpu=3, devices=1), "gpu") == ["7"] * 3
+    assert gpus_for_folds(replace(TINY, devices=1), "gpu") == []
+    with pytest.raises(MammoroiError, match=r"networks_per_gpu is 2 -> set it to 1, or devices to"):
+        replace(TINY, networks_per_gpu=2, devices=2)
 
 
 @pytest.mark.parametrize(("capability", "own"), [(7, "16-mixed"), (8, "bf16-mixed")])
@@ -89,7 +93,8 @@ def test_a_gpu_has_as_many_places_as_it_is_named(
     held: list[int] = []
     monkeypatch.setattr(gpus, "_held", held)
     monkeypatch.setenv(VISIBLE, "to be restored")
-    names = ["7", "8", "7"]
+    mig = "MIG-GPU-1/1/0"
+    names = ["7", mig, "7"]
     assert [claim_gpu(tmp_path, names) for _ in names] == names
     monkeypatch.setattr(gpus, "WAIT_S", 0.1)
     with pytest.raises(MammoroiError, match="all 3 places"):
@@ -97,7 +102,7 @@ def test_a_gpu_has_as_many_places_as_it_is_named(
     for handle in held:
         os.close(handle)
     places = {path.name for path in tmp_path.glob(".gpu-*")}
-    assert places == {".gpu-7.lock", ".gpu-8.lock", ".gpu-7-1.lock"}
+    assert places == {".gpu-7.lock", ".gpu-MIG-GPU-1_1_0.lock", ".gpu-7-1.lock"}
 
 
 def test_the_gpu_of_a_killed_process_is_free_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,26 @@ def test_nothing_is_compiled_on_the_cpu_or_unasked() -> None:
     network = torch.nn.Conv2d(1, 1, 3)
     assert not compiling.compile_network(network, replace(TINY, compile="auto"), "cpu")
     assert not compiling.compile_network(network, TINY, "gpu")
+
+
+def test_a_network_is_compiled_in_the_process_that_trains_it(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "missing_compiler", lambda _: None)
+    config = replace(TINY, compile="auto", deep_supervision=True, devices=2)
+    built = trainer.build_trainer(config, study)
+    for callback in built.callbacks:
+        if isinstance(callback, compiling.Compiling):
+            callback.accelerator = "gpu"
+    module = SegmentationModule(config)
+    module.network.compile()
+    _, callbacks, arrived = pickle.loads(pickle.dumps((built, built.callbacks, module)))
+    assert arrived.network._compiled_call_impl is None
+    for callback in callbacks:
+        if isinstance(callback, compiling.Compiling):
+            callback.setup(built, arrived, "fit")
+    assert arrived.network._compiled_call_impl is not None
+    assert arrived.supervision._compiled_call_impl is not None
 
 
 @pytest.mark.slow

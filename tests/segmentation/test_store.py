@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from mammoroi.errors import MammoroiError
 from mammoroi.segmentation import store
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.side_by_side import side_by_side
 from mammoroi.segmentation.store import ArrayStore, window
 
 from .tiny import TINY
@@ -39,6 +41,12 @@ def test_arrays_on_the_disk_are_those_in_memory(
 def test_arrays_stay_on_the_disk_where_they_would_fill_the_memory() -> None:
     assert store.fits(1000)
     assert not store.fits(10**15)
+
+
+def test_networks_side_by_side_share_the_free_memory() -> None:
+    eighth = psutil.virtual_memory().available // 8
+    assert store.fits(eighth)
+    assert dict(side_by_side([(store.fits, (eighth,))] * 2, 4, 1)) == {0: False, 1: False}
 
 
 def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:

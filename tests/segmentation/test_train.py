@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from mammoroi.segmentation.network import NetworkSpec, build_network
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.progress import bars, finished
 from mammoroi.segmentation.search import _trainer
+from mammoroi.segmentation.several_devices import Told
 from mammoroi.segmentation.train import train, train_prepared
 from mammoroi.segmentation.weights import load_model, load_models
 
@@ -211,6 +214,51 @@ def test_two_processes_train_together(study: Path) -> None:
         assert np.isfinite(model.card["metrics"]["tuning_dice"])
     history = pd.read_csv(study / "segmentation" / "fold-0" / "history.csv")
     assert history["epoch"].tolist() == [0, 1]
+
+
+class OfALibraryError(Exception):
+    """One that cannot be unpickled."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MammoroiError("what was found", "what to do"),
+        OSError(28, "No space left on device", "last.ckpt"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        OfALibraryError(1, 2),
+    ],
+)
+def test_a_process_of_a_device_sends_the_error_that_ends_it(error: Exception) -> None:
+    errors = multiprocessing.get_context("spawn").SimpleQueue()
+
+    def fail() -> NoReturn:
+        raise error
+
+    with pytest.raises(type(error)):
+        Told(fail, errors)()
+    sent = errors.get()
+    if isinstance(error, OfALibraryError):
+        assert (type(sent), str(sent)) == (RuntimeError, "OfALibraryError: 1 and 2")
+    else:
+        assert (type(sent), str(sent)) == (type(error), str(error))
+    assert getattr(sent, "errno", None) == getattr(error, "errno", None)
+
+
+@pytest.mark.slow
+def test_an_error_on_one_of_several_devices_is_that_of_one(
+    study: Path, capfd: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(MammoroiError, match=r"fold 0: the loss is not finite .* -> lower segmenta"):
+        train(replace(TINY, devices=2, learning_rate=1e30), study)
+    failures = pd.read_csv(study / "segmentation" / "failures.csv")
+    assert not failures["error"].str.contains("Traceback|Process").any()
+    said = "".join(capfd.readouterr())
+    assert "distributed_backend" not in said
+    assert "UserWarning" not in said
 
 
 def test_devices_share_an_epoch() -> None:

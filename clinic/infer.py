@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cohort.schema import IMAGE_COLUMNS
-from ..errors import Failure, MammoroiError
+from ..cohort.schema import check_spacing
+from ..errors import Failure
 from ..imaging.spacing import GIVEN
 from .bundle import Bundle, open_bundle
 from .flags import Seen, image_flags, patient_flags
@@ -111,13 +111,7 @@ def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> lis
     MammoroiError
         When there is no image, two get the same name, or the spacing cannot be meant.
     """
-    low, high = next(
-        (column.minimum, column.maximum) for column in IMAGE_COLUMNS if column.name == "spacing_mm"
-    )
-    if spacing_mm is not None and not low <= spacing_mm <= high:
-        raise MammoroiError(
-            f"spacing_mm is {spacing_mm:g}", f"give millimetres per pixel, {low:g} to {high:g}"
-        )
+    check_spacing(spacing_mm)
     return group(expand(images), spacing_mm)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+from ..errors import MammoroiError
 from ..imaging.view import VIEWS as DICOM_VIEWS
 
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -203,3 +204,19 @@ PATIENT_COLUMNS = (
 def required(columns: tuple[Column, ...]) -> list[str]:
     """Name the columns that must exist."""
     return [column.name for column in columns if column.required]
+
+
+def check_spacing(spacing_mm: float | None) -> None:
+    """Refuse a pixel size that cannot be meant, such as one in micrometres; None is not known.
+
+    Raises
+    ------
+    MammoroiError
+        When it is outside the range of the column ``spacing_mm``.
+    """
+    column = next(one for one in IMAGE_COLUMNS if one.name == "spacing_mm")
+    if spacing_mm is not None and not column.minimum <= spacing_mm <= column.maximum:
+        raise MammoroiError(
+            f"spacing_mm is {spacing_mm:g}",
+            f"give millimetres per pixel, {column.minimum:g} to {column.maximum:g}",
+        )

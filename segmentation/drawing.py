@@ -17,7 +17,7 @@ from ..errors import MammoroiError
 from ..files import plain, read_json, write_json
 from .config import SegmentationConfig
 from .learnt import learnt_settings
-from .outline import has_outline
+from .outline import has_outline, window_of_networks
 from .weights import load_models, network_folders
 
 if TYPE_CHECKING:
@@ -95,9 +95,15 @@ def load_to_draw(folder: Path) -> list[Model]:
     Raises
     ------
     MammoroiError
-        As there, and when the second stage is missing with which they draw.
+        As there, when the second stage is missing with which they draw, and when they are a second
+        stage themselves, which sees windows around what a first one proposes.
     """
     models = load_models(folder)
+    if window_of_networks(folder, models) is not None:
+        raise MammoroiError(
+            f"{folder} holds networks of a second stage, which draw with the first and not alone",
+            "name the folder `segmentation` in which both were trained",
+        )
     spacing = models[0].card["settings"].get("outline_spacing_mm")
     if spacing is not None and not has_outline(folder):
         raise MammoroiError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from ..cohort.schema import check_spacing
 from ..errors import Failure, MammoroiError
 from ..files import check_writable, claim_folder, sha256_files, sha256_of, write_json
 from ..imaging.spacing import GIVEN
@@ -103,8 +104,8 @@ def segment_images(
     Raises
     ------
     MammoroiError
-        When two files get the same name, the networks cannot be trusted, or the folder holds
-        results of other images or networks.
+        When two files get the same name, the spacing cannot be meant, the networks cannot be
+        trusted, or the folder holds results of other images or networks.
     OSError
         When nothing can be written to ``out``.
     """
@@ -113,6 +114,7 @@ def segment_images(
     from .overlays import draw_overlay
     from .trainer import choose_device
 
+    check_spacing(spacing_mm)
     out = Path(out)
     names = image_names(images)
     check_writable(out)

@@ -160,7 +160,7 @@ def _tested(folder: Path) -> frozenset[str]:
 
 def _source(folder: Path, row: dict[str, Any]) -> Source:
     """Read a line of the table."""
-    from ..cohort.schema import SAFE_ID
+    from ..cohort.schema import SAFE_ID, check_spacing
 
     if lacking := [name for name in _NEEDED if not row[name]]:
         raise MammoroiError(f"{', '.join(lacking)} is empty", "fill the cell")
@@ -173,6 +173,7 @@ def _source(folder: Path, row: dict[str, Any]) -> Source:
         spacing = float(row["spacing_mm"]) if row.get("spacing_mm") else None
     except ValueError as error:
         raise MammoroiError(f"spacing_mm is '{row['spacing_mm']}'", "give a number") from error
+    check_spacing(spacing)
     return Source(
         image_id=row["image_id"],
         patient_id=row["patient_id"],

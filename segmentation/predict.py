@@ -222,15 +222,24 @@ def _draw_images(images: Images, draw_image: Callable[[str, tuple[int, ...]], Dr
     rows = images.index[["image_id", "patient_id", "name"]].itertuples(index=False)
     cases = [(row[0], tuple(row)) for row in rows]
     results = list(map_cases(draw_case, cases, "segmentation/segment", images.what))
-    for failure in write_results(masks, results, images.failures):
-        # A mask that an earlier run drew must not stand for the one that failed now.
-        for kind in ("automatic", "probability"):
-            (masks / kind / f"{failure.case}.png").unlink(missing_ok=True)
-        candidates.pop(failure.case, None)
+    failed = {failure.case for failure in write_results(masks, results, images.failures)}
+    for failure in failed:
+        candidates.pop(failure, None)
+    # A mask that an earlier run drew must not stand for the one that failed now, nor be left of an
+    # image that is no longer there.
+    _keep_masks(masks, set(images.index["image_id"]) - failed)
     write_candidates(masks / "candidates.csv", candidates)
     if images.lesions:
         _tell_empty(results)
     return not any(isinstance(result, Failure) for result in results)
+
+
+def _keep_masks(masks: Path, image_ids: set[str]) -> None:
+    """Remove what was drawn of all other images."""
+    for kind in ("automatic", "probability"):
+        for path in (masks / kind).glob("[!.]*.png"):
+            if path.stem not in image_ids:
+                path.unlink(missing_ok=True)
 
 
 def _tell_empty(results: list[dict[str, Any] | Failure]) -> None:

@@ -6,7 +6,8 @@ columns, breast scaled to 0..1), for images of training patients ``<image_id>.ma
 (the grey values that became 0 and 1) and ``mask_share`` (share of the manual mask's pixels that
 lie within the breast's box; null without a mask). ``index.csv`` lists the images that are ready:
 ``image_id, patient_id, set (train|test), key, working_rows, working_columns, has_mask``; and
-``failures.csv`` those that are not. A failed image is tried again by the next run.
+``failures.csv`` those that are not. A failed image is tried again by the next run. Of an image that
+the cohort no longer has nothing stays.
 
 Masks of test patients are not prepared: nothing that trains could read them. The second of two
 stages (:mod:`.outline`) has the same files, of finer arrays, in ``segmentation/outline/prepared/``.
@@ -161,7 +162,20 @@ def prepare_cases(
     write_csv(folder / "index.csv", pd.DataFrame(rows, columns=list(columns)))
     failed = [result for result in results if isinstance(result, Failure)]
     write_failures(folder / "failures.csv", failures + failed)
+    _forget_others(folder, cases)
     return len(rows)
+
+
+def _forget_others(folder: Path, cases: list[tuple[Source, bool]]) -> None:
+    """Remove the arrays of images that are not among the cases, and masks of those not trained on.
+
+    A patient who was taken out of a cohort must not stay, least of all in what is copied elsewhere.
+    """
+    kept = {f"{case.image_id}{ending}" for case, _ in cases for ending in (".json", ".npy")}
+    kept |= {f"{case.image_id}.mask.npy" for case, training in cases if training}
+    for path in folder.glob("[!.]*"):
+        if path.suffix in (".json", ".npy") and path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 def prepare_case(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cohort.schema import check_spacing
 from ..files import atomic, read_json
 from ..imaging.spacing import GIVEN
 from .mapping import Mapping, padded_size
@@ -38,11 +39,12 @@ def prepared_image(
     Raises
     ------
     MammoroiError
-        When the folder has no ``preparation.json``, or the mammogram cannot be read or has no
-        spacing.
+        When the folder has no ``preparation.json``, or the mammogram cannot be read, has no
+        spacing or one that cannot be meant.
     """
     from ..imaging.read import read_mammogram
 
+    check_spacing(spacing_mm)
     about = read_json(Path(exported) / "preparation.json")
     mammogram = read_mammogram(Path(image), spacing_mm=spacing_mm, spacing_source=GIVEN)
     array, mapping, _ = working_array(mammogram, float(about["working_spacing_mm"]))

@@ -119,6 +119,8 @@ def test_from_images_to_agreement(study: Path, tmp_path: Path) -> None:
         segment_images(model, images[:1], study, spacing_mm=1.0)
     (no_spacing,) = segment_images(model, images[:1], tmp_path / "bare")
     assert "spacing" in no_spacing.error
+    with pytest.raises(MammoroiError, match=r"spacing_mm is 70 -> give millimetres .* 0.01 to 2"):
+        segment_images(model, images[:1], tmp_path / "bare", spacing_mm=70.0)
     with pytest.raises(MammoroiError, match="several files are named P00-L-CC"):
         segment_images(model, images[:1] * 2, tmp_path / "twice")
 

@@ -1,9 +1,10 @@
-"""A mask or mammogram that was changed after a run: what rests on it is made anew."""
+"""A mask or mammogram that was changed or taken away after a run: what rests on it is made anew."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ from mammoroi.cli import main
 from mammoroi.cohort.accept import FILES
 from mammoroi.cohort.config import CohortConfig
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_csv, read_json, sha256_file
+from mammoroi.files import read_csv, read_json, sha256_file, write_csv, write_json
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.others import prepare_others
+from mammoroi.segmentation.outline import training_places
+from mammoroi.segmentation.prepare import prepare
 from mammoroi.stages import STAGES, StudyConfig
 from mammoroi.study import run_study
 
@@ -144,7 +148,7 @@ def test_a_mask_that_is_lost_fails_in_the_stage_that_reads_it(folder: Path) -> N
 def test_a_study_of_before_reads_its_files_again(folder: Path) -> None:
     done = read_json(Path("out/stages.json"))
     del done["accept"]["files"]
-    whole.write_json(Path("out/stages.json"), done)
+    write_json(Path("out/stages.json"), done)
     Path("out", FILES).unlink()
     with pytest.raises(MammoroiError, match="does not say which images"):
         run_study(config(), only="agree")
@@ -162,3 +166,58 @@ def test_standards_do_not_describe_what_is_outdated(
     assert main(["standards", "out"]) == 1
     assert "has not read what 'accept' has since written" in capsys.readouterr().err
     assert sha256_file(Path("out/methods.md")) == before
+
+
+def test_nothing_stays_of_a_patient_who_left_the_cohort(folder: Path) -> None:
+    """In no file's name, and in no table but of networks that are set aside, which learned so."""
+    gone = patient_of("train")
+    assert list(Path("out/masks").rglob(f"{gone}-*"))
+    assert list(Path("out/segmentation").rglob(f"{gone}-*"))
+    for name in ("cohort.csv", "patients.csv"):
+        table = read_csv(Path("out/cohort", name), dtype=str)
+        write_csv(Path("out/cohort", name), table[table["patient_id"] != gone])
+    assert run_study(config()) == 0
+    places = [path for path in Path("out").rglob("*") if Path("out/cohort") not in path.parents]
+    assert not [path for path in places if gone in path.name]
+    tables = [path for path in places if path.suffix == ".csv" and "set-aside" not in path.parts]
+    assert not [path for path in tables if gone in path.read_text()]
+    assert len(read_csv(Path("out/masks/predictions.csv"))) == 18
+
+
+def test_arrays_stay_of_those_who_are_left(study: Path, normals: Path) -> None:
+    """Those of both stages and of mammograms without a lesion; masks of the training alone."""
+    given = replace(TINY, normal_cohort=str(normals), outline_spacing_mm=1.0)
+
+    def prepared() -> dict[str, set[str]]:
+        for settings, place in training_places(given):
+            prepare(settings, study, place)
+            prepare_others(settings, study, place)
+        folders = [study / place / "prepared" for _, place in training_places(given)]
+        folders += [folder / "normals" for folder in folders]
+        return {
+            path.relative_to(study).as_posix(): {
+                file.name for file in path.iterdir() if file.name[0] in "PN"
+            }
+            for path in folders
+        }
+
+    before = prepared()
+    for table in (study / "cohort.csv", normals / "cohort.csv"):
+        lines = table.read_text().splitlines(keepends=True)
+        table.write_text("".join(line for line in lines if "P09" not in line))
+    splits = read_json(study / "splits.json")
+    splits["train"].remove("P08")  # tests now: its mask is no business of a training
+    splits["test"].append("P08")
+    for fold in splits["folds"]:
+        for part in fold.values():
+            part[:] = [name for name in part if name not in ("P08", "P09")]
+    splits["train"].remove("P09")
+    write_json(study / "splits.json", splits)
+    after = prepared()
+    assert len(after) == 4
+    for place, names in after.items():
+        left = {name for name in before[place] if "P09" not in name}
+        if not place.endswith("normals"):
+            left -= {name for name in left if name.startswith("P08") and ".mask." in name}
+        assert names == left, place
+        assert names < before[place]

@@ -160,20 +160,22 @@ def test_what_cannot_be_prepared_is_told_and_the_rest_is_used(study: Path, other
         {"image_id": "NOBODY", "patient_id": None, "image": "NEW.png", "spacing_mm": "1"},
         {"image_id": "FLAT", "patient_id": "N6", "image": "NEW.png", "spacing_mm": None},
         {"image_id": "WORD", "patient_id": "N7", "image": "NEW.png", "spacing_mm": "wide"},
+        {"image_id": "MICRO", "patient_id": "N8", "image": "NEW.png", "spacing_mm": "70"},
     ]
     pd.concat([table, pd.DataFrame(bad)]).to_csv(other / "cohort.csv", index=False)
     config = replace(TINY, pretraining_cohort=str(other))
     assert names(job_of(config, study)) == {"others/TRAIN", "others/NEW", "others/LARGE"}
     file = study / "segmentation" / "prepared" / "others" / "failures.csv"
     told = read_csv(file, dtype=str).set_index("case")["error"]
-    assert sorted(told.index) == ["FLAT", "GONE", "NEW", "NOBODY", "WORD", "a/b"]
+    assert sorted(told.index) == ["FLAT", "GONE", "MICRO", "NEW", "NOBODY", "WORD", "a/b"]
     assert "twice" in told["NEW"]
     assert "gone.png does not exist" in told["GONE"]
     assert "cannot become the name of a file" in told["a/b"]
     assert "patient_id is empty" in told["NOBODY"]
     assert "wide" in told["WORD"]
-    assert count_cases("train", study)["failed"] == 6  # so that the command ends with code 3
-    assert any("others" in line and "6 lines" in line for line in fallen_out_lines(study))
+    assert told["MICRO"] == "spacing_mm is 70"
+    assert count_cases("train", study)["failed"] == 7  # so that the command ends with code 3
+    assert any("others" in line and "7 lines" in line for line in fallen_out_lines(study))
     prepare_others(TINY, study)  # no longer asked for
     assert count_cases("train", study)["failed"] == 0
 

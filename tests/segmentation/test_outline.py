@@ -422,6 +422,16 @@ def test_a_copy_without_the_second_stage_does_not_draw(copied: Path, tmp_path: P
     )
 
 
+@pytest.mark.parametrize("place", ["outline", OUTLINE_FOLD])
+def test_the_second_stage_does_not_draw_alone(copied: Path, tmp_path: Path, place: str) -> None:
+    image, networks = copied / "P00-L-CC.png", copied / "segmentation" / place
+    with pytest.raises(
+        MammoroiError, match=r"second stage, .* not alone -> name the folder `segment"
+    ):
+        segment_images(networks, [image], tmp_path / "new", SPACING_MM)
+    assert not (tmp_path / "new" / "predictions.csv").exists()
+
+
 def test_two_stages_are_no_single_file(trained: tuple[Path, Any], tmp_path: Path) -> None:
     study, _ = trained
     with pytest.raises(MammoroiError, match="two stages, and an exported file holds one"):

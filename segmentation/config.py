@@ -11,18 +11,23 @@ from .choices import one_of
 # By how much the sides of an input must be divisible.
 MULTIPLES = {"unet": 16, "dynunet": 16, "smp-unet": 32}
 ARCHITECTURES = tuple(MULTIPLES)
-AUGMENTATIONS = ("strong", "full", "flips")
-CROPS = ("halves", "lesions")
 LOSSES = ("dice-ce", "dice-focal", "tversky-ce", "dice-boundary")
 EXPECTED_DICE = "expected-dice"
-POSTPROCESSING = ("fixed", "learnt")
-ACCELERATORS = ("auto", "cpu", "gpu", "mps")
-LOGGERS = ("csv", "tensorboard", "mlflow")
-HITS = ("iou", "centroid")
-PLACES = ("auto", "host", "device")
-COMPILE = ("off", "auto")
-EPOCHS_KEPT = ("best", "last")
-PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
+CHOICES = {
+    "architecture": ARCHITECTURES,
+    "loss": LOSSES,
+    "augmentation": ("strong", "full", "flips"),
+    "crops": ("halves", "lesions"),
+    "keep": ("best", "last"),
+    "accelerator": ("auto", "cpu", "gpu", "mps"),
+    "precision": ("auto", "32", "bf16-mixed", "16-mixed"),
+    "compile": ("off", "auto"),
+    "augment_on": ("auto", "host", "device"),
+    "logger": ("csv", "tensorboard", "mlflow"),
+    "postprocessing": ("fixed", "learnt"),
+    "hit": ("iou", "centroid"),
+}
+"""The words that settings may be."""
 
 # Where and how fast something was computed is no part of what was computed.
 _TRAINING = (
@@ -288,20 +293,11 @@ class SegmentationConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
             levels = len(getattr(self, name)) == 5 and min(getattr(self, name)) >= 1
             self._require(name, levels, "five positive numbers")
-        one_of("architecture", self.architecture, ARCHITECTURES)
-        one_of("loss", self.loss, LOSSES)
-        one_of("augmentation", self.augmentation, AUGMENTATIONS)
-        one_of("crops", self.crops, CROPS)
         cropped = self.patch is not None or self.crops == "halves"
         self._require("crops", cropped, "halves, or set a patch: whole breasts are not cropped")
-        one_of("accelerator", self.accelerator, ACCELERATORS)
-        one_of("logger", self.logger, LOGGERS)
         object.__setattr__(self, "precision", str(self.precision))  # YAML reads 32 as a number
-        one_of("precision", str(self.precision), PRECISIONS)
-        one_of("compile", self.compile, COMPILE)
-        one_of("augment_on", self.augment_on, PLACES)
-        one_of("postprocessing", self.postprocessing, POSTPROCESSING)
-        one_of("keep", self.keep, EPOCHS_KEPT)
+        for name, valid in CHOICES.items():
+            one_of(name, getattr(self, name), valid)
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
         encodes = self.encoder_weights is None or self.architecture == "smp-unet"
@@ -334,7 +330,6 @@ class SegmentationConfig:
         self._require("swa_start", one_mean, "0, or ema_decay to 0: one mean of weights is kept")
         for name in ("working_spacing_mm", "learning_rate", "encoder_rate", "surface_tolerance_mm"):
             self._require(name, getattr(self, name) > 0, "more than 0")
-        one_of("hit", self.hit, HITS)
         object.__setattr__(self, "fp_per_image", tuple(sorted(map(float, self.fp_per_image))))
         object.__setattr__(self, "test_time_scales", tuple(map(float, self.test_time_scales)))
         scales = bool(self.test_time_scales) and all(0.2 <= s <= 5 for s in self.test_time_scales)

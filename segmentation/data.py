@@ -137,12 +137,12 @@ class Augmentation:
     seed : int
         The training's seed.
     kind : str
-        One of :data:`.config.AUGMENTATIONS`.
+        As in :class:`.config.SegmentationConfig`.
     patch : (int, int), optional
         Crop to so many rows and columns, around a lesion pixel half of the time; where there is no
         lesion, near a pixel of the breast.
     crops : str
-        One of :data:`.config.CROPS`; ``lesions`` crops by :func:`.crops.near_lesions` instead.
+        As in :class:`.config.SegmentationConfig`; ``lesions`` crops by :func:`.crops.near_lesions` instead.
     with_lesion : int, optional
         The images from this number on have no lesion.
     """

@@ -70,7 +70,7 @@ class Windows(Dataset[Batch]):
     mixing : LesionMixing, optional
         Put other images' lesions into some of them first.
     crops : str
-        One of :data:`.config.CROPS`.
+        As in :class:`.config.SegmentationConfig`.
     """
 
     def __init__(

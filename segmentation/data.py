@@ -142,7 +142,7 @@ class Augmentation:
         Crop to so many rows and columns, around a lesion pixel half of the time; where there is no
         lesion, near a pixel of the breast.
     crops : str
-        As in :class:`.config.SegmentationConfig`; ``lesions`` crops by :func:`.crops.near_lesions` instead.
+        As in the settings; ``lesions`` crops by :func:`.crops.near_lesions` instead.
     with_lesion : int, optional
         The images from this number on have no lesion.
     """

@@ -165,7 +165,7 @@ def draw_overlay(
     axes.set_xlim(0, width_mm)
     axes.set_ylim(height_mm, 0)
     axes.set_axis_off()
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)  # a name may have a $
     figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)

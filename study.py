@@ -120,15 +120,23 @@ def _as_run(config: StudyConfig, done: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+_HOW = ("workers", "accelerator", "devices", "precision")
+"""Settings of a shared section that change how a stage runs; whoever takes them does so at once."""
+
+
 def _tell_other_settings(config: StudyConfig, only: str, done: dict[str, Any]) -> None:
     """Say which of the present settings count for nothing when one stage runs alone."""
-    (own,) = (stage.sections for stage in STAGES if stage.name == only)
-    given = plain(config)
-    changed = [
-        part
-        for part, value in _as_run(config, done).items()
-        if part not in own and value != given[part]
-    ]
+    (stage,) = (stage for stage in STAGES if stage.name == only)
+    given, own = plain(config), stage.settings(config)
+    changed = []
+    for part, value in _as_run(config, done).items():
+        if part not in stage.sections:
+            changed += [part] if value != given[part] else []
+        elif stage.own is not None:  # the rest of the section is that of the stage before it
+            others = value.keys() - own[part].keys() - {*_HOW}
+            differ = [name for name in given[part] if name in others]
+            differ = [name for name in differ if value[name] != given[part][name]]
+            changed += [f"{part}.{name}" for name in differ]
     if changed:
         logger.warning(
             "other settings of %s than those that were run count for nothing here: "

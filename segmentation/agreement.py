@@ -7,7 +7,8 @@ where a second reader drew a mask): ``image_id, patient_id, fold, comparison``, 
 circle of the manual mask's area; ``n_regions`` counts the regions of the manual mask (``1``, ``2``,
 ``3+``). For automatic masks also ``entropy, expected_dice, member_dice, uncertain``
 (:mod:`.uncertainty`) and ``ece_near, ece_breast`` (:mod:`.pixel_calibration`).
-``agreement_failures.csv`` lists the comparisons that could not be made.
+``agreement_failures.csv`` lists the comparisons that could not be made, and the images of which no
+overlay could be drawn.
 
 A manual mask that is a box around the lesion (``mask_kind``) says where the lesion is, not how it
 is shaped: of the measures ``found`` and ``area_mm2`` alone are there, and ``size_group, ece_near,
@@ -125,13 +126,14 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
     automatic = table[table["comparison"] == AUTOMATIC]
     if len(automatic):
         write_evaluation(study, automatic, examined, flag_masks(automatic, config), config)
-    write_overlays(
+    failures += write_overlays(
         study / "overlays",
         automatic[automatic["dice"].notna()],
         {item.source.image_id: item for item in comparisons if item.name == AUTOMATIC},
         study,
         config.overlays,
     )
+    write_failures(study / "agreement_failures.csv", failures)
     return study / "agreement.csv"
 
 

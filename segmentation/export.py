@@ -12,6 +12,8 @@ all networks in the folder; batch, rows and columns are free. Beside them:
     resampling, grey values, padding; :func:`.prepared.prepared_image` does them) and after it
     (second view of the network, way back, threshold, regions); ``largest_difference``, the largest
     absolute difference from the original network that was found on random images of two sizes.
+``inputs.json``
+    Of which networks and in which format; a folder holds one export.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import atomic, write_json
+from ..files import atomic, claim_folder, sha256_of, write_json
 from .candidates import CANDIDATE_PROBABILITY
 from .choices import one_of
 from .outline import PROPOSED, has_outline, window_of_networks
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "torch-export", "monai-bundle")
 TOLERANCE = 1e-4
+_WRITTEN = (
+    *("model.onnx*", "model.pt2", "models/*", "configs/*.json"),
+    *("models.json", "preparation.json"),
+)
 # Sizes in multiples of what the network asks for: that of the example, and one of each other size.
 _EXAMPLE = (2, 4, 6)
 _TRIED = ((1, 6, 3), (3, 3, 5))
@@ -63,8 +69,8 @@ def export(model: Path, to: str, out: Path) -> Path:
     ------
     MammoroiError
         For an unknown format, a missing package, networks that cannot be trusted or that the
-        format cannot hold, a folder of two stages, and when the file gives other probabilities
-        than the networks.
+        format cannot hold, a folder of two stages, a folder that holds another export, and when
+        the file gives other probabilities than the networks: then none is left.
     """
     from .export_bundle import write_bundle
 
@@ -87,18 +93,25 @@ def export(model: Path, to: str, out: Path) -> Path:
     window = window_of_networks(model, trained)
     models = [_seeing(one, window) for one in trained] if window else trained
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    claim_folder(
+        out, {"networks": sha256_of([one.card for one in trained]), "format": to}, _WRITTEN
+    )
     writers: dict[str, Callable[[list[Model], Path], float]] = {
         "onnx": _write_onnx,
         "torch-export": _write_program,
         "monai-bundle": partial(write_bundle, windows=window is not None),
     }
-    difference = writers[to](models, out)
-    if not difference <= TOLERANCE:
-        raise MammoroiError(
-            f"{out} gives probabilities that differ by {difference:.2g} from the network's",
-            "do not use it; try another format or version of the packages",
-        )
+    try:
+        difference = writers[to](models, out)
+        if not difference <= TOLERANCE:
+            raise MammoroiError(
+                f"as {to} the probabilities differ by {difference:.2g} from the network's",
+                "nothing was exported; try another format or version of the packages",
+            )
+    except BaseException:  # what was not compared, or is not the network, is not left to be used
+        for file in (file for pattern in _WRITTEN for file in out.glob(pattern)):
+            file.unlink()
+        raise
     write_json(out / "models.json", [one.card for one in trained])
     about = preparation(models, logits=to == "monai-bundle", windows=window is not None)
     write_json(out / "preparation.json", {**about, "largest_difference": difference})

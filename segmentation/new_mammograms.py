@@ -99,7 +99,7 @@ def segment_images(
     Returns
     -------
     list of Failure
-        Images without a mask.
+        Images without a mask; of a case that failed, none is left.
 
     Raises
     ------
@@ -148,7 +148,11 @@ def segment_images(
     with on_device(networks, device):
         results = list(map_cases(draw_case, cases, "segmentation/segment", "Drawing masks"))
     write_json(out / "models.json", [model.card for model in networks])
-    return write_results(out, results, [])
+    failures = write_results(out, results, [])
+    for failure in failures:  # what was written of a case before it failed is no result
+        for path in (out / f"{failure.case}.png", out / "overlays" / f"{failure.case}.png"):
+            path.unlink(missing_ok=True)
+    return failures
 
 
 def _claim(out: Path, images: dict[str, Path], networks: list[Model]) -> None:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Failure
 from ..files import atomic, write_csv
+from .cases import map_cases
 from .mapping import Mapping
 from .prepare import Source, load_mapping
 
@@ -50,13 +52,13 @@ def write_overlays(
     compared: Dictionary[str, Compared],
     study: Path,
     count: int,
-) -> Path:
-    """Draw the cases with the smallest, the middle and the largest Dice; give ``overlays.csv``.
+) -> list[Failure]:
+    """Draw the cases with the smallest, the middle and the largest Dice; write ``overlays.csv``.
 
     Parameters
     ----------
     folder : Path
-        Where the pictures go; earlier ones there are removed.
+        Where the pictures go; earlier ones there are removed once these are drawn.
     agreement : DataFrame
         ``image_id, dice`` of the automatic masks.
     compared : dict of str to Compared
@@ -65,16 +67,18 @@ def write_overlays(
         The study folder, for the mappings.
     count : int
         Cases per rank.
+
+    Returns
+    -------
+    list of Failure
+        Images of which no picture could be drawn, each once.
     """
     import pandas as pd
 
     from ..imaging.mask import read_mask
     from ..imaging.read import read_display
 
-    for earlier in folder.glob("*.png"):
-        earlier.unlink()
-    rows = rank_cases(agreement, count)
-    for row in rows:
+    def draw_case(row: dict[str, Any]) -> dict[str, Any]:
         item = compared[row["image_id"]]
         mapping = load_mapping(study, row["image_id"])
         shape = (mapping.rows, mapping.columns)
@@ -86,8 +90,18 @@ def write_overlays(
             manual=read_mask(item.manual, shape, item.source.mask_label),
             automatic=read_mask(item.other, shape),
         )
+        return row
+
+    cases = [(row["image_id"], (row,)) for row in rank_cases(agreement, count)]
+    results = list(map_cases(draw_case, cases, "segmentation/overlays", "Drawing overlays"))
+    rows = [result for result in results if not isinstance(result, Failure)]
+    drawn = {row["file"] for row in rows}
+    for path in folder.glob("[!.]*.png"):
+        if path.name not in drawn:
+            path.unlink()
     columns = ["image_id", "rank", "dice", "file"]
-    return write_csv(folder / "overlays.csv", pd.DataFrame(rows, columns=columns))
+    write_csv(folder / "overlays.csv", pd.DataFrame(rows, columns=columns))
+    return list({one.case: one for one in results if isinstance(one, Failure)}.values())
 
 
 def rank_cases(agreement: pd.DataFrame, count: int) -> list[dict[str, Any]]:
@@ -165,7 +179,7 @@ def draw_overlay(
     axes.set_xlim(0, width_mm)
     axes.set_ylim(height_mm, 0)
     axes.set_axis_off()
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)  # a name may have a $
     figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -145,6 +145,21 @@ def test_a_mask_that_is_lost_fails_in_the_stage_that_reads_it(folder: Path) -> N
     assert set(read_csv(Path("out/agreement_failures.csv"))["case"]) == {name}
 
 
+def test_a_mammogram_that_is_unreadable_has_no_overlay_and_all_else(folder: Path) -> None:
+    before = read_csv(Path("out/agreement.csv"))
+    table = read_csv(Path("out/overlays/overlays.csv"), dtype=str)
+    name = table["image_id"].iloc[0]
+    (folder / "out" / "cohort" / f"{name}.png").unlink()
+    assert run_study(config(), only="agree") == 1
+    (row,) = read_csv(Path("out/agreement_failures.csv")).to_dict("records")
+    assert (row["case"], row["stage"]) == (name, "segmentation/overlays")
+    assert "does not exist" in row["error"]
+    assert read_csv(Path("out/agreement.csv")).equals(before)
+    left = read_csv(Path("out/overlays/overlays.csv"), dtype=str)
+    assert left.equals(table[table["image_id"] != name].reset_index(drop=True))
+    assert {path.name for path in Path("out/overlays").glob("*.png")} == set(left["file"])
+
+
 def test_a_study_of_before_reads_its_files_again(folder: Path) -> None:
     done = read_json(Path("out/stages.json"))
     del done["accept"]["files"]

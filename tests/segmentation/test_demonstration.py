@@ -141,3 +141,26 @@ def test_a_small_network_with_a_card_that_says_how_poor_it_is() -> None:
     assert (folder / "model.safetensors").stat().st_size < 4e6
     real = next(row for row in model.card["performance"] if "real" in row["data"])
     assert real["mean_dice"] < 0.5
+
+
+def test_a_name_may_have_dollars_and_a_case_that_failed_leaves_no_mask(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mammoroi.segmentation import overlays
+
+    cohort = load_cohort(phantoms)
+    name = r"P$\frac{1"  # as mathematics it is none
+    image = tmp_path / f"{name}.dcm"
+    shutil.copy(cohort.path(cohort.images["image"].iloc[0]), image)
+    out = tmp_path / "out"
+    assert main(["segment", str(image), "--out", str(out)]) == 0
+    assert (out / f"{name}.png").is_file()
+    assert (out / "overlays" / f"{name}.png").is_file()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no picture")
+
+    monkeypatch.setattr(overlays, "draw_overlay", fail)
+    assert main(["segment", str(image), "--out", str(out)]) == 3
+    assert read_csv(out / "failures.csv")["case"].tolist() == [name]
+    assert not list(out.rglob("*.png"))

@@ -28,6 +28,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import read_json, write_json
 from mammoroi.imaging.breast import breast_region
 from mammoroi.imaging.read import read_mammogram
+from mammoroi.segmentation import export as exporting
 from mammoroi.segmentation import export_bundle
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
@@ -352,6 +353,25 @@ def test_who_follows_preparation_step_by_step_draws_what_segment_draws(tmp_path:
     drawn = mask_by(about, pixels, 0.5, run)
     assert expected.any()
     assert 2 * (drawn & expected).sum() > 0.999 * (drawn.sum() + expected.sum())
+
+
+def test_a_folder_holds_one_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fold in range(2):
+        save(tmp_path / "models", TINY, fold)
+    out = export(tmp_path / "models", "torch-export", tmp_path / "out")
+    before = read_json(out / "models.json")
+    for other, to in (("models/fold-1", "torch-export"), ("models/fold-1", "monai-bundle")):
+        with pytest.raises(MammoroiError, match=r"out holds results of another run .*another fold"):
+            export(tmp_path / other, to, out)
+    assert read_json(out / "models.json") == before
+    assert (out / "model.pt2").exists()
+    export(tmp_path / "models", "torch-export", out)
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    for to in ("torch-export", "monai-bundle"):
+        with pytest.raises(MammoroiError, match="nothing was exported"):
+            export(tmp_path / "models" / "fold-0", to, tmp_path / to)
+        files = [path.name for path in (tmp_path / to).rglob("*") if path.is_file()]
+        assert files == ["inputs.json"]
 
 
 def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path) -> None:

@@ -196,6 +196,21 @@ def test_a_stage_for_classifiers_is_refused(
     assert sha256_file(there / "config.json") == before
 
 
+def test_settings_of_a_shared_section_that_count_for_nothing_are_told(
+    there: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = "other settings of segmentation.epochs, segmentation.threshold than those that were run"
+    other = ["--segmentation.threshold", "0.95", "--segmentation.epochs", "3"]
+    how = ["--segmentation.workers", "2"]
+    before = sha256_file(there / "config.json")
+    assert main(["agree", "my.yaml", *other, *how]) == 0
+    assert told in caplog.text
+    assert sha256_file(there / "config.json") == before
+    caplog.clear()
+    assert main(["agree", "my.yaml", *how]) == 0
+    assert "count for nothing" not in caplog.text
+
+
 def test_leakage_is_refused(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leakage", "my.yaml"]) == 1
     assert "tasks is empty" in capsys.readouterr().err

@@ -242,6 +242,8 @@ def write_parquet(path: Path, table: pd.DataFrame) -> Path:
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     """Read a table that a stage wrote; only an empty cell is missing (``NA`` stays text).
 
+    Numbers come back to the last digit: a risk that is a threshold still is that threshold.
+
     Raises
     ------
     MammoroiError
@@ -250,7 +252,9 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
+        table: pd.DataFrame = pd.read_csv(
+            path, keep_default_na=False, na_values=[""], float_precision="round_trip", **options
+        )
         return table
     except FileNotFoundError:
         raise MammoroiError(

@@ -5,10 +5,10 @@ auc_automatic, difference (automatic minus manual), lower, upper, p_delong, boot
 bootstrap_upper``. Both AUCs are of risks, on the same patients and folds; those of the training set
 are out-of-fold, and so are those of all patients, where the classifiers were validated on all.
 ``comparison/summary.json`` holds the rules in words, what was declared, counts, and what was left
-out. The other tables: see :mod:`.agreement` (stability of the features), :mod:`.compare_features`
-(ICC by Dice, bias), :mod:`.compare_risks` (non-inferiority, agreement, reclassification, decision
-curves, calibration), :mod:`.cross_application` and :mod:`.subgroups_files`
-(Dice by group).
+out. The other tables, of which those without rows are not there: see :mod:`.agreement` (stability
+of the features), :mod:`.compare_features` (ICC by Dice, bias), :mod:`.compare_risks`
+(non-inferiority, agreement, reclassification, decision curves, calibration),
+:mod:`.cross_application` and :mod:`.subgroups_files` (Dice by group).
 """
 
 from __future__ import annotations
@@ -136,6 +136,8 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
     written["subgroups_dice"] = dice_by_group(
         study, stage.modeling.n_bootstrap, stage.modeling.seed
     )
+    for earlier in folder.glob("*.csv"):  # a table that has no rows now must not keep those of then
+        earlier.unlink()
     for table, frame in written.items():
         write_csv(folder / f"{table}.csv", frame)
     write_json(

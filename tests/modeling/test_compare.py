@@ -171,6 +171,18 @@ def test_what_was_declared_and_what_the_folds_give(folder: Path, tmp_path: Path)
         compare(CONFIG, study)
 
 
+def test_no_verdict_of_an_earlier_run_stays(folder: Path, tmp_path: Path) -> None:
+    """The automatic classifier of the only target can no longer be fitted."""
+    study = shutil.copytree(folder, tmp_path / "study")
+    assert len(table(study, "noninferiority"))
+    write_json(study / "models" / "targets.json", [{"target": "sln", "rois": ["manual"]}])
+    compare(CONFIG, study)
+    assert len(table(study, "auc")) == 0
+    left = {path.stem for path in (study / "comparison").glob("*.csv")}
+    assert {"stability", "icc_summary", "subgroups_dice"} < left
+    assert not left & {"noninferiority", "calibration", "risk_agreement", "cross_application"}
+
+
 def test_features_exchanged_for_those_of_the_other_masks() -> None:
     @dataclass(frozen=True)
     class Held:

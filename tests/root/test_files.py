@@ -140,6 +140,13 @@ def test_equal_tables_are_equal_bytes(tmp_path):
     assert read_csv(first)["x"].tolist() == [0.1, 1 / 3]
 
 
+def test_numbers_are_read_to_their_last_digit(tmp_path):
+    """A patient whose risk is the threshold is positive before and after it was written."""
+    numbers = np.random.default_rng(0).random(1000)
+    path = write_csv(tmp_path / "t.csv", pd.DataFrame({"risk": numbers}))
+    assert np.array_equal(read_csv(path)["risk"], numbers)
+
+
 def test_failures_have_their_columns_even_when_there_are_none(tmp_path):
     path = write_failures(tmp_path / "failures.csv", [])
     assert read_csv(path).columns.tolist() == ["case", "stage", "error", "action"]

@@ -68,10 +68,13 @@ def run_comparator(
     fitted: Sequence[str],
     predicted: Sequence[str],
     config: ModelingConfig,
+    prevalence: float,
 ) -> pd.DataFrame:
     """Fit an estimator to some patients and give others' risks: ``patient_id, label, risk``.
 
-    A patient whose lesion was missed gets the prevalence, as everybody does without any feature.
+    A patient whose lesion was missed gets the prevalence, as everybody does without any feature. It
+    is the same for all folds, as in :func:`.validate.predict`: a fold's own would tell who is held
+    out.
     """
     import warnings
 
@@ -81,7 +84,7 @@ def run_comparator(
     X, y = data.X.loc[list(fitted)], data.y[list(fitted)]
     moved, X, repeats = harmonised(data.batches, X, data.repeats)
     found = data.with_features(tuple(predicted))
-    risks = pd.Series(float(y.mean()), index=list(predicted))
+    risks = pd.Series(prevalence, index=list(predicted), dtype=float)
     steps: tuple[Any, ...] = (
         StableFeatures(repeats, config.icc_threshold),
         CompleteFeatures(),

@@ -5,6 +5,12 @@ DeLong et al., Biometrics 1988;44:837-845, by midranks: Sun & Xu, IEEE Signal Pr
 Evaluation of Medical Tests, 2003, section 5.2.4), since the plain normal one is too short where the
 AUC is high and patients are few (``benchmarks/interval_coverage.py``). The plain one, cut off at 0
 and 1, is that of pROC. A difference of two AUCs has the plain one.
+
+Where scores separate the classes DeLong's variance is 0, whatever the number of patients. The
+smaller class, of k patients, makes k pairs that share nobody; the chance that all are ordered
+rightly is the k-th power of the true AUC, and separation is no likelier. The exact interval of a
+share (Clopper & Pearson, Biometrika 1934;26:404-413) of k in k pairs is therefore taken, which is
+wider than need be. Nothing alike is known of a difference: it has no interval then.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
+from scipy.stats import binomtest, norm, rankdata
 from sklearn.metrics import roc_curve
 
 from .bootstrap import percentile_interval, resample_counts
@@ -32,9 +38,10 @@ class AucDifference:
     first, second : float
         The AUCs.
     difference, lower, upper : float
-        First minus second, with DeLong's 95 % interval.
+        First minus second, with DeLong's 95 % interval; see :func:`paired_aucs` for when there is
+        none.
     p_value : float
-        DeLong's two-sided P; 1 when the scores rank all patients alike.
+        DeLong's two-sided P; 1 when the scores rank all patients alike, NaN without an interval.
     """
 
     first: float
@@ -100,15 +107,19 @@ def auc_interval(
     Returns
     -------
     tuple of float
-        AUC, lower and upper bound. The bounds are NaN where a class has one patient, and where the
-        AUC is 0 or 1: DeLong's variance is 0 then, whatever the number of patients. All NaN where a
-        class is absent.
+        AUC, lower and upper bound. Where the AUC is 0 or 1 the bounds are those of the smaller
+        class's share of pairs, on either scale (see the module's description). They are NaN where
+        a class has one patient; all is NaN where a class is absent.
     """
     aucs, covariance = delong(labels, scores)
     auc, error = float(aucs[0]), float(np.sqrt(covariance[0, 0]))
     reach = float(norm.ppf(0.5 + level / 2)) * error
-    if np.isnan(reach) or not 0 < auc < 1:
+    if np.isnan(reach):
         return auc, float("nan"), float("nan")
+    if not 0 < auc < 1:
+        pairs = int(np.unique(np.asarray(labels) == 1, return_counts=True)[1].min())
+        share = binomtest(round(auc * pairs), pairs).proportion_ci(level, method="exact")
+        return auc, float(share.low), float(share.high)
     if scale == "plain":
         return auc, max(auc - reach, 0.0), min(auc + reach, 1.0)
     centre, reach = logit(auc), reach / (auc * (1 - auc))
@@ -119,19 +130,34 @@ def auc_difference(
     labels: ArrayLike, first: ArrayLike, second: ArrayLike, level: float = 0.95
 ) -> AucDifference:
     """Compare the AUCs of two scores on the same patients."""
-    aucs, covariance = delong(labels, np.stack([np.asarray(first), np.asarray(second)]))
-    difference = float(aucs[0] - aucs[1])
-    error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
-    if error > 0:
-        p_value = float(2 * norm.sf(abs(difference) / error))
-    else:
-        p_value = 1.0 if difference == 0 else 0.0
-    if np.isnan(covariance).any():
-        error = p_value = float("nan")
+    auc, other, error = paired_aucs(labels, first, second)
+    difference = auc - other
+    p_value = 1.0 if error == 0 else float(2 * norm.sf(abs(difference) / error))
     reach = float(norm.ppf(0.5 + level / 2)) * error
-    return AucDifference(
-        float(aucs[0]), float(aucs[1]), difference, difference - reach, difference + reach, p_value
-    )
+    return AucDifference(auc, other, difference, difference - reach, difference + reach, p_value)
+
+
+def paired_aucs(
+    labels: ArrayLike, first: ArrayLike, second: ArrayLike
+) -> tuple[float, float, float]:
+    """Give the AUCs of two scores on the same patients, and DeLong's error of their difference.
+
+    Returns
+    -------
+    tuple of float
+        Both AUCs and the error: 0 where the scores rank all patients alike. It is NaN where it
+        cannot be told: a class has one patient or none, an AUC is 0 or 1 (so that its own variance
+        is 0 whatever the number of patients), or the variance is 0 for another reason.
+    """
+    both = np.stack([np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)])
+    aucs, covariance = delong(labels, both)
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    error = float(np.sqrt(variance)) if variance > 0 else float("nan")
+    if not np.isnan(variance) and np.array_equal(*rankdata(both, axis=1)):
+        error = 0.0
+    elif np.isin(aucs, (0, 1)).any():
+        error = float("nan")
+    return float(aucs[0]), float(aucs[1]), error
 
 
 def bootstrap_auc_difference(
@@ -139,8 +165,11 @@ def bootstrap_auc_difference(
 ) -> tuple[float, float]:
     """Give the percentile interval of the AUC difference over resampled patients.
 
-    Samples that hold one class only are drawn but not counted; NaN when no sample holds both.
+    Samples that hold one class only are drawn but not counted. NaN when no sample holds both, and
+    where DeLong's error is (:func:`paired_aucs`): resampled patients leave separate what is so.
     """
+    if np.isnan(paired_aucs(labels, first, second)[2]):
+        return float("nan"), float("nan")
     positive = np.asarray(labels) == 1
     counts = resample_counts(len(positive), n, seed)
     in_positive, in_negative = counts[:, positive], counts[:, ~positive]

@@ -222,12 +222,14 @@ def jobs_of(data: Dataset, config: ModelingConfig) -> Iterator[tuple[str, Callab
     for centre in held_out_centres(data, config):
         yield CENTRES, partial(run_centre, data, centre, config)
     train = data.with_features(data.train)
+    everybody, of_fitted = (float(data.y[list(of)].mean()) for of in (data.train, train))
     for name in config.comparators:
+        run = partial(run_comparator, data, name)
         for division in data.divisions:
             for number, fold in enumerate(division):
                 fitted = data.outside(division, number)
-                yield f"{name}/train", partial(run_comparator, data, name, fitted, fold, config)
-        yield f"{name}/test", partial(run_comparator, data, name, train, data.test, config)
+                yield f"{name}/train", partial(run, fitted, fold, config, everybody)
+        yield f"{name}/test", partial(run, train, data.test, config, of_fitted)
 
 
 def _guarded(work: Callable[[], Any], stage: str, case: str) -> Any:

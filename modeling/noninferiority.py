@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
-from .discrimination import bootstrap_auc_difference, delong
+from .discrimination import bootstrap_auc_difference, paired_aucs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -88,23 +88,16 @@ def non_inferiority(
     Returns
     -------
     NonInferiority
-        Where both rank all patients alike the difference is 0 without error. Where the variance is
-        0 or unknown for another reason (an AUC of 1, one patient in a class) the bounds are NaN,
-        and nothing is shown.
+        Where both rank all patients alike the difference is 0 without error. Where the error is
+        not known (an AUC of 0 or 1, one patient in a class: :func:`.discrimination.paired_aucs`)
+        the bounds are NaN, and nothing is shown.
     """
-    both = np.stack([np.asarray(new, dtype=float), np.asarray(standard, dtype=float)])
-    aucs, covariance = delong(labels, both)
-    difference = float(aucs[0] - aucs[1])
-    error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
-    if np.isnan(covariance).any() or (error == 0 and not _alike(both)):
-        error = float("nan")
+    auc, of_standard, error = paired_aucs(labels, new, standard)
+    difference = auc - of_standard
     reach = float(norm.ppf(ONE_SIDED_LEVEL)) * error
     lower, upper = difference - reach, difference + reach
-    if np.isnan(error):
-        p_value, sampled = float("nan"), (float("nan"), float("nan"))
-    else:
-        p_value = float(norm.sf((difference + margin) / error)) if error > 0 else 0.0
-        sampled = bootstrap_auc_difference(labels, new, standard, n=n_bootstrap, seed=seed)
+    p_value = float(norm.sf((difference + margin) / error)) if error != 0 else 0.0
+    sampled = bootstrap_auc_difference(labels, new, standard, n=n_bootstrap, seed=seed)
     detectable = minimal_detectable_difference(error) if error > 0 else float("nan")
     return NonInferiority(
         difference=difference,
@@ -117,7 +110,7 @@ def non_inferiority(
         bootstrap_upper=sampled[1],
         bootstrap_verdict=verdict_of(*sampled, margin),
         minimal_detectable_difference=detectable,
-        patients_needed=float(np.ceil(both.shape[1] * (detectable / margin) ** 2)),
+        patients_needed=float(np.ceil(len(np.asarray(labels)) * (detectable / margin) ** 2)),
     )
 
 
@@ -147,9 +140,3 @@ def minimal_detectable_difference(
     that power if there were no difference.
     """
     return float((norm.ppf(1 - alpha / 2) + norm.ppf(power)) * standard_error)
-
-
-def _alike(scores: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> bool:
-    """Whether both scores put the patients in the same order."""
-    first, second = rankdata(scores, axis=1)
-    return bool(np.array_equal(first, second))

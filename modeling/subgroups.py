@@ -123,7 +123,8 @@ def heterogeneity(performance: pd.DataFrame, level: float = 0.95) -> pd.DataFram
 
     Cochran's Q (Biometrics 1954;10:101-129) of the AUCs' logits, weighted by DeLong's variances:
     groups share no patient, so that their AUCs are independent. Groups that are not stated or not
-    known are left out; P is NaN with fewer than 2 others. Holm's adjustment counts the groupings
+    known, and those whose AUC is 0 or 1, which have no variance, are left out; P is NaN with
+    fewer than 2 others. Holm's adjustment counts the groupings
     of one set.
 
     Parameters
@@ -142,7 +143,7 @@ def heterogeneity(performance: pd.DataFrame, level: float = 0.95) -> pd.DataFram
         width = logit(known["auc_upper"].to_numpy(dtype=float)) - logit(
             known["auc_lower"].to_numpy(dtype=float)
         )
-        keep = width > 0
+        keep = (width > 0) & np.isfinite(width)
         weight = (2 * norm.ppf(0.5 + level / 2) / width[keep]) ** 2
         q = p_value = float("nan")
         if keep.sum() > 1:

@@ -138,13 +138,15 @@ def beside(n_beside: int, n: int) -> str:
 
 def discrimination(auc: Estimate, positive: str, negative: str) -> str:
     """What an AUC says, and whether its interval excludes chance."""
-    if not auc.known:
+    if not _finite(auc.value):
         return "The AUC could not be computed: both classes must be present."
     pairs = round(100 * auc.value)
     text = (
         f"AUC {auc}: of 100 pairs of one patient with “{positive}” and one with “{negative}”, "
         f"the higher risk goes to the right one in about {pairs}. "
     )
+    if not auc.known:
+        return text + "It has no interval: one patient of a class is too few for one."
     if auc.upper < 0.5:
         return text + (
             "The whole interval lies below 0.5, worse than chance: look for exchanged labels "
@@ -172,12 +174,17 @@ def few(n: int, n_positive: int, positive: str, negative: str) -> str:
 
 def difference(delta: Estimate) -> str:
     """Automatic minus manual AUC, in words, whichever way it points."""
-    if not delta.known:
+    if not _finite(delta.value):
         return "The two could not be compared."
     text = (
         f"The AUC with automatic masks minus that with manual masks is "
         f"{interval(delta.value, delta.lower, delta.upper, 3)}. "
     )
+    if not delta.known:
+        return text + (
+            "It has no interval, as where an AUC is 0 or 1 or a class has one patient: nothing is "
+            "shown."
+        )
     if delta.upper < 0:
         return text + "The automatic masks do worse: the whole interval lies below 0."
     if delta.lower > 0:

@@ -167,3 +167,17 @@ def test_risks_compared_on_all_counts() -> None:
     calibration = found["calibration"].set_index("roi")
     assert abs(calibration.loc["manual", "calibration_intercept"]) < 0.4
     assert calibration.loc["automatic", "calibration_intercept_upper"] < 0
+
+
+def test_a_standard_that_separates_the_classes_is_above_chance_but_nothing_is_shown() -> None:
+    """Twenty patients of each class; the automatic masks exchange one pair."""
+    manual = np.linspace(0.1, 0.9, 40)
+    automatic = manual.copy()
+    automatic[[19, 20]] = manual[[20, 19]]
+    pairs = pd.DataFrame({"label": np.repeat([0, 1], 20)})
+    pairs = pairs.assign(risk_manual=manual, risk_automatic=automatic)
+    own = {"manual": 0.5, "automatic": 0.5}
+    found = compare_risks(pairs, 0.05, (), own, 50, 15)["noninferiority"].iloc[0]
+    assert found["manual_above_chance"]
+    assert found["verdict"] == "not shown"
+    assert np.isnan(found["p_value"])

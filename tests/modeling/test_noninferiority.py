@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from mammoroi.errors import MammoroiError
 from mammoroi.modeling.compare_config import CompareConfig
-from mammoroi.modeling.discrimination import auc_difference, delong
+from mammoroi.modeling.discrimination import auc_difference, bootstrap_auc_difference, delong
 from mammoroi.modeling.noninferiority import (
     minimal_detectable_difference,
     non_inferiority,
@@ -48,6 +48,33 @@ def test_no_variance_for_another_reason_shows_nothing() -> None:
     assert (found.verdict, found.bootstrap_verdict) == ("not shown", "not shown")
     single = non_inferiority(labels[:4], perfect[:4], other[:4], 0.05, 200, 0)
     assert single.verdict == "not shown"
+    same = auc_difference(labels, perfect, other)
+    assert same.difference == 0
+    assert np.isnan([same.lower, same.upper, same.p_value]).all()
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_beside_an_auc_of_1_nothing_is_shown(swapped: bool) -> None:
+    """Only the other AUC has a variance, which alone says nothing about the difference."""
+    labels = np.repeat([0, 1], 20)
+    separate = np.linspace(0.1, 0.9, 40)
+    nearly = separate.copy()
+    nearly[[19, 20]] = separate[[20, 19]]
+    for first, second in ((nearly, separate), (nearly, -separate), (separate, -separate)):
+        pair = (second, first) if swapped else (first, second)
+        found = non_inferiority(labels, *pair, 0.05, 200, 0)
+        numbers = (
+            *(found.standard_error, found.lower, found.upper, found.p_value),
+            *(found.bootstrap_lower, found.patients_needed, found.minimal_detectable_difference),
+        )
+        assert np.isnan(numbers).all()
+        assert (found.verdict, found.bootstrap_verdict) == ("not shown", "not shown")
+        difference = auc_difference(labels, *pair)
+        assert difference.difference == found.difference != 0
+        assert np.isnan([difference.lower, difference.upper, difference.p_value]).all()
+        assert np.isnan(bootstrap_auc_difference(labels, *pair, n=200, seed=0)).all()
+    alike = non_inferiority(labels, 2 * separate, separate, 0.05, 200, 0)
+    assert (alike.lower, alike.verdict, alike.bootstrap_verdict) == (0, *("non-inferior",) * 2)
 
 
 @pytest.mark.parametrize(
@@ -81,16 +108,16 @@ def test_wrongly_called_non_inferior_at_the_margin_in_at_most_a_fortieth() -> No
     """At the boundary, difference -0.05 and margin 0.05; 1,000 studies of 250 patients."""
     draws, margin = 1000, 0.05
     labels, scores = binormal(np.random.default_rng(2), 250, (0.75, 0.80), 0.7, draws)
-    aucs, covariance = delong(labels, scores.reshape(2 * draws, -1))
-    new, standard = np.arange(draws), draws + np.arange(draws)
-    variance = covariance[new, new] + covariance[standard, standard] - 2 * covariance[new, standard]
-    difference = aucs[new] - aucs[standard]
-    assert difference.mean() == pytest.approx(-margin, abs=0.003)
-    lower = difference - norm.ppf(0.975) * np.sqrt(variance)
-    wrong = (lower > -margin).mean()
-    assert wrong <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / draws)
-    one = non_inferiority(labels, scores[0, 7], scores[1, 7], margin, 100, 0)
-    assert one.lower == pytest.approx(lower[7])
+    found = [
+        non_inferiority(labels, new, standard, margin, 1, 0)
+        for new, standard in zip(*scores, strict=True)
+    ]
+    assert np.mean([one.difference for one in found]) == pytest.approx(-margin, abs=0.003)
+    scatter = 2 * np.sqrt(0.025 * 0.975 / draws)
+    for verdict in ("non-inferior", "inferior"):
+        wrong = np.mean([one.verdict == verdict for one in found])
+        assert wrong == pytest.approx(0.025, abs=scatter)
+    assert {one.p_value < 0.025 for one in found if one.verdict == "non-inferior"} == {True}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from mammoroi.modeling.calibration import (
@@ -81,12 +82,31 @@ def test_bootstrap_is_that_of_resampled_patients(scored):
 
 def test_auc_of_degenerate_sets():
     assert np.isnan(auc_interval([1, 1, 1], [0.1, 0.2, 0.3])).all()
-    perfect = auc_interval([0, 0, 1, 1], [1, 2, 3, 4])
-    assert perfect[0] == 1
-    assert np.isnan(perfect[1:]).all()
+    single = auc_interval([0, 0, 1], [1, 2, 3])
+    assert single[0] == 1
+    assert np.isnan(single[1:]).all()
     same = auc_difference([0, 1, 0, 1], [1, 2, 3, 4], [1, 2, 3, 4])
     assert (same.difference, same.p_value) == (0, 1)
     assert np.isnan(auc_difference([1, 1], [1, 2], [2, 1]).p_value)
+
+
+def test_separated_classes_have_the_interval_of_the_smaller_ones_pairs():
+    """Clopper & Pearson 1934: of n in n the lower bound is the n-th root of 0.025."""
+    labels = np.repeat([0, 1], [40, 20])
+    auc, lower, upper = auc_interval(labels, np.arange(60))
+    assert (auc, upper) == (1, 1)
+    assert lower == pytest.approx(0.025 ** (1 / 20))
+    assert auc_interval(labels, -np.arange(60)) == pytest.approx((0, 0, 1 - lower))
+    assert auc_interval(labels, np.arange(60), scale="plain") == (1, lower, 1)
+
+
+def test_the_bound_of_separated_classes_holds():
+    """With the true AUC at the bound, classes separate in no more than 2.5 % of cohorts."""
+    rng, n, draws = np.random.default_rng(4), 6, 20_000
+    bound = auc_interval(np.repeat([0, 1], n), np.arange(2 * n))[1]
+    positive = rng.normal(np.sqrt(2) * norm.ppf(bound), size=(draws, n))
+    negative = rng.normal(size=(draws, n))
+    assert (positive.min(axis=1) > negative.max(axis=1)).mean() <= 0.025
 
 
 def test_wilson_is_newcombes_and_statsmodels():

@@ -96,6 +96,20 @@ def test_heterogeneity_is_found_where_it_was_planted(cohort):
     assert found.loc["age", "p_holm"] > 0.05
 
 
+def test_a_group_whose_classes_are_separate_is_stated_but_not_tested(cohort):
+    predictions, patients = cohort
+    table = predictions.copy()
+    here = (patients["centre"] == "north").to_numpy()
+    table.loc[here, "risk"] = 0.4 + 0.2 * table.loc[here, "label"]
+    performance = subgroup_performance(table, patient_groups(patients))
+    north = performance[performance["group"] == "north"].iloc[0]
+    assert (north["auc"], north["auc_upper"]) == (1, 1)
+    assert 0.9 < north["auc_lower"] < 1
+    found = heterogeneity(performance).set_index("grouping").loc["centre"]
+    assert found["groups"] == 1
+    assert np.isnan(found["p_value"])
+
+
 def test_dice_by_group():
     rng = np.random.default_rng(2)
     ids = [f"P{i:02d}" for i in range(40)]

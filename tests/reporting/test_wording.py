@@ -69,6 +69,9 @@ def test_shares_and_durations() -> None:
         (Estimate(0.60, 0.50, 0.70), "includes 0.5"),
         (Estimate(0.30, 0.20, 0.40), "worse than chance: look for exchanged labels"),
         (Estimate(NAN, NAN, NAN), "could not be computed"),
+        (Estimate(1.0, 0.83, 1.0), "in about 100. The interval excludes 0.5"),
+        (Estimate(0.9, NAN, NAN), "AUC 0.90: of 100 pairs"),
+        (Estimate(0.9, NAN, NAN), "has no interval: one patient of a class is too few"),
     ],
 )
 def test_discrimination(auc: Estimate, says: str) -> None:
@@ -88,7 +91,8 @@ def test_discrimination_in_pairs() -> None:
         (Estimate(0.08, 0.02, 0.14), "automatic masks do better", "worse"),
         (Estimate(-0.01, -0.09, 0.07), "too small to call the two equal", "do worse"),
         (Estimate(-0.01, -0.03, 0.02), "more than 0.05 is unlikely", "too small"),
-        (Estimate(0.0, NAN, NAN), "could not be compared", "equal"),
+        (Estimate(NAN, NAN, NAN), "could not be compared", "equal"),
+        (Estimate(-0.005, NAN, NAN), "is −0.005. It has no interval", "could not be compared"),
     ],
 )
 def test_difference(delta: Estimate, says: str, not_says: str) -> None:

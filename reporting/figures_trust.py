@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..segmentation.bootstrap import LEAST_PATIENTS
 from . import wording
 from .facts_detection import normal_mammograms
 from .record import Record
@@ -63,9 +64,9 @@ def draw_froc(record: Record) -> Plot | None:
         "Are the lesions found?",
         "Every region of a manual mask is a lesion. With a lower threshold more of them are marked "
         f"(up), and more marks are wrong (right). {where} Bars are 95% confidence intervals over "
-        "patients. A lesion is found when one of all an image's marks hits it; Dice counts the "
-        "pixels of the one automatic mask that was drawn: where that outlines another mark, its "
-        "Dice is 0 though the lesion is found here.",
+        f"patients, of at least {LEAST_PATIENTS}. A lesion is found when one of all an image's "
+        "marks hits it; Dice counts the pixels of the one automatic mask that was drawn: where "
+        "that outlines another mark, its Dice is 0 though the lesion is found here.",
         "\n".join(findings),
         figure,
         summary,
@@ -201,7 +202,7 @@ def draw_pixel_calibration(record: Record) -> Plot | None:
         "On the dotted line, of the pixels called 30% lesion 30% are lesion in the manual mask. "
         "Below it the networks are too sure, above it too cautious. The error (expected "
         "calibration error) is the mean distance from the line over an image's pixels. Bands are "
-        "95% confidence intervals over patients.",
+        f"95% confidence intervals over patients, of at least {LEAST_PATIENTS}.",
         "\n".join(findings),
         figure,
         table,

@@ -18,8 +18,8 @@ reader's mask is not compared with a box.
 ``agreement_summary.csv``: ``comparison, group, metric, n, mean, mean_lower, mean_upper, median,
 median_lower, median_upper``, where ``n`` counts the images that have the measure and ``group`` is
 ``all``, ``view=...``, ``size_group=...``, ``breast_density=...``, ``n_regions=...`` or
-``set=train|test``. Intervals are 95 % bootstrap intervals over patients. ``found`` is the share of
-lesions found, ``uncertain`` that of masks flagged.
+``set=train|test``. Intervals are 95 % bootstrap intervals over patients, empty where there are
+fewer than five. ``found`` is the share of lesions found, ``uncertain`` that of masks flagged.
 
 Detection, calibration and uncertainty have files of their own, see :mod:`.evaluation`.
 """
@@ -153,14 +153,9 @@ def _tell_dice(summary: pd.DataFrame) -> None:
     """Say the mean Dice of all images of every comparison."""
     rows = summary[(summary["group"] == "all") & (summary["metric"] == "dice")]
     for row in rows.itertuples():
-        log.info(
-            "%s: mean Dice %.2f (%.2f to %.2f) of %d images",
-            row.comparison,
-            row.mean,
-            row.mean_lower,
-            row.mean_upper,
-            row.n,
-        )
+        known = row.mean_lower == row.mean_lower
+        interval = f" ({row.mean_lower:.2f} to {row.mean_upper:.2f})" if known else ""
+        log.info("%s: mean Dice %.2f%s of %d images", row.comparison, row.mean, interval, row.n)
 
 
 def list_comparisons(cohort: Cohort, study: Path) -> list[Comparison]:

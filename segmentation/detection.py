@@ -31,14 +31,13 @@ size, the images all.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import draw_patients
+from .bootstrap import draw_patients, limits
 from .mapping import bounding_box
 
 if TYPE_CHECKING:
@@ -201,8 +200,8 @@ def froc_estimates(
     Returns
     -------
     list of (value, lower, upper)
-        With 95 % intervals by resampling patients; NaN without a lesion or an image, and resamples
-        without one do not count.
+        With 95 % intervals by resampling patients, NaN where few have a lesion or an image; all is
+        NaN without a lesion or an image, and resamples without one do not count.
     """
 
     def measured(weights: NDArray[np.int64] | None) -> Values:
@@ -212,9 +211,8 @@ def froc_estimates(
 
     draws = draw_patients(marks.patients, samples, seed)
     drawn = np.array([measured(weights) for weights in draws])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN slice")
-        lower, upper = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    kinds = (marks.lesion_patients, marks.image_patients)
+    lower, upper = limits(drawn, min(len(np.unique(kind)) for kind in kinds))
     value = measured(None)
     return [(float(v), float(a), float(b)) for v, a, b in zip(value, lower, upper, strict=True)]
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from monai.metrics.froc import compute_fp_tp_probs, compute_froc_curve_data
 
+from mammoroi.segmentation.bootstrap import LEAST_PATIENTS, mean_and_median
 from mammoroi.segmentation.candidates import find_candidates
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.detection import (
@@ -14,11 +15,14 @@ from mammoroi.segmentation.detection import (
     froc_curve,
     froc_estimates,
     lesions_and_marks,
+    marks_of,
     sensitivity_at,
     summarise_detection,
 )
 from mammoroi.segmentation.evaluation import flag_masks
+from mammoroi.segmentation.false_alarms import auc_over_patients
 from mammoroi.segmentation.pixel_calibration import (
+    BINS,
     bin_counts,
     calibration_error,
     counts_in_regions,
@@ -99,11 +103,11 @@ def test_resamples_without_an_image_do_not_count() -> None:
     """With the false positives of few images, a resample may hold none of them."""
     rng = np.random.default_rng(5)
     lesions = rng.integers(1, 40, 40) / 40
-    marks = Marks(lesions, np.array([0.9, 0.8, 0.7]), np.arange(40), np.array([40, 40, 41]),
-                  np.array([40, 41]))  # fmt: skip
+    normal = np.arange(40, 45)
+    marks = Marks(lesions, np.full(5, 0.9), np.arange(40), normal, normal)
     (value, lower, upper), *_ = froc_estimates(marks, np.array([0.125]), 400, 1)
     assert value == pytest.approx((lesions > 0.9).mean())
-    assert upper < 0.5  # one image has all false positives above 0.8, or none is that high
+    assert upper < 0.5  # every image has a false positive of 0.9
     assert lower < value < upper
     nothing = Marks(lesions, np.empty(0), np.arange(40), np.empty(0, int), np.empty(0, int))
     assert np.isnan(froc_estimates(nothing, np.array([0.125]), 20, 1)).all()
@@ -197,6 +201,35 @@ def test_the_interval_of_a_share_counts_patients_not_images() -> None:
     # The standard error of a mean over 30 patients, within what 500 resamples can say of it.
     width = 2 * 1.96 * shares.std() / np.sqrt(30)
     assert once["upper"] - once["lower"] == pytest.approx(width, rel=0.2)
+
+
+@pytest.mark.parametrize("few", [1, 2, 4, 5])
+def test_few_patients_have_no_interval(few: int) -> None:
+    """Neither where all are few, nor where few of many have what is measured."""
+    rng = np.random.default_rng(few)
+    owners = np.repeat([f"P{k}" for k in range(few)], 6).astype(object)
+    dice, other = rng.random((2, owners.size))
+    counts = rng.integers(5, 9, (owners.size, 3, BINS)).astype(float)
+    mean, median = mean_and_median(dice, owners, 50, 1)
+    correlated = rank_correlation(dice, other, owners, 50, 1)
+    pixels = reliability(counts, owners, 50, 1)
+    healthy = np.array([f"N{k}" for k in range(9)], dtype=object)
+    auc = auc_over_patients(
+        rng.random(owners.size + 9),
+        np.arange(owners.size + 9) < owners.size,
+        np.concatenate([owners, healthy]),
+        50,
+        1,
+    )
+    images = pd.DataFrame({"patient_id": [*owners, *healthy]})
+    lesions = pd.DataFrame({"patient_id": owners, "score": dice})
+    false = pd.DataFrame({"patient_id": healthy, "score": rng.random(9)})
+    froc = froc_estimates(marks_of(images, lesions, false), np.array([0.5, 1.0]), 50, 1)
+    found = [vars(one).values() for one in (mean, median, correlated)]
+    found += [auc, *froc, *pixels[["share", "lower", "upper"]].to_numpy()]
+    for value, lower, upper in found:
+        assert np.isfinite(value)
+        assert np.isnan(lower) == np.isnan(upper) == (few < LEAST_PATIENTS)
 
 
 def test_near_is_ten_millimetres() -> None:

@@ -27,6 +27,7 @@ Detection, calibration and uncertainty have files of their own, see :mod:`.evalu
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,10 +153,12 @@ def _tell_boxes(automatic: list[Comparison]) -> None:
 def _tell_dice(summary: pd.DataFrame) -> None:
     """Say the mean Dice of all images of every comparison."""
     rows = summary[(summary["group"] == "all") & (summary["metric"] == "dice")]
-    for row in rows.itertuples():
-        known = row.mean_lower == row.mean_lower
-        interval = f" ({row.mean_lower:.2f} to {row.mean_upper:.2f})" if known else ""
-        log.info("%s: mean Dice %.2f%s of %d images", row.comparison, row.mean, interval, row.n)
+    for row in rows.to_dict("records"):
+        low, high = row["mean_lower"], row["mean_upper"]
+        interval = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
+        log.info(
+            "%s: mean Dice %.2f%s of %d images", row["comparison"], row["mean"], interval, row["n"]
+        )
 
 
 def list_comparisons(cohort: Cohort, study: Path) -> list[Comparison]:
@@ -218,7 +221,7 @@ def compare(
     }
     if item.name != AUTOMATIC:
         return row, None
-    return row, examine(study, item.source, manual, mapping, candidates, config)
+    return row, examine(study, item.source, manual, other, mapping, candidates, config)
 
 
 def add_evaluation(

@@ -8,7 +8,7 @@ import pytest
 from monai.metrics.froc import compute_fp_tp_probs, compute_froc_curve_data
 
 from mammoroi.segmentation.bootstrap import LEAST_PATIENTS, mean_and_median
-from mammoroi.segmentation.candidates import find_candidates
+from mammoroi.segmentation.candidates import Candidate, find_candidates
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.detection import (
     Marks,
@@ -18,6 +18,7 @@ from mammoroi.segmentation.detection import (
     marks_of,
     sensitivity_at,
     summarise_detection,
+    summarise_masks,
 )
 from mammoroi.segmentation.evaluation import flag_masks
 from mammoroi.segmentation.false_alarms import auc_over_patients
@@ -145,6 +146,46 @@ def test_candidates_are_matched_as_by_monai() -> None:
     assert lesions[1][1] == -np.inf
     assert marks == pytest.approx([0.8, 0.6])
     assert lesions_and_marks(manual, rows, "iou", 0.04)[0][1][1] == pytest.approx(0.6)
+
+
+def test_regions_of_the_mask_may_hit_where_their_candidate_does_not() -> None:
+    """A faint bridge makes one candidate of two regions, whose box is neither lesion's."""
+    probability = np.full((40, 60), 0.01, np.float32)
+    probability[4:12, 4:12] = probability[28:36, 48:56] = 0.9
+    probability[10:30, 11:50] = np.maximum(probability[10:30, 11:50], 0.15)
+    mask = probability >= 0.5
+    manual = np.zeros_like(mask)
+    manual[5:12, 4:12] = manual[28:36, 47:56] = True
+
+    def matched(found: list[Candidate]) -> tuple[list[bool], int]:
+        lesions, false = lesions_and_marks(manual, [vars(one) for one in found], "iou", 0.2)
+        return [bool(np.isfinite(score)) for _, score in lesions], len(false)
+
+    assert matched(find_candidates(probability, 1.0, 4.0)) == ([False, False], 1)
+    assert matched(find_candidates(mask.astype(np.float32), 1.0, 0.0)) == ([True, True], 0)
+
+
+def test_the_point_of_the_masks_and_its_interval() -> None:
+    rng = np.random.default_rng(2)
+    names = np.repeat([f"I{k}" for k in range(200)], 2)
+    lesions = pd.DataFrame({"image_id": names, "patient_id": names})
+    lesions["hit_by_mask"] = rng.random(400) < 0.7
+    images = pd.DataFrame({"image_id": names[::2], "patient_id": names[::2]})
+    images["set"] = np.where(np.arange(200) < 150, "train", "test")
+    false = images.iloc[rng.integers(0, 150, 90)]
+    table = summarise_masks(images, lesions, false, 400, 1).set_index("group")
+    assert table.loc["all", "sensitivity"] == pytest.approx(lesions["hit_by_mask"].mean())
+    assert table["false_regions"].tolist() == pytest.approx([90 / 200, 0.0, 90 / 150])
+    row = table.loc["all"]
+    width = 2 * 1.96 * np.sqrt(0.7 * 0.3 / 400)
+    assert row["upper"] - row["lower"] == pytest.approx(width, rel=0.2)
+    assert row["false_lower"] < row["false_regions"] < row["false_upper"]
+    assert (table["n_images"].tolist(), table["n_lesions"].tolist()) == (
+        *([200, 50, 150], [400, 100, 300]),
+    )
+    few = summarise_masks(images[:4], lesions[:8], false[:0], 50, 1).iloc[0]
+    assert np.isfinite(few["sensitivity"])
+    assert few[["lower", "upper", "false_lower", "false_upper"]].isna().all()
 
 
 def test_sizes_are_of_lesions_and_views_of_images() -> None:

@@ -196,6 +196,7 @@ STAGES: tuple[Stage, ...] = (
         (
             *("agreement.csv", "agreement_summary.csv", "agreement_failures.csv", "overlays/*"),
             *("lesions.csv", "froc.csv", "froc_summary.csv", "normals.csv"),
+            "froc_masks.csv",
             "pixel_calibration.csv",
             *("uncertainty.json", "uncertainty.csv"),
         ),

@@ -56,10 +56,29 @@ def lesion_detection(record: Record) -> Fact | None:
                 text.append(f"{value} {words} ({name}, {row['n_lesions']:.0f} lesions)")
     if not text:
         return None
+    masks = [masks_found(record, part) for part in ("train", "test")]
+    files = ("froc_summary.csv", *(["froc_masks.csv"] if any(masks) else []))
     return Fact(
         f"The sensitivity for lesions was {listed(text)}; the average is over the false-positive "
-        "rates of the FROC analysis.",
-        ("froc_summary.csv",),
+        "rates of the FROC analysis." + "".join(f" {one}" for one in masks if one),
+        files,
+    )
+
+
+def masks_found(record: Record, part: str) -> str:
+    """Say which lesions the masks themselves hit in a set; nothing where it has none."""
+    table = record.table("froc_masks.csv")
+    if table is None:
+        return ""
+    rows = table[(table["group"] == f"set={part}") & table["sensitivity"].notna()]
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    name = "training patients, out of fold" if part == "train" else "test patients"
+    hit = wording.interval(row["sensitivity"], row["lower"], row["upper"])
+    false = wording.interval(row["false_regions"], row["false_lower"], row["false_upper"])
+    return (
+        f"The regions of the masks hit {hit} of the lesions; {false} per image hit none ({name})."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..segmentation.bootstrap import LEAST_PATIENTS
 from ..segmentation.folds import NetworkName
 from . import wording
 from .record import Fact, Record, listed, span
@@ -327,7 +328,8 @@ def agreement_measures(record: Record) -> Fact | None:
     if not found:
         return None
     return Fact(
-        f"Masks were compared by {listed(found)} (bootstrap over patients).",
+        f"Masks were compared by {listed(found)} (bootstrap over patients, of at least "
+        f"{LEAST_PATIENTS}).",
         ("agreement_summary.csv",),
     )
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..segmentation.bootstrap import LEAST_PATIENTS
 from . import wording
-from .facts_detection import normal_mammograms
+from .facts_detection import masks_found, normal_mammograms
 from .record import Record
 from .style import GREY, INK, PALE, SET_NAME, Plot, legend_below, panels
 
@@ -29,6 +30,7 @@ def draw_froc(record: Record) -> Plot | None:
     curves, summary = record.table("froc.csv"), record.table("froc_summary.csv")
     if curves is None or summary is None:
         return None
+    masks = record.table("froc_masks.csv")
     figure, ((ax,),) = panels(1, 1, 4.4)
     findings = []
     rates = [float(rate) for rate in summary["fp_per_image"].unique() if rate != "mean"]
@@ -39,14 +41,20 @@ def draw_froc(record: Record) -> Plot | None:
             continue
         _draw_curve(ax, curve, rows, part, shift)
         findings.append(_detection_words(part, rows[rows["fp_per_image"] == "mean"].iloc[0]))
+        if masks is not None and (told := masks_found(record, part)):
+            findings.append(told)
+            _draw_masks(ax, masks[masks["group"] == group].iloc[0], part)
     if (fact := normal_mammograms(record)) is not None:
         findings.append(fact.text)
     ax.set_xscale("log", base=2)
-    ax.set_xlim(FAINTEST, max(rates) * 1.1)
+    most = 0.0 if masks is None else float(masks["false_regions"].max())
+    ax.set_xlim(FAINTEST, 1.1 * max(*rates, most))
     ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
     ax.minorticks_off()
-    low = summary.loc[summary["group"].isin(groups), "lower"].min()
-    ax.set_ylim(max(0.0, min(0.8, float(low) - 0.05)) if low == low else 0.0, 1.01)
+    lows = [summary.loc[summary["group"].isin(groups), "lower"].min()]
+    lows += [] if masks is None else [masks[name].min() for name in ("sensitivity", "lower")]
+    low = min((float(one) for one in lows if one == one), default=0.0)
+    ax.set_ylim(max(0.0, min(0.8, low - 0.05)), 1.01)
     ax.yaxis.set_major_formatter("{x:.2f}")
     ax.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
     ax.set_xlabel("false positives per image")
@@ -63,9 +71,12 @@ def draw_froc(record: Record) -> Plot | None:
         "Are the lesions found?",
         "Every region of a manual mask is a lesion. With a lower threshold more of them are marked "
         f"(up), and more marks are wrong (right). {where} Bars are 95% confidence intervals over "
-        "patients. A lesion is found when one of all an image's marks hits it; Dice counts the "
-        "pixels of the one automatic mask that was drawn: where that outlines another mark, its "
-        "Dice is 0 though the lesion is found here.",
+        f"patients, of at least {LEAST_PATIENTS}. A lesion is found when one of all an image's "
+        "marks hits it; Dice counts the pixels of the one automatic mask that was drawn: where "
+        "that outlines another mark, its Dice is 0 though the lesion is found here. Stars are the "
+        "masks themselves, each region of them one mark. Several such regions may be one mark of "
+        "the curve, which begins at a lower probability, and this may hit nothing: then the star "
+        "is above it.",
         "\n".join(findings),
         figure,
         summary,
@@ -83,6 +94,15 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, rows: pd.DataFrame, part: str, sh
     ax.step(x, y, where="post", color=colour, ls=line, label=FROC_NAME[part])
     ax.vlines(rates * shift, at["lower"], at["upper"], color=colour, lw=1.4)
     ax.plot(rates * shift, at["sensitivity"], marker, color=colour, ms=5)
+
+
+def _draw_masks(ax: Axes, row: pd.Series, part: str) -> None:
+    """Draw the point at which the masks themselves are."""
+    at, colour = max(row["false_regions"], FAINTEST), LOOK[part][0]
+    ax.plot(at, row["sensitivity"], "*", color=colour, ms=13, mec="white", zorder=5)
+    ax.vlines(at, row["lower"], row["upper"], color=colour, lw=1.4)
+    ends = [max(row[end], FAINTEST) for end in ("false_lower", "false_upper")]
+    ax.hlines(row["sensitivity"], *ends, color=colour, lw=1.4)
 
 
 def _detection_words(part: str, mean: pd.Series) -> str:
@@ -201,7 +221,7 @@ def draw_pixel_calibration(record: Record) -> Plot | None:
         "On the dotted line, of the pixels called 30% lesion 30% are lesion in the manual mask. "
         "Below it the networks are too sure, above it too cautious. The error (expected "
         "calibration error) is the mean distance from the line over an image's pixels. Bands are "
-        "95% confidence intervals over patients.",
+        f"95% confidence intervals over patients, of at least {LEAST_PATIENTS}.",
         "\n".join(findings),
         figure,
         table,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..files import write_csv
 from ..modeling.baseline import baseline_table
+from ..segmentation.bootstrap import LEAST_PATIENTS
 from . import wording
 from .baseline import baseline_cells
 from .figures_compare import RULES
@@ -99,7 +100,8 @@ def agreement(results: Results) -> Table | None:
     return Table(
         "agreement",
         "Agreement of the masks",
-        "Mean and median over images with 95% bootstrap intervals. Distances exist only where "
+        "Mean and median over images with 95% bootstrap intervals, of at least "
+        f"{LEAST_PATIENTS} patients. Distances exist only where "
         "both masks hold something, so their n can be smaller.",
         frame,
         ["Comparison", "Measure", "Images", "Mean", "Median"],

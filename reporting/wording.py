@@ -99,9 +99,11 @@ def duration(seconds: float | None) -> str:
 def overlap(automatic: Estimate, reader2: Estimate | None) -> str:
     """What the mean Dice of the automatic masks means, beside that of a second reader."""
     text = f"The automatic masks overlap with the radiologist's with a mean Dice of {automatic}"
-    if reader2 is None or not reader2.known:
+    if reader2 is None or not _finite(reader2.value):
         return f"{text}; no second reader drew masks to compare with."
     text += f"; a second reader's masks with {reader2}. "
+    if not (automatic.known and reader2.known):
+        return f"{text}They are of too few patients to say whether the two differ."
     if automatic.upper < reader2.lower:
         return f"{text}The automatic masks agree less well than a second reader does."
     if automatic.lower > reader2.upper:

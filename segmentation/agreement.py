@@ -18,8 +18,8 @@ reader's mask is not compared with a box.
 ``agreement_summary.csv``: ``comparison, group, metric, n, mean, mean_lower, mean_upper, median,
 median_lower, median_upper``, where ``n`` counts the images that have the measure and ``group`` is
 ``all``, ``view=...``, ``size_group=...``, ``breast_density=...``, ``n_regions=...`` or
-``set=train|test``. Intervals are 95 % bootstrap intervals over patients. ``found`` is the share of
-lesions found, ``uncertain`` that of masks flagged.
+``set=train|test``. Intervals are 95 % bootstrap intervals over patients, empty where there are
+fewer than five. ``found`` is the share of lesions found, ``uncertain`` that of masks flagged.
 
 Detection, calibration and uncertainty have files of their own, see :mod:`.evaluation`.
 """
@@ -27,6 +27,7 @@ Detection, calibration and uncertainty have files of their own, see :mod:`.evalu
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,14 +153,11 @@ def _tell_boxes(automatic: list[Comparison]) -> None:
 def _tell_dice(summary: pd.DataFrame) -> None:
     """Say the mean Dice of all images of every comparison."""
     rows = summary[(summary["group"] == "all") & (summary["metric"] == "dice")]
-    for row in rows.itertuples():
+    for row in rows.to_dict("records"):
+        low, high = row["mean_lower"], row["mean_upper"]
+        interval = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
         log.info(
-            "%s: mean Dice %.2f (%.2f to %.2f) of %d images",
-            row.comparison,
-            row.mean,
-            row.mean_lower,
-            row.mean_upper,
-            row.n,
+            "%s: mean Dice %.2f%s of %d images", row["comparison"], row["mean"], interval, row["n"]
         )
 
 
@@ -223,7 +221,7 @@ def compare(
     }
     if item.name != AUTOMATIC:
         return row, None
-    return row, examine(study, item.source, manual, mapping, candidates, config)
+    return row, examine(study, item.source, manual, other, mapping, candidates, config)
 
 
 def add_evaluation(

@@ -1,7 +1,12 @@
-"""Means and medians with intervals, patients being what is drawn again."""
+"""Means and medians with intervals, patients being what is drawn again.
+
+An interval of few patients says less than it seems to: of one it has no width, of two it runs from
+the one to the other. Below :data:`LEAST_PATIENTS` there is none; its limits are NaN.
+"""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +14,13 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
+LEAST_PATIENTS = 5
+"""Fewest patients of whom an interval is given."""
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % interval."""
+    """A value and its 95 % interval; NaN where there is none."""
 
     value: float
     lower: float
@@ -23,6 +31,29 @@ def draw_patients(count: int, samples: int, seed: int) -> NDArray[np.int64]:
     """Draw resamples of patients: how often each is in each, (samples, patients)."""
     chance = np.full(count, 1 / count)
     return np.random.default_rng(seed).multinomial(count, chance, samples)
+
+
+def limits(drawn: Values, patients: int | NDArray[np.int64]) -> Values:
+    """Give the limits of the 95 % interval, the 2.5th and the 97.5th percentile of resamples.
+
+    Parameters
+    ----------
+    drawn : float (samples, ...)
+        What each resample gives; one that is NaN does not count.
+    patients : int or int (...)
+        Of how many patients the resamples are.
+
+    Returns
+    -------
+    float (2, ...)
+        NaN with fewer than :data:`LEAST_PATIENTS`.
+    """
+    if not len(drawn):
+        return np.full((2, *drawn.shape[1:]), np.nan)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        found = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    return np.where(np.asarray(patients) >= LEAST_PATIENTS, found, np.nan)
 
 
 def mean_and_median(
@@ -44,7 +75,7 @@ def mean_and_median(
     Returns
     -------
     (Estimate, Estimate)
-        Mean and median; all NaN without values.
+        Mean and median; all NaN without values, the limits with few patients.
     """
     if values.size == 0:
         nothing = Estimate(np.nan, np.nan, np.nan)
@@ -52,12 +83,14 @@ def mean_and_median(
     order = np.argsort(values, kind="stable")
     values = values[order]
     _, owner = np.unique(patients[order].astype(str), return_inverse=True)
-    weights = draw_patients(int(owner.max()) + 1, samples, seed)[:, owner]
+    count = int(owner.max()) + 1
+    weights = draw_patients(count, samples, seed)[:, owner]
     means = weights @ values / weights.sum(axis=1)
     medians = weighted_medians(values, weights)
+    found = limits(np.stack([means, medians], axis=1), count)
     return (
-        Estimate(float(values.mean()), *_limits(means)),
-        Estimate(float(np.median(values)), *_limits(medians)),
+        Estimate(float(values.mean()), float(found[0, 0]), float(found[1, 0])),
+        Estimate(float(np.median(values)), float(found[0, 1]), float(found[1, 1])),
     )
 
 
@@ -69,8 +102,3 @@ def weighted_medians(values: Values, weights: NDArray[np.int64]) -> Values:
     upper = (cumulated >= total // 2 + 1).argmax(axis=1)
     medians: Values = (values[lower] + values[upper]) / 2
     return medians
-
-
-def _limits(estimates: Values) -> tuple[float, float]:
-    lower, upper = np.percentile(estimates, [2.5, 97.5])
-    return float(lower), float(upper)

@@ -19,26 +19,31 @@ Of a box around a lesion (``mask_kind``) the box is known and nothing else: area
 lesions are missing, and ``centroid`` asks whether the centroid lies in the box. Boxes that touch or
 overlap are one region, hence one lesion.
 
+A mark is no region of the mask: at the lower level of a candidate, regions that lie apart in the
+mask may be one, which then may hit nothing. So the curve may pass below the masks themselves:
+``froc_masks.csv`` says where these are, each region of a mask being a mark: ``group`` (``all``,
+``set=train``, ``set=test``), ``n_images, n_lesions, sensitivity, lower, upper, false_regions,
+false_lower, false_upper``, the last three per image.
+
 ``lesions.csv``: ``image_id, patient_id, set, lesion, area_mm2, size_group, view, breast_density,
-score`` (empty: no candidate hits it). ``froc.csv``: ``set, score, fp_per_image, sensitivity``, the
-corners of the curves (``set`` is ``all``, ``train``, ``test`` or ``normals``).
-``froc_summary.csv``: ``group, fp_per_image, n_images, n_lesions, sensitivity, lower, upper``;
-``fp_per_image`` is a rate of the settings, or ``mean`` for the average sensitivity over them. The
-sensitivity at a rate is the highest that a threshold reaches without exceeding the rate. Intervals
-are 95 % bootstrap intervals over patients. For ``size_group=...`` the lesions are those of the
-size, the images all.
+score`` (empty: no candidate hits it) and ``hit_by_mask`` (whether a region of the mask does).
+``froc.csv``: ``set, score, fp_per_image, sensitivity``, the corners of the curves (``set`` is
+``all``, ``train``, ``test`` or ``normals``). ``froc_summary.csv``: ``group, fp_per_image, n_images,
+n_lesions, sensitivity, lower, upper``; ``fp_per_image`` is a rate of the settings, or ``mean`` for
+the average sensitivity over them. The sensitivity at a rate is the highest that a threshold reaches
+without exceeding the rate. Intervals are 95 % bootstrap intervals over patients. For
+``size_group=...`` the lesions are those of the size, the images all.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import draw_patients
+from .bootstrap import draw_patients, limits
 from .mapping import bounding_box
 
 if TYPE_CHECKING:
@@ -201,8 +206,8 @@ def froc_estimates(
     Returns
     -------
     list of (value, lower, upper)
-        With 95 % intervals by resampling patients; NaN without a lesion or an image, and resamples
-        without one do not count.
+        With 95 % intervals by resampling patients, NaN where few have a lesion or an image; all is
+        NaN without a lesion or an image, and resamples without one do not count.
     """
 
     def measured(weights: NDArray[np.int64] | None) -> Values:
@@ -212,9 +217,8 @@ def froc_estimates(
 
     draws = draw_patients(marks.patients, samples, seed)
     drawn = np.array([measured(weights) for weights in draws])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN slice")
-        lower, upper = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    kinds = (marks.lesion_patients, marks.image_patients)
+    lower, upper = limits(drawn, min(len(np.unique(kind)) for kind in kinds))
     value = measured(None)
     return [(float(v), float(a), float(b)) for v, a, b in zip(value, lower, upper, strict=True)]
 
@@ -299,3 +303,50 @@ def summarise_detection(
                 }
             )
     return pd.concat(curves, ignore_index=True), pd.DataFrame(rows)
+
+
+def summarise_masks(
+    images: pd.DataFrame, lesions: pd.DataFrame, false: pd.DataFrame, samples: int, seed: int
+) -> pd.DataFrame:
+    """Make ``froc_masks.csv``: which lesions the regions of the masks hit, and how many hit none.
+
+    Parameters
+    ----------
+    images, lesions, false : DataFrame
+        A row per image, lesion and region that hits none, each with ``image_id, patient_id``;
+        images also with ``set``, lesions with ``hit_by_mask``.
+    samples, seed : int
+        Of the resampling of patients.
+    """
+    import pandas as pd
+
+    lesions = lesions.assign(score=lesions["hit_by_mask"].map({True: 1.0, False: np.nan}))
+    rows = []
+    parts = [("all", images), *((f"set={name}", part) for name, part in images.groupby("set"))]
+    for group, kept in parts:
+        of_lesions, of_false = (
+            table[table["image_id"].isin(kept["image_id"])] for table in (lesions, false)
+        )
+        marks = marks_of(kept, of_lesions.astype({"score": float}), of_false.assign(score=1.0))
+
+        def measured(weights: NDArray[np.int64] | None, marks: Marks = marks) -> Values:
+            _, per_image, sensitivity = froc_curve(marks, weights)
+            return np.array([sensitivity[-1], per_image[-1]])
+
+        drawn = np.array([measured(one) for one in draw_patients(marks.patients, samples, seed)])
+        lower, upper = limits(drawn, len(np.unique(marks.lesion_patients)))
+        found = measured(None)
+        rows.append(
+            {
+                "group": group,
+                "n_images": len(kept),
+                "n_lesions": len(of_lesions),
+                "sensitivity": found[0],
+                "lower": lower[0],
+                "upper": upper[0],
+                "false_regions": found[1],
+                "false_lower": lower[1],
+                "false_upper": upper[1],
+            }
+        )
+    return pd.DataFrame(rows)

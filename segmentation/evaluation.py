@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from ..files import read_csv, write_csv, write_json
+from .candidates import find_candidates
 from .config import SegmentationConfig
-from .detection import lesions_and_marks, summarise_detection
+from .detection import lesions_and_marks, summarise_detection, summarise_masks
 from .false_alarms import DrawnNormals, read_drawn_normals, summarise_normals
 from .mapping import Mapping
 from .metrics import size_group
@@ -64,11 +65,17 @@ class Examined:
         Scores of the candidates that hit none.
     counts : dict of float (3, bins) or None
         Of :func:`.pixel_calibration.counts_in_regions`; None where the manual mask is a box.
+    hit_by_mask : list of bool
+        Whether a region of the automatic mask hits each lesion.
+    false_regions : int
+        Regions of the automatic mask that hit none.
     """
 
     lesions: list[tuple[float | None, float]]
     false_positives: list[float]
     counts: dict[str, Values] | None
+    hit_by_mask: list[bool]
+    false_regions: int
 
     def best_score(self) -> float:
         """Give the score of the best candidate; 0 without any."""
@@ -80,14 +87,19 @@ def examine(
     study: Path,
     source: Source,
     manual: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     mapping: Mapping,
     candidates: list[dict[str, Any]],
     config: SegmentationConfig,
 ) -> Examined:
-    """Examine one image: its manual mask, its candidates and its probability map."""
+    """Examine one image: manual and automatic mask, candidates and probability map."""
     lesions, false = lesions_and_marks(manual, candidates, config.hit, config.hit_iou)
+    regions = [vars(one) for one in find_candidates(mask.astype(np.float32), 1.0, 0.0)]
+    by_mask, false_regions = lesions_and_marks(manual, regions, config.hit, config.hit_iou)
+    hits = [bool(np.isfinite(score)) for _, score in by_mask]
     if source.mask_is_box:
-        return Examined([(None, score) for _, score in lesions], false, None)
+        boxes: list[tuple[float | None, float]] = [(None, score) for _, score in lesions]
+        return Examined(boxes, false, None, hits, len(false_regions))
     breast = np.load(study / "segmentation" / "prepared" / f"{source.image_id}.npy") > 0
     return Examined(
         [(area * mapping.pixel_area_mm2, score) for area, score in lesions],
@@ -98,6 +110,8 @@ def examine(
             breast,
             mapping.working_pixel_mm,
         ),
+        hits,
+        len(false_regions),
     )
 
 
@@ -183,20 +197,34 @@ def _write_detection(
 
     keys = ["image_id", "patient_id", "set", "view", "breast_density"]
     images = automatic[[*keys, "n_regions"]]
-    lesions, false = [], []
+    lesions, false, false_regions = [], [], []
     for row in images[keys].to_dict("records"):
         one = examined[row["image_id"]]
         lesions += [
             row | {"lesion": number, "score": score if np.isfinite(score) else None}
             | {"area_mm2": area, "size_group": None if area is None else size_group(area)}
-            for number, (area, score) in enumerate(one.lesions, start=1)
+            | {"hit_by_mask": hit}
+            for number, ((area, score), hit) in enumerate(
+                zip(one.lesions, one.hit_by_mask, strict=True), start=1
+            )
         ]  # fmt: skip
         false += [row | {"score": score} for score in one.false_positives]
+        false_regions += [row] * one.false_regions
     of_lesions = pd.DataFrame(
         lesions,
-        columns=[*keys[:3], "lesion", "area_mm2", "size_group", "view", "breast_density", "score"],
+        columns=[
+            *(*keys[:3], "lesion", "area_mm2", "size_group", "view", "breast_density"),
+            *("score", "hit_by_mask"),
+        ],
     ).astype({"score": float, "area_mm2": float})
     of_false = pd.DataFrame(false, columns=[*keys, "score"])
+    of_masks = summarise_masks(
+        images,
+        of_lesions,
+        pd.DataFrame(false_regions, columns=keys),
+        config.bootstrap_samples,
+        config.seed,
+    )
     curve, summary = summarise_detection(
         images,
         of_lesions,
@@ -209,6 +237,7 @@ def _write_detection(
     write_csv(study / "lesions.csv", of_lesions)
     write_csv(study / "froc.csv", curve)
     write_csv(study / "froc_summary.csv", summary)
+    write_csv(study / "froc_masks.csv", of_masks)
     if normals is None:
         (study / "normals.csv").unlink(missing_ok=True)
         return

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from ..files import read_csv
-from .bootstrap import draw_patients, mean_and_median
+from .bootstrap import draw_patients, limits, mean_and_median
 from .config import SegmentationConfig
 from .prepare import NORMALS
 
@@ -137,16 +137,17 @@ def auc_over_patients(
     Returns
     -------
     (value, lower, upper)
-        With the 95 % interval.
+        With the 95 % interval; NaN where few patients have images of one kind.
     """
     from sklearn.metrics import roc_auc_score
 
     _, owner = np.unique(patients.astype(str), return_inverse=True)
+    fewest = min(len(np.unique(owner[kind])) for kind in (lesion, ~lesion))
     draws = draw_patients(int(owner.max()) + 1, samples, seed)
     drawn = [
         roc_auc_score(lesion, scores, sample_weight=weights)
         for weights in draws[:, owner]
         if weights[lesion].any() and weights[~lesion].any()
     ]
-    lower, upper = np.percentile(drawn, [2.5, 97.5]) if drawn else (np.nan, np.nan)
+    lower, upper = limits(np.array(drawn), fewest)
     return float(roc_auc_score(lesion, scores)), float(lower), float(upper)

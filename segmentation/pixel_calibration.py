@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic
-from .bootstrap import draw_patients
+from .bootstrap import draw_patients, limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,5 @@ def reliability(
             "probability": probability / pixels,
             "share": lesion / pixels,
         }
-    filled = pixels > 0
-    limits = np.full((2, BINS), np.nan)
-    limits[:, filled] = np.nanpercentile(shares[:, filled], [2.5, 97.5], axis=0)
-    return pd.DataFrame(table | {"lower": limits[0], "upper": limits[1]})
+    lower, upper = limits(shares, (of_patient[:, 0] > 0).sum(axis=0))
+    return pd.DataFrame(table | {"lower": lower, "upper": upper})

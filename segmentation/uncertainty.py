@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import read_json
-from .bootstrap import Estimate, draw_patients
+from .bootstrap import Estimate, draw_patients, limits
 
 Values = NDArray[np.float64]
 MEASURES = ("entropy", "expected_dice", "member_dice")
@@ -137,7 +137,7 @@ def rank_correlation(
 ) -> Estimate:
     """Spearman's rank correlation of two values of images, resampling patients.
 
-    NaN with fewer than three images or where one side does not vary.
+    NaN with fewer than three images or where one side does not vary; the limits with few patients.
     """
     value = _spearman(one, other)
     if not np.isfinite(value):
@@ -148,7 +148,7 @@ def rank_correlation(
     for weights in draws:
         rows = np.repeat(np.arange(one.size), weights[owner])
         drawn.append(_spearman(one[rows], other[rows]))
-    lower, upper = np.nanpercentile(drawn, [2.5, 97.5])
+    lower, upper = limits(np.array(drawn), len(names))
     return Estimate(value, float(lower), float(upper))
 
 

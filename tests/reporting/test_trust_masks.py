@@ -48,7 +48,7 @@ def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
     counts = np.tile(np.stack([np.ones(10), np.arange(10) / 10 + 0.05, np.ones(10) / 2]), (1, 1))
     in_regions = {"near": counts, "breast": counts}
     examined = {
-        name: Examined([(50.0, 0.9 if k % 4 else -np.inf)], [0.1], in_regions)
+        name: Examined([(50.0, 0.9 if k % 4 else -np.inf)], [0.1], in_regions, [k % 4 < 2], k % 2)
         for k, name in enumerate(table["image_id"])
     }
     config = SegmentationConfig(bootstrap_samples=50)
@@ -65,6 +65,12 @@ def test_figures_and_sentences_follow_the_files(tmp_path: Path) -> None:
     )
     assert froc is not None
     assert "its Dice is 0 though the lesion is found here" in froc.reading
+    assert "Several such regions may be one mark of the curve" in froc.reading
+    of_masks = (
+        "The regions of the masks hit {} of the lesions; 0.50 (0.50 to 0.50) per image hit none"
+    )
+    for hit, name in (("1.00 (1.00 to 1.00)", "training"), ("0.00 (0.00 to 0.00)", "test")):
+        assert f"{of_masks.format(hit)} ({name} patients" in froc.finding
     assert "false positives on normal mammograms were not measured" in froc.reading
     assert scatter is not None
     assert pixels is not None
@@ -105,7 +111,9 @@ def test_false_marks_in_normal_mammograms_are_told(tmp_path: Path) -> None:
         }
     )
     # Half of the lesions have a score above that of every mark in a normal mammogram.
-    examined = {f"I{k}": Examined([(50.0, 0.9 if k < 4 else 0.3)], [], None) for k in range(8)}
+    examined = {
+        f"I{k}": Examined([(50.0, 0.9 if k < 4 else 0.3)], [], None, [True], 0) for k in range(8)
+    }
     normals = tmp_path / "masks" / "normals"
     write_csv(
         normals / "predictions.csv",

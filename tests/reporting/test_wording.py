@@ -108,6 +108,11 @@ def test_difference(delta: Estimate, says: str, not_says: str) -> None:
         (Estimate(0.90, 0.89, 0.91), Estimate(0.86, 0.84, 0.88), "agree more closely than"),
         (Estimate(0.86, 0.84, 0.88), Estimate(0.88, 0.86, 0.90), "no clear difference"),
         (Estimate(0.86, 0.84, 0.88), None, "no second reader drew masks"),
+        (
+            Estimate(0.86, 0.84, 0.88),
+            Estimate(0.88, math.nan, math.nan),
+            "a second reader's masks with 0.88. They are of too few patients",
+        ),
     ],
 )
 def test_overlap(automatic: Estimate, reader2: Estimate | None, says: str) -> None:

@@ -12,6 +12,8 @@ from mammoroi.errors import MammoroiError
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.detection import box_iou
+from mammoroi.segmentation.mapping import bounding_box
 from mammoroi.segmentation.metrics import size_group
 from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.overlays import rank_cases
@@ -80,6 +82,16 @@ def test_from_images_to_agreement(study: Path, tmp_path: Path) -> None:
     assert predictions.loc[predictions["found"], "expected_dice"].between(0.01, 1).all()
     lesions = pd.read_csv(study / "lesions.csv")
     assert len(lesions) == 19
+    hits = []
+    for name in lesions["image_id"]:  # a mask keeps one region, and there is one lesion
+        masks = (study / "masks" / "automatic" / f"{name}.png", study / f"{name}.mask.png")
+        one, other = (bounding_box(np.asarray(Image.open(mask)) > 0) for mask in masks)
+        hits.append(one is not None and box_iou(one, other) >= 0.2)
+    assert lesions["hit_by_mask"].tolist() == hits
+    of_masks = pd.read_csv(study / "froc_masks.csv").set_index("group").loc["all"]
+    assert of_masks["sensitivity"] == pytest.approx(np.mean(hits))
+    drawn = predictions["found"].sum()
+    assert of_masks["false_regions"] == pytest.approx((drawn - sum(hits)) / 19)
     froc = pd.read_csv(study / "froc_summary.csv").set_index(["group", "fp_per_image"])
     assert froc.loc[("all", "8"), "n_lesions"] == 19
     found = lesions["score"].notna().mean()

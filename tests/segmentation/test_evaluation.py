@@ -7,18 +7,23 @@ import pandas as pd
 import pytest
 from monai.metrics.froc import compute_fp_tp_probs, compute_froc_curve_data
 
-from mammoroi.segmentation.candidates import find_candidates
+from mammoroi.segmentation.bootstrap import LEAST_PATIENTS, mean_and_median
+from mammoroi.segmentation.candidates import Candidate, find_candidates
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.detection import (
     Marks,
     froc_curve,
     froc_estimates,
     lesions_and_marks,
+    marks_of,
     sensitivity_at,
     summarise_detection,
+    summarise_masks,
 )
 from mammoroi.segmentation.evaluation import flag_masks
+from mammoroi.segmentation.false_alarms import auc_over_patients
 from mammoroi.segmentation.pixel_calibration import (
+    BINS,
     bin_counts,
     calibration_error,
     counts_in_regions,
@@ -99,11 +104,11 @@ def test_resamples_without_an_image_do_not_count() -> None:
     """With the false positives of few images, a resample may hold none of them."""
     rng = np.random.default_rng(5)
     lesions = rng.integers(1, 40, 40) / 40
-    marks = Marks(lesions, np.array([0.9, 0.8, 0.7]), np.arange(40), np.array([40, 40, 41]),
-                  np.array([40, 41]))  # fmt: skip
+    normal = np.arange(40, 45)
+    marks = Marks(lesions, np.full(5, 0.9), np.arange(40), normal, normal)
     (value, lower, upper), *_ = froc_estimates(marks, np.array([0.125]), 400, 1)
     assert value == pytest.approx((lesions > 0.9).mean())
-    assert upper < 0.5  # one image has all false positives above 0.8, or none is that high
+    assert upper < 0.5  # every image has a false positive of 0.9
     assert lower < value < upper
     nothing = Marks(lesions, np.empty(0), np.arange(40), np.empty(0, int), np.empty(0, int))
     assert np.isnan(froc_estimates(nothing, np.array([0.125]), 20, 1)).all()
@@ -141,6 +146,46 @@ def test_candidates_are_matched_as_by_monai() -> None:
     assert lesions[1][1] == -np.inf
     assert marks == pytest.approx([0.8, 0.6])
     assert lesions_and_marks(manual, rows, "iou", 0.04)[0][1][1] == pytest.approx(0.6)
+
+
+def test_regions_of_the_mask_may_hit_where_their_candidate_does_not() -> None:
+    """A faint bridge makes one candidate of two regions, whose box is neither lesion's."""
+    probability = np.full((40, 60), 0.01, np.float32)
+    probability[4:12, 4:12] = probability[28:36, 48:56] = 0.9
+    probability[10:30, 11:50] = np.maximum(probability[10:30, 11:50], 0.15)
+    mask = probability >= 0.5
+    manual = np.zeros_like(mask)
+    manual[5:12, 4:12] = manual[28:36, 47:56] = True
+
+    def matched(found: list[Candidate]) -> tuple[list[bool], int]:
+        lesions, false = lesions_and_marks(manual, [vars(one) for one in found], "iou", 0.2)
+        return [bool(np.isfinite(score)) for _, score in lesions], len(false)
+
+    assert matched(find_candidates(probability, 1.0, 4.0)) == ([False, False], 1)
+    assert matched(find_candidates(mask.astype(np.float32), 1.0, 0.0)) == ([True, True], 0)
+
+
+def test_the_point_of_the_masks_and_its_interval() -> None:
+    rng = np.random.default_rng(2)
+    names = np.repeat([f"I{k}" for k in range(200)], 2)
+    lesions = pd.DataFrame({"image_id": names, "patient_id": names})
+    lesions["hit_by_mask"] = rng.random(400) < 0.7
+    images = pd.DataFrame({"image_id": names[::2], "patient_id": names[::2]})
+    images["set"] = np.where(np.arange(200) < 150, "train", "test")
+    false = images.iloc[rng.integers(0, 150, 90)]
+    table = summarise_masks(images, lesions, false, 400, 1).set_index("group")
+    assert table.loc["all", "sensitivity"] == pytest.approx(lesions["hit_by_mask"].mean())
+    assert table["false_regions"].tolist() == pytest.approx([90 / 200, 0.0, 90 / 150])
+    row = table.loc["all"]
+    width = 2 * 1.96 * np.sqrt(0.7 * 0.3 / 400)
+    assert row["upper"] - row["lower"] == pytest.approx(width, rel=0.2)
+    assert row["false_lower"] < row["false_regions"] < row["false_upper"]
+    assert (table["n_images"].tolist(), table["n_lesions"].tolist()) == (
+        *([200, 50, 150], [400, 100, 300]),
+    )
+    few = summarise_masks(images[:4], lesions[:8], false[:0], 50, 1).iloc[0]
+    assert np.isfinite(few["sensitivity"])
+    assert few[["lower", "upper", "false_lower", "false_upper"]].isna().all()
 
 
 def test_sizes_are_of_lesions_and_views_of_images() -> None:
@@ -197,6 +242,35 @@ def test_the_interval_of_a_share_counts_patients_not_images() -> None:
     # The standard error of a mean over 30 patients, within what 500 resamples can say of it.
     width = 2 * 1.96 * shares.std() / np.sqrt(30)
     assert once["upper"] - once["lower"] == pytest.approx(width, rel=0.2)
+
+
+@pytest.mark.parametrize("few", [1, 2, 4, 5])
+def test_few_patients_have_no_interval(few: int) -> None:
+    """Neither where all are few, nor where few of many have what is measured."""
+    rng = np.random.default_rng(few)
+    owners = np.repeat([f"P{k}" for k in range(few)], 6).astype(object)
+    dice, other = rng.random((2, owners.size))
+    counts = rng.integers(5, 9, (owners.size, 3, BINS)).astype(float)
+    mean, median = mean_and_median(dice, owners, 50, 1)
+    correlated = rank_correlation(dice, other, owners, 50, 1)
+    pixels = reliability(counts, owners, 50, 1)
+    healthy = np.array([f"N{k}" for k in range(9)], dtype=object)
+    auc = auc_over_patients(
+        rng.random(owners.size + 9),
+        np.arange(owners.size + 9) < owners.size,
+        np.concatenate([owners, healthy]),
+        50,
+        1,
+    )
+    images = pd.DataFrame({"patient_id": [*owners, *healthy]})
+    lesions = pd.DataFrame({"patient_id": owners, "score": dice})
+    false = pd.DataFrame({"patient_id": healthy, "score": rng.random(9)})
+    froc = froc_estimates(marks_of(images, lesions, false), np.array([0.5, 1.0]), 50, 1)
+    found = [vars(one).values() for one in (mean, median, correlated)]
+    found += [auc, *froc, *pixels[["share", "lower", "upper"]].to_numpy()]
+    for value, lower, upper in found:
+        assert np.isfinite(value)
+        assert np.isnan(lower) == np.isnan(upper) == (few < LEAST_PATIENTS)
 
 
 def test_near_is_ten_millimetres() -> None:

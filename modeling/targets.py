@@ -44,6 +44,15 @@ class Target:
     positive: str
     negative: tuple[str, ...]
 
+    def question(self) -> dict[str, str]:
+        """Give what it asks, as ``models/targets.json`` has it."""
+        return {
+            "target": self.name,
+            "label": self.label,
+            "positive": self.positive,
+            "negative": " or ".join(self.negative),
+        }
+
 
 def targets_of(task: Task) -> list[Target]:
     """Give one target for two classes, one against the rest for each of three or more."""

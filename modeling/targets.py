@@ -62,14 +62,14 @@ def targets_of(task: Task) -> list[Target]:
         return [Target(task.name, task.name, title, task.label, positive, (negative,))]
     return [
         Target(
-            name=f"{task.name}-{value}",
+            name=name,
             task=task.name,
             title=f"{title}: {value} against the rest",
             label=task.label,
             positive=value,
             negative=tuple(other for other in task.classes if other != value),
         )
-        for value in task.classes
+        for name, value in zip(task.target_names(), task.classes, strict=True)
     ]
 
 

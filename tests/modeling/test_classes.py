@@ -290,6 +290,31 @@ def test_classes_may_be_called_by_numbers(coupled, tmp_path):
     assert all(f"with “{number}”" in drawn.finding for number in numbers.values())
 
 
+def test_a_harmonised_model_is_applied_with_the_centres_of_the_patients(make_study, tmp_path):
+    folder = make_study(tmp_path / "study", n=120, n_features=24, seed=3).folder
+    plant(folder, 1.4, 3)
+    patients = read_csv(folder / "patients.csv", dtype=str)
+    patients["centre"] = np.array(["A", "B"])[np.arange(120) // 3 % 2]
+    write_csv(folder / "patients.csv", patients)
+    path = folder / "features/manual.parquet"
+    images = load_features(folder, "manual").images
+    centres = patients.set_index("patient_id")["centre"]
+    values = images.columns.str.startswith("original")
+    images.loc[(images["patient_id"].map(centres) == "B").to_numpy(), values] += 3
+    write_parquet(path, images)
+    (folder / "features/automatic.parquet").unlink()
+    config = replace(CONFIG, harmonise="combat", all_patients=False, leave_one_centre_out=False)
+    model(config, folder)
+    expected = read_csv(folder / "models/her2/classes/manual/predictions.csv", dtype=IDS)
+    expected = expected.query("set == 'test'").set_index("patient_id")
+    new = images[images["patient_id"].isin(expected.index)]
+    found = predict_classes(folder / "models", "her2", "manual", new, centres)
+    found = found.set_index("patient_id").loc[expected.index]
+    assert found["risk_low"].to_numpy() == pytest.approx(expected["risk_low"])
+    with pytest.raises(MammoroiError, match="no centre was given"):
+        predict_classes(folder / "models", "her2", "manual", new)
+
+
 def test_no_patient_has_a_part_in_her_own_risk(coupled, tmp_path):
     """Changing one patient's features changes her out-of-fold risk alone in her own fold."""
     folder = shutil.copytree(coupled[0], tmp_path / "study")

@@ -260,7 +260,7 @@ STAGES: tuple[Stage, ...] = (
         ("reporting",),
         ("accept", "train", "segment", "agree", "extract", "perturb", "model", "compare", "tables"),
         ("report.html", "figures/*", "tables/*", "standards/*", "methods.md", "cards/*"),
-        reads=("standards_answers.csv", "leakage/leakage.csv"),
+        reads=("standards_answers.csv", "leakage/leakage.csv", "leakage/inputs.json"),
     ),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)

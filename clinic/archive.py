@@ -22,6 +22,7 @@ from typing import Any
 from .. import __version__
 from ..errors import MammoroiError
 from ..files import plain
+from ..modeling.config import TARGET_NAME
 
 FORMAT = "mammoroi-bundle"
 VERSION = 1
@@ -29,7 +30,7 @@ MANIFEST = "manifest.json"
 MEMBERS = re.compile(
     r"manifest\.json|bundle\.json|card\.md|preset\.yaml|ranges\.json"
     r"|(outline/)?fold-[0-9]{1,3}/model\.(json|safetensors)|outline/outline\.json"
-    r"|classifiers/[A-Za-z0-9][A-Za-z0-9_-]{0,63}/model\.(json|skops)"
+    rf"|classifiers/{TARGET_NAME}/model\.(json|skops)"
 )
 """Full names of what a bundle may hold."""
 MOST_MEMBERS = 400

@@ -177,13 +177,15 @@ def _labels(bundle: Bundle, second: SecondCohort, gathered: _Gathered) -> dict[s
 def target_of(classifier: Classifier) -> Target:
     """The question that a classifier answers."""
     about = classifier.model.about
+    negative = str(about["negative"])
+    rest = classifier.title.endswith(f": {classifier.positive} against the rest")
     return Target(
         name=classifier.target,
         task=classifier.target,
         title=classifier.title,
         label=str(about["label"]),
         positive=classifier.positive,
-        negative=tuple(str(about["negative"]).split(" or ")),
+        negative=tuple(negative.split(" or ")) if rest else (negative,),
     )
 
 

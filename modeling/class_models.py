@@ -213,7 +213,9 @@ def codes_and_risks(
     return codes, np.asarray(table[columns], dtype=np.float64)
 
 
-def predict_classes(models: Path, task: str, roi: str, features: pd.DataFrame) -> pd.DataFrame:
+def predict_classes(
+    models: Path, task: str, roi: str, features: pd.DataFrame, batches: pd.Series | None = None
+) -> pd.DataFrame:
     """Apply a model of three or more classes to new patients.
 
     Parameters
@@ -224,6 +226,8 @@ def predict_classes(models: Path, task: str, roi: str, features: pd.DataFrame) -
         Which model.
     features : DataFrame
         As :func:`.persist.predict_risk` takes it.
+    batches : Series, optional
+        Likewise; needed where features were harmonised.
 
     Returns
     -------
@@ -237,7 +241,8 @@ def predict_classes(models: Path, task: str, roi: str, features: pd.DataFrame) -
     scores = {}
     for target in targets:
         empty = not read_json(models / target / roi / "model.json")["features"]
-        found = predict_risk(models / target / roi, features).set_index("patient_id")["score"]
+        found = predict_risk(models / target / roi, features, batches)
+        found = found.set_index("patient_id")["score"]
         scores[target] = found * np.nan if empty else found
     table = pd.DataFrame(scores)
     risks = Coupling(**about).risks(table.to_numpy())

@@ -14,6 +14,9 @@ Views = Literal["mean", "maximum", "minimum", "largest", "concat"]
 Harmonise = Literal["none", "combat"]
 Batch = Literal["centre", "device"]
 
+TARGET_NAME = r"[A-Za-z0-9]([A-Za-z0-9 _.+-]{0,62}[A-Za-z0-9_+-])?"
+"""What a target can be called: its name is a folder's, here and in a bundle."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -27,7 +30,8 @@ class Task:
         The column of `patients.csv` that holds the truth. An empty cell leaves the patient out.
     classes : tuple of str
         The label's values. Two classes make one target, of which the last is the positive one;
-        three or more make one target each, against all the others.
+        three or more make one target each, against all the others, whose folder it names with the
+        task: then letters without accents, digits, blanks and `_.+-` only.
     title : str
         How figures and tables call the task; the name where empty.
     """
@@ -48,6 +52,12 @@ class Task:
                 f"task {self.name} has the classes {list(self.classes)}",
                 "name at least two different values of the label, the positive one last",
             )
+
+    def target_names(self) -> list[str]:
+        """Give the names of its targets; each names a folder."""
+        if len(self.classes) == 2:
+            return [self.name]
+        return [f"{self.name}-{value}" for value in self.classes]
 
 
 PRESET_TASKS = {
@@ -126,6 +136,7 @@ class ModelingConfig:
         for name in names:
             if names.count(name) > 1:
                 raise MammoroiError(f"two tasks are called {name}", "rename one of them")
+        _check_targets(self.resolved_tasks())
         choice("views", self.views, get_args(Views))
         require("icc_threshold", self.icc_threshold, -1.0 <= self.icc_threshold < 1.0, "0.75")
         self.resolved_recipe()
@@ -159,6 +170,38 @@ class ModelingConfig:
     def resolved_recipe(self) -> Recipe:
         """Give the recipe, looked up where it is the name of one."""
         return preset_recipe(self.recipe) if isinstance(self.recipe, str) else self.recipe
+
+
+def _check_targets(tasks: list[Task]) -> None:
+    """Refuse targets that would share a folder, or whose class cannot be part of its name.
+
+    Raises
+    ------
+    MammoroiError
+        When there is one.
+    """
+    owners: dict[str, str] = {}
+    for task in tasks:
+        names = task.target_names()
+        for name, value in zip(names, task.classes, strict=False):
+            otherwise = "call it otherwise, in the settings and in patients.csv"
+            if len(names) > 1 and not re.fullmatch(TARGET_NAME, name):
+                raise MammoroiError(
+                    f"task {task.name}: the class '{value}' cannot be part of a folder's name",
+                    f"{otherwise}: letters without accents, digits, blanks and _.+- are possible, "
+                    "with the task's name at most 64",
+                )
+            if len(names) > 1 and " or " in value:
+                raise MammoroiError(
+                    f"task {task.name}: the class '{value}' reads like two classes",
+                    f"{otherwise}, without the word or",
+                )
+            if name in owners:
+                raise MammoroiError(
+                    f"the tasks {owners[name]} and {task.name} both have a target {name}",
+                    "rename one of the tasks",
+                )
+            owners[name] = task.name
 
 
 def preset_task(name: str) -> Task:

@@ -8,6 +8,9 @@ Imaging 2021;12:172, of selection; Sci Rep 2024;14:11563, of oversampling).
 number selected), train_auc, test_auc (means), test_auc_sd, optimism (test AUC less that of A)``.
 The last two rows of a target, where patients have both views, take images as rows: their optimism
 is that of a division by image against one by patient.
+
+``leakage/inputs.json`` says of what it was made, so that a report can tell whether it still is this
+study's: SHA-256 of ``files``, ``views``, and the ``targets`` as in ``models/targets.json``.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from rich.progress import track
 
 from ..cohort.split import load_splits
 from ..errors import MammoroiError
-from ..files import read_csv, write_csv
+from ..files import INPUTS, read_csv, sha256_files, write_csv, write_json
 from ..resources import cores
 from .config import ModelingConfig
 from .literal import EVERYTHING, Leaks, claim
@@ -47,6 +50,7 @@ RECIPES = {
 REFIT = ("G", "as F, and the SVM fitted to 99 % of the patients")
 BY_PATIENT = ("by patient", "images as rows, divided by patient")
 BY_IMAGE = ("by image", "images as rows, divided by image")
+MADE_OF = (f"features/{ROIS[0]}.parquet", "patients.csv", "splits.json")
 COLUMNS = (
     *("target", "recipe", "description", "replicates", "n", "prevalence", "features"),
     *("train_auc", "test_auc", "test_auc_sd", "optimism"),
@@ -109,6 +113,7 @@ def leakage(config: ModelingConfig, study: Path, replicates: int = REPLICATES) -
 
     if replicates < 2:
         raise MammoroiError(f"{replicates} replicates have no spread", "ask for 20")
+    files = sha256_files({name: study / name for name in MADE_OF})
     sets = read_rows(config, study)
     jobs = [(rows, config.seed + n) for rows in sets for n in range(replicates)]
     workers = min(config.workers or cores(), len(jobs))
@@ -121,7 +126,11 @@ def leakage(config: ModelingConfig, study: Path, replicates: int = REPLICATES) -
         tabulate(rows, outcomes[n * replicates : (n + 1) * replicates])
         for n, rows in enumerate(sets)
     ]
-    return write_csv(study / "leakage" / "leakage.csv", pd.concat(tables, ignore_index=True))
+    path = write_csv(study / "leakage" / "leakage.csv", pd.concat(tables, ignore_index=True))
+    targets = [target.question() for task in config.some_tasks() for target in targets_of(task)]
+    made_of = {"files": files, "views": config.views, "targets": targets}
+    write_json(path.with_name(INPUTS), made_of)
+    return path
 
 
 def read_rows(config: ModelingConfig, study: Path) -> list[Rows]:

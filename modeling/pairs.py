@@ -37,18 +37,18 @@ def pair_predictions(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         everybody, _ = paired_tables(folder, name, ("set", "label"))
         pairs = pd.concat([pairs, everybody.assign(set="all", fold=None)], ignore_index=True)
     columns = ["patient_id", "set", "fold", "label", "risk_manual", "risk_automatic", "missed"]
-    return pairs[columns], only_one
+    return pairs[columns].astype({"label": int}), only_one
 
 
 def paired_tables(folder: Path, name: str, same: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
     """Join a table of predictions of both sources; see :func:`pair_predictions`.
 
     Columns get the endings ``_manual`` and ``_automatic``, but for those that are the ``same`` and
-    ``missed``, which is that of the automatic masks.
+    ``missed``, which is that of the automatic masks. ``label`` is text: classes may be called by
+    numbers.
     """
-    manual, automatic = (
-        read_csv(folder / roi / name, dtype={"patient_id": str, "fold": str}) for roi in ROIS
-    )
+    text = dict.fromkeys(("patient_id", "fold", "label", "called"), str)
+    manual, automatic = (read_csv(folder / roi / name, dtype=text) for roi in ROIS)
     pairs = manual.merge(automatic, on="patient_id", suffixes=("_manual", "_automatic"))
     for column in same:
         left, right = pairs[f"{column}_manual"], pairs[f"{column}_automatic"]

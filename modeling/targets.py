@@ -44,6 +44,15 @@ class Target:
     positive: str
     negative: tuple[str, ...]
 
+    def question(self) -> dict[str, str]:
+        """Give what it asks, as ``models/targets.json`` has it."""
+        return {
+            "target": self.name,
+            "label": self.label,
+            "positive": self.positive,
+            "negative": " or ".join(self.negative),
+        }
+
 
 def targets_of(task: Task) -> list[Target]:
     """Give one target for two classes, one against the rest for each of three or more."""
@@ -53,14 +62,14 @@ def targets_of(task: Task) -> list[Target]:
         return [Target(task.name, task.name, title, task.label, positive, (negative,))]
     return [
         Target(
-            name=f"{task.name}-{value}",
+            name=name,
             task=task.name,
             title=f"{title}: {value} against the rest",
             label=task.label,
             positive=value,
             negative=tuple(other for other in task.classes if other != value),
         )
-        for value in task.classes
+        for name, value in zip(task.target_names(), task.classes, strict=True)
     ]
 
 

@@ -97,8 +97,9 @@ def draw_confusion(folder: Path, task: str) -> Plot | None:
     entry = class_model(folder, task)
     if entry is None:
         return None
+    text = {"truth": str, "called": str}
     tables = {
-        roi: read_csv(_base(folder, entry, roi) / "confusion.csv", dtype={"truth": str})
+        roi: read_csv(_base(folder, entry, roi) / "confusion.csv", dtype=text)
         for roi in entry["rois"]
     }
     names = [str(name) for name in entry["classes"]]

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..files import INPUTS, sha256_files
 from .record import Fact, ModelFiles, Record, known, span
 
-AUDIT = "leakage/leakage.csv"
+if TYPE_CHECKING:
+    import pandas as pd
+
+AUDIT, MADE_OF = "leakage/leakage.csv", f"leakage/{INPUTS}"
+
+
+def audited(record: Record) -> pd.DataFrame | None:
+    """The audit's rows of targets that the study still has.
+
+    None where there are none, or where it was made of other features, patients or divisions: no
+    stage makes it anew.
+    """
+    table, made_of = record.table(AUDIT), record.json(MADE_OF)
+    if not record.classifiers or table is None or made_of is None:
+        return None
+    files = made_of["files"]
+    views = record.setting("modeling.views")[0]
+    if sha256_files({name: record.folder / name for name in files}) != files or (
+        views not in (None, made_of["views"])
+    ):
+        return None
+    entries = {entry["target"]: entry for entry in record.json("models/targets.json") or []}
+    same = [
+        one["target"]
+        for one in made_of["targets"]
+        if one.items() <= entries.get(one["target"], {}).items()
+    ]
+    table = table[table["target"].isin(same)]
+    return None if table.empty else table
 
 
 def leakage_audit(record: Record) -> Fact | None:
     """What each order of steps bought on shuffled labels, over the targets."""
-    table = record.table(AUDIT) if record.classifiers else None
-    if table is None or table.empty:
+    table = audited(record)
+    if table is None:
         return None
     honest = table[table["recipe"] == "A"]
     parts = [
@@ -24,7 +55,7 @@ def leakage_audit(record: Record) -> Fact | None:
         f"an honest test AUC is 0.5: with every step on the training patients alone its mean was "
         f"{span(honest['test_auc'].tolist(), 2)}. Steps out of place would have added to it: "
         f"{'; '.join(parts)}.",
-        (AUDIT,),
+        (AUDIT, MADE_OF),
     )
 
 

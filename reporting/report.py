@@ -22,7 +22,6 @@ from .classes import classes_table, draw_confusion
 from .clinical_tables import clinical_tables
 from .config import ReportConfig
 from .facts_data import source_name
-from .facts_leakage import AUDIT
 from .figures_classifiers import draw_calibration, draw_roc
 from .figures_compare import draw_auc, draw_icc
 from .figures_decision import draw_decision
@@ -50,7 +49,7 @@ from .style import Plot, drawing, save
 from .subgroups import looked_at, subgroups_table
 from .tables import Table
 from .templates import content_hash, template
-from .trust import NO_AUDIT, leakage_table, size_table
+from .trust import leakage_table, no_audit, size_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -177,7 +176,7 @@ def _pieces(results: Results) -> dict[str, Any]:
                 for made in (size_table, leakage_table)
                 if tasks and (shown := table(made(record))) is not None
             ],
-            "no_audit": "" if record.has(AUDIT) else NO_AUDIT,
+            "no_audit": no_audit(record),
             "stages": table(tables.stages(results)),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import wording
-from .facts_leakage import AUDIT
+from .facts_leakage import AUDIT, audited
 from .facts_size import CRITERIA, sizes
 from .record import Record
 from .tables import Table
@@ -12,6 +12,17 @@ NO_AUDIT = (
     "What steps out of place would have bought was not tried on these features: `mammoroi leakage` "
     "does so, and the next report shows it."
 )
+OUTDATED = (
+    f"{AUDIT} is left out: it is of other features, patients, divisions or targets than this study "
+    "now has, or does not say of which. `mammoroi leakage` makes it anew."
+)
+
+
+def no_audit(record: Record) -> str:
+    """Why the report shows no leakage audit; empty where it shows one."""
+    if audited(record) is not None:
+        return ""
+    return OUTDATED if record.has(AUDIT) else NO_AUDIT
 
 
 def size_table(record: Record) -> Table | None:
@@ -75,8 +86,8 @@ def size_table(record: Record) -> Table | None:
 
 def leakage_table(record: Record) -> Table | None:
     """The optimism that each order of steps would have bought on shuffled labels."""
-    frame = record.table(AUDIT)
-    if frame is None or frame.empty:
+    frame = audited(record)
+    if frame is None:
         return None
     cells = [
         [

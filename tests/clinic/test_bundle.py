@@ -192,7 +192,7 @@ def test_a_truncated_file_is_refused(model, tmp_path, share):
     "name",
     [
         "../evil.json", "/etc/evil", "fold-0/../../evil", "..\\evil", "C:\\evil", "model.pkl",
-        "classifiers/../../x/model.json", "classifiers/a b/model.json", "fold-0/",
+        "classifiers/../../x/model.json", "classifiers/ a/model.json", "fold-0/",
         "fold-0/model.pt",
     ],
 )  # fmt: skip
@@ -202,6 +202,15 @@ def test_any_other_name_is_refused(model, tmp_path, name):
     assert "no bundle of mammoroi does" in message
     assert "do not use this file" in message
     assert [path.name for path in tmp_path.iterdir()] == ["evil.mroi"]
+
+
+def test_a_class_of_a_target_may_be_called_1_plus(model, tmp_path):
+    members = unpack(model)
+    del members["manifest.json"]
+    name = "classifiers/her2-Grade 1+/model.json"
+    path = tmp_path / "grade.mroi"
+    path.write_bytes(pack({**members, name: members["classifiers/sln/model.json"]}))
+    assert name in unpack(path)
 
 
 def test_links_compression_doubles_and_gaps_are_refused(model, tmp_path):

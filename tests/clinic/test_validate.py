@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,15 @@ import pytest
 from scipy.special import expit, logit
 
 from mammoroi.cli import main
+from mammoroi.clinic.bundle import Classifier
 from mammoroi.clinic.drift import drift_table
 from mammoroi.clinic.ranges import Distribution, Ranges
+from mammoroi.clinic.validate import target_of
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.files import read_csv
 from mammoroi.modeling.metrics import measure
 from mammoroi.modeling.recalibration import recalibrated, recalibration_table
+from mammoroi.modeling.targets import classes_of, labels_of
 
 IDS = {"image_id": str, "patient_id": str}
 
@@ -195,3 +199,19 @@ def test_a_constant_quantity_drifts_when_it_changes():
     assert not same["drifted"]
     assert other["drifted"]
     assert other["outside"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("title", "negative", "classes"),
+    [
+        ("HER2", "zero or low", ("zero or low",)),
+        ("HER2: positive against the rest", "zero or low", ("zero", "low")),
+    ],
+)
+def test_classes_that_are_joined_and_a_class_that_is_called_so(title, negative, classes):
+    about = {"target": "her2", "title": title, "label": "her2", "positive": "positive"}
+    model = SimpleNamespace(about=about | {"negative": negative})
+    target = target_of(Classifier(model, None))
+    assert target.negative == classes
+    patients = pd.DataFrame({"patient_id": ["P1", "P2"], "her2": ["positive", classes[0]]})
+    assert labels_of(target, classes_of(target, patients)).tolist() == [1, 0]

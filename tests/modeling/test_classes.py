@@ -22,7 +22,7 @@ from sklearn.metrics import (
 from statsmodels.stats.proportion import proportion_confint
 
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_csv, read_json, write_csv, write_parquet
+from mammoroi.files import read_csv, read_json, write_csv, write_json, write_parquet
 from mammoroi.modeling.bootstrap import resample_counts
 from mammoroi.modeling.class_coupling import fit_coupling
 from mammoroi.modeling.class_measures import (
@@ -33,11 +33,13 @@ from mammoroi.modeling.class_measures import (
 )
 from mammoroi.modeling.class_models import couple, predict_classes
 from mammoroi.modeling.compare import compare
+from mammoroi.modeling.compare_classes import compare_classes
 from mammoroi.modeling.config import PRESET_TASKS, ModelingConfig
 from mammoroi.modeling.fit import model, prepare
 from mammoroi.modeling.recipes import PRESET_RECIPES
 from mammoroi.modeling.table import load_features
 from mammoroi.modeling.targets import targets_of
+from mammoroi.reporting.classes import draw_confusion
 
 
 def test_all_targets_of_a_task_have_the_same_folds_divided_by_class(study):
@@ -261,6 +263,56 @@ def test_the_comparison_is_that_of_the_same_resampled_patients(coupled):
     assert row["lower"] < row["difference"] < row["upper"] < 0  # noise was added
     assert row["p"] < 0.05
     assert table.loc[("all", "complete_case", "macro_auc"), "n"] == 235
+
+
+def test_classes_may_be_called_by_numbers(coupled, tmp_path):
+    """BI-RADS 3, 4 and 5 in place of HER2: the comparison is the same."""
+    folder = coupled[0]
+    numbers = {"zero": "3", "low": "4", "positive": "5"}
+    models = tmp_path / "models"
+    shutil.copytree(folder / "models/her2/classes", models / "her2/classes")
+    entries = read_json(folder / "models/classes.json")
+    entries[0]["classes"] = [numbers[name] for name in entries[0]["classes"]]
+    write_json(models / "classes.json", entries)
+    for path in models.glob("her2/classes/*/*.csv"):
+        table = read_csv(path, dtype=IDS).rename(
+            columns={f"risk_{name}": f"risk_{number}" for name, number in numbers.items()}
+        )
+        write_csv(path, table.replace(numbers))
+    missed = set(read_csv(folder / "features/missed.csv", dtype=str)["patient_id"])
+    found, own = (
+        compare_classes(study, missed, ("complete_case", "intention_to_diagnose"), CONFIG)
+        for study in (tmp_path, folder)
+    )
+    pd.testing.assert_frame_equal(found, own)
+    drawn = draw_confusion(tmp_path, "her2")
+    assert "called rightly were" in drawn.finding
+    assert all(f"with “{number}”" in drawn.finding for number in numbers.values())
+
+
+def test_a_harmonised_model_is_applied_with_the_centres_of_the_patients(make_study, tmp_path):
+    folder = make_study(tmp_path / "study", n=120, n_features=24, seed=3).folder
+    plant(folder, 1.4, 3)
+    patients = read_csv(folder / "patients.csv", dtype=str)
+    patients["centre"] = np.array(["A", "B"])[np.arange(120) // 3 % 2]
+    write_csv(folder / "patients.csv", patients)
+    path = folder / "features/manual.parquet"
+    images = load_features(folder, "manual").images
+    centres = patients.set_index("patient_id")["centre"]
+    values = images.columns.str.startswith("original")
+    images.loc[(images["patient_id"].map(centres) == "B").to_numpy(), values] += 3
+    write_parquet(path, images)
+    (folder / "features/automatic.parquet").unlink()
+    config = replace(CONFIG, harmonise="combat", all_patients=False, leave_one_centre_out=False)
+    model(config, folder)
+    expected = read_csv(folder / "models/her2/classes/manual/predictions.csv", dtype=IDS)
+    expected = expected.query("set == 'test'").set_index("patient_id")
+    new = images[images["patient_id"].isin(expected.index)]
+    found = predict_classes(folder / "models", "her2", "manual", new, centres)
+    found = found.set_index("patient_id").loc[expected.index]
+    assert found["risk_low"].to_numpy() == pytest.approx(expected["risk_low"])
+    with pytest.raises(MammoroiError, match="no centre was given"):
+        predict_classes(folder / "models", "her2", "manual", new)
 
 
 def test_no_patient_has_a_part_in_her_own_risk(coupled, tmp_path):

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mammoroi.files import read_csv
+from mammoroi.files import read_csv, read_json, sha256_file
 from mammoroi.modeling.config import ModelingConfig, Task
 from mammoroi.modeling.leakage import COLUMNS, leakage
 from mammoroi.modeling.literal import EVERYTHING, Leaks, claim
@@ -69,3 +69,9 @@ def test_the_table_of_a_study(study, tmp_path):
     assert optimism["E"] == pytest.approx(auc["E"] - auc["A"])
     assert optimism["by image"] == pytest.approx(auc["by image"] - auc["by patient"])
     assert (table["n"] == 120).all()
+    made_of = read_json(folder / "leakage" / "inputs.json")
+    digest = sha256_file(folder / "features" / "manual.parquet")
+    assert made_of["files"]["features/manual.parquet"] == digest
+    assert made_of["targets"] == [
+        {"target": "zero", "label": "her2", "positive": "zero", "negative": "other"}
+    ]

@@ -19,6 +19,7 @@ from mammoroi.modeling.fit import model
 from mammoroi.modeling.persist import load_model, predict_risk, types_in
 from mammoroi.modeling.recipes import PRESET_RECIPES, Recipe
 from mammoroi.modeling.table import combine_views, feature_names, load_features
+from mammoroi.modeling.targets import targets_of
 
 CLEAN = replace(PRESET_RECIPES["paper-clean"], lasso_folds=5, n_alphas=20, alpha_ratio=1e-4)
 CONFIG = ModelingConfig(
@@ -376,6 +377,13 @@ def test_different_folds_are_not_compared(fitted, tmp_path):
     [
         ({"tasks": ("her",)}, "'her' is no preset task .* did you mean 'her2'"),
         ({"tasks": ("sln", "sln")}, "two tasks are called sln"),
+        (
+            {"tasks": (Task("her2-low", "low", ("zero", "low")), "her2")},
+            "her2-low and her2 both have a target her2-low",
+        ),
+        ({"tasks": (Task("g", "g", ("I", "II/III", "IV")),)}, "'II/III' cannot be part of"),
+        ({"tasks": (Task("g", "g", ("I", "I ", "IV")),)}, "'I ' cannot be part of"),
+        ({"tasks": (Task("g", "g", ("I", "II or III", "IV")),)}, "reads like two classes"),
         ({"views": "means"}, "did you mean 'mean'"),
         ({"recipe": "rigourous"}, "no recipe .* did you mean 'rigorous'"),
         ({"comparators": ("forest",)}, "did you mean 'random-forest'"),
@@ -385,6 +393,16 @@ def test_different_folds_are_not_compared(fitted, tmp_path):
 def test_settings_that_cannot_be_meant(options, message):
     with pytest.raises(MammoroiError, match=message):
         ModelingConfig(**options)
+
+
+def test_classes_that_name_no_folder_may_be_called_anything():
+    either = Task("g", "g", ("I or II", "III/IV"))
+    targets = targets_of(either) + targets_of(Task("ki67", "ki67", ("< 14 %", "≥ 14 %")))
+    assert ModelingConfig(tasks=(either,)).tasks == (either,)
+    assert [target.name for target in targets] == ["g", "ki67"]
+    assert [target.name for target in targets_of(Task("h", "h", ("0", "1+", "Grade 2")))] == [
+        *("h-0", "h-1+", "h-Grade 2")
+    ]
 
 
 @pytest.mark.parametrize(

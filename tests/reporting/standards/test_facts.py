@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammoroi.files import write_csv, write_json
-from mammoroi.modeling.leakage import COLUMNS
+from mammoroi.files import sha256_files, write_csv, write_json
+from mammoroi.modeling.leakage import COLUMNS, MADE_OF
 from mammoroi.modeling.sample_size import expected_shrinkage, needed_patients
 from mammoroi.reporting import wording
 from mammoroi.reporting.facts import FACTS
@@ -19,7 +19,7 @@ from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
 from mammoroi.reporting.standards import _gathered, standards
-from mammoroi.reporting.trust import leakage_table, size_table
+from mammoroi.reporting.trust import OUTDATED, leakage_table, no_audit, size_table
 
 
 def _said(folder: Path, name: str) -> str:
@@ -134,6 +134,14 @@ def test_leakage_is_told_as_it_was_audited(copied: Path) -> None:
         *[("her2-low", "by image", "by image", 20, 60, 0.3, 5.0, 0.9, 0.49, 0.08, -0.01)],
     ]
     write_csv(copied / "leakage/leakage.csv", pd.DataFrame(rows, columns=list(COLUMNS)))
+    assert no_audit(Record(copied)) == OUTDATED  # it does not say of what it was made
+    files = sha256_files({name: copied / name for name in MADE_OF})
+    entries = json.loads((copied / "models/targets.json").read_text())
+    names = ("target", "label", "positive", "negative")
+    targets = [{name: entry[name] for name in names} for entry in entries]
+    made_of = {"files": files, "views": "mean", "targets": targets}
+    write_json(copied / "leakage/inputs.json", made_of)
+    assert no_audit(Record(copied)) == ""
     text = _said(copied, "leakage_audit")
     assert "shuffled 20 times" in text
     assert "its mean was 0.48 to 0.51" in text
@@ -142,6 +150,16 @@ def test_leakage_is_told_as_it_was_audited(copied: Path) -> None:
     assert made is not None
     assert made.cells[3] == ["her2-low", "E", "SMOTE first", "5", "0.90", "0.86 (0.08)", "0.35"]
     assert "shuffled labels" in " ".join(one.text for one in sections(copied))
+    targets[0]["positive"] = "another class"  # sln is another question now
+    write_json(copied / "leakage/inputs.json", made_of)
+    left = leakage_table(Record(copied))
+    assert left is not None
+    assert {row[0] for row in left.cells} == {"her2-low"}
+    with (copied / "patients.csv").open("a") as stream:
+        stream.write("\n")
+    assert leakage_table(Record(copied)) is None
+    assert FACTS["leakage_audit"](Record(copied)) is None
+    assert no_audit(Record(copied)) == OUTDATED
 
 
 def test_another_order_of_steps_is_told_beside_the_study_s_own(copied: Path) -> None:

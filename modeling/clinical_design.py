@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+LEAST_TOLD = 3
+"""Patients of a class, of one level where there are levels, for the class to be told."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -129,6 +132,42 @@ def as_text(cells: pd.Series) -> pd.Series:
     if known.dtype.kind == "f" and (known % 1 == 0).all():
         known = known.astype("int64")
     return known.astype(str).reindex(cells.index)
+
+
+def tells(cells: pd.Series, classes: pd.Series) -> bool:
+    """Whether a variable tells the class of every patient, as one that is made of the class does.
+
+    Parameters
+    ----------
+    cells : Series
+        What :func:`coded` gave.
+    classes : Series
+        Of the same patients, none missing.
+
+    Returns
+    -------
+    bool
+        Whether each level lies in one class, or the values of a number do not overlap between the
+        classes, or one class alone has values. Each class must have 3 patients of one level, of a
+        number that does not overlap 3 patients: with fewer it is soon so by chance.
+    """
+    known = cells.notna()
+    if _levels_tell(known, classes) or _levels_tell(cells[known].astype(object), classes[known]):
+        return True
+    if cells.dtype.kind != "f":
+        return False
+    ranges = cells[known].groupby(classes[known]).agg(["min", "max", "size"]).sort_values("min")
+    apart = (ranges["max"].to_numpy()[:-1] < ranges["min"].to_numpy()[1:]).all()
+    return len(ranges) > 1 and bool(apart and (ranges["size"] >= LEAST_TOLD).all())
+
+
+def _levels_tell(levels: pd.Series, classes: pd.Series) -> bool:
+    import pandas as pd
+
+    counts = pd.crosstab(levels, classes).to_numpy()
+    if counts.size == 0 or counts.shape[1] < 2:
+        return False
+    return bool(((counts > 0).sum(axis=1) == 1).all() and (counts.max(axis=0) >= LEAST_TOLD).all())
 
 
 def design(values: dict[str, pd.Series], variables: Sequence[ClinicalVariable]) -> Design:

@@ -89,7 +89,7 @@ def regression_tables(
     chosen = patients[patients["patient_id"].isin(used)]
     for k, task in enumerate(config.resolved_tasks(), start=2):
         models = fit_models(chosen, task, config)
-        made[f"table{k}_{task.name}"] = regression_table(models, task, config)
+        made[f"table{k}_{task.name}"] = regression_table(models, config)
         if outcome_codes(chosen, task).nunique() > 2:
             made[f"table{k}_proportionality"] = proportionality_table(models)
         log.info("clinical table of %s: %d models", task.name, len(models))

@@ -167,7 +167,11 @@ def prepare(
         classes = classes_of(target, patients)
         clinical = None
         if config.predictors:
-            clinical = clinical_of(patients, target.label, variables or ClinicalConfig())
+            y = labels_of(target, classes)
+            clinical = clinical_of(
+                *(patients, target.label, variables or ClinicalConfig()),
+                y[y.index.isin(splits.train)],
+            )
             if clinical is None:
                 log.warning("%s: no clinical predictors: %s", target.name, NO_VARIABLES)
         for roi, X in combined:

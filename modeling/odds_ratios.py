@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .clinical_config import ClinicalConfig, ClinicalVariable
-from .config import Task
 from .ordinal import Proportionality, brant
 from .regression import MULTIVARIABLE, UNIVARIABLE, Model
 
@@ -47,17 +46,17 @@ ALL = "all variables"
 LEFT_OUT, CIRCULAR = "left out: ", "circular: "
 
 
-def regression_table(models: Sequence[Model], task: Task, config: ClinicalConfig) -> pd.DataFrame:
+def regression_table(models: Sequence[Model], config: ClinicalConfig) -> pd.DataFrame:
     """Bring models to a table; its columns are described above."""
     import pandas as pd
 
-    rows = [row for model in models for row in _rows(model, task)]
-    single = [model.variables[0] for model in models if model.analysis == UNIVARIABLE]
+    rows = [row for model in models for row in _rows(model)]
     if not config.circular:
         rows += [
-            _blank(MULTIVARIABLE, variable) | {"note": f"{LEFT_OUT}{_circular(variable, task)}"}
-            for variable in single
-            if task.label in variable.circular
+            _blank(MULTIVARIABLE, model.variables[0])
+            | {"note": f"{LEFT_OUT}{CIRCULAR}{model.circular[model.variables[0].name]}"}
+            for model in models
+            if model.analysis == UNIVARIABLE and model.variables[0].name in model.circular
         ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -91,7 +90,7 @@ def proportionality_table(models: Sequence[Model]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PROPORTIONALITY_COLUMNS))
 
 
-def _rows(model: Model, task: Task) -> Iterator[dict[str, Any]]:
+def _rows(model: Model) -> Iterator[dict[str, Any]]:
     terms = model.design.terms
     counts = {
         "n": len(model.codes),
@@ -106,7 +105,8 @@ def _rows(model: Model, task: Task) -> Iterator[dict[str, Any]]:
         if model.fit is None or variable.name in model.design.left_out:
             yield base | {"note": f"{LEFT_OUT}{model.design.left_out[variable.name]}"}
             continue
-        note = _circular(variable, task) if task.label in variable.circular else ""
+        circular = model.circular.get(variable.name)
+        note = f"{CIRCULAR}{circular}" if circular else ""
         for k in model.design.columns(variable.name):
             yield base | {
                 "level": terms[k].level,
@@ -135,10 +135,6 @@ def _blank(analysis: str, variable: ClinicalVariable) -> dict[str, Any]:
         "preoperative": variable.preoperative,
         "note": "",
     }
-
-
-def _circular(variable: ClinicalVariable, task: Task) -> str:
-    return f"{CIRCULAR}{variable.name} is partly made of {task.label}"
 
 
 def _tested(model: Model, name: str, test: Proportionality) -> dict[str, Any]:

@@ -5,7 +5,8 @@ The sets of predictors:
 ``clinical``
     All clinical variables of the cohort but the target's own label, and but those that are partly
     made of it (:attr:`.clinical_config.ClinicalVariable.circular`): the TNM stage has the nodes in
-    it, and would foretell itself.
+    it, and would foretell itself. Nor those that tell the class of every training patient, whether
+    declared so or not (:func:`.clinical_design.tells`).
 ``preoperative``
     Those of them that are known before surgery.
 ``radiomics+clinical``, ``radiomics+preoperative``
@@ -20,6 +21,7 @@ applied to the test patients, over the outer folds of the first repeat.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,11 +29,13 @@ import numpy as np
 
 from ..errors import MammoroiError
 from .clinical_config import ClinicalConfig, ClinicalVariable
-from .clinical_design import coded, present_variables
+from .clinical_design import coded, present_variables, tells
 from .predictor_model import SCORE, PredictorModel, fit_predictor
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 RADIOMICS, CLINICAL, PREOPERATIVE = "radiomics", "clinical", "preoperative"
 COMBINED = {f"{RADIOMICS}+{name}": name for name in (CLINICAL, PREOPERATIVE)}
@@ -64,7 +68,9 @@ class Clinical:
         return {name: variables for name, variables in sets.items() if variables}
 
 
-def clinical_of(patients: pd.DataFrame, label: str, config: ClinicalConfig) -> Clinical | None:
+def clinical_of(
+    patients: pd.DataFrame, label: str, config: ClinicalConfig, y: pd.Series
+) -> Clinical | None:
     """Take the clinical predictors of a label from ``patients.csv``.
 
     Parameters
@@ -75,6 +81,8 @@ def clinical_of(patients: pd.DataFrame, label: str, config: ClinicalConfig) -> C
         The column that is foretold.
     config : ClinicalConfig
         Its variables. Numbers are never cut here: that would throw information away.
+    y : Series
+        The 0/1 labels of the training patients, by ``patient_id``.
 
     Returns
     -------
@@ -85,6 +93,7 @@ def clinical_of(patients: pd.DataFrame, label: str, config: ClinicalConfig) -> C
     import pandas as pd
 
     left_out, columns, variables = {}, {}, []
+    ids = pd.Index(patients["patient_id"].astype(str), name="patient_id")
     for variable in present_variables(patients, config):
         if variable.name == label:
             continue
@@ -99,13 +108,20 @@ def clinical_of(patients: pd.DataFrame, label: str, config: ClinicalConfig) -> C
         if cells.nunique() < 2:
             left_out[variable.name] = "the same value in all patients"
             continue
+        if tells(cells.set_axis(ids).reindex(y.index), y):
+            left_out[variable.name] = f"tells {label} in every training patient"
+            log.warning(
+                "%s is no clinical predictor: it tells %s in every training patient",
+                *(variable.name, label),
+            )
+            continue
         number = variable.kind == "number"
         columns[variable.name] = cells if number else cells.astype(object)
         variables.append(variable)
     if not variables:
         return None
     values = pd.DataFrame(columns)
-    values.index = pd.Index(patients["patient_id"].astype(str), name="patient_id")
+    values.index = ids
     return Clinical(values, tuple(variables), left_out)
 
 

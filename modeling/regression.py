@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ from scipy.stats import chi2, norm
 from ..cohort.schema import nearest
 from ..errors import MammoroiError
 from .clinical_config import ClinicalConfig, ClinicalVariable
-from .clinical_design import Design, as_text, coded, design, present_variables
+from .clinical_design import Design, as_text, coded, design, present_variables, tells
 from .config import Task
 from .firth import fit_firth, likelihood_ratio_p, profile_interval, separated
 
@@ -68,6 +68,8 @@ class Model:
         Patients with a known label who are not among them.
     fit : Fit or None
         None where there is no column, or too few events for the columns.
+    circular : dict of str to str
+        Variables of the task that are made of its label, or look so, and why.
     """
 
     analysis: str
@@ -76,6 +78,7 @@ class Model:
     codes: Codes
     n_missing: int
     fit: Fit | None
+    circular: dict[str, str] = field(default_factory=dict)
 
     @property
     def events_per_parameter(self) -> float:
@@ -103,7 +106,8 @@ def fit_models(patients: pd.DataFrame, task: Task, config: ClinicalConfig) -> li
         The outcome; patients whose label is missing are left out.
     config : ClinicalConfig
         Variables, coding, and which of them enter the multivariable models. The label itself is
-        never among them.
+        never among them, and what is made of it, or tells the class of every patient, only where
+        that is asked for.
 
     Returns
     -------
@@ -121,11 +125,13 @@ def fit_models(patients: pd.DataFrame, task: Task, config: ClinicalConfig) -> li
     known = codes.dropna().astype("int64")
     variables = [v for v in present_variables(patients, config) if v.name != task.label]
     values = {v.name: coded(patients, v, config.cut_numbers) for v in variables}
+    reasons = {v.name: _circular(v, values[v.name], known, task) for v in variables}
+    circular = {name: why for name, why in reasons.items() if why}
     models = [_model(UNIVARIABLE, [variable], values, known) for variable in variables]
     entering = [
         variable
         for variable, model in zip(variables, models, strict=True)
-        if (config.circular or task.label not in variable.circular)
+        if (config.circular or variable.name not in circular)
         and (config.entry == "all" or _p_univariable(model) < config.entry_p)
     ]
     before = [variable for variable in entering if variable.preoperative]
@@ -133,7 +139,14 @@ def fit_models(patients: pd.DataFrame, task: Task, config: ClinicalConfig) -> li
         models.append(_model(MULTIVARIABLE, entering, values, known, config.least_events))
     if before and len(before) < len(entering):
         models.append(_model(PREOPERATIVE, before, values, known, config.least_events))
-    return models
+    return [replace(model, circular=circular) for model in models]
+
+
+def _circular(variable: ClinicalVariable, cells: pd.Series, codes: pd.Series, task: Task) -> str:
+    """Why a variable may be made of the label; empty where it is not."""
+    if task.label in variable.circular:
+        return f"{variable.name} is partly made of {task.label}"
+    return f"{variable.name} tells {task.label} in every patient" if tells(cells, codes) else ""
 
 
 def outcome_codes(patients: pd.DataFrame, task: Task) -> pd.Series:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _FLAGS = {
     "†": "†: a combination of levels has patients of one class only, so the model is fitted by "
     "penalised likelihood (Firth; Heinze and Schemper), with profile intervals.",
-    "‡": "‡: circular, the variable is partly made of the label itself.",
+    "‡": "‡: circular, the variable is partly made of the label itself, or tells it in every "
+    "patient.",
 }
 
 

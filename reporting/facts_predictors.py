@@ -57,8 +57,8 @@ def clinical_models(record: Record) -> Fact | None:
         kinds.append(f"{'these and ' if before else ''}variables of the specimen ({listed(after)})")
     text = (
         "Logistic regressions with a ridge penalty went through the same folds, on "
-        f"{' or on '.join(kinds)}, each without and with the out-of-fold radiomics score; no "
-        "outcome foretold itself."
+        f"{' or on '.join(kinds)}, each without and with the out-of-fold radiomics score. The "
+        "outcome, and variables that tell it in every training patient, are no predictors."
     )
     left = dict.fromkeys(
         f"{readable(name)} for {model.target} ({why})"

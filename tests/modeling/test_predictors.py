@@ -53,7 +53,7 @@ def cohort(n: int, informative: bool, seed: int = 0) -> tuple[pd.DataFrame, pd.S
 
 def measured(informative: bool, seed: int = 0) -> pd.DataFrame:
     patients, score, y = cohort(800, informative, seed)
-    clinical = clinical_of(patients, "sln", ClinicalConfig())
+    clinical = clinical_of(patients, "sln", ClinicalConfig(), y)
     train, test = score.index[:400], score.index[400:]
     models = fit_predictors(clinical, score[train], y[train], 1)
     risks = predict_predictors(models, clinical, score[test])
@@ -78,8 +78,8 @@ def test_radiomics_adds_what_was_planted_and_noise_adds_nothing():
 
 
 def test_what_is_known_before_surgery_and_what_foretells_itself():
-    patients, _, _ = cohort(100, True)
-    clinical = clinical_of(patients, "sln", ClinicalConfig())
+    patients, _, y = cohort(100, True)
+    clinical = clinical_of(patients, "sln", ClinicalConfig(), y)
     names = {key: [one.name for one in some] for key, some in clinical.sets().items()}
     assert names == {
         "clinical": ["age", "grade", "lesion_margin"],
@@ -87,17 +87,41 @@ def test_what_is_known_before_surgery_and_what_foretells_itself():
     }
     assert clinical.left_out == {"stage": "partly made of sln"}
     biopsy = ClinicalVariable("grade", "choice", "biopsy", ("I", "II", "III"))
-    own = clinical_of(patients, "sln", ClinicalConfig(variables=("age", biopsy)))
+    own = clinical_of(patients, "sln", ClinicalConfig(variables=("age", biopsy)), y)
     assert [one.name for one in own.sets()["preoperative"]] == ["age", "grade"]
     patients.loc[0, "lesion_margin"] = "hairy"
-    assert "hairy" in clinical_of(patients, "sln", ClinicalConfig()).left_out["lesion_margin"]
-    assert clinical_of(patients[["patient_id", "sln"]], "sln", ClinicalConfig()) is None
+    assert "hairy" in clinical_of(patients, "sln", ClinicalConfig(), y).left_out["lesion_margin"]
+    assert clinical_of(patients[["patient_id", "sln"]], "sln", ClinicalConfig(), y) is None
+
+
+def test_a_variable_that_the_label_is_made_of_is_no_predictor():
+    """The stage is a standard variable, the label `stage_group` is the reader's own."""
+    rng = np.random.default_rng(5)
+    stage = rng.choice(["I", "II", "III", "IV"], 100, p=[0.3, 0.3, 0.38, 0.02])
+    late = np.isin(stage, ["III", "IV"])
+    ids = [f"P{k:03d}" for k in range(100)]
+    y = pd.Series(late.astype(int), index=ids)
+    patients = pd.DataFrame({"patient_id": ids, "stage": stage, "age": rng.normal(55, 9, 100)})
+    patients["grade"] = np.where(late, rng.choice(["II", "III"], 100), None)  # of some only
+    patients["ki67_percent"] = np.where(late, 60, 10) + rng.normal(size=100)
+    patients["er_percent"] = patients["ki67_percent"]
+    patients["menopause"] = np.where(rng.random(100) < 0.3 + 0.4 * late, "yes", "no")
+    patients.loc[rng.random(100) < 0.1, ["stage", "ki67_percent"]] = None
+    why = "tells stage_group in every training patient"
+    told = dict.fromkeys(("stage", "grade", "ki67_percent"), why)
+    found = clinical_of(patients, "stage_group", ClinicalConfig(), y)
+    assert found.left_out == told | {"er_percent": why}
+    patients.loc[99, "er_percent"] = 200 * (1 - late[99])  # one patient is on the other side
+    found = clinical_of(patients, "stage_group", ClinicalConfig(), y)
+    assert found.left_out == told
+    assert list(found.cells) == ["age", "er_percent", "menopause"]
+    assert "er_percent" in clinical_of(patients, "stage_group", ClinicalConfig(), y[:99]).left_out
 
 
 def test_held_out_patients_play_no_part_in_a_fit():
     patients, score, y = cohort(200, True)
     train, test = score.index[:100], score.index[100:]
-    clinical = clinical_of(patients, "sln", ClinicalConfig())
+    clinical = clinical_of(patients, "sln", ClinicalConfig(), y)
     models = fit_predictors(clinical, score[train], y[train], 1)
     other = clinical.cells.copy()
     other.loc[test, "age"] = 1e6
@@ -114,7 +138,7 @@ def test_held_out_patients_play_no_part_in_a_fit():
 
 def test_missing_values_become_those_of_the_training_patients():
     patients, score, y = cohort(200, True)
-    clinical = clinical_of(patients, "sln", ClinicalConfig())
+    clinical = clinical_of(patients, "sln", ClinicalConfig(), y)
     train, one = score.index[:100], score.index[[150]]
     trained = clinical.cells.loc[train]
     fitted = fit_predictors(clinical, score[train], y[train], 1)[BOTH]
@@ -135,15 +159,17 @@ def test_missing_values_become_those_of_the_training_patients():
 def test_a_level_that_separates_does_no_harm():
     patients, score, y = cohort(120, True)
     patients["calcification"] = np.where(y.to_numpy() == 1, "yes", "no")
+    patients.loc[0, "calcification"] = "no" if y.iloc[0] else "yes"  # else it is left out
     patients["skin_change"] = ["yes", *["no"] * 119]
-    clinical = clinical_of(patients, "sln", ClinicalConfig())
-    models = fit_predictors(clinical, score, y, 1)
+    clinical = clinical_of(patients, "sln", ClinicalConfig(), y)
+    assert {"calcification", "skin_change"} < set(clinical.cells)
+    models = fit_predictors(clinical, score[1:], y[1:], 1)
     assert max(abs(v) for one in models.values() for v in one.terms().values()) < 10
 
 
 def test_points_add_up_to_the_linear_predictor():
     patients, score, y = cohort(300, True)
-    clinical = clinical_of(patients, "sln", ClinicalConfig())
+    clinical = clinical_of(patients, "sln", ClinicalConfig(), y)
     fitted = fit_predictors(clinical, score, y, 1)[BOTH]
     calibration = fit_calibration(score, y)
     table = nomogram(fitted, clinical, score, calibration)

@@ -39,7 +39,7 @@ def paper(patients):
     """Printed and found rows side by side, by the number of the table."""
     found = {}
     for number, task in zip((2, 3), AS_PRINTED.resolved_tasks(), strict=True):
-        table = regression_table(fit_models(patients, task, AS_PRINTED), task, AS_PRINTED)
+        table = regression_table(fit_models(patients, task, AS_PRINTED), AS_PRINTED)
         printed = PRINTED[PRINTED["table"] == number]
         keys = ["analysis", "variable", "level"]
         found[number] = (table, printed.merge(table, on=keys, suffixes=("_printed", "")))
@@ -145,7 +145,7 @@ def test_statsmodels_on_the_columns_as_they_are():
 def test_what_is_circular_or_known_too_late(patients):
     config = ClinicalConfig()
     task = config.resolved_tasks()[0]
-    table = regression_table(fit_models(patients, task, config), task, config)
+    table = regression_table(fit_models(patients, task, config), config)
     stage = table[table["variable"] == "stage"]
     assert stage["analysis"].tolist() == ["univariable"] * 3 + ["multivariable"]
     assert stage["note"].str.contains("circular: stage is partly made of sln").all()
@@ -172,7 +172,7 @@ def small(n: int = 200) -> pd.DataFrame:
 
 def rows_of(patients: pd.DataFrame, config: ClinicalConfig) -> pd.DataFrame:
     task = config.resolved_tasks()[0]
-    return regression_table(fit_models(patients, task, config), task, config)
+    return regression_table(fit_models(patients, task, config), config)
 
 
 def test_complete_cases_of_each_model_and_levels_that_are_there():
@@ -203,6 +203,18 @@ def test_separation_is_flagged_and_the_half_patient_answer():
     assert grade["p"] < 0.001
     assert table.query("analysis == 'multivariable'")["method"].unique().tolist() == [PENALISED]
     assert "penalised likelihood" not in table.query("variable == 'age'")["method"].head(1).tolist()
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_what_tells_the_label_is_circular(asked_for):
+    cells = small()
+    cells["grade"] = cells["sln"].map({"negative": "II", "positive": "III"})
+    table = rows_of(cells, ClinicalConfig(tasks=("sln",), circular=asked_for))
+    notes = table.query("variable == 'grade'").set_index("analysis")["note"]
+    assert notes["univariable"] == "circular: grade tells sln in every patient"
+    left = "" if asked_for else "left out: "
+    assert notes["multivariable"] == f"{left}circular: grade tells sln in every patient"
+    assert table.query("variable != 'grade'")["note"].eq("").all()
 
 
 def test_what_cannot_be_estimated_says_why():

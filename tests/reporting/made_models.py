@@ -178,7 +178,7 @@ def _predictors(folder: Path, patients: pd.DataFrame, table: pd.DataFrame, label
     ids = pd.Index(patients["patient_id"])
     y, scores = (pd.Series(table[name].to_numpy(), index=ids) for name in ("label", "score"))
     test = (table["set"] == "test").to_numpy()
-    clinical = clinical_of(patients, label, ClinicalConfig())
+    clinical = clinical_of(patients, label, ClinicalConfig(), y[~test])
     assert clinical is not None
     models = fit_predictors(clinical, scores[~test], y, 15)
     calibration = fit_calibration(scores[~test], y[~test])

@@ -35,7 +35,7 @@ def study(tmp_path_factory):
     made = {"table1_baseline": baseline_table(patients, ids[:160], ids[160:], config)}
     for number, task in enumerate(config.resolved_tasks(), start=2):
         models = fit_models(patients, task, config)
-        made[f"table{number}_{task.name}"] = regression_table(models, task, config)
+        made[f"table{number}_{task.name}"] = regression_table(models, config)
     made["table3_proportionality"] = proportionality_table(models)
     for name, table in made.items():
         write_csv(folder / "tables" / f"{name}.csv", table)

@@ -242,8 +242,8 @@ def predict_classes(
     for target in targets:
         empty = not read_json(models / target / roi / "model.json")["features"]
         found = predict_risk(models / target / roi, features, batches)
-        found = found.set_index("patient_id")["score"]
-        scores[target] = found * np.nan if empty else found
+        score = found.set_index("patient_id")["score"]
+        scores[target] = score * np.nan if empty else score
     table = pd.DataFrame(scores)
     risks = Coupling(**about).risks(table.to_numpy())
     result = pd.DataFrame(risks, index=table.index, columns=[f"risk_{name}" for name in classes])

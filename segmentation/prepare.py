@@ -120,6 +120,8 @@ def prepare(config: SegmentationConfig, study: Path, place: str = SEGMENTATION) 
     folder = Path(study) / place / "prepared"
     cases = [(case, case.patient_id in training) for case in sources(load_cohort(study))]
     prepare_cases(config, folder, cases, INDEX, [])
+    # Also where a second stage was prepared for earlier settings.
+    _forget_others(Path(study) / SEGMENTATION / "outline" / "prepared", cases)
     return folder
 
 

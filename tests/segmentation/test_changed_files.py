@@ -228,6 +228,8 @@ def test_arrays_stay_of_those_who_are_left(study: Path, normals: Path) -> None:
             part[:] = [name for name in part if name not in ("P08", "P09")]
     splits["train"].remove("P09")
     write_json(study / "splits.json", splits)
+    prepare(replace(TINY, outline_spacing_mm=None), study)
+    assert not list((study / "segmentation/outline/prepared").glob("P09*"))
     after = prepared()
     assert len(after) == 4
     for place, names in after.items():

@@ -241,8 +241,8 @@ def predict_classes(
     scores = {}
     for target in targets:
         empty = not read_json(models / target / roi / "model.json")["features"]
-        found = predict_risk(models / target / roi, features, batches)
-        found = found.set_index("patient_id")["score"]
+        made = predict_risk(models / target / roi, features, batches)
+        found = made.set_index("patient_id")["score"]
         scores[target] = found * np.nan if empty else found
     table = pd.DataFrame(scores)
     risks = Coupling(**about).risks(table.to_numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..modeling.risk_errors import CURVE_SAMPLES
 from . import wording
 from .record import Fact, ModelFiles, Record, known, listed
 
@@ -19,7 +20,7 @@ _TOGETHER = {
     "calibration intercept and calibration slope": "calibration intercept and slope",
 }
 _WILSON = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
-_BOOTSTRAP = ("brier", "ici", "f1")
+_BOOTSTRAP = ("brier", "f1")
 SETS = {
     "test": "in the test set",
     "train_out_of_fold": "out of fold in the training patients",
@@ -76,6 +77,8 @@ def uncertainty(record: Record) -> Fact | None:
     drawn = [_MEASURES[name] for name in _BOOTSTRAP if _with_interval(record, name)]
     if drawn and n:
         parts.append(f"from {n} bootstrap samples of patients for {listed(drawn)}")
+    if _with_interval(record, "ici"):
+        parts.append(f"from {CURVE_SAMPLES} bootstrap samples for the {_MEASURES['ici']}")
     files = _files(record, "metrics.json")
     return Fact(
         f"95% confidence intervals are {listed(parts)}.",

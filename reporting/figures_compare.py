@@ -16,7 +16,6 @@ RULES = {
     "complete_case": "lesion always found",
     "intention_to_diagnose": "everyone",
 }
-STABLE_ICC = 0.75
 ICC_UNITS = {
     "automatic": "ICC(2,1), {} of all patients",
     "reader2": "ICC(2,1), {} of all patients",
@@ -131,7 +130,7 @@ def draw_icc(results: Results) -> Plot | None:
     """ICC per feature family: automatic, second reader's and perturbed against manual masks."""
     import numpy as np
 
-    table = _long(results.stability)
+    table, threshold = _long(results.stability), results.icc_threshold
     if table.empty:
         return None
     families = list(dict.fromkeys(table["family"]))
@@ -168,17 +167,16 @@ def draw_icc(results: Results) -> Plot | None:
         )
         name = COMPARISON[f"{roi}-manual"][1]
         ax.plot([], [], MARKER[roi], color=COLOUR[roi], label=name)
-        stable = int((rows["icc"] > STABLE_ICC).sum())
         n_images = int(rows["n"].max())
         findings.append(
             f"{name} ({ICC_UNITS[roi].format(wording.plural(n_images, 'image'))}), "
-            f"{wording.stability(float(rows['icc'].median()), stable, len(rows))}"
+            f"{_stability(rows['icc'], len(results.stability), threshold)}"
         )
-    ax.axvline(STABLE_ICC, color=INK, lw=1, ls="--")
+    ax.axvline(threshold, color=INK, lw=1, ls="--")
     ax.set_yticks(range(len(families)), families)
     ax.set_ylim(len(families) - 0.5, -0.5)
     ax.set_xlim(max(-1.0, min(0.0, float(table["icc"].min())) - 0.03), 1.02)
-    ax.set_xlabel("ICC over images; dashed line: 0.75")
+    ax.set_xlabel(f"ICC over images; dashed line: {threshold:g}")
     bare(ax)
     legend_below(figure, ax)
     return Plot(
@@ -190,6 +188,12 @@ def draw_icc(results: Results) -> Plot | None:
         figure,
         table,
     )
+
+
+def _stability(known: pd.Series, n_features: int, threshold: float) -> str:
+    """Words on all features; one whose ICC cannot be told is not stable, as elsewhere."""
+    n_stable = int((known > threshold).sum())
+    return wording.stability(float(known.median()), n_stable, n_features, threshold)
 
 
 def _long(stability: pd.DataFrame) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def draw_icc_dice(results: Results) -> Plot | None:
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
-    words = [_stratum_words(row) for _, row in strata.iterrows()]
+    words = [_stratum_words(row, results.icc_threshold) for _, row in strata.iterrows()]
     return Plot(
         "icc_dice",
         "Do features keep their values where the masks overlap well?",
@@ -71,11 +71,12 @@ def draw_icc_dice(results: Results) -> Plot | None:
     )
 
 
-def _stratum_words(row: pd.Series) -> str:
+def _stratum_words(row: pd.Series, threshold: float) -> str:
     text = f"Dice {row['stratum']}, {wording.plural(int(row['n_images']), 'image')}"
     if row["median"] != row["median"]:
         return f"{text}: too few to tell an ICC."
-    stable = wording.stability(row["median"], int(row["n_stable"]), int(row["n_features"]))
+    counts = int(row["n_stable"]), int(row["n_features"])
+    stable = wording.stability(row["median"], *counts, threshold)
     return f"{text}{', too few to tell much' if row['few'] else ''}: {stable}."
 
 

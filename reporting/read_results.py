@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
 from ..files import read_csv, read_json
+from ..modeling.config import ModelingConfig
 from .record import has_classifiers
 from .results import SETS, FeatureSet, Results, RoiResult, Target
 
@@ -65,6 +66,9 @@ def read_results(folder: Path) -> Results:
         targets=[_target(folder, entry) for entry in _targets(folder)] if classifiers else [],
         auc=auc,
         stability=_compared(folder, "stability", _STABILITY, classifiers),
+        icc_threshold=_optional_json(folder, "comparison/summary.json").get(
+            "icc_threshold", ModelingConfig.icc_threshold
+        ),
         paired={
             name: _table(folder, f"comparison/{name}.csv", "compare", columns)
             for name, columns in _PAIRED.items()

@@ -90,7 +90,8 @@ class Results:
 
     ``paired`` holds the tables of ``comparison/`` that a study of an earlier version lacks.
     ``targets`` is empty in a study of the masks alone, and there only; so are ``features``,
-    ``missed``, ``auc``, ``stability`` and ``paired`` then.
+    ``missed``, ``auc``, ``stability`` and ``paired`` then. A feature counted as stable has an ICC
+    above ``icc_threshold``.
     """
 
     folder: Path
@@ -110,6 +111,7 @@ class Results:
     targets: list[Target]
     auc: pd.DataFrame
     stability: pd.DataFrame
+    icc_threshold: float
     paired: dict[str, pd.DataFrame]
     run: dict[str, Any]
 

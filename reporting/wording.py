@@ -267,9 +267,10 @@ def usefulness(ranges: list[tuple[float, float]]) -> str:
     return f"above both simple rules at thresholds {' and '.join(parts)}"
 
 
-def stability(median: float, n_stable: int, n: int) -> str:
+def stability(median: float, n_stable: int, n: int, threshold: float) -> str:
     """How far a feature keeps its value when the mask comes from elsewhere."""
-    return f"median ICC {number(median)}, above 0.75 for {share(n_stable, n, 'features')}"
+    stable = share(n_stable, n, "features")
+    return f"median ICC {number(median)}, above {threshold:g} for {stable}"
 
 
 def verdict(manual: Estimate | None, automatic: Estimate | None, delta: Estimate | None) -> str:

@@ -1,5 +1,6 @@
 """The figures on the same patients under both masks: drawn from the tables, in the right words."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -7,6 +8,10 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 
+from mammoroi.files import write_csv, write_json
+from mammoroi.modeling.agreement import summarise
+from mammoroi.reporting import wording
+from mammoroi.reporting.figures_compare import draw_icc
 from mammoroi.reporting.figures_noninferiority import WORDS, draw_noninferiority
 from mammoroi.reporting.figures_paired import (
     draw_decision_difference,
@@ -65,3 +70,30 @@ def test_a_study_compared_by_an_earlier_version_is_still_drawn(study: Path) -> N
     assert draw_decision_difference(results, target) is None
     assert cross_application(results) is None
     assert net_reclassification(results) is None
+
+
+def test_stable_is_above_the_threshold_of_the_settings_among_all_features(
+    study: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(study, tmp_path / "study"))
+    write_json(folder / "comparison/summary.json", {"icc_threshold": 0.9})
+    stability = pd.read_csv(folder / "comparison/stability.csv")
+    stability.loc[:9, "icc_automatic"] = float("nan")
+    write_csv(folder / "comparison/stability.csv", stability)
+    results = read_results(folder)
+    plot = draw_icc(results)
+    assert plot is not None
+    counted = summarise(stability, "automatic", 0.9).iloc[0]
+    assert counted["n_unknown"] == 10
+    words = wording.share(counted["n_stable"], counted["n_features"], "features")
+    assert f"above 0.9 for {words}" in plot.finding
+    by_dice = draw_icc_dice(results)
+    assert by_dice is not None
+    assert "above 0.9 for" in by_dice.finding
+
+
+def test_a_margin_is_not_said_to_have_been_declared(study: Path) -> None:
+    """Nobody can tell from the files; it may be the default."""
+    plot = draw_noninferiority(read_results(study))
+    assert plot is not None
+    assert "margin of 0.05, which the settings name" in plot.reading

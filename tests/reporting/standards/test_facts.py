@@ -9,6 +9,7 @@ import pytest
 
 from mammoroi.files import sha256_files, write_csv, write_json
 from mammoroi.modeling.leakage import COLUMNS, MADE_OF
+from mammoroi.modeling.risk_errors import CURVE_SAMPLES
 from mammoroi.modeling.sample_size import expected_shrinkage, needed_patients
 from mammoroi.reporting import wording
 from mammoroi.reporting.facts import FACTS
@@ -111,6 +112,14 @@ def test_radiomics_is_compared_with_clinical_variables_by_the_files(complete: Pa
     imputed = _said(complete, "imputation")
     assert f"(grade in {patients['grade'].isna().sum()} of {len(patients)} patients)" in imputed
     assert "HER2 status, grade and sentinel node status" in _said(complete, "clinical_models")
+
+
+def test_the_curve_s_distance_has_bootstrap_samples_of_its_own(complete: Path) -> None:
+    text = _said(complete, "uncertainty")
+    assert text.endswith(
+        f" and from {CURVE_SAMPLES} bootstrap samples for the integrated calibration index."
+    )
+    assert text.count("integrated calibration index") == 1
 
 
 def test_where_nothing_is_missing_nothing_was_imputed(copied: Path) -> None:

@@ -22,7 +22,8 @@ def pair_predictions(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         ``patient_id, set, fold, label, risk_manual, risk_automatic, missed``. Where both sources
         were also validated on all patients, these stand below as the set ``all``, without a fold.
     only_one : list of str
-        Patients whom one source only predicts (a failed extraction); they are not compared.
+        Patients whom one source only predicts (manual masks that could not be measured); they are
+        not compared.
 
     Raises
     ------

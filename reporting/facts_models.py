@@ -231,7 +231,7 @@ def left_out(record: Record) -> Fact | None:
     reasons = {
         "without_label": "left out for want of a label",
         "without_features": "left out for want of features",
-        "missed": "given the prevalence as risk, since no lesion was outlined",
+        "missed": "given the prevalence as risk, since automatic masks measured nothing",
     }
     lost = []
     for key, words in reasons.items():

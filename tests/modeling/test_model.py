@@ -53,6 +53,17 @@ def test_signal_is_found_and_files_are_the_contracts(study, fitted):
         assert 0.75 < metrics["test"]["auc"] <= metrics["test"]["auc_upper"]
         assert 0.75 < metrics["train_out_of_fold"]["auc"] < metrics["train_apparent"]["auc"]
         assert metrics["test"]["n"] == 36
+        assert metrics["train_out_of_fold"]["auc_of_repeats"] == pytest.approx(
+            [metrics["train_out_of_fold"]["auc"]]
+        )
+        table = read_csv(folder / "predictions.csv", dtype=IDS)
+        called = table["risk"] >= table["threshold"]
+        for part, key in (("train", "train_out_of_fold"), ("test", "test")):
+            positive = (table["set"] == part) & (table["label"] == 1)
+            assert metrics[key]["sensitivity"] == pytest.approx(called[positive].mean())
+        own = table.groupby("set")["threshold"].unique()
+        assert own["test"] == pytest.approx([metrics["threshold"]])
+        assert len(own["train"]) == 3  # one for each fold
         selection = read_csv(folder / "selection.csv")
         carriers = selection["feature"].isin(study.carriers)
         assert carriers.mean() > 0.3
@@ -253,6 +264,9 @@ def test_repeats_everybody_and_comparators(study, tmp_path):
     assert len(read_json(results / "funnel.json")["folds"]) == 2 * 3
     frequency = read_csv(results / "selection.csv")["frequency"]
     assert set((frequency * 6).round(9)) <= set(range(7))
+    for key in ("train_out_of_fold", "all_out_of_fold"):
+        assert len(metrics[key]["auc_of_repeats"]) == 2
+        assert max(metrics[key]["auc_of_repeats"]) < 1
     claimed = read_json(results / "literal.json")
     assert claimed["train"]["auc"] > claimed["test"]["auc"] > 0.8
     assert read_json(results / "model.json")["recipe"]["lasso_rule"] == "1se"

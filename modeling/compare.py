@@ -48,11 +48,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RULES = {
-    "complete_case": "Patients with a lesion found in every image by the automatic masks.",
+    "complete_case": (
+        "Patients with a lesion found in every image by the automatic masks, and measured."
+    ),
     "intention_to_diagnose": (
-        "All patients. One whose lesion was found in some of her images is judged by those. One "
-        "whose lesion was found in none gets the prevalence of the training patients as risk, "
-        "since nothing was measured."
+        "All patients whom the manual masks measure. One whose lesion was found in some of her "
+        "images is judged by those. One whose lesion was found in none, or could not be measured, "
+        "gets the prevalence of the training patients as risk."
     ),
 }
 AUC_COLUMNS = [

@@ -35,9 +35,11 @@ from .table import ROIS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-OWN_THRESHOLD = ("below its threshold", "at or above its threshold")
+    Codes = NDArray[np.int64]
+
+OWN = ("below its threshold", "at or above its threshold")
 
 
 def compare_risks(
@@ -53,13 +55,14 @@ def compare_risks(
     Parameters
     ----------
     pairs : DataFrame
-        ``label, risk_manual, risk_automatic``; a row for each patient, at least one.
+        ``label, risk_manual, risk_automatic`` and, where known, the patient's own
+        ``threshold_manual, threshold_automatic``; a row for each patient, at least one.
     margin : float
         Of non-inferiority in AUC.
     thresholds : sequence of float
         That cut the risks into categories; where empty, ``own_thresholds`` do.
     own_thresholds : dict
-        By ``manual`` and ``automatic``: the classifier's threshold.
+        By ``manual`` and ``automatic``: the classifier's threshold, for pairs without.
     n_bootstrap, seed : int
         Bootstrap samples of patients.
 
@@ -74,7 +77,12 @@ def compare_risks(
     manual, automatic = (pairs[f"risk_{roi}"].to_numpy(float) for roi in ROIS)
     found = non_inferiority(label, automatic, manual, margin, n_bootstrap, seed)
     above = {"manual_above_chance": auc_interval(label, manual)[1] > 0.5}
-    moved = _moves(label, manual, automatic, thresholds, own_thresholds)
+    own = [pairs.get(f"threshold_{roi}", own_thresholds[roi]) for roi in ROIS]
+    before, after = (
+        categories(risks, thresholds) if thresholds else (risks >= np.asarray(cut)).astype(int)
+        for risks, cut in zip((manual, automatic), own, strict=True)
+    )
+    moved = _moves(label, before, after, category_names(thresholds) if thresholds else OWN)
     decision = net_benefit_difference(label, automatic, manual)
     names = {"first": "net_benefit_automatic", "second": "net_benefit_manual"}
     columns = ["threshold", "net_benefit_manual", "net_benefit_automatic", "difference"]
@@ -112,15 +120,8 @@ def calibration_of(
 
 
 def _moves(
-    label: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    manual: ArrayLike,
-    automatic: ArrayLike,
-    thresholds: Sequence[float],
-    own_thresholds: dict[str, float],
+    label: Codes, before: Codes, after: Codes, names: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
-    cuts = {roi: thresholds or (own_thresholds[roi],) for roi in ROIS}
-    names = category_names(thresholds) if thresholds else OWN_THRESHOLD
-    before, after = categories(manual, cuts[ROIS[0]]), categories(automatic, cuts[ROIS[1]])
     columns = {"before": "category_manual", "after": "category_automatic"}
     return {
         "reclassification": reclassification(label, before, after, names).rename(columns=columns),

@@ -141,7 +141,8 @@ def prepare(
         By target, then source.
     cases : list of dict
         For each of them the patients: ``patients`` in the splits = ``used`` (of whom ``missed``) +
-        ``without_label`` + ``without_features``.
+        ``without_label`` + ``without_features``. Of the missed ``failed`` have an automatic mask
+        that could not be measured, or none.
     """
     splits = load_splits(study)
     if not splits.test:
@@ -162,6 +163,8 @@ def prepare(
     missed = missed_images(study)
     batches = batches_of(patients, study, config)
     combined = [(table.roi, combine_views(table.images, config.views)) for table in tables]
+    empty = set(missed["patient_id"])
+    lost = {roi: _lost(X, combined[0][1], empty) for roi, X in combined[1:]}
     datasets, cases = [], []
     for target in targets:
         classes = classes_of(target, patients)
@@ -175,13 +178,30 @@ def prepare(
             if clinical is None:
                 log.warning("%s: no clinical predictors: %s", target.name, NO_VARIABLES)
         for roi, X in combined:
-            lost = set(missed["patient_id"]) - set(X.index) if roi == "automatic" else set()
-            data = _dataset(target, roi, X, classes, splits, lost, config)
+            nothing = lost.get(roi, set())
+            data = _dataset(target, roi, X, classes, splits, nothing, config)
             other = next((table for name, table in combined if name != roi), None)
             data = replace(data, centres=centres_of(patients), batches=batches)
             datasets.append(replace(data, repeats=repeats, other=other, clinical=clinical))
-            cases.append(_cases(data, splits, lost))
+            cases.append(_cases(data, splits, nothing, nothing - empty))
     return datasets, cases
+
+
+def _lost(automatic: pd.DataFrame, manual: pd.DataFrame, empty: set[str]) -> set[str]:
+    """Name the patients of whom automatic masks measured nothing, for whatever reason.
+
+    A mask that is too small to be measured is a lesion missed, as an empty one is, and whoever uses
+    automatic masks alone cannot leave such a patient out.
+    """
+    lost = (empty | set(manual.index)) - set(automatic.index)
+    if failed := sorted(lost - empty):
+        log.warning(
+            "automatic masks measured nothing of %d patients without an empty mask (%s; see "
+            "features/failures.csv and masks/failures.csv): they count as missed",
+            len(failed),
+            ", ".join(failed[:3]) + (" ..." if len(failed) > 3 else ""),
+        )
+    return lost
 
 
 def fit_all(
@@ -288,7 +308,7 @@ def _dataset(
     )
 
 
-def _cases(data: Dataset, splits: Splits, lost: set[str]) -> dict[str, Any]:
+def _cases(data: Dataset, splits: Splits, lost: set[str], failed: set[str]) -> dict[str, Any]:
     everybody = set(splits.train) | set(splits.test)
     unlabelled = everybody - set(data.y.index)
     used = {*data.train, *data.test}
@@ -298,6 +318,7 @@ def _cases(data: Dataset, splits: Splits, lost: set[str]) -> dict[str, Any]:
         "patients": len(everybody),
         "used": len(used),
         "missed": len(used & lost),
+        "failed": len(used & failed),
         "without_label": len(unlabelled),
         "without_features": len(everybody - unlabelled - used),
     }

@@ -42,9 +42,9 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float, f
 
 
 def at_threshold(
-    labels: ArrayLike, risks: ArrayLike, threshold: float, n_bootstrap: int, seed: int
+    labels: ArrayLike, risks: ArrayLike, threshold: ArrayLike, n_bootstrap: int, seed: int
 ) -> dict[str, tuple[float, float, float]]:
-    """Describe the calls at a threshold that was chosen on other patients.
+    """Describe the calls at a threshold, or one for each patient, chosen on other patients.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def at_threshold(
         with the percentile interval over resampled patients; NaN where nobody counts.
     """
     positive = np.asarray(labels, dtype=int) == 1
-    called = np.asarray(risks, dtype=float) >= threshold
+    called = np.asarray(risks, dtype=float) >= np.asarray(threshold, dtype=float)
     right = positive == called
     shares = {
         "sensitivity": positive,
@@ -76,7 +76,7 @@ def at_threshold(
 def measure(
     labels: ArrayLike,
     risks: ArrayLike,
-    threshold: float,
+    threshold: ArrayLike,
     missed: ArrayLike,
     n_bootstrap: int = 1000,
     seed: int = 15,
@@ -87,8 +87,8 @@ def measure(
     ----------
     labels, risks : array, shape (patients,)
         0/1 and probabilities.
-    threshold : float
-        Risk, fixed in training, from which on a patient is called positive.
+    threshold : float or array, shape (patients,)
+        Risk, chosen on other patients, from which on a patient is called positive.
     missed : array of bool, shape (patients,)
         Whose lesion was not found, so that the risk is the prevalence. They count like the others.
     n_bootstrap, seed : int

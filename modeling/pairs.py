@@ -19,10 +19,12 @@ def pair_predictions(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     Returns
     -------
     pairs : DataFrame
-        ``patient_id, set, fold, label, risk_manual, risk_automatic, missed``. Where both sources
-        were also validated on all patients, these stand below as the set ``all``, without a fold.
+        ``patient_id, set, fold, label, risk_manual, risk_automatic, missed, threshold_manual,
+        threshold_automatic``. Where both sources were also validated on all patients, these stand
+        below as the set ``all``, without a fold.
     only_one : list of str
-        Patients whom one source only predicts (a failed extraction); they are not compared.
+        Patients whom one source only predicts (manual masks that could not be measured); they are
+        not compared.
 
     Raises
     ------
@@ -37,7 +39,12 @@ def pair_predictions(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         everybody, _ = paired_tables(folder, name, ("set", "label"))
         pairs = pd.concat([pairs, everybody.assign(set="all", fold=None)], ignore_index=True)
     columns = ["patient_id", "set", "fold", "label", "risk_manual", "risk_automatic", "missed"]
+<<<<<<< HEAD
     return pairs[columns].astype({"label": int}), only_one
+=======
+    columns += [str(name) for name in pairs if str(name).startswith("threshold_")]
+    return pairs[columns], only_one
+>>>>>>> mend-g
 
 
 def paired_tables(folder: Path, name: str, same: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:

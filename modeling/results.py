@@ -1,14 +1,17 @@
 """The files of one model, ``models/<target>/<roi>/``; columns are listed with each writer.
 
-``predictions.csv``: ``patient_id, set (train|test), fold, label, score, risk, radscore, missed``;
-rows of the training set are out-of-fold, means over the repeats (``fold`` is that of
-``splits.json``), those of the test set come from the final model. ``predictions_all.csv``, where
+``predictions.csv``: ``patient_id, set (train|test), fold, label, score, risk, radscore, missed,
+threshold``; rows of the training set are out-of-fold, means over the repeats (``fold`` is that of
+``splits.json``), those of the test set come from the final model. ``threshold`` is the risk from
+which on the patient is called positive, chosen without her. ``predictions_all.csv``, where
 asked for: the same without ``fold``, out-of-fold over all patients. ``crossed.csv``,
 ``crossed_all.csv``, with two sources of masks: the out-of-fold ``risk`` of each ``patient_id`` from
 the other source's features, by the same models (see :mod:`.cross_application`).
 ``metrics.json``: ``train_out_of_fold, train_apparent, test, all_out_of_fold`` (see
-:func:`.metrics.measure`; the last where asked for), ``repeats``, and ``threshold``, the risk that
-maximises Youden's index on the training set's out-of-fold predictions.
+:func:`.metrics.measure`; the last where asked for), ``repeats``, and ``threshold``, that of the
+final model: the risk that maximises Youden's index on the training set's out-of-fold predictions.
+These patients themselves are called out of fold at the thresholds of their folds. Out of fold
+``auc`` is that of risks that are means over the repeats; ``auc_of_repeats`` lists that of each.
 ``selection.csv``: ``feature, coefficient, t_p_value, t_q_value, icc, frequency`` (the share of the
 refits, all folds of all repeats, that select it too). ``funnel.json``: features left after each
 filter, and the SVM that was chosen, of the final model and (``folds``) of each fold of each repeat,
@@ -23,8 +26,9 @@ coefficient``; both are without rows when the LASSO was not reached. ``curves/``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +38,7 @@ from ..files import write_csv, write_json
 from .centres import HeldOut, write_centres
 from .comparators import comparator_row
 from .config import ModelingConfig
-from .discrimination import youden_threshold
+from .discrimination import auc_interval, youden_threshold
 from .literal import Claim
 from .metrics import calibration_table, measure, roc_table
 from .netbenefit import decision_curve
@@ -42,7 +46,7 @@ from .persist import save_model
 from .pipeline import Fit
 from .predictors_files import Predicted, put_together, write_predictors
 from .stability_of_selection import SelectionStability, nogueira
-from .validate import Dataset, FoldResult, Trained, mean_of_repeats, predict
+from .validate import Dataset, Division, FoldResult, Trained, mean_of_repeats, predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,9 +111,12 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
     (final,), folds = parts[FINAL], parts[FOLDS]
     fit, calibration = final.fit, final.calibration
     train = mean_of_repeats([fold.predicted for fold in folds]).assign(set="train")
+    threshold = youden_threshold(train["label"], train["risk"])
     test = predict(data, fit, calibration, data.test).assign(set="test", fold=None)
+    test = test.assign(threshold=threshold)
     predictions = pd.concat([train, test.astype({"fold": object})], ignore_index=True)
     columns = ["patient_id", "set", "fold", "label", "score", "risk", "radscore", "missed"]
+    columns.append("threshold")
     everybody, tables = None, {"train": train, "test": test}
     if parts[FOLDS_ALL]:
         everybody = mean_of_repeats([fold.predicted for fold in parts[FOLDS_ALL]])
@@ -126,8 +133,8 @@ def assemble(data: Dataset, parts: Mapping[str, list[Any]], seed: int) -> Result
         predictions_all=everybody,
         crossed=_crossed(folds),
         crossed_all=_crossed(parts[FOLDS_ALL]),
-        apparent=predict(data, fit, calibration, data.train),
-        threshold=youden_threshold(train["label"], train["risk"]),
+        apparent=predict(data, fit, calibration, data.train).assign(threshold=threshold),
+        threshold=threshold,
         claim=parts[LITERAL][0],
         comparators=_comparator_rows(parts, train, test),
         predicted=put_together(data, final, folds, parts[FOLDS_ALL], tables, seed),
@@ -167,11 +174,29 @@ def metrics_of(result: Result, n_bootstrap: int, seed: int) -> dict[str, Any]:
         tables["all_out_of_fold"] = result.predictions_all
     figures: dict[str, Any] = {
         name: measure(
-            table["label"], table["risk"], result.threshold, table["missed"], n_bootstrap, seed
+            table["label"], table["risk"], table["threshold"], table["missed"], n_bootstrap, seed
         )
         for name, table in tables.items()
     }
+    figures["train_out_of_fold"]["auc_of_repeats"] = auc_of_repeats(
+        result.folds, result.data.divisions
+    )
+    if result.predictions_all is not None:
+        figures["all_out_of_fold"]["auc_of_repeats"] = auc_of_repeats(
+            result.folds_all, result.data.divisions_all
+        )
     return figures | {"threshold": result.threshold, "repeats": len(result.data.divisions)}
+
+
+def auc_of_repeats(folds: Sequence[FoldResult], divisions: Sequence[Division]) -> list[float]:
+    """Give the AUC out of fold by the models of each repeat alone; the folds are in its order."""
+    import pandas as pd
+
+    left, aucs = iter(folds), []
+    for division in divisions:
+        repeat = pd.concat([fold.predicted for fold in islice(left, len(division))])
+        aucs.append(auc_interval(repeat["label"], repeat["risk"])[0])
+    return aucs
 
 
 def selection_table(result: Result) -> pd.DataFrame:

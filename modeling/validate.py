@@ -8,7 +8,8 @@ training patients, and so do those of the final model: no calibration rests on a
 on whom the scoring model was fitted. (The scores of the outer folds would not do for the final
 model: where folds choose another kernel or C, their scores have another scale.) A patient's
 out-of-fold score, risk and radscore are means over the repeats; intervals treat the patients, not
-the repeats, as the sample.
+the repeats, as the sample. So is the threshold at which she is called positive: that of a fold
+maximises Youden's index on the inner scores, so that it was chosen without her.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..errors import MammoroiError
 from .calibration import Calibration, fit_calibration
 from .config import ModelingConfig
 from .cross_application import exchanged
+from .discrimination import youden_threshold
 from .pipeline import Fit, fit_recipe
 from .predictors import Clinical, fit_predictors, predict_predictors
 from .repeats import Repeats
@@ -99,6 +101,7 @@ class Dataset:
 class FoldResult:
     """One fold: predictions for its validation patients, and what its model selected.
 
+    ``predicted`` has the columns of :func:`predict`, the number of the ``fold``, and ``threshold``.
     ``crossed`` holds their predictions from the other source's features, where there is one;
     ``predictors`` their risks by the other sets of predictors, where there are clinical variables.
     ``inner`` holds the inner out-of-fold scores of the patients it was fitted to, by
@@ -198,7 +201,11 @@ def run_fold(data: Dataset, division: Division, number: int, config: ModelingCon
     if data.other is not None:
         other = exchanged(data, data.other, patients)
         crossed = predict(other, fit, calibration, held_out, prevalence)
-    predicted = predict(data, fit, calibration, held_out, prevalence).assign(fold=number)
+    threshold = prevalence  # with risks all alike, which it must not tell apart by the fold
+    if not fit.empty_at:
+        threshold = youden_threshold(data.y[patients], calibration.risk(trained.scores))
+    predicted = predict(data, fit, calibration, held_out, prevalence)
+    predicted = predicted.assign(fold=number, threshold=threshold)
     selected = tuple(fit.selected())
     result = FoldResult(predicted, trained.inner, crossed, selected, fit.funnel(), None)
     if data.clinical is None:
@@ -235,13 +242,15 @@ def run_final(data: Dataset, config: ModelingConfig) -> Trained:
 def mean_of_repeats(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Average each patient's predictions over the repeats, in the order of the first.
 
-    Columns as in :func:`predict`; of a column ``fold`` the first repeat's value stays.
+    Columns as in :func:`predict`, and ``threshold`` where it is there; of a column ``fold`` the
+    first repeat's value stays.
     """
     import pandas as pd
 
     every = pd.concat(tables, ignore_index=True)
     table = every.drop_duplicates("patient_id").set_index("patient_id")
-    means = every.groupby("patient_id")[["score", "risk", "radscore"]].mean()
+    averaged = every.columns.intersection(["score", "risk", "radscore", "threshold"])
+    means = every.groupby("patient_id")[list(averaged)].mean()
     table[means.columns] = means.loc[table.index]
     return table.reset_index()
 

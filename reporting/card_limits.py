@@ -54,7 +54,7 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
     if test.get("n_missed") or train.get("n_missed"):
         n = (test.get("n_missed") or 0) + (train.get("n_missed") or 0)
         found.append(
-            f"{wording.plural(n, 'patient')} without an outlined lesion got the prevalence."
+            f"{wording.plural(n, 'patient')} of whom nothing was measured got the prevalence."
         )
     for against, _, both in compared(record, model):
         if known(both["over_clinical_lower"]) and both["over_clinical_lower"] <= 0:

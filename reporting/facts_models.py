@@ -180,7 +180,8 @@ def threshold(record: Record) -> Fact | None:
     cuts = span([model.metrics["threshold"] for model in models], 3)
     return Fact(
         "Patients were called positive from the risk that maximises Youden's index out of fold in "
-        f"the training patients ({cuts}).",
+        f"the training patients ({cuts}). Out of fold it was, for each patient, the mean of the "
+        "thresholds that her folds' models had by the inner folds, without her.",
         tuple(model.file("metrics.json") for model in models),
     )
 
@@ -197,7 +198,7 @@ def inside_folds(record: Record) -> Fact | None:
         return None
     (n,) = repeats
     often = f" ({n} repeats with new folds)" if n > 1 else ""
-    mean = "; risks are means over the repeats" if n > 1 else ""
+    mean = "; risks are means over the repeats, which can rank better than one model" * (n > 1)
     text = (
         "Selection, scaling, classifier and calibration were fitted anew on the training patients "
         f"alone of each of the {n_folds} folds{often}{mean}."
@@ -231,7 +232,7 @@ def left_out(record: Record) -> Fact | None:
     reasons = {
         "without_label": "left out for want of a label",
         "without_features": "left out for want of features",
-        "missed": "given the prevalence as risk, since no lesion was outlined",
+        "missed": "given the prevalence as risk, since automatic masks measured nothing",
     }
     lost = []
     for key, words in reasons.items():

@@ -84,7 +84,11 @@ def _features(results: Results, roi: str) -> dict[str, Any]:
 
 def _classifier(results: Results, target: Target, roi: str) -> dict[str, Any]:
     predictions = target.results[roi].predictions
-    missed = int(predictions["missed"].astype(bool).sum()) if "missed" in predictions else 0
+    missed = failed = 0
+    if "missed" in predictions:
+        lost = predictions.loc[predictions["missed"].astype(bool), "patient_id"]
+        missed = int(lost.isin(results.missed["patient_id"]).sum())
+        failed = len(lost) - missed
     patients = results.patients
     unlabelled = int(patients[target.label].isna().sum()) if target.label in patients else 0
     cases_in = len(patients)
@@ -92,10 +96,10 @@ def _classifier(results: Results, target: Target, roi: str) -> dict[str, Any]:
         f"{target.name}, {NAME[roi]}",
         "patient",
         cases_in,
-        len(predictions) - missed,
+        len(predictions) - missed - failed,
         excluded=unlabelled,
         no_lesion_found=missed,
-        failed=cases_in - unlabelled - len(predictions),
+        failed=cases_in - unlabelled - len(predictions) + failed,
     )
 
 

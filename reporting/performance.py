@@ -54,7 +54,27 @@ def performance(targets: list[Target]) -> Table:
         "“Out of fold”: every patient is predicted by models that were fitted without them; “all” "
         "are the training and the test patients together, predicted so. PPV and NPV, the share of "
         "patients called positive or negative who are, hold for the share of positives in this "
-        f"cohort. All but the AUC at a threshold fixed on the training patients ({cuts}).",
+        "cohort. All but the AUC are at a threshold: of the test patients at that of the final "
+        f"model, fixed on the training patients ({cuts}), out of fold at the mean of those that "
+        f"were fixed without the patient.{_single_repeats(targets)}",
+    )
+
+
+def _single_repeats(targets: list[Target]) -> str:
+    """What a single repeat's AUC is where risks are means over several; empty where not."""
+    parts = [
+        f"{target.name}, {NAME[roi]} "
+        + wording.interval(sum(aucs) / len(aucs), min(aucs), max(aucs))
+        for target in targets
+        for roi, result in target.results.items()
+        if len(aucs := result.metrics["train_out_of_fold"].get("auc_of_repeats", [])) > 1
+    ]
+    if not parts:
+        return ""
+    return (
+        " Risks out of fold are means over repeats with new folds, as by several models together, "
+        "and can rank better than the one final model. AUC of the training patients by a single "
+        f"repeat, mean (lowest to highest): {'; '.join(parts)}."
     )
 
 

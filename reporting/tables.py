@@ -132,14 +132,15 @@ def comparison(results: Results) -> Table:
         "Manual against automatic masks: the same patients",
         "Difference = automatic minus manual, 95% confidence interval and P after DeLong, and the "
         "interval of a paired bootstrap. P values are not corrected for the number of comparisons. "
-        "“Lesion always found” leaves out patients with an image in which nothing was outlined; "
-        "“everyone” judges them by their other images, or, where there is none, by the average.",
+        "“Lesion always found” leaves out patients with an image in which nothing was outlined, or "
+        "of whom nothing could be measured; “everyone” judges them by their other images, or, "
+        f"where there is none, by the average.{_not_compared(results)}",
         frame,
         [
             "Target",
             "Patients",
             "Who is counted",
-            "n (lesion missed)",
+            "n (nothing measured)",
             "AUC manual",
             "AUC automatic",
             "Difference",
@@ -148,6 +149,18 @@ def comparison(results: Results) -> Table:
         ],
         cells,
     )
+
+
+def _not_compared(results: Results) -> str:
+    """How many patients have a risk by one source of masks only; empty where all have both."""
+    parts = []
+    for target in results.targets:
+        ids = [set(result.predictions["patient_id"]) for result in target.results.values()]
+        if len(ids) > 1 and (n := len(set.union(*ids) - set.intersection(*ids))):
+            parts.append(f"{target.name} {n}")
+    if not parts:
+        return ""
+    return f" Not among them, for want of a measurement by one source: {', '.join(parts)} patients."
 
 
 def _features_lost(results: Results) -> pd.DataFrame:

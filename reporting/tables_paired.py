@@ -48,7 +48,7 @@ def cross_application(results: Results) -> Table | None:
             "Target",
             "Patients",
             "Trained on → applied to",
-            "n (lesion missed)",
+            "n (nothing measured)",
             "AUC",
             "Difference",
             "Intercept",

@@ -181,3 +181,16 @@ def test_a_standard_that_separates_the_classes_is_above_chance_but_nothing_is_sh
     assert found["manual_above_chance"]
     assert found["verdict"] == "not shown"
     assert np.isnan(found["p_value"])
+
+
+def test_patients_move_at_their_own_thresholds() -> None:
+    """Out of fold each has the threshold of the folds that held her out, not the final model's."""
+    pairs = pd.DataFrame({"label": [0, 0, 1, 1], "risk_manual": 0.5, "risk_automatic": 0.5})
+    own = {"manual": 0.9, "automatic": 0.9}
+    pairs["threshold_manual"] = [0.4, 0.6, 0.4, 0.6]
+    pairs["threshold_automatic"] = [0.4, 0.5, 0.6, 0.6]
+    moved = compare_risks(pairs, 0.05, (), own, 50, 15)["net_reclassification"].set_index("group")
+    assert moved["n_up"].to_dict() == {"events": 0, "non-events": 1}
+    assert moved["n_down"].to_dict() == {"events": 1, "non-events": 0}
+    still = compare_risks(pairs.iloc[:, :3], 0.05, (), own, 50, 15)["net_reclassification"]
+    assert still[["n_up", "n_down"]].to_numpy().sum() == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json, write_csv, write_json, write_parquet
@@ -53,6 +54,17 @@ def test_signal_is_found_and_files_are_the_contracts(study, fitted):
         assert 0.75 < metrics["test"]["auc"] <= metrics["test"]["auc_upper"]
         assert 0.75 < metrics["train_out_of_fold"]["auc"] < metrics["train_apparent"]["auc"]
         assert metrics["test"]["n"] == 36
+        assert metrics["train_out_of_fold"]["auc_of_repeats"] == pytest.approx(
+            [metrics["train_out_of_fold"]["auc"]]
+        )
+        table = read_csv(folder / "predictions.csv", dtype=IDS)
+        called = table["risk"] >= table["threshold"]
+        for part, key in (("train", "train_out_of_fold"), ("test", "test")):
+            positive = (table["set"] == part) & (table["label"] == 1)
+            assert metrics[key]["sensitivity"] == pytest.approx(called[positive].mean())
+        own = table.groupby("set")["threshold"].unique()
+        assert own["test"] == pytest.approx([metrics["threshold"]])
+        assert len(own["train"]) == 3  # one for each fold
         selection = read_csv(folder / "selection.csv")
         carriers = selection["feature"].isin(study.carriers)
         assert carriers.mean() > 0.3
@@ -121,20 +133,54 @@ def test_a_group_without_signal_stands_in_the_files(study, tmp_path):
 
 
 def test_missed_lesions_under_both_rules(fitted):
+    """P0000 and P0001 are missed in both views, P0002 to P0004 in one."""
     table = read_csv(fitted / "comparison" / "auc.csv").set_index(["set", "rule"])
-    n = {key: int(table.loc[key, "n"]) for key in table.index}
-    everybody = n["train", "intention_to_diagnose"] + n["test", "intention_to_diagnose"]
-    complete = n["train", "complete_case"] + n["test", "complete_case"]
-    assert (everybody, complete) == (120, 115)  # 2 missed in both views, 3 in one
-    assert table.xs("intention_to_diagnose", level="rule")["n_missed"].sum() == 2
-    assert table["difference"].to_numpy() == pytest.approx(
-        (table["auc_automatic"] - table["auc_manual"]).to_numpy()
-    )
-    assert table["difference"].between(table["lower"], table["upper"]).all()
+    of_roi = [
+        read_csv(fitted / "models" / "sln" / roi / "predictions.csv", dtype=IDS)
+        for roi in ("manual", "automatic")
+    ]
+    splits = read_json(fitted / "splits.json")
+    for rule, left_out in (("intention_to_diagnose", 0), ("complete_case", 5)):
+        for part in ("train", "test"):
+            ids = sorted(set(splits[part]) - {f"P{k:04d}" for k in range(left_out)})
+            row = table.loc[part, rule]
+            assert row["n"] == len(ids)
+            chosen = [one.set_index("patient_id").loc[ids] for one in of_roi]
+            aucs = [roc_auc_score(one["label"], one["risk"]) for one in chosen]
+            assert row[["auc_manual", "auc_automatic"]].tolist() == pytest.approx(aucs)
+            assert row["difference"] == pytest.approx(aucs[1] - aucs[0])
+            assert row["n_missed"] == len({"P0000", "P0001"} & set(ids))
     summary = read_json(fitted / "comparison" / "summary.json")
     assert set(summary["rules"]) == {"complete_case", "intention_to_diagnose"}
     assert summary["n_patients_without_any_automatic_mask"] == 2
     assert summary["n_images_missed"] == 7
+
+
+def test_masks_that_cannot_be_measured_are_lesions_missed(study, tmp_path, caplog):
+    """Ten test patients whose automatic masks are too small: no features, and not in missed.csv."""
+    folder = copy(study, tmp_path)
+    path = folder / "features" / "automatic.parquet"
+    table = pd.read_parquet(path)
+    test = read_json(folder / "splits.json")["test"]
+    gone = [one for one in test if one >= "P0005"][:10]
+    write_parquet(path, table[~table["patient_id"].isin(gone)])
+    with caplog.at_level("WARNING"):
+        model(CONFIG, folder)
+    assert "measured nothing of 10 patients" in caplog.text
+    compare(CONFIG, folder)
+    found = read_csv(folder / "comparison" / "auc.csv").query("set == 'test'").set_index("rule")
+    everybody, complete = found.loc["intention_to_diagnose"], found.loc["complete_case"]
+    empty = len({"P0000", "P0001"} & set(test))
+    assert (everybody["n"], everybody["n_missed"]) == (36, 10 + empty)
+    in_one = {f"P{k:04d}" for k in range(5)} & set(test)
+    assert (complete["n"], complete["n_missed"]) == (36 - len(in_one | set(gone)), 0)
+    for roi, counts in (("manual", (0, 0)), ("automatic", (12, 10))):
+        assert read_json(folder / "models" / "sln" / roi / "metrics.json")["test"]["n"] == 36
+        cases = read_json(folder / "models" / "cases.json")[roi == "automatic"]
+        assert (cases["missed"], cases["failed"], cases["without_features"]) == (*counts, 0)
+    assert read_json(folder / "comparison" / "summary.json")["predicted_from_one_source_only"] == {
+        "sln": []
+    }
 
 
 def test_feature_agreement_by_family_and_image_type(fitted):
@@ -219,6 +265,9 @@ def test_repeats_everybody_and_comparators(study, tmp_path):
     assert len(read_json(results / "funnel.json")["folds"]) == 2 * 3
     frequency = read_csv(results / "selection.csv")["frequency"]
     assert set((frequency * 6).round(9)) <= set(range(7))
+    for key in ("train_out_of_fold", "all_out_of_fold"):
+        assert len(metrics[key]["auc_of_repeats"]) == 2
+        assert max(metrics[key]["auc_of_repeats"]) < 1
     claimed = read_json(results / "literal.json")
     assert claimed["train"]["auc"] > claimed["test"]["auc"] > 0.8
     assert read_json(results / "model.json")["recipe"]["lasso_rule"] == "1se"

@@ -241,15 +241,9 @@ def predict_classes(
     scores = {}
     for target in targets:
         empty = not read_json(models / target / roi / "model.json")["features"]
-<<<<<<< HEAD
-        found = predict_risk(models / target / roi, features, batches)
-        score = found.set_index("patient_id")["score"]
-        scores[target] = score * np.nan if empty else score
-=======
         made = predict_risk(models / target / roi, features, batches)
         found = made.set_index("patient_id")["score"]
         scores[target] = found * np.nan if empty else found
->>>>>>> mend-f
     table = pd.DataFrame(scores)
     risks = Coupling(**about).risks(table.to_numpy())
     result = pd.DataFrame(risks, index=table.index, columns=[f"risk_{name}" for name in classes])

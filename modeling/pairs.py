@@ -39,12 +39,8 @@ def pair_predictions(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         everybody, _ = paired_tables(folder, name, ("set", "label"))
         pairs = pd.concat([pairs, everybody.assign(set="all", fold=None)], ignore_index=True)
     columns = ["patient_id", "set", "fold", "label", "risk_manual", "risk_automatic", "missed"]
-<<<<<<< HEAD
-    return pairs[columns].astype({"label": int}), only_one
-=======
     columns += [str(name) for name in pairs if str(name).startswith("threshold_")]
-    return pairs[columns], only_one
->>>>>>> mend-g
+    return pairs[columns].astype({"label": int}), only_one
 
 
 def paired_tables(folder: Path, name: str, same: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:

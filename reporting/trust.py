@@ -13,8 +13,8 @@ NO_AUDIT = (
     "does so, and the next report shows it."
 )
 OUTDATED = (
-    f"{AUDIT} is left out: it is of other features, patients, divisions or targets than this study "
-    "now has, or does not say of which. `mammoroi leakage` makes it anew."
+    f"{AUDIT} is left out: it is of other features, views, patients, divisions or targets than "
+    "this study now has, or does not say of which. `mammoroi leakage` makes it anew."
 )
 
 

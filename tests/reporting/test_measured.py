@@ -1,0 +1,40 @@
+"""Patients whom one source of masks did not measure, in the note and in the flow of cases."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+
+from mammoroi.reporting.flow import _classifier
+from mammoroi.reporting.tables import _not_compared
+
+
+def results(manual: list[str], automatic: list[str], missed: list[str] | None = None) -> Any:
+    by_roi = {
+        roi: SimpleNamespace(
+            predictions=pd.DataFrame({"patient_id": ids}).assign(
+                missed=lambda table: table["patient_id"].isin(missed or [])
+            )
+        )
+        for roi, ids in (("manual", manual), ("automatic", automatic))
+    }
+    target = SimpleNamespace(name="sln", label="sln", results=by_roi)
+    patients = pd.DataFrame({"patient_id": ["A", "B", "C", "D"], "sln": "positive"})
+    empty = pd.DataFrame({"image_id": ["B-CC"], "patient_id": ["B"], "roi": "automatic"})
+    return SimpleNamespace(targets=[target], patients=patients, missed=empty)
+
+
+def test_the_note_counts_patients_with_one_risk_only() -> None:
+    assert _not_compared(results(["A", "B"], ["A", "B"])) == ""
+    text = _not_compared(results(["A", "B"], ["A", "C", "D"]))
+    assert text == " Not among them, for want of a measurement by one source: sln 3 patients."
+
+
+def test_a_mask_that_could_not_be_measured_is_a_failure_not_an_empty_outline() -> None:
+    """B's mask is empty, C's too small; D has no features from either source."""
+    found = results(["A", "B", "C"], ["A", "B", "C"], missed=["B", "C"])
+    row = _classifier(found, found.targets[0], "automatic")
+    parts = {name: row[name] for name in ("cases_in", "used", "no_lesion_found", "failed")}
+    assert parts == {"cases_in": 4, "used": 1, "no_lesion_found": 1, "failed": 2}

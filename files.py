@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def sync(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's entries, also after a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def atomic(path: Path, to_disk: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends well.
@@ -57,11 +66,11 @@ def atomic(path: Path, to_disk: bool = False) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         if to_disk:
-            _sync(temporary)
+            sync(temporary)
         temporary.replace(path)
         if to_disk:
             with suppress(OSError):  # not every file system can do it for a folder
-                _sync(path.parent)
+                sync(path.parent)
     except Exception as error:
         code = _disk_error(error)
         if code is None:
@@ -72,15 +81,6 @@ def atomic(path: Path, to_disk: bool = False) -> Iterator[Path]:
 
 
 _PART = ".part-"
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold a file, or the names of a folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _disk_error(error: Exception) -> int | None:

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...errors import MammoroiError
-from ...files import read_json, write_json
+from ...files import read_json, sync, write_json
 from ..privacy import pseudonym
 
 STATES = ("incoming", "ready", "working", "outbox", "done")
@@ -195,15 +195,4 @@ def read_if_there(path: Path) -> dict[str, Any]:
 
 def write_synced(path: Path, value: Any) -> None:
     """Write JSON so that it survives a power cut."""
-    write_json(path, value)
-    sync(path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Have a file's content, or a folder's entries, written to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_json(path, value, to_disk=True)

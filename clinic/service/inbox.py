@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ...files import sync
 from .admission import Image, Refusal, examine, is_conflict, pixel_digest
 from .config import ServeConfig
-from .home import FAILED, Home, sync, write_synced
+from .home import FAILED, Home, write_synced
 from .log import Counters
 
 LOGGER = logging.getLogger(__name__)

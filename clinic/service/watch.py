@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...files import sha256_file
+from ...files import sha256_file, sync
 from .admission import Refusal
 from .config import WatchConfig
-from .home import Home, sync
+from .home import Home
 from .inbox import Inbox
 from .log import Counters, unexpected
 

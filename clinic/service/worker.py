@@ -17,10 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...errors import Failure
+from ...files import sync
 from .admission import Image, examine, pixel_digest
 from .child import Child, Outcome
 from .config import CasesConfig
-from .home import Home, read_if_there, sync, write_synced
+from .home import Home, read_if_there, write_synced
 from .inbox import Inbox
 from .log import Counters, unexpected
 

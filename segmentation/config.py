@@ -293,11 +293,11 @@ class SegmentationConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
             levels = len(getattr(self, name)) == 5 and min(getattr(self, name)) >= 1
             self._require(name, levels, "five positive numbers")
-        cropped = self.patch is not None or self.crops == "halves"
-        self._require("crops", cropped, "halves, or set a patch: whole breasts are not cropped")
         object.__setattr__(self, "precision", str(self.precision))  # YAML reads 32 as a number
         for name, valid in CHOICES.items():
             one_of(name, getattr(self, name), valid)
+        cropped = self.patch is not None or self.crops == "halves"
+        self._require("crops", cropped, "halves, or set a patch: whole breasts are not cropped")
         if self.encoder_weights not in (None, "imagenet"):
             one_of("encoder_weights", str(self.encoder_weights), ("imagenet", "null"))
         encodes = self.encoder_weights is None or self.architecture == "smp-unet"

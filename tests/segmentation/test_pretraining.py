@@ -93,7 +93,7 @@ def test_only_images_of_training_patients_are_restored_and_those_without_a_mask_
         "epochs": 2,
         "images": len(allowed),
         "images_without_mask": len(allowed) // 2,
-        "loss": pd.read_csv(target / "pretraining.csv")["train_loss"].iloc[-1],
+        "loss": read_csv(target / "pretraining.csv")["train_loss"].iloc[-1],
     }
     assert load_model(target).card["n_training_images"] == len(allowed) // 2
 

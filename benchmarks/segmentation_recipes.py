@@ -101,7 +101,12 @@ RECIPES: dict[str, Recipe] = {
     "small, ResNet-18": SMALL
     | {"encoder": "resnet18", "encoder_weights": None, "precision": "bf16-mixed"},
     "small, plain U-Net": SMALL
-    | {"architecture": "unet", "channels": (16, 32, 64, 128, 256), "precision": "bf16-mixed"},
+    | {
+        "architecture": "unet",
+        "encoder_weights": None,
+        "channels": (16, 32, 64, 128, 256),
+        "precision": "bf16-mixed",
+    },
     "small, whole breasts, 7 epochs": SMALL | {"patch": None, "epochs": 7},
     "small, two networks per fold": SMALL | {"networks_per_fold": 2},
     "small, DynUNet": DYNUNET,

@@ -217,10 +217,10 @@ def test_two_processes_train_together(study: Path) -> None:
 
 
 class OfALibraryError(Exception):
-    """One that cannot be unpickled."""
+    """One that cannot be pickled."""
 
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one} and {two}")
+    def __reduce__(self) -> NoReturn:
+        raise TypeError
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ class OfALibraryError(Exception):
         MammoroiError("what was found", "what to do"),
         OSError(28, "No space left on device", "last.ckpt"),
         torch.cuda.OutOfMemoryError("CUDA out of memory"),
-        OfALibraryError(1, 2),
+        OfALibraryError("1 and 2"),
     ],
 )
 def test_a_process_of_a_device_sends_the_error_that_ends_it(error: Exception) -> None:

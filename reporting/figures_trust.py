@@ -99,7 +99,7 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, rows: pd.DataFrame, part: str, sh
 def _draw_masks(ax: Axes, row: pd.Series, part: str) -> None:
     """Draw the point at which the masks themselves are."""
     at, colour = max(row["false_regions"], FAINTEST), LOOK[part][0]
-    ax.plot(at, row["sensitivity"], "*", color=colour, ms=13, mec="white", zorder=5)
+    ax.plot(at, row["sensitivity"], "*", color=colour, ms=13, mec="white", zorder=5, clip_on=False)
     ax.vlines(at, row["lower"], row["upper"], color=colour, lw=1.4)
     ends = [max(row[end], FAINTEST) for end in ("false_lower", "false_upper")]
     ax.hlines(row["sensitivity"], *ends, color=colour, lw=1.4)

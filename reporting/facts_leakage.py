@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..files import INPUTS, sha256_files
+from ..files import INPUTS
 from .record import Fact, ModelFiles, Record, known, span
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ def audited(record: Record) -> pd.DataFrame | None:
     table, made_of = record.table(AUDIT), record.json(MADE_OF)
     if not record.classifiers or table is None or made_of is None:
         return None
-    files = made_of["files"]
     views = record.setting("modeling.views")[0]
-    if sha256_files({name: record.folder / name for name in files}) != files or (
-        views not in (None, made_of["views"])
-    ):
+    other = any(record.digest(name) != was for name, was in made_of["files"].items())
+    if other or views not in (None, made_of["views"]):
         return None
     entries = {entry["target"]: entry for entry in record.json("models/targets.json") or []}
     same = [

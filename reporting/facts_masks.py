@@ -181,11 +181,11 @@ def _calibrated(learnt: dict[str, Any]) -> str:
 
 
 def _limited(learnt: dict[str, Any], card: dict[str, Any]) -> str:
-    """Say which regions were too faint to be drawn; nothing where none was."""
-    scores = [way.get("minimum_score", 0.0) for way in (*learnt["folds"], learnt["all"])]
+    """Say which regions were too faint to be drawn; nothing where there was no limit."""
     rate = card["settings"].get("false_regions_per_normal")
     if rate is None:
         return ""
+    scores = [way.get("minimum_score", 0.0) for way in (*learnt["folds"], learnt["all"])]
     return (
         " Only regions were drawn whose mean probability, over the connected pixels of 0.1 or "
         f"more, was above a limit ({span(scores, digits=2)}) that at most {rate:g} regions per "

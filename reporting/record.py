@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from ..files import read_csv, read_json
+from ..files import read_csv, read_json, sha256_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ class Record:
     """
 
     folder: Path
-    _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _read: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def classifiers(self) -> bool:
@@ -125,11 +125,16 @@ class Record:
         table: pd.DataFrame | None = self._once(name, lambda path: read_csv(path, dtype=_TEXT))
         return table
 
-    def _once(self, name: str, read: Any) -> Any:
-        if name not in self._read:
+    def digest(self, name: str) -> str | None:
+        """SHA-256 of a file, or None."""
+        digest: str | None = self._once(name, sha256_file, "digest")
+        return digest
+
+    def _once(self, name: str, read: Any, what: str = "content") -> Any:
+        if (what, name) not in self._read:
             path = self.folder / name
-            self._read[name] = read(path) if path.is_file() else None
-        return self._read[name]
+            self._read[what, name] = read(path) if path.is_file() else None
+        return self._read[what, name]
 
     def has(self, name: str) -> bool:
         """Whether a file is there."""

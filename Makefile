@@ -23,7 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v cc >/dev/null || { echo "no C compiler (pyradiomics is built here): apt-get install gcc python3-dev"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	PYTHONWARNINGS='ignore:Editable installation' \
+	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 setup: $(STAMP) ## Make .venv/ with everything that mammoroi needs (about 6 GB)

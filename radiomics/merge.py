@@ -153,7 +153,8 @@ def _merge_table(
 ) -> None:
     tables = [part / f"{roi}.parquet" for part in parts]
     columns = write_features(out / f"{roi}.parquet", _names(tables[0]), _batches(tables))
-    cases = pd.concat([read_csv(part / f"{roi}_cases.csv") for part in parts], ignore_index=True)
+    found = [read_csv(part / f"{roi}_cases.csv", dtype={"image_id": str}) for part in parts]
+    cases = pd.concat(found, ignore_index=True)
     write_csv(out / f"{roi}_cases.csv", cases)
     failures, missed = (lists[name] for name in _LISTS)
     came = what_came(

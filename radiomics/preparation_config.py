@@ -22,11 +22,10 @@ from typing import Any, Literal
 
 from ..cohort.schema import nearest
 from ..errors import MammoroiError
+from ..imaging.spacing import COARSEST_MM, FINEST_MM
 
 METHODS = ("z-score", "percentile")
 REGIONS = ("breast", "image")
-FINEST_MM, COARSEST_MM = 0.01, 2.0
-"""Spacings that an image can be brought to: those that a manifest can state."""
 
 
 @dataclass(frozen=True)

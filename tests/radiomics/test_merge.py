@@ -90,6 +90,14 @@ def test_parts_joined_are_the_whole(studies: dict[str, Path], tmp_path: Path) ->
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_a_part_in_which_every_case_failed(studies: dict[str, Path], tmp_path: Path) -> None:
+    parts = [studies["one"], part(tmp_path / "a", ["04"]), part(tmp_path / "b", ["05"])]
+    out = merge(parts, tmp_path / "merged")
+    whole = studies["whole"] / "features"
+    for name in ("manual_cases.csv", "failures.csv", "summary.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_tables_of_different_settings_are_refused(studies: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match=r"settings\.binWidth is 25 and 20"):
         merge([studies["one"], studies["other"]], tmp_path)

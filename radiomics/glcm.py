@@ -165,7 +165,7 @@ def _features(matrix: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArr
     largest = max(entropy_x, entropy_y)
     # Of one level there is no information, but rounding: a direction can have one where the ROI has
     # several, of which all others lie without a neighbour in that direction.
-    several = max((rows > 0).sum(), (columns > 0).sum()) > 1
+    several = min((rows > 0).sum(), (columns > 0).sum()) > 1
     imc1 = -information / largest if several and largest != 0 else 0.0
     imc2 = np.sqrt(1 - np.exp(-2 * information)) if several and information != 0 else 0.0
     return np.array(

@@ -230,6 +230,7 @@ def test_a_level_without_a_neighbour_in_some_directions(phantom, symmetrical: bo
     mask[40:60, 40:60] = mask[39, 50] = True
     pixels = np.full(mask.shape, 500, np.float32)
     pixels[39, 50] = 540
+    pixels[59, 59] = 580  # a corner: seen from one side where the matrices are not symmetrical
     settings = {"binWidth": 25, "symmetricalGLCM": symmetrical}
     types = {"Original": {}}
     preset = replace(load_preset(), settings=settings, image_types=types, features=None)

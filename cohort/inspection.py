@@ -161,10 +161,10 @@ def _against_row(mammogram: Mammogram, row: dict[str, Any]) -> list[Finding]:
 def _mask_findings(
     column: str, folder: Path, row: dict[str, Any], mammogram: Mammogram
 ) -> list[Finding]:
-    """Examine one mask: readable, on the image's grid, not empty, in one piece, not inverted."""
+    """Examine one mask: readable, of this image, not empty, in one piece, not inverted."""
     from scipy import ndimage
 
-    from ..imaging.mask import read_mask
+    from ..imaging.mask import drawn_on_another, read_mask
 
     findings: list[Finding] = []
     rows, columns = mammogram.pixels.shape
@@ -179,6 +179,15 @@ def _mask_findings(
     if mask is None:
         return findings
     value = row[column]
+    if drawn_on_another(folder / value, mammogram.source):
+        findings.append(
+            Finding(
+                "warning",
+                f"{column} '{value}' names another image as its source than the file "
+                f"{row['image']}",
+                "see whether it is the mask of this image, unless only one of them has new UIDs",
+            )
+        )
     share = mask.mean()
     if not mask.any():
         findings.append(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+"""How older devices store a tomosynthesis volume: slice by slice, with modality MG."""
 
 _INTENTS = {
     FOR_PRESENTATION: "presentation",
@@ -57,7 +59,8 @@ def open_dicom(path: Path, *, pixels: bool = True) -> Dataset:
 def open_mammogram(path: Path) -> Dataset:
     """Read a data set and make sure that it is one grey mammographic projection.
 
-    Any storage class with modality MG is accepted, so also Secondary Capture (digitised film).
+    Any other storage class with modality MG is accepted, so also Secondary Capture (digitised
+    film).
 
     Raises
     ------
@@ -68,9 +71,11 @@ def open_mammogram(path: Path) -> Dataset:
     modality = str(dataset.get("Modality") or "").strip()
     frames = int(dataset.get("NumberOfFrames") or 1)
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
-    if dataset.get("SOPClassUID") == TOMOSYNTHESIS:
+    slice_of_one = dataset.get("SOPClassUID") == CT_IMAGE and modality == "MG"
+    if dataset.get("SOPClassUID") == TOMOSYNTHESIS or slice_of_one:
+        what = "slice of a breast tomosynthesis" if slice_of_one else "breast tomosynthesis volume"
         raise MammoroiError(
-            f"{path} is a breast tomosynthesis volume of {frames} frame(s)",
+            f"{path} is a {what} of {frames} frame(s)",
             "give the 2-D mammogram or the synthesised 2-D view of the same breast",
         )
     if modality != "MG":

@@ -84,7 +84,8 @@ class Mammogram:
         """
         if self.spacing is None:
             raise MammoroiError(
-                f"{self.source} states no pixel spacing, so nothing can be measured in mm",
+                f"{self.source} states no pixel spacing that can be true (0.01 to 2 mm), so "
+                "nothing can be measured in mm",
                 "give --spacing_mm (mm per pixel, for example 0.07) with new mammograms, or use a "
                 "file that says it; in a cohort fill the column spacing_mm of cohort.csv (put "
                 "'estimated' in spacing_source if it was not measured)",

@@ -123,6 +123,19 @@ def _source_images(dataset: Dataset) -> set[str]:
     }
 
 
+def drawn_on_another(mask: Path, image: Path) -> bool:
+    """Whether a DICOM SEG names another image as its source than a DICOM mammogram.
+
+    False where one of them is no DICOM file or does not say. Images of one device have one grid, so
+    that the mask of another breast can fit a mammogram; only this tells.
+    """
+    if not identify(mask) is identify(image) is Format.DICOM:
+        return False
+    sources = _source_images(open_dicom(mask, pixels=False))
+    own = open_dicom(image, pixels=False).get("SOPInstanceUID")
+    return bool(sources and own) and str(own) not in sources
+
+
 def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) -> NDArray[np.bool_]:
     """A DICOM Segmentation of one mammogram; a fractional one is cut at one half."""
     dataset = open_dicom(path)

@@ -2,7 +2,7 @@
 
 What these files say about size: the print resolution in PNG, JPEG and TIFF is not a measurement
 and is not used. A NIfTI header's voxel size is, unless it is exactly 1 x 1, which is what every
-writer puts there when it knows nothing.
+writer puts there when it knows nothing, or no mammogram's (outside 0.01 to 2 mm).
 
 How a NIfTI slice lies: its first axis is the column and its second the row, as SimpleITK, ITK-SNAP
 and 3D Slicer write an image whose rows run downwards. Its orientation matrix is not applied: a
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from .mammogram import Spacing
+from .spacing import possible
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -60,7 +61,7 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], Spacing | None]:
         )
     column_mm, row_mm = image.GetSpacing()[:2]
     array = sitk.GetArrayFromImage(image).reshape(size[1], size[0])
-    if (row_mm, column_mm) == (1.0, 1.0):
+    if (row_mm, column_mm) == (1.0, 1.0) or not possible(row_mm, column_mm):
         return array, None
     return array, Spacing(row_mm, column_mm, "the NIfTI header (pixdim)")
 

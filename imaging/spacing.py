@@ -9,12 +9,13 @@ spacing in the breast. The order of trust is that of DICOM PS3.3, 10.7.1.3:
 4. Imager Pixel Spacing as it is (in the plane of the detector);
 5. what the manifest states, or the user for all files at once; 6. nothing.
 
-An attribute that cannot be true (zero, negative, a magnification below 1) counts as absent.
+What cannot be true counts as absent: a spacing outside 0.01 to 2 mm (a header in micrometres or
+metres), an uncalibrated Pixel Spacing of exactly 1 x 1 mm (a converter's that knew nothing), a
+magnification below 1 or above 5.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,15 +26,18 @@ from .mammogram import Spacing
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-logger = logging.getLogger(__name__)
-
 TOLERANCE = 0.01
 """A manifest value may differ from the file's by this fraction."""
 
 GIVEN = "given by the user for all files"
 """Source of a spacing for those files that state none: no contradiction of one that does."""
 
-_SAME = 1e-6
+FINEST_MM, COARSEST_MM = 0.01, 2.0
+"""Pixel spacings that a mammogram can have."""
+
+_LARGEST_MAGNIFICATION = 5.0
+_SAME = 1e-3
+"""Relative difference of two attributes of which one is the other, rounded."""
 _SOURCES = ("measured", "estimated")
 
 
@@ -47,22 +51,29 @@ def _number(value: object) -> float | None:
 
 
 def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
-    """(between rows, between columns) in mm, or ``None`` when absent or impossible."""
+    """(between rows, between columns) in mm, or ``None`` when absent or not :func:`possible`."""
     value = dataset.get(keyword)
     if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
         return None
     row, column = _number(value[0]), _number(value[1])
-    return None if row is None or column is None else (row, column)
+    if row is None or column is None:
+        return None
+    return (row, column) if possible(row, column) else None
+
+
+def possible(*spacings_mm: float) -> bool:
+    """Whether a mammogram can have these spacings."""
+    return all(FINEST_MM <= spacing <= COARSEST_MM for spacing in spacings_mm)
 
 
 def _magnification(dataset: Dataset) -> tuple[float, str] | None:
     """The factor by which the detector's image is larger than the breast, and its source."""
     factor = _number(dataset.get("EstimatedRadiographicMagnificationFactor"))
-    if factor is not None and factor >= 1:
+    if factor is not None and 1 <= factor <= _LARGEST_MAGNIFICATION:
         return factor, "Estimated Radiographic Magnification Factor (0018,1114)"
     detector = _number(dataset.get("DistanceSourceToDetector"))
     patient = _number(dataset.get("DistanceSourceToPatient"))
-    if detector is not None and patient is not None and detector >= patient:
+    if detector and patient and 1 <= detector / patient <= _LARGEST_MAGNIFICATION:
         return (
             detector / patient,
             "(Distance Source to Detector (0018,1110) / Distance Source to Patient (0018,1111))",
@@ -75,9 +86,10 @@ def dicom_spacing(dataset: Dataset) -> Spacing | None:
     spacing = _pair(dataset, "PixelSpacing")
     imager = _pair(dataset, "ImagerPixelSpacing")
     calibration = str(dataset.get("PixelSpacingCalibrationType") or "").strip().upper()
-    if spacing is not None:
+    calibrated = calibration in ("GEOMETRY", "FIDUCIAL")
+    if spacing is not None and (calibrated or spacing != (1.0, 1.0)):
         name = "Pixel Spacing (0028,0030)"
-        if calibration in ("GEOMETRY", "FIDUCIAL"):
+        if calibrated:
             return Spacing(*spacing, f"{name}, calibrated by {calibration.lower()}")
         if imager is None:
             return Spacing(*spacing, f"{name}, calibration not stated")

@@ -21,6 +21,7 @@ import functools
 import json
 import platform
 import time
+import tokenize
 import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -38,6 +39,11 @@ from .provenance import LIBRARIES, Case
 
 _DECODERS = ("pydicom", "pylibjpeg-openjpeg", "python-gdcm", "pillow")
 _STALE_S = 3600.0
+_DAMAGED = (
+    *(EOFError, KeyError, OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+    *(tokenize.TokenError, zipfile.BadZipFile),
+)
+"""What NumPy and zipfile make of a record with bytes that are not its own."""
 
 
 @functools.cache
@@ -97,7 +103,7 @@ def load(folder: Path, key: str, image_id: str, roi: str) -> Case | None:
                 spacing=Spacing(**about["spacing"]),
                 from_cache=True,
             )
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None
 
 

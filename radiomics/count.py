@@ -26,7 +26,13 @@ def check_count(preset: Preset) -> tuple[str, ...]:
         When the number of features is not the promised one, with the image types that differ, or
         nothing is computed.
     """
-    names = tuple(features_of(*_phantom(preset), preset).by_name)
+    try:
+        names = tuple(features_of(*_phantom(preset), preset).by_name)
+    except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise MammoroiError(
+            f"{preset.name} cannot be computed: {type(error).__name__}: {error}",
+            "correct the setting that this is about; a mammogram has two dimensions",
+        ) from None
     found = Counter(name.split("_")[0] for name in names)
     if not names or (preset.features is not None and len(names) != preset.features):
         wanted = "some" if preset.features is None else f"{preset.features:,}"

@@ -163,8 +163,11 @@ def _features(matrix: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArr
     entropy_y = -(columns * np.log2(columns + EPS)).sum()
     information = entropy_x + entropy_y - joint_entropy
     largest = max(entropy_x, entropy_y)
-    imc1 = -information / largest if n > 1 and largest != 0 else 0.0
-    imc2 = np.sqrt(1 - np.exp(-2 * information)) if n > 1 and information != 0 else 0.0
+    # Of one level there is no information, but rounding: a direction can have one where the ROI has
+    # several, of which all others lie without a neighbour in that direction.
+    several = min((rows > 0).sum(), (columns > 0).sum()) > 1
+    imc1 = -information / largest if several and largest != 0 else 0.0
+    imc2 = np.sqrt(1 - np.exp(-2 * information)) if several and information != 0 else 0.0
     return np.array(
         [
             autocorrelation,

@@ -153,7 +153,9 @@ def _merge_table(
 ) -> None:
     tables = [part / f"{roi}.parquet" for part in parts]
     columns = write_features(out / f"{roi}.parquet", _names(tables[0]), _batches(tables))
-    cases = pd.concat([read_csv(part / f"{roi}_cases.csv") for part in parts], ignore_index=True)
+    found = [read_csv(part / f"{roi}_cases.csv", dtype={"image_id": str}) for part in parts]
+    found = [table for table in found if len(table)] or found[:1]  # no row, no kind of column
+    cases = pd.concat(found, ignore_index=True)
     write_csv(out / f"{roi}_cases.csv", cases)
     failures, missed = (lists[name] for name in _LISTS)
     came = what_came(

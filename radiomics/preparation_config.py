@@ -22,11 +22,10 @@ from typing import Any, Literal
 
 from ..cohort.schema import nearest
 from ..errors import MammoroiError
+from ..imaging.spacing import COARSEST_MM, FINEST_MM
 
 METHODS = ("z-score", "percentile")
 REGIONS = ("breast", "image")
-FINEST_MM, COARSEST_MM = 0.01, 2.0
-"""Spacings that an image can be brought to: those that a manifest can state."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Normalisation:
                 raise MammoroiError(
                     f"preparation: normalise: {key} is {value!r}", nearest(str(value), valid)
                 )
-        if not _positive(self.scale):
+        if not is_positive(self.scale):
             raise MammoroiError(
                 f"preparation: normalise: scale is {self.scale!r}",
                 "state grey levels per SD (such as 100), or from the low percentile to the high "
@@ -95,13 +94,15 @@ class Preparation:
 
     def __post_init__(self) -> None:
         spacing = self.spacing_mm
-        if spacing is not None and not (_positive(spacing) and FINEST_MM <= spacing <= COARSEST_MM):
+        if spacing is not None and not (
+            is_positive(spacing) and FINEST_MM <= spacing <= COARSEST_MM
+        ):
             raise MammoroiError(
                 f"preparation: spacing_mm is {spacing!r}",
                 f"give mm per pixel from {FINEST_MM} to {COARSEST_MM}, such as 0.1",
             )
         edges = (0.0, *self.rings_mm)
-        if not all(_positive(edge) for edge in self.rings_mm) or any(
+        if not all(is_positive(edge) for edge in self.rings_mm) or any(
             outer <= inner for inner, outer in itertools.pairwise(edges)
         ):
             raise MammoroiError(
@@ -196,5 +197,6 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _positive(value: Any) -> bool:
+def is_positive(value: Any) -> bool:
+    """Whether a value of a preset is a number above 0."""
     return _number(value) and value > 0

@@ -32,7 +32,7 @@ from ..cohort.schema import nearest
 from ..errors import MammoroiError
 from ..files import sha256_of
 from . import contour
-from .preparation_config import Preparation, read_preparation, refuse_unknown
+from .preparation_config import Preparation, is_positive, read_preparation, refuse_unknown
 
 FOLDER = Path(__file__).resolve().parent.parent / "configs" / "radiomics"
 DEFAULT = "mammography-1311"
@@ -125,7 +125,12 @@ class Preset:
     def exact(self) -> bool:
         """Whether the fast engine covers all of it; else the reference computes it."""
         used = set(self.settings).union(*self.image_types.values())
-        return set(self.image_types) <= _EXACT_IMAGE_TYPES and not used & _NOT_EXACT_SETTINGS
+        named = {(key, name) for key, names in self.feature_classes.items() for name in names or []}
+        return (
+            set(self.image_types) <= _EXACT_IMAGE_TYPES
+            and not used & _NOT_EXACT_SETTINGS
+            and not (named and named & _deprecated())
+        )
 
     @property
     def minimum_pixels(self) -> int:
@@ -145,6 +150,19 @@ class Preset:
             "imageType": {name: dict(custom) for name, custom in self.image_types.items()},
             "featureClass": {name: self.feature_classes[name] for name in feature_classes},
         }
+
+
+@functools.cache
+def _deprecated() -> frozenset[tuple[str, str]]:
+    """Classes and features that pyradiomics computes only for those who name them."""
+    import radiomics
+
+    return frozenset(
+        (key, name)
+        for key, own in radiomics.getFeatureClasses().items()
+        for name, deprecated in own.getFeatureNames().items()
+        if deprecated
+    )
 
 
 def available() -> tuple[str, ...]:
@@ -176,8 +194,8 @@ def load_preset(name: str = DEFAULT) -> Preset:
     preset = Preset(
         name=name,
         description=str(content.get("description", "")),
-        settings=content.get("setting") or {},
-        image_types={key: value or {} for key, value in content["imageType"].items()},
+        settings=_given(content.get("setting")),
+        image_types={key: _given(value) for key, value in content["imageType"].items()},
         feature_classes={key: value or None for key, value in content["featureClass"].items()},
         slice_thickness_mm=content.get("slice_thickness_mm"),
         features=content.get("features"),
@@ -187,6 +205,11 @@ def load_preset(name: str = DEFAULT) -> Preset:
     )
     _check_values(path, preset)
     return preset
+
+
+def _given(settings: dict[str, Any] | None) -> dict[str, Any]:
+    """The settings that have a value; one without is left to pyradiomics' default."""
+    return {key: value for key, value in (settings or {}).items() if value is not None}
 
 
 def _check_keys(path: Path, content: dict[str, Any]) -> None:
@@ -208,6 +231,10 @@ def _check_keys(path: Path, content: dict[str, Any]) -> None:
         refuse_unknown(path, f"setting of {name}", custom or {}, known_settings)
     refuse_unknown(path, "feature class", content["featureClass"], names)
     for name, features in content["featureClass"].items():
+        if not isinstance(features or [], list):
+            raise MammoroiError(
+                f"{path}: {name} is {features!r}", "list features, or leave it empty for all"
+            )
         refuse_unknown(path, f"feature of {name}", features or [], names[name])
 
 
@@ -220,7 +247,14 @@ def _check_values(path: Path, preset: Preset) -> None:
             f"{path}: setting label is {preset.settings['label']}",
             "leave it out: which value of a mask is the lesion is said in column mask_label",
         )
-    if "shape" in preset.feature_classes and not preset.slice_thickness_mm:
+    if type(preset.features) not in (int, type(None)):
+        raise MammoroiError(
+            f"{path}: features is {preset.features!r}", "give a whole number, or leave it out"
+        )
+    thickness = preset.slice_thickness_mm
+    if thickness is not None and not is_positive(thickness):
+        raise MammoroiError(f"{path}: slice_thickness_mm is {thickness!r}", "give mm such as 1.0")
+    if "shape" in preset.feature_classes and thickness is None:
         raise MammoroiError(
             f"{path}: the feature class shape is 3D, and a mammogram has no third dimension",
             "use shape2D, or state slice_thickness_mm for a volume of one slice",

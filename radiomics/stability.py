@@ -26,6 +26,7 @@ Written:
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import sys
@@ -35,7 +36,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -45,6 +45,7 @@ from ..errors import Failure, MammoroiError
 from ..files import write_csv, write_failures, write_json, write_parquet
 from ..imaging.mask import read_mask, write_mask
 from ..imaging.read import read_mammogram
+from . import pool
 from .count import check_count
 from .dispatch import processes, run_jobs
 from .engine import engine_of
@@ -86,7 +87,6 @@ def perturb(config: PerturbConfig, study: Path) -> Path:
     if not perturbations:
         raise MammoroiError("stability names no perturbation", "set stability.growth_mm to [0.5]")
     folder, masks = study / "stability", study / "masks" / "perturbed"
-    shutil.rmtree(masks, ignore_errors=True)  # those of other settings would stay
     preset = load_preset(config.radiomics.preset)
     names = check_count(preset)
     cohort = load_cohort(study)
@@ -95,6 +95,7 @@ def perturb(config: PerturbConfig, study: Path) -> Path:
     jobs = [job_of(cohort, study, row) for row in rows]
     LOGGER.info("%d images, %d perturbations each", len(jobs), len(perturbations))
 
+    shutil.rmtree(masks, ignore_errors=True)  # those of other settings would stay
     drawn = _draw_all(jobs, config, masks, preset.minimum_pixels)
     ready = [one.job for one in drawn if one.job.masks]
     records = (study / "features" / "cache").absolute()
@@ -120,15 +121,21 @@ def perturb(config: PerturbConfig, study: Path) -> Path:
 
 
 def _draw_all(jobs: list[Job], config: PerturbConfig, masks: Path, least: int) -> list[_Drawn]:
-    workers = processes(config.radiomics, len(jobs))
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=workers, return_as="generator")
-        made = pool(delayed(_draw)(job, config.stability, masks, least) for job in jobs)
-        shown = track(made, "masks", total=len(jobs), disable=not sys.stderr.isatty())
-        return list(shown)
+    """In the order of the jobs; an image whose process dies fails alone."""
+    draw = functools.partial(_draw, stability=config.stability, masks=masks, least=least)
+    made = pool.in_processes(draw, jobs, processes(config.radiomics, len(jobs)))
+    found: dict[str, _Drawn] = {}
+    shown = track(made, "masks", total=len(jobs), disable=not sys.stderr.isatty())
+    for job, drawn in shown:
+        found[job.image_id] = _not_drawn(job, drawn) if isinstance(drawn, BaseException) else drawn
+    return [found[job.image_id] for job in jobs]
 
 
-def _draw(job: Job, config: StabilityConfig, masks: Path, least: int) -> _Drawn:
+def _not_drawn(job: Job, error: BaseException) -> _Drawn:
+    return _Drawn(replace(job, masks={}), failure=Failure.of(job.image_id, "perturb", error))
+
+
+def _draw(job: Job, stability: StabilityConfig, masks: Path, least: int) -> _Drawn:
     """Write the perturbed masks of one image; what goes wrong is recorded, others go on."""
     paths, rows = {}, []
     try:
@@ -137,16 +144,16 @@ def _draw(job: Job, config: StabilityConfig, masks: Path, least: int) -> _Drawn:
         )
         shape = (mammogram.pixels.shape[0], mammogram.pixels.shape[1])
         mask = read_mask(job.outline("manual"), shape, job.label)
-        for one in config.perturbations():
-            changed = perturbed(mask, mammogram.require_spacing(), one, job.image_id, config.seed)
+        for one in stability.perturbations():
+            spacing = mammogram.require_spacing()
+            changed = perturbed(mask, spacing, one, job.image_id, stability.seed)
             row = _row(job.image_id, one, mask, changed, least)
             rows.append(row)
             if row[-1] == USED:
                 path = masks / one.name / f"{job.image_id}.png"
                 paths[one.name] = write_mask(path, changed)
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, others go on
-        failure = Failure.of(job.image_id, "perturb", error)
-        return _Drawn(replace(job, masks={}), failure=failure)
+        return _not_drawn(job, error)
     return _Drawn(replace(job, label=None, masks=paths), rows)
 
 

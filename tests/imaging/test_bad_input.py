@@ -119,6 +119,11 @@ def several_frames(folder, mg):
     return mg(np.stack([GREY, GREY]), NumberOfFrames=2)
 
 
+@bad("is a slice of a breast tomosynthesis of 1 frame(s)", "synthesised 2-D view")
+def tomosynthesis_slice(folder, mg):
+    return mg(GREY, SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
+
+
 @bad("is a breast tomosynthesis volume of 2 frame(s)", "synthesised 2-D view")
 def tomosynthesis(folder, mg):
     return mg(np.stack([GREY, GREY]), NumberOfFrames=2, SOPClassUID=TOMOSYNTHESIS)

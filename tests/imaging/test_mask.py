@@ -12,8 +12,9 @@ import pytest
 import SimpleITK as sitk
 from pydicom.sr.codedict import codes
 
+from mammoroi.cohort.inspection import inspect_image
 from mammoroi.errors import MammoroiError
-from mammoroi.imaging.mask import read_mask, write_mask
+from mammoroi.imaging.mask import drawn_on_another, read_mask, write_mask
 
 SHAPE = (48, 40)
 
@@ -132,6 +133,22 @@ def test_seg_of_two_images_is_refused(write_seg, region):
     segmentation.save_as(path)
     with pytest.raises(MammoroiError, match="segments 2 images -> export one segmentation object"):
         read_mask(path, SHAPE)
+
+
+def test_a_seg_of_another_image_of_this_grid_is_noticed(tmp_path, write_mg, write_seg, phantom):
+    segmentation = write_seg(np.ones((1, *SHAPE, 1), dtype=bool))
+    frame = pydicom.dcmread(segmentation).PerFrameFunctionalGroupsSequence[0]
+    source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+    own = write_mg(phantom, "own.dcm", SOPInstanceUID=source)
+    other = write_mg(phantom, "other.dcm")
+    assert not drawn_on_another(segmentation, own)
+    assert drawn_on_another(segmentation, other)
+    drawn = write_mask(tmp_path / "mask.png", np.ones(SHAPE, dtype=bool))
+    assert not drawn_on_another(drawn, other)
+    row = {"image": "other.dcm", "mask": "seg.dcm", "mask_reader2": "mask.png"}
+    said = [finding.found for finding in inspect_image(tmp_path, row).findings]
+    assert "mask 'seg.dcm' names another image as its source than the file other.dcm" in said
+    assert sum("another image" in found for found in said) == 1
 
 
 def test_a_mammogram_is_no_mask(write_mg, phantom):

@@ -95,8 +95,11 @@ def test_nifti_orientation_is_not_applied(tmp_path: Path, phantom):
     check(read_mammogram(tmp_path / "turned.nii.gz"), phantom)
 
 
-def test_nifti_default_voxel_size_is_no_spacing(tmp_path: Path, phantom):
-    sitk.WriteImage(sitk.GetImageFromArray(phantom), str(tmp_path / "image.nii"))
+@pytest.mark.parametrize("voxel_mm", [1.0, 70.0])
+def test_nifti_voxel_size_that_says_nothing_is_no_spacing(tmp_path: Path, phantom, voxel_mm):
+    image = sitk.GetImageFromArray(phantom)
+    image.SetSpacing((voxel_mm, voxel_mm))
+    sitk.WriteImage(image, str(tmp_path / "image.nii"))
     assert read_mammogram(tmp_path / "image.nii").spacing is None
     assert read_mammogram(tmp_path / "image.nii", spacing_mm=0.09).spacing.row_mm == 0.09
 

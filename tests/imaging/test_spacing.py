@@ -85,6 +85,35 @@ CHAIN = {
         {"PixelSpacing": [0, 0], **IMAGER},
         (0.07, 0.1, "Imager Pixel Spacing (0018,1164), in the plane of the detector"),
     ),
+    "rounded copy of the imager's": (
+        {
+            "PixelSpacing": [0.07001, 0.1],
+            "EstimatedRadiographicMagnificationFactor": 2,
+            **IMAGER,
+        },
+        (
+            0.035,
+            0.05,
+            "Imager Pixel Spacing (0018,1164) / Estimated Radiographic Magnification Factor "
+            "(0018,1114)",
+        ),
+    ),
+    "magnification in percent, distances in two units": (
+        {
+            "EstimatedRadiographicMagnificationFactor": 180,
+            "DistanceSourceToDetector": 660,
+            "DistanceSourceToPatient": 60,
+            **IMAGER,
+        },
+        (0.07, 0.1, "Imager Pixel Spacing (0018,1164), in the plane of the detector"),
+    ),
+    "Pixel Spacing of a converter": (
+        {"PixelSpacing": [1, 1], **IMAGER},
+        (0.07, 0.1, "Imager Pixel Spacing (0018,1164), in the plane of the detector"),
+    ),
+    "a converter's alone": ({"PixelSpacing": [1, 1]}, None),
+    "micrometres": ({"PixelSpacing": [70, 70]}, None),
+    "metres": ({"ImagerPixelSpacing": [0.00007, 0.00007]}, None),
     "nothing": ({}, None),
     "empty": ({"ImagerPixelSpacing": ""}, None),
 }

@@ -222,6 +222,24 @@ def test_levels_as_rare_as_one_pixel_in_tens_of_thousands(phantom) -> None:
     )
 
 
+@pytest.mark.parametrize("symmetrical", [True, False])
+def test_a_level_without_a_neighbour_in_some_directions(phantom, symmetrical: bool) -> None:
+    """The tip of an ROI has a level of its own: other directions see a single level."""
+    mammogram, _ = phantom("plain")
+    mask = np.zeros(mammogram.pixels.shape, dtype=bool)
+    mask[40:60, 40:60] = mask[39, 50] = True
+    pixels = np.full(mask.shape, 500, np.float32)
+    pixels[39, 50] = 540
+    pixels[59, 59] = 580  # a corner: seen from one side where the matrices are not symmetrical
+    settings = {"binWidth": 25, "symmetricalGLCM": symmetrical}
+    types = {"Original": {}}
+    preset = replace(load_preset(), settings=settings, image_types=types, features=None)
+    tipped = replace(mammogram, pixels=pixels)
+    assert_equal(
+        features_of(tipped, mask, preset).by_name, reference_features(tipped, mask, preset)
+    )
+
+
 def test_filters_do_not_look_at_the_whole_image(phantom) -> None:
     mammogram, mask = phantom("plain")
     far = mammogram.pixels.copy()

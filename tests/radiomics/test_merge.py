@@ -23,18 +23,18 @@ setting: {binWidth: 25}
 imageType: {Original: {}}
 featureClass: {shape2D: , firstorder: }
 """
-IDS = ["A", "B", "C", "D", "E"]
+IDS = ["01", "02", "03", "04", "05"]
 
 
 def part(folder: Path, ids: list[str], bin_width: int = 25) -> Path:
-    """A study of some of the images; D's mask is empty, B's automatic one as well."""
+    """A study of some of the images; 04's mask is empty, 02's automatic one as well."""
     for name in ("images", "masks/automatic"):
         (folder / name).mkdir(parents=True)
     for image_id in ids:
         mammogram, mask = textured_phantom(seed=IDS.index(image_id))
         pixels = mammogram.pixels.astype(np.uint16)
         Image.fromarray(pixels).save(folder / "images" / f"{image_id}.png")
-        for path, empty in ((f"masks/{image_id}", "D"), (f"masks/automatic/{image_id}", "B")):
+        for path, empty in ((f"masks/{image_id}", "04"), (f"masks/automatic/{image_id}", "02")):
             shown = (mask & (image_id != empty)).astype(np.uint8) * 255
             Image.fromarray(shown).save(folder / f"{path}.png")
     images = {
@@ -59,16 +59,16 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("merge")
     return {
         "whole": part(folder / "whole", IDS),
-        "one": part(folder / "one", ["A", "B", "C"]),
-        "two": part(folder / "two", ["D", "E"]),
-        "other": part(folder / "other", ["D", "E"], bin_width=20),
+        "one": part(folder / "one", ["01", "02", "03"]),
+        "two": part(folder / "two", ["04", "05"]),
+        "other": part(folder / "other", ["04", "05"], bin_width=20),
     }
 
 
 def test_parts_joined_are_the_whole(studies: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "merged"
     arguments = ["merge", str(studies["one"]), str(studies["two"] / "features"), "-o", str(out)]
-    assert main(arguments) == EXIT_CASES_FAILED  # D's manual mask is empty
+    assert main(arguments) == EXIT_CASES_FAILED  # the manual mask of 04 is empty
     whole = studies["whole"] / "features"
     for name in ("manual", "automatic"):
         pd.testing.assert_frame_equal(
@@ -90,6 +90,14 @@ def test_parts_joined_are_the_whole(studies: dict[str, Path], tmp_path: Path) ->
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_a_part_in_which_every_case_failed(studies: dict[str, Path], tmp_path: Path) -> None:
+    parts = [studies["one"], part(tmp_path / "a", ["04"]), part(tmp_path / "b", ["05"])]
+    out = merge(parts, tmp_path / "merged")
+    whole = studies["whole"] / "features"
+    for name in ("manual_cases.csv", "failures.csv", "summary.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_tables_of_different_settings_are_refused(studies: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match=r"settings\.binWidth is 25 and 20"):
         merge([studies["one"], studies["other"]], tmp_path)
@@ -106,7 +114,7 @@ def test_tables_of_different_settings_are_refused(studies: dict[str, Path], tmp_
 
 def test_an_image_in_two_parts_is_refused(studies: dict[str, Path], tmp_path: Path) -> None:
     for repeated in ("one", "two"):
-        with pytest.raises(MammoroiError, match=r"image [A-E] \(\w+\) is in .*whole.* and in"):
+        with pytest.raises(MammoroiError, match=r"image 0[1-5] \(\w+\) is in .*whole.* and in"):
             merge([studies["whole"], studies[repeated]], tmp_path)
     with pytest.raises(MammoroiError, match="nothing to merge"):
         merge([studies["one"], studies["one"] / "features"], tmp_path)

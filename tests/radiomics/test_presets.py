@@ -113,6 +113,33 @@ def test_a_pyradiomics_parameter_file_works(tmp_path: Path) -> None:
     assert preset.minimum_pixels == 1
 
 
+def test_a_feature_that_only_pyradiomics_has_is_computed_by_it(tmp_path: Path) -> None:
+    text = MINIMAL.replace("Mean", "Variance, StandardDeviation")
+    preset = load_preset(write(tmp_path, text))
+    variance, deviation = features_of(*textured_phantom(), preset).by_name.values()
+    assert check_count(preset)[1] == "original_firstorder_StandardDeviation"
+    assert deviation == pytest.approx(variance**0.5)
+    assert not preset.exact
+
+
+def test_a_setting_without_a_value_is_left_to_its_default(tmp_path: Path) -> None:
+    plain = load_preset(write(tmp_path, MINIMAL))
+    empty = "setting: {minimumROISize: , binWidth: , binCount: , distances: }\n" + MINIMAL
+    preset = load_preset(write(tmp_path, empty.replace("Original: {}", "Original: {binWidth: }")))
+    assert check_count(preset) == check_count(plain)
+    assert preset.sha256 == plain.sha256
+
+
+@pytest.mark.parametrize("setting", ["resampledPixelSpacing: [1, 1, 1]", "distances: []"])
+def test_what_cannot_be_computed_is_said_before_the_first_case(
+    tmp_path: Path, setting: str
+) -> None:
+    text = MINIMAL.replace("firstorder: [Mean]", "glcm: ")
+    preset = load_preset(write(tmp_path, f"setting: {{{setting}}}\n{text}"))
+    with pytest.raises(MammoroiError, match=r"own\.yaml cannot be computed: \w+Error: "):
+        check_count(preset)
+
+
 def test_some_descriptors_of_the_contour_alone(tmp_path: Path) -> None:
     text = "imageType: {Original: {}}\nfeatureClass: {contour: [Solidity, Area]}\n"
     names = check_count(load_preset(write(tmp_path, text)))
@@ -171,6 +198,11 @@ def test_only_what_decides_a_value_is_in_the_hash(tmp_path: Path) -> None:
         (MINIMAL.replace("firstorder", "first_order"), "did you mean 'firstorder'"),
         (MINIMAL.replace("Mean", "Maen"), "feature of firstorder 'Maen' -> did you mean 'Mean'"),
         (MINIMAL.replace("firstorder: [Mean]", "shape: "), "state slice_thickness_mm"),
+        (MINIMAL.replace("[Mean]", "true"), "firstorder is True -> list features"),
+        (MINIMAL.replace("[Mean]", "Mean"), "firstorder is 'Mean' -> list features"),
+        ("slice_thickness_mm: -1\n" + MINIMAL, "slice_thickness_mm is -1 -> give mm"),
+        ("slice_thickness_mm: 1 mm\n" + MINIMAL, "slice_thickness_mm is '1 mm' -> give mm"),
+        ("features: many\n" + MINIMAL, "features is 'many' -> give a whole number"),
         ("featureClass: {firstorder: }\n", "imageType is missing"),
         (MINIMAL.replace("firstorder: [Mean]", "contour: [Area, Aera]"), "did you mean 'Area'"),
         (prepared("{spacing: 0.1}"), "key of preparation 'spacing' -> did you mean 'spacing_mm'"),

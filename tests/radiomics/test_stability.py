@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json, sha256_file, write_csv, write_json
 from mammoroi.imaging.mask import read_mask
+from mammoroi.radiomics import stability
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.radiomics.extract import extract
 from mammoroi.radiomics.perturbation_config import PerturbConfig, StabilityConfig
@@ -139,6 +141,36 @@ def test_repeating_and_other_orders_give_the_same_masks(done, tmp_path):
     files = sorted(path.relative_to(done) for path in (done / "masks/perturbed").rglob("*.png"))
     assert len(files) == 80
     assert all(sha256_file(done / path) == sha256_file(again / path) for path in files)
+
+
+def test_an_image_whose_process_dies_fails_alone(tmp_path, monkeypatch):
+    def deadly(job, **options):
+        import os
+
+        from mammoroi.radiomics.stability import _draw
+
+        if job.image_id == "I02":
+            os.kill(os.getpid(), 9)
+        return _draw(job, **options)
+
+    folder = make(tmp_path / "study", 6)
+    monkeypatch.setattr(stability, "_draw", deadly)
+    wanted = config(folder, StabilityConfig(growth_mm=(0.5,)))
+    perturb(replace(wanted, radiomics=replace(wanted.radiomics, workers=2)), folder)
+    failures = read_csv(folder / "stability" / "failures.csv")
+    assert failures[["case", "stage"]].to_numpy().tolist() == [["I02", "perturb"]]
+    assert "killed twice" in failures["error"].item()
+    counts = read_json(folder / "stability" / "perturbed.json")["counts"]
+    assert counts == {"cases_in": 4, "used": 3, "too_small": 0, "failed": 1}
+
+
+def test_a_run_that_is_refused_leaves_the_masks(tmp_path):
+    folder = make(tmp_path / "study", 4)
+    wanted = config(folder, StabilityConfig(growth_mm=(0.5,)))
+    perturb(wanted, folder)
+    with pytest.raises(MammoroiError, match="no radiomics preset"):
+        perturb(replace(wanted, radiomics=RadiomicsConfig(preset="other")), folder)
+    assert len(list((folder / "masks" / "perturbed").rglob("*.png"))) == 2
 
 
 def test_small_lesions_and_bad_images_are_named(tmp_path):

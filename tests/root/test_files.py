@@ -23,6 +23,7 @@ from mammoroi.files import (
     write_csv,
     write_failures,
     write_json,
+    write_text,
 )
 
 
@@ -87,6 +88,14 @@ def test_a_folder_that_takes_no_file_is_found_out(tmp_path):
     told = of_the_disk(caught.value)
     assert told is not None
     assert "cannot be read or written: Not a directory" in told.found
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(tmp_path, "text")
+    told = of_the_disk(caught.value)
+    assert told is not None
+    assert told.found == f"{tmp_path} cannot be read or written: Is a directory"
 
 
 def test_atomic_keeps_the_suffix(tmp_path):

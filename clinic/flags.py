@@ -3,7 +3,7 @@
 Of an image: ``no-lesion, uncertain-mask, several-lesions, outside-training-intensity,
 outside-training-spacing, outside-training-size, outside-training-lesion-size,
 outside-training-view, other-intent, spacing-given, no-features``.
-Of a patient: ``no-lesion, one-view, both-breasts, several-studies, images-failed``.
+Of a patient: ``no-lesion, one-view, both-breasts, side-unknown, several-studies, images-failed``.
 Of a risk: ``not-told-from-chance, untested`` (:mod:`.tested`), ``not-measured, views-missing,
 other-intent, unlike-training, outside-training-features, missing-features, prevalence-only``.
 
@@ -186,7 +186,17 @@ def patient_flags(
             Flag(
                 "both-breasts",
                 f"Lesions were drawn in both breasts; the risks rest on the {side} one, which has "
-                "the larger sum of expected Dice over its views.",
+                "the larger sum of expected Dice over its measured views.",
+            )
+        )
+    n_found = sum(image.found for image in images)
+    n_unknown = sum(image.found and not image.laterality for image in images)
+    if n_unknown and n_found > 1:
+        found.append(
+            Flag(
+                "side-unknown",
+                f"Of {n_unknown} of {n_found} images with a lesion the file does not say which "
+                "breast it is: risks may rest on both, or leave out a part of one.",
             )
         )
     if n_studies > 1:

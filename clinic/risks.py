@@ -1,8 +1,8 @@
 """From the features of a patient's images to her risks, or to the reason why there is none.
 
-Risks rest on the images of one breast in which a lesion was found: the classifiers learnt from
-patients with a lesion on one side. Where lesions were drawn in both, it is the breast with the
-larger sum of expected Dice over its views.
+Risks rest on the images of one breast in which a lesion was found and measured: the classifiers
+learnt from patients with a lesion on one side. Where lesions were measured in both, it is the breast
+with the larger sum of expected Dice over these views.
 
 There is no risk without a measured lesion, for images of another presentation intent than the
 training's, when a view is missing that the classifier needs, and when more than half of its
@@ -36,11 +36,14 @@ MOST_OUTSIDE = 0.5
 
 
 def index_images(images: Sequence[ImageResult]) -> list[ImageResult]:
-    """Choose the images on which a patient's risks rest; see the module."""
+    """Choose the images on which a patient's risks rest; see the module.
+
+    Where nothing was measured, as by a bundle without classifiers, all images with a lesion count.
+    """
+    found = [image for image in images if image.found]
     sides: dict[str | None, list[ImageResult]] = defaultdict(list)
-    for image in images:
-        if image.found:
-            sides[image.laterality].append(image)
+    for image in [one for one in found if one.features is not None] or found:
+        sides[image.laterality].append(image)
     if not sides:
         return []
     return max(sides.values(), key=lambda side: sum(one.expected_dice or 0.0 for one in side))

@@ -28,6 +28,7 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.modeling.calibration import fit_calibration
+from mammoroi.radiomics import extract
 from mammoroi.segmentation.new_mammograms import image_names
 
 IDS = {"image_id": str, "patient_id": str}
@@ -354,8 +355,39 @@ def test_lesions_of_both_breasts_are_not_mixed(edited, bundle):
     assert patient.risks[0].n_images == len(used) == 2
     alone = only(infer([image.file for image in used], bundle))
     assert alone.risks[0].risk == patient.risks[0].risk
-    other = edited(0, "later", StudyInstanceUID=generate_uid(), **one)
+    new = {"StudyInstanceUID": generate_uid(), "SOPInstanceUID": generate_uid()}
+    other = edited(0, "later", **new, **one)
     assert "several-studies" in codes(only(infer([*four, other], bundle)).flags)
+
+
+def test_risks_rest_on_the_breast_that_was_measured(edited, bundle, monkeypatch):
+    """A lesion that could not be measured neither chooses the breast nor counts as a view."""
+    side = "R" if pydicom.dcmread(edited(0, "side")).ImageLaterality == "L" else "L"
+    four = [edited(k, f"measured{k}", PatientID="P") for k in (0, 1)]
+    four.append(edited(2, "measured2", PatientID="P", ImageLaterality=side))
+    whole = extract.extract_case
+
+    def small(mammogram, *given):
+        if mammogram.source in four[:2]:
+            raise MammoroiError("too small", "leave it")
+        return whole(mammogram, *given)
+
+    monkeypatch.setattr(extract, "extract_case", small)
+    (patient,), failures = infer(four, bundle)
+    assert {failure.stage for failure in failures} == {"infer/radiomics"}
+    assert patient.risks[0].n_images == 1
+    assert {"one-view", "both-breasts"} <= codes(patient.flags)
+
+
+def test_a_side_that_is_not_stated_is_said(edited, files, bundle):
+    """Four views of both breasts would otherwise be one breast without a word."""
+    four = [
+        edited(k, f"side{k}", PatientID="P", ImageLaterality=None if k else "L") for k in range(3)
+    ]
+    flags = {flag.code: flag.text for flag in only(infer(four, bundle)).flags}
+    assert flags["side-unknown"].startswith("Of 2 of 3 images with a lesion")
+    assert "side-unknown" not in codes(only(infer(four[1:2], bundle)).flags), "one alone is one"
+    assert "side-unknown" not in codes(only(infer(files[:2], bundle)).flags)
 
 
 def test_one_id_of_two_issuers_is_two_patients(edited):
@@ -364,6 +396,30 @@ def test_one_id_of_two_issuers_is_two_patients(edited):
     none = [edited(k, f"none{k}", PatientID="") for k in (2, 3)]
     patients = new_patients([here, there, *none])
     assert [len(patient.images) for patient in patients] == [1, 1, 2], "none: one examination"
+
+
+def test_a_word_in_place_of_the_patient_id_joins_nobody(edited):
+    """Exports give everybody the same: two examinations are then two patients."""
+    studies = [generate_uid(), generate_uid()]
+    files = [
+        edited(k, f"all{k}", PatientID="ANONYMOUS", StudyInstanceUID=studies[k // 2])
+        for k in range(4)
+    ]
+    assert [len(patient.images) for patient in new_patients(files)] == [2, 2]
+
+
+def test_an_image_that_is_given_twice_counts_once(edited, files, bundle):
+    """A copy under another name would weigh its view, and its breast, twice."""
+    copy = edited(0, "copy")
+    (patient,), (failure,) = infer([files[0], copy, files[1]], bundle)
+    (alone,), _ = infer(files[:2], bundle)
+    assert patient.risks == alone.risks
+    assert failure.case == "copy"
+    assert f"is the image {files[0].stem} again" in failure.error
+    assert "images-failed" in codes(patient.flags)
+    damaged = edited(0, "damaged", Rows=1)
+    (patient,), (failure,) = infer([damaged, files[0]], bundle)
+    assert (failure.case, patient.images[0].image_id) == ("damaged", files[0].stem)
 
 
 def test_a_spacing_is_asked_for_and_then_flagged(bundle, tmp_path, files, capsys):

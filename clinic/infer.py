@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from ..imaging.mammogram import Mammogram
     from ..segmentation.predict import Drawn
 
+UNMEASURED = "infer/radiomics"
+"""Stage of a failure of an image that has its result all the same, but no features."""
+
 
 class Inference(NamedTuple):
     """What came of all files.
@@ -277,7 +280,7 @@ def _measure(
     try:
         return extract_case(mammogram, drawn.mask, bundle.preset), None
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
-        return None, Failure.of(image_id, "infer/radiomics", error)
+        return None, Failure.of(image_id, UNMEASURED, error)
 
 
 def _count(mask: NDArray[np.bool_]) -> int:

@@ -1,8 +1,8 @@
 """From the features of a patient's images to her risks, or to the reason why there is none.
 
 Risks rest on the images of one breast in which a lesion was found and measured: the classifiers
-learnt from patients with a lesion on one side. Where lesions were measured in both, it is the breast
-with the larger sum of expected Dice over these views.
+learnt from patients with a lesion on one side. Where lesions were measured in both, it is the
+breast with the larger sum of expected Dice over these views.
 
 There is no risk without a measured lesion, for images of another presentation intent than the
 training's, when a view is missing that the classifier needs, and when more than half of its

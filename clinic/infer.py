@@ -196,6 +196,7 @@ def _read_patient(
         model_name=bundle.name,
         model_sha256=bundle.sha256,
         notices=bundle.notices,
+        batch=batch,
     )
     return Read(result, failures)
 

@@ -179,12 +179,12 @@ def _read_patient(
             _refuse_repeated(new, known)
             image, failure = _read_image(bundle, new, patient_id, device)
         except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
-            failures.append(Failure.of(new.image_id, "infer/segment", error))
+            failures.append(_nameless(Failure.of(new.image_id, "infer/segment", error), new))
             n_failed += 1
             continue
         known[new.sop_uid] = new.image_id
         images.append(image)
-        failures += [failure] if failure else []
+        failures += [_nameless(failure, new)] if failure else []
     if not images:
         return Read(None, failures)
     used = index_images(images)
@@ -199,6 +199,11 @@ def _read_patient(
         batch=batch,
     )
     return Read(result, failures)
+
+
+def _nameless(failure: Failure, new: NewImage) -> Failure:
+    """Say the image's name in place of its file: pages are sent, and folders name patients."""
+    return replace(failure, error=failure.error.replace(str(new.file), new.image_id))
 
 
 def _refuse_repeated(new: NewImage, known: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -396,6 +397,17 @@ def test_one_id_of_two_issuers_is_two_patients(edited):
     none = [edited(k, f"none{k}", PatientID="") for k in (2, 3)]
     patients = new_patients([here, there, *none])
     assert [len(patient.images) for patient in patients] == [1, 1, 2], "none: one examination"
+
+
+def test_a_page_names_no_folder_of_a_failed_image(edited, model, tmp_path):
+    folder = tmp_path / "DOE-JANE"
+    edited(0, "good").parent.rename(folder)
+    shutil.copy(edited(1, "bad", Modality="CT"), folder)
+    out = tmp_path / "out"
+    assert main(["infer", str(folder), "--out", str(out), "--model", str(model)]) == 3
+    page = (out / "pages" / "patient-1.html").read_text("utf-8")
+    assert "bad has modality CT, not MG" in page
+    assert "DOE" not in page
 
 
 def test_a_word_in_place_of_the_patient_id_joins_nobody(edited):

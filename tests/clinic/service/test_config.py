@@ -60,6 +60,34 @@ def test_credentials_are_for_their_owner_and_for_encrypted_ways(tmp_path):
         configured(ServeConfig, "serve", None, [*words, str(secret)])
 
 
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        ("listener.tls", {"listener": {"tls": {"certificate": "a", "key": "b"}}}),
+        (
+            "destination.tls",
+            {"destination": {"host": "127.0.0.1", "tls": {"certificate": "a", "key": "b"}}},
+        ),
+        ("destination.authorities", {"destination": {"url": "https://x", "authorities": "c"}}),
+        ("destination.credentials", {"destination": {"url": "https://x", "credentials": "d"}}),
+    ],
+)
+def test_files_that_cannot_be_used_are_said_at_the_start(
+    section, settings, tmp_path, monkeypatch, capsys
+):
+    """Not by results that are set aside as if the PACS had refused them."""
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / name).write_text("no certificate")
+    (tmp_path / "d").write_bytes(b"\xff\xfe")
+    (tmp_path / "d").chmod(0o600)
+    for part, own in settings.items():
+        given = {"health": {"port": 0}, "listener": {"port": 0}} | {part: own}
+        (tmp_path / "serve.yaml").write_text(yaml.safe_dump(given))
+    assert main(["serve", "serve.yaml"]) == 1
+    assert f"{section} cannot be used" in capsys.readouterr().err
+
+
 def test_the_documented_file_is_understood(tmp_path):
     """The clinic's file of docs/serve.md, its files made here."""
     page = Path(mammoroi.__file__).parent / "docs" / "serve.md"

@@ -16,7 +16,10 @@ EXIT_BAD_INPUT = 1
 EXIT_CASES_FAILED = 3
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+_REFUSED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+)
 
 
 class MammoroiError(Exception):

@@ -123,18 +123,19 @@ class Home:
         return self.folder / state / case
 
     def cases(self, state: str) -> list[str]:
-        """Cases in a state, those that came first first."""
+        """Cases in a state, those that came first first; what is no folder is none."""
         found = []
         for entry in os.scandir(self.folder / state):
             try:
-                found.append((entry.stat().st_mtime_ns, entry.name))
+                if entry.is_dir(follow_symlinks=False):
+                    found.append((entry.stat().st_mtime_ns, entry.name))
             except FileNotFoundError:  # moved on since
                 continue
         return [name for _, name in sorted(found)]
 
     def count(self, state: str) -> int:
         """How many cases are in a state."""
-        return sum(1 for _ in os.scandir(self.folder / state))
+        return len(self.cases(state))
 
     def failed(self) -> dict[str, int]:
         """How many cases or files lie in ``failed/``, by reason."""

@@ -67,6 +67,18 @@ def test_a_study_is_complete_when_nothing_came_for_the_settle_time(bench):
     assert len(bench.home.images("ready", case)) == 2
 
 
+def test_a_file_that_lies_among_the_cases_holds_nobody_up(bench):
+    """Somebody looked for a study there and left a note; the cases around it go on."""
+    case = bench.put(parts.study("A")[0]).case
+    for state in ("incoming", "ready", "outbox", "done"):
+        (bench.home.folder / state / "note.txt").touch()
+    bench.clock.now += 31
+    assert bench.inbox.settle() == [case]
+    assert bench.home.cases("ready") == [case]
+    assert bench.home.count("ready") == 1
+    assert (bench.home.folder / "incoming" / "note.txt").exists()
+
+
 def test_images_that_come_while_the_study_is_processed_wait(bench):
     first, second = parts.study("A")[:2]
     case = bench.put(first).case

@@ -160,7 +160,7 @@ def patient_flags(
     images : sequence of ImageResult
         Those that could be processed.
     used : sequence of ImageResult
-        Those on which the risks rest.
+        Those on which the risks rest; none where there are none.
     n_failed : int
         Images that could not be processed.
     n_studies : int
@@ -180,7 +180,7 @@ def patient_flags(
         found.append(
             Flag("one-view", f"The risks rest on one view only ({view}), {len(used)} image(s).")
         )
-    if len(sides) > 1:
+    if used and len(sides) > 1:
         side = {"L": "left", "R": "right"}.get(str(used[0].laterality), "not known")
         found.append(
             Flag(
@@ -191,7 +191,7 @@ def patient_flags(
         )
     n_found = sum(image.found for image in images)
     n_unknown = sum(image.found and not image.laterality for image in images)
-    if n_unknown and n_found > 1:
+    if used and n_unknown and n_found > 1:
         found.append(
             Flag(
                 "side-unknown",

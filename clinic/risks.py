@@ -38,12 +38,12 @@ MOST_OUTSIDE = 0.5
 def index_images(images: Sequence[ImageResult]) -> list[ImageResult]:
     """Choose the images on which a patient's risks rest; see the module.
 
-    Where nothing was measured, as by a bundle without classifiers, all images with a lesion count.
+    None where nothing was measured, as by a bundle without classifiers.
     """
-    found = [image for image in images if image.found]
     sides: dict[str | None, list[ImageResult]] = defaultdict(list)
-    for image in [one for one in found if one.features is not None] or found:
-        sides[image.laterality].append(image)
+    for image in images:
+        if image.features is not None:
+            sides[image.laterality].append(image)
     if not sides:
         return []
     return max(sides.values(), key=lambda side: sum(one.expected_dice or 0.0 for one in side))
@@ -67,7 +67,6 @@ def risks_of(
     """
     import pandas as pd
 
-    measured = [image for image in used if image.features is not None]
     table = pd.DataFrame(
         [
             {
@@ -77,15 +76,15 @@ def risks_of(
                 "laterality": image.laterality,
                 **(image.features or {}),
             }
-            for image in measured
+            for image in used
         ]
     )
     batches = pd.Series([batch], index=[patient_id], dtype=object)
-    return tuple(_risk(one, measured, table, batches) for one in bundle.classifiers)
+    return tuple(_risk(one, used, table, batches) for one in bundle.classifiers)
 
 
 def _risk(
-    classifier: Classifier, images: list[ImageResult], table: pd.DataFrame, batches: pd.Series
+    classifier: Classifier, images: Sequence[ImageResult], table: pd.DataFrame, batches: pd.Series
 ) -> Risk:
     obstacle = _obstacle(classifier, images)
     if obstacle is not None:
@@ -152,7 +151,7 @@ def _withheld(classifier: Classifier, *flags: Flag) -> Risk:
     )
 
 
-def _obstacle(classifier: Classifier, images: list[ImageResult]) -> Flag | None:
+def _obstacle(classifier: Classifier, images: Sequence[ImageResult]) -> Flag | None:
     """Why there can be no risk, before anything is computed."""
     if not images:
         return Flag("not-measured", "No risk: no lesion was found and measured.")

@@ -380,6 +380,13 @@ def test_risks_rest_on_the_breast_that_was_measured(edited, bundle, monkeypatch)
     assert {"one-view", "both-breasts"} <= codes(patient.flags)
 
 
+def test_nothing_is_said_of_risks_where_there_are_none(files, bundle):
+    bare = replace(bundle, classifiers=(), preset=None)
+    patient = only(infer(files[:1], bare))
+    assert patient.images[0].found
+    assert (patient.risks, patient.flags) == ((), ())
+
+
 def test_a_side_that_is_not_stated_is_said(edited, files, bundle):
     """Four views of both breasts would otherwise be one breast without a word."""
     four = [

@@ -36,6 +36,7 @@ from .deidentify_image import (
     write_deidentified,
 )
 from .deidentify_rules import OPTIONS
+from .patients import check_name
 from .privacy import pseudonym, read_key, values_hidden
 
 STAGE = "deidentify"
@@ -87,7 +88,8 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     Raises
     ------
     MammoroiError
-        When an input or the key is missing, an option is unknown, or what must stay apart does not.
+        When an input or the key is missing, a file's name is not text, an option is unknown, or
+        what must stay apart does not.
     """
     import pandas as pd
 
@@ -99,6 +101,8 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     before = _earlier(out / "images.csv", IMAGE_COLUMNS)
     known = _earlier(export.crosswalk, CROSSWALK_COLUMNS)
     files = list(_files(inputs))
+    for path in files:
+        check_name(path)
     failures: list[Failure] = []
     images: list[dict[str, Any]] = []
     crosswalk: list[dict[str, Any]] = []

@@ -78,7 +78,7 @@ def expand(images: Sequence[Path]) -> list[Path]:
     Raises
     ------
     MammoroiError
-        When something does not exist, or nothing is left.
+        When something does not exist, its name is not text, or nothing is left.
     """
     files: list[Path] = []
     for path in images:
@@ -91,7 +91,26 @@ def expand(images: Sequence[Path]) -> list[Path]:
             raise MammoroiError(f"{path} does not exist", "name mammograms or folders of them")
     if not files:
         raise MammoroiError("there is no image", "name mammograms or folders that hold some")
+    for file in files:
+        check_name(file)
     return files
+
+
+def check_name(file: Path) -> None:
+    """Refuse a file whose name tables cannot hold, as old archives and disks have them.
+
+    Raises
+    ------
+    MammoroiError
+        When the bytes of its name are no UTF-8.
+    """
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        raise MammoroiError(
+            f"the name of {str(file)!a} is not text in UTF-8",
+            "rename it, or copy it to a name of plain letters: results name their files",
+        ) from None
 
 
 def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:

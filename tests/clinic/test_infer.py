@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -404,6 +405,17 @@ def test_one_id_of_two_issuers_is_two_patients(edited):
     none = [edited(k, f"none{k}", PatientID="") for k in (2, 3)]
     patients = new_patients([here, there, *none])
     assert [len(patient.images) for patient in patients] == [1, 1, 2], "none: one examination"
+
+
+@pytest.mark.parametrize("command", [["infer"], ["segment"], ["deidentify", "--new-key", "--key"]])
+def test_a_name_that_is_no_text_is_said_before_anything_is_done(command, files, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(files[0], os.fsencode(folder) + b"/M\xfcller.dcm")
+    words = [*command, str(tmp_path / "key")] if "--key" in command else command
+    assert main([*words, str(folder), "--out", str(out)]) == 1
+    assert r"M\udcfcller.dcm' is not text in UTF-8 -> rename" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_page_names_no_folder_of_a_failed_image(edited, model, tmp_path):

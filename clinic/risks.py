@@ -2,10 +2,12 @@
 
 Risks rest on the images of one breast in which a lesion was found and measured: the classifiers
 learnt from patients with a lesion on one side. Where lesions were measured in both, it is the
-breast with the larger sum of expected Dice over these views.
+breast with the larger sum of expected Dice over these views. Where a patient has images of the
+training's presentation intent and of another, as archives with both of every exposure, those of the
+training's count.
 
-There is no risk without a measured lesion, for images of another presentation intent than the
-training's, when a view is missing that the classifier needs, and when more than half of its
+There is no risk without a measured lesion, where all images are of another presentation intent than
+the training's, when a view is missing that the classifier needs, and when more than half of its
 features are outside the training patients' range. There is a risk but no interval when the study
 holds too little for one, or when anything about the patient is outside the training's range:
 then the interval would claim a certainty that nobody has measured.
@@ -40,10 +42,11 @@ def index_images(images: Sequence[ImageResult]) -> list[ImageResult]:
 
     None where nothing was measured, as by a bundle without classifiers.
     """
+    measured = [image for image in images if image.features is not None]
+    known = [one for one in measured if all(flag.code != "other-intent" for flag in one.flags)]
     sides: dict[str | None, list[ImageResult]] = defaultdict(list)
-    for image in images:
-        if image.features is not None:
-            sides[image.laterality].append(image)
+    for image in known or measured:
+        sides[image.laterality].append(image)
     if not sides:
         return []
     return max(sides.values(), key=lambda side: sum(one.expected_dice or 0.0 for one in side))

@@ -29,6 +29,7 @@ from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
+from mammoroi.imaging.dicom import FOR_PROCESSING
 from mammoroi.modeling.calibration import fit_calibration
 from mammoroi.radiomics import extract
 from mammoroi.segmentation.new_mammograms import image_names
@@ -386,6 +387,21 @@ def test_nothing_is_said_of_risks_where_there_are_none(files, bundle):
     patient = only(infer(files[:1], bare))
     assert patient.images[0].found
     assert (patient.risks, patient.flags) == ((), ())
+
+
+def test_raw_images_beside_those_of_the_trainings_kind_take_no_risk_away(edited, files, bundle):
+    """Archives hold both of every exposure: For Processing does not withhold For Presentation."""
+    raw = [
+        edited(
+            k, f"raw{k}", SOPClassUID=FOR_PROCESSING, PresentationIntentType="FOR PROCESSING",
+            SOPInstanceUID=generate_uid(),
+        )
+        for k in range(2)
+    ]  # fmt: skip
+    alone, both = only(infer(files[:2], bundle)), only(infer([*raw, *files[:2]], bundle))
+    assert len(both.images) == 4
+    assert both.risks == alone.risks
+    assert only(infer(raw, bundle)).risks[0].risk is None
 
 
 def test_a_side_that_is_not_stated_is_said(edited, files, bundle):

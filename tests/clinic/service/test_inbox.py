@@ -176,6 +176,21 @@ def test_what_was_kept_is_removed_in_time_and_its_note_stays(bench):
     assert (folder / "record.json").exists()
 
 
+def test_results_that_nobody_could_make_again_are_kept(bench):
+    """Without a PACS they are the only ones; a view that comes days later has its own."""
+    for number in range(3):
+        folder = bench.home.case("outbox", "case")
+        (folder / "images").mkdir(parents=True)
+        (folder / "images" / f"{number}.dcm").touch()
+        (folder / "out").mkdir()
+        (folder / "out" / "risks.csv").write_text(str(number))
+        done = bench.home.move("case", "outbox", "done")
+        found = {path.parent.name: path.read_text() for path in done.glob("out*/risks.csv")}
+        before = {f"out-{n + 1}": str(n) for n in range(number)}
+        assert found == {"out": str(number)} | before
+        (done / "images" / f"{number}.dcm").unlink()  # as after cases.keep_hours
+
+
 def test_little_space_ends_the_keeping_at_once(bench):
     case = bench.put(parts.mammogram("A")).case
     bench.home.move(case, "incoming", "done")

@@ -1,10 +1,12 @@
 """What the worker does with a case before it is processed."""
 
+import errno
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-from mammoroi.clinic.service.child import Outcome
+from mammoroi.clinic.service.child import Child, Outcome
 from mammoroi.clinic.service.config import CasesConfig, ProcessingConfig
 from mammoroi.clinic.service.home import Home
 from mammoroi.clinic.service.log import Counters
@@ -58,3 +60,25 @@ def test_an_image_whose_lesion_cannot_be_measured_has_not_failed(second, tmp_pat
     assert [one.stage for one in Processing(ProcessingConfig())([two], tmp_path / "b")] == [
         "infer/segment"
     ]
+
+
+def disk_is_full(files: list[Path], out: Path) -> None:
+    """Stands for a processing, in the process that computes."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
+
+
+def test_a_full_disk_is_no_cases_fault(tmp_path):
+    """One case after the other would be set aside; they wait until there is space again."""
+    home = Home(tmp_path / "home")
+    images = home.case("ready", "case") / "images"
+    images.mkdir(parents=True)
+    (images / "one.dcm").write_bytes(b"")
+    child = Child(disk_is_full, home.folder / "worker.lock", 60.0, 8.0, 100)
+    inbox = SimpleNamespace(settle=lambda: None)
+    worker = Worker(home, inbox, child, CasesConfig(), Counters(), keep_results=False)
+    for _ in range(3):
+        assert worker.step(threading.Event())
+    child.end()
+    assert home.cases("ready") == ["case"]
+    assert not worker.process_is_well
+    home.close()

@@ -6,13 +6,14 @@ allow-list (:mod:`.deidentify_rules`). Written to the output folder:
 ===========================  ===================================================================
 ``<patient>/<image>.dcm``    the copies; both names are keyed hashes
 ``images.csv``               ``file, patient_id, kind (image|mask), view, laterality, of``; the
-                             last is the file of a mask's mammogram
+                             last is the file of a mask's mammogram; copies of earlier exports that
+                             are in the folder are listed, too
 ``failures.csv``             ``case, stage, error, action``: what was not exported; the case is a
                              keyed hash of the file's path
 ===========================  ===================================================================
 
 Who is who stays at home: a crosswalk, where it is asked for, is written outside the output folder
-(``file, case, patient_id, pseudonym, exported``).
+(``file, case, patient_id, pseudonym, exported``); one of an earlier export is continued.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Failure, MammoroiError
-from ..files import write_csv, write_failures
+from ..files import read_csv, write_csv, write_failures
 from ..imaging.formats import Format, identify
 from ..imaging.view import laterality_of, view_of
 from .deidentify_image import (
@@ -35,6 +36,7 @@ from .deidentify_image import (
     write_deidentified,
 )
 from .deidentify_rules import OPTIONS
+from .patients import check_name
 from .privacy import pseudonym, read_key, values_hidden
 
 STAGE = "deidentify"
@@ -86,7 +88,8 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     Raises
     ------
     MammoroiError
-        When an input or the key is missing, an option is unknown, or what must stay apart does not.
+        When an input or the key is missing, a file's name is not text, an option is unknown, or
+        what must stay apart does not.
     """
     import pandas as pd
 
@@ -95,7 +98,11 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
         raise MammoroiError(f"there is no option {unknown[0]}", f"known: {', '.join(OPTIONS)}")
     key = read_key(export.key)
     _keep_apart(inputs, out, export)
+    before = _earlier(out / "images.csv", IMAGE_COLUMNS)
+    known = _earlier(export.crosswalk, CROSSWALK_COLUMNS)
     files = list(_files(inputs))
+    for path in files:
+        check_name(path)
     failures: list[Failure] = []
     images: list[dict[str, Any]] = []
     crosswalk: list[dict[str, Any]] = []
@@ -112,13 +119,37 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
         else:
             images.append(image)
             row["exported"] = image["file"]
-    write_csv(out / "images.csv", pd.DataFrame(images, columns=list(IMAGE_COLUMNS)))
+    still = [row for row in _others(before, images) if (out / row["file"]).is_file()]
+    write_csv(out / "images.csv", pd.DataFrame([*still, *images], columns=list(IMAGE_COLUMNS)))
     write_failures(out / "failures.csv", failures)
     if export.crosswalk is not None:
-        table = pd.DataFrame(crosswalk, columns=list(CROSSWALK_COLUMNS))
+        both = [*_others(known, crosswalk), *crosswalk]
+        table = pd.DataFrame(both, columns=list(CROSSWALK_COLUMNS))
         write_csv(export.crosswalk, table)
         export.crosswalk.chmod(0o600)
     return failures
+
+
+def _earlier(path: Path | None, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows that an earlier export into the same folder left: its copies are still there.
+
+    Raises
+    ------
+    MammoroiError
+        When something else lies there.
+    """
+    if path is None or not path.exists():
+        return []
+    table = read_csv(path, dtype=str).fillna("")
+    if list(table.columns) != list(columns):
+        raise MammoroiError(f"{path} is no table of an earlier export", "name another place")
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _others(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Earlier rows of other files than those of this export."""
+    files = {row["file"] for row in now}
+    return [row for row in earlier if row["file"] not in files]
 
 
 def _export(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MammoroiError
 from ..files import atomic
-from ..imaging.dicom import open_dicom, open_mammogram, stored_values
+from ..imaging.dicom import open_dicom, open_mammogram, stored_range, stored_values
 from .deidentify_rules import Person, clean, identifying, person_of, words_of
 from .object_source import UNDATED
 
@@ -68,6 +68,7 @@ def read_exportable(path: Path, accept_unstated: bool) -> Dataset:
         if "PixelData" not in dataset:
             raise MammoroiError(f"{path} has no Pixel Data (7FE0,0010)", "export it again")
         _state_transfer_syntax(dataset)
+        _cut_trailing_bytes(dataset)
         return dataset
     if dataset.get("Modality") != "MG":
         raise MammoroiError(
@@ -81,6 +82,7 @@ def read_exportable(path: Path, accept_unstated: bool) -> Dataset:
         open_mammogram(path)
         # Old overlays lie in the bits above those stored; this also proves that pixels are whole.
         stored_values(path, dataset)
+        _refuse_hidden_bits(path, dataset)
     except MammoroiError as error:
         if identifying(error.found.replace(str(path), ""), words_of(dataset)):
             raise MammoroiError(
@@ -112,11 +114,32 @@ def _refuse_burned_in(path: Path, dataset: Dataset, accept_unstated: bool) -> No
         )
 
 
+def _refuse_hidden_bits(path: Path, dataset: Dataset) -> None:
+    """Refuse signed pixels whose bits above those stored are neither all 0 nor the sign's.
+
+    Of unsigned ones :func:`..imaging.dicom.stored_values` sees it; those of signed ones pydicom
+    repairs, since some devices leave them 0.
+    """
+    if int(dataset.get("PixelRepresentation") or 0) == 0:
+        return
+    dataset.pixel_array_options(correct_unused_bits=False)
+    pixels = dataset.pixel_array
+    lowest, highest = stored_range(dataset)
+    signed = lowest <= pixels.min() and pixels.max() <= highest
+    if not signed and not (pixels.min() >= 0 and pixels.max() < 1 << int(dataset.BitsStored)):
+        raise MammoroiError(
+            f"{path} holds something above the {dataset.BitsStored} stored bits of its pixels",
+            "an overlay may hide there: export it again from the source",
+        )
+
+
 def _cut_trailing_bytes(dataset: Dataset) -> None:
     """Leave nothing behind the last pixel of uncompressed data but the one byte of padding."""
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
-    length = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    bits = frames * dataset.Rows * dataset.Columns * dataset.BitsAllocated
+    length = (bits + 7) // 8  # the frames of a mask of one bit may end within a byte
     if len(dataset.PixelData) > length:
         dataset.PixelData = dataset.PixelData[:length] + b"\0" * (length % 2)
 

@@ -154,6 +154,8 @@ def _keyword(tag: int) -> str:
 
 
 def _apply(action: str, keyword: str, dataset: Dataset, tag: Any, person: Person) -> None:
+    from pydicom.datadict import dictionary_VR
+
     try:
         element: DataElement = dataset[tag]
     except Exception:  # noqa: BLE001  a value that cannot even be read is none to keep
@@ -162,7 +164,8 @@ def _apply(action: str, keyword: str, dataset: Dataset, tag: Any, person: Person
     if element.VR == "SQ":
         _clean_sequence(action, element, person)
     elif action == "keep" and element.VR in _BINARY:
-        return
+        if not _BINARY & set(dictionary_VR(tag).split(" or ")):  # text that is called bytes
+            element.value = None
     elif action == "pseudonym":
         element.value = person.name if element.VR != "PN" else f"{person.name}^RESEARCH"
     elif action == "meaning":
@@ -226,9 +229,23 @@ def _kept(action: str, keyword: str, vr: str, value: Any, person: Person) -> Any
         return _shifted(text, person.days)
     if keyword == "PatientAge" and text.endswith("Y") and int(text[:3]) >= 90:
         return OLDEST
-    if vr in ("CS", "LO", "SH") and len(text) > 2 and text.strip().upper() in person.words:
+    if vr in ("CS", "LO", "SH") and _names(text, person.words):
         return None
     return value
+
+
+def _names(text: str, words: frozenset[str]) -> bool:
+    """Whether a word stands in a coded string by itself, or with figures or signs around it.
+
+    Not within a longer word, as :func:`identifying` looks: ``FOR PRESENTATION`` holds Senta.
+    """
+    upper = text.strip().upper()
+    parts = {upper, *re.split(r"[^A-Z0-9]+", upper), *re.findall(r"[A-Z]+|[0-9]+", upper)}
+    return any(
+        word in parts or (not word.isalnum() and word in upper)
+        for word in words
+        if len(word) > _SHORTEST_WORD
+    )
 
 
 def _shifted(date: str, days: int) -> str | None:

@@ -3,7 +3,7 @@
 Of an image: ``no-lesion, uncertain-mask, several-lesions, outside-training-intensity,
 outside-training-spacing, outside-training-size, outside-training-lesion-size,
 outside-training-view, other-intent, spacing-given, no-features``.
-Of a patient: ``no-lesion, one-view, both-breasts, several-studies, images-failed``.
+Of a patient: ``no-lesion, one-view, both-breasts, side-unknown, several-studies, images-failed``.
 Of a risk: ``not-told-from-chance, untested`` (:mod:`.tested`), ``not-measured, views-missing,
 other-intent, unlike-training, outside-training-features, missing-features, prevalence-only``.
 
@@ -160,7 +160,7 @@ def patient_flags(
     images : sequence of ImageResult
         Those that could be processed.
     used : sequence of ImageResult
-        Those on which the risks rest.
+        Those on which the risks rest; none where there are none.
     n_failed : int
         Images that could not be processed.
     n_studies : int
@@ -180,13 +180,23 @@ def patient_flags(
         found.append(
             Flag("one-view", f"The risks rest on one view only ({view}), {len(used)} image(s).")
         )
-    if len(sides) > 1:
+    if used and len(sides) > 1:
         side = {"L": "left", "R": "right"}.get(str(used[0].laterality), "not known")
         found.append(
             Flag(
                 "both-breasts",
                 f"Lesions were drawn in both breasts; the risks rest on the {side} one, which has "
-                "the larger sum of expected Dice over its views.",
+                "the larger sum of expected Dice over its measured views.",
+            )
+        )
+    n_found = sum(image.found for image in images)
+    n_unknown = sum(image.found and not image.laterality for image in images)
+    if used and n_unknown and n_found > 1:
+        found.append(
+            Flag(
+                "side-unknown",
+                f"Of {n_unknown} of {n_found} images with a lesion the file does not say which "
+                "breast it is: risks may rest on both, or leave out a part of one.",
             )
         )
     if n_studies > 1:

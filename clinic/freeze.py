@@ -47,16 +47,21 @@ def write_bundle(study: Path, out: Path, name: str | None = None) -> Path:
     out : Path
         The file to write, such as ``model.mroi``.
     name : str, optional
-        What the bundle is called; the cohort's name without it.
+        What the bundle of a study is called; the cohort's name without it.
 
     Raises
     ------
     MammoroiError
-        When it is no study folder, has no trained network, or its files contradict each other.
+        When it is no study folder, has no trained network, or its files contradict each other,
+        or when another name is given to a bundle.
     """
     from .archive import read_folder
 
     if (study / MANIFEST).is_file():
+        if name is not None:
+            raise MammoroiError(
+                f"{study} is a bundle that has its name", "leave --name out, or name a study"
+            )
         members = read_folder(study)
     elif (study / "config.json").is_file():
         members = freeze(study, name)

@@ -14,7 +14,7 @@ files (:func:`.patients.group`); every file that is not DICOM is a patient of it
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cohort.schema import check_spacing
-from ..errors import Failure
+from ..errors import Failure, MammoroiError
 from ..imaging.spacing import GIVEN
 from .bundle import Bundle, open_bundle
 from .flags import Seen, image_flags, patient_flags
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
     from ..imaging.mammogram import Mammogram
     from ..segmentation.predict import Drawn
+
+UNMEASURED = "infer/radiomics"
+"""Stage of a failure of an image that has its result all the same, but no features."""
 
 
 class Inference(NamedTuple):
@@ -170,15 +173,18 @@ def _read_patient(
     images: list[ImageResult] = []
     failures: list[Failure] = []
     n_failed = 0
+    known: dict[str, str] = {}
     for new in patient.images:
         try:
+            _refuse_repeated(new, known)
             image, failure = _read_image(bundle, new, patient_id, device)
         except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
-            failures.append(Failure.of(new.image_id, "infer/segment", error))
+            failures.append(_nameless(Failure.of(new.image_id, "infer/segment", error), new))
             n_failed += 1
             continue
+        known[new.sop_uid] = new.image_id
         images.append(image)
-        failures += [failure] if failure else []
+        failures += [_nameless(failure, new)] if failure else []
     if not images:
         return Read(None, failures)
     used = index_images(images)
@@ -190,8 +196,23 @@ def _read_patient(
         model_name=bundle.name,
         model_sha256=bundle.sha256,
         notices=bundle.notices,
+        batch=batch,
     )
     return Read(result, failures)
+
+
+def _nameless(failure: Failure, new: NewImage) -> Failure:
+    """Say the image's name in place of its file: pages are sent, and folders name patients."""
+    return replace(failure, error=failure.error.replace(str(new.file), new.image_id))
+
+
+def _refuse_repeated(new: NewImage, known: Mapping[str, str]) -> None:
+    """Refuse an image that was read already: it would count twice in the patient's risks."""
+    if new.sop_uid and new.sop_uid in known:
+        raise MammoroiError(
+            f"{new.file} is the image {known[new.sop_uid]} again (the same SOP Instance UID)",
+            "leave one of the two out",
+        )
 
 
 def _read_image(
@@ -265,7 +286,7 @@ def _measure(
     try:
         return extract_case(mammogram, drawn.mask, bundle.preset), None
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
-        return None, Failure.of(image_id, "infer/radiomics", error)
+        return None, Failure.of(image_id, UNMEASURED, error)
 
 
 def _count(mask: NDArray[np.bool_]) -> int:

@@ -2,8 +2,9 @@
 
 A result that is made again has the UID that it had, and the same bytes: an archive that has it
 already loses nothing and gains nothing. What changes a result is in its UID: the source images and
-the spacing at which they were read, the model's SHA-256, the declared geometry, and
-:data:`LAYOUT`, which is raised whenever this software writes the same result in another way.
+the spacing at which they were read, the model's SHA-256, the declared geometry, of a report also
+what its risks and flags rest on besides its own images, and :data:`LAYOUT`, which is raised
+whenever this software writes the same result in another way.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def result_uid(
     sources: Iterable[tuple[str, tuple[float, float]]],
     *,
     geometry: str = "none",
+    besides: Iterable[str] = (),
 ) -> str:
     """The SOP Instance UID of a result.
 
@@ -32,9 +34,11 @@ def result_uid(
         SOP Instance UID of each image, and its row and column spacing in mm; any order.
     geometry : str
         As given to :func:`.objects.write_objects`.
+    besides : iterable of str
+        What else changes the result, in its order.
     """
     images = [f"{uid} {row:.6g} {column:.6g}" for uid, (row, column) in sources]
-    return derived_uid(kind, model_sha256, geometry, *sorted(images))
+    return derived_uid(kind, model_sha256, geometry, *sorted(images), *besides)
 
 
 def derived_uid(*names: str) -> str:

@@ -97,6 +97,7 @@ def _make(
             f"the mammograms of {patient.patient_id} have more than one Patient ID (0010,0020)",
             "give the images of one patient together, those of another apart",
         )
+    names = _file_names(images)
     masks, captures = [], []
     studies: dict[str, list[Reported]] = {}
     for image in sorted(images, key=lambda image: _order(image, sources[image.image_id])):
@@ -111,18 +112,30 @@ def _make(
         except Exception as error:  # noqa: BLE001  its text may quote a header: only its kind is told
             raise _unsuitable(f"image {image.image_id}", error) from None
         if segmentation is not None:
-            masks.append((f"{_safe(image.image_id)}_seg.dcm", segmentation))
+            masks.append((f"{names[image.image_id]}_seg.dcm", segmentation))
         study = str(source.StudyInstanceUID)
         studies.setdefault(study, []).append(Reported(image, source, segmentation))
     reports = []
-    for number, (_, reported) in enumerate(sorted(studies.items()), start=1):
-        uid = _uid("sr", patient, [(item.image, item.source) for item in reported], geometry)
+    for number, (study, reported) in enumerate(sorted(studies.items()), start=1):
+        others = [item for name, items in studies.items() if name != study for item in items]
+        uid = _uid(
+            "sr",
+            patient,
+            [(item.image, item.source) for item in reported],
+            geometry,
+            # Risks and flags rest on all of the patient's images.
+            [
+                *sorted(str(item.source.SOPInstanceUID) for item in others),
+                *(flag.text for flag in patient.flags),
+                *([] if patient.batch is None else [f"batch {patient.batch}"]),
+            ],
+        )
         name = f"{_safe(patient.patient_id)}_sr{'' if number == 1 else f'-{number}'}.dcm"
         try:
             reports.append((name, make_report(patient, reported, uid)))
         except Exception as error:  # noqa: BLE001  as above
             raise _unsuitable(f"patient {patient.patient_id}", error) from None
-    pictures = [(f"{_safe(image.image_id)}_sc.dcm", made) for image, made in captures]
+    pictures = [(f"{names[image.image_id]}_sc.dcm", made) for image, made in captures]
     return [*masks, *reports, *pictures]
 
 
@@ -145,9 +158,10 @@ def _uid(
     patient: PatientResult,
     images: Sequence[tuple[ImageResult, Dataset]],
     geometry: str,
+    besides: Sequence[str] = (),
 ) -> str:
     named = [(str(source.SOPInstanceUID), image.spacing_mm) for image, source in images]
-    return result_uid(kind, patient.model_sha256, named, geometry=geometry)
+    return result_uid(kind, patient.model_sha256, named, geometry=geometry, besides=besides)
 
 
 def _unsuitable(case: str, error: Exception) -> MammoroiError:
@@ -156,6 +170,17 @@ def _unsuitable(case: str, error: Exception) -> MammoroiError:
         f"({type(error).__name__})",
         "compare its header with the standard (`dciodvfy`), or do without standard objects",
     )
+
+
+def _file_names(images: Sequence[ImageResult]) -> dict[str, str]:
+    """Give each image a file's name of its own: ``L CC`` and ``L_CC`` would have the same."""
+    names: dict[str, str] = {}
+    for image in images:
+        name = _safe(image.image_id)
+        while name in names.values():
+            name = f"{name}-2"
+        names[image.image_id] = name
+    return names
 
 
 def _safe(name: str) -> str:

@@ -10,6 +10,12 @@ from pathlib import Path
 from ..errors import MammoroiError
 from ..imaging.spacing import GIVEN
 
+_NO_ID = (
+    *("anon", "anonym", "anonymized", "anonymised", "anonymous", "deidentified"),
+    *("na", "none", "null", "removed", "unknown"),
+)
+"""What exports put in place of the Patient ID of everybody."""
+
 
 @dataclass(frozen=True)
 class NewImage:
@@ -28,6 +34,8 @@ class NewImage:
         :data:`mammoroi.imaging.spacing.GIVEN`.
     view, laterality : str or None
         For files that do not tell.
+    sop_uid : str
+        SOP Instance UID, by which an image that is given twice is known; empty where there is none.
     """
 
     image_id: str
@@ -36,6 +44,7 @@ class NewImage:
     spacing_source: str = "measured"
     view: str | None = None
     laterality: str | None = None
+    sop_uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ def expand(images: Sequence[Path]) -> list[Path]:
     Raises
     ------
     MammoroiError
-        When something does not exist, or nothing is left.
+        When something does not exist, its name is not text, or nothing is left.
     """
     files: list[Path] = []
     for path in images:
@@ -82,15 +91,35 @@ def expand(images: Sequence[Path]) -> list[Path]:
             raise MammoroiError(f"{path} does not exist", "name mammograms or folders of them")
     if not files:
         raise MammoroiError("there is no image", "name mammograms or folders that hold some")
+    for file in files:
+        check_name(file)
     return files
+
+
+def check_name(file: Path) -> None:
+    """Refuse a file whose name tables cannot hold, as old archives and disks have them.
+
+    Raises
+    ------
+    MammoroiError
+        When the bytes of its name are no UTF-8.
+    """
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        raise MammoroiError(
+            f"the name of {str(file)!a} is not text in UTF-8",
+            "rename it, or copy it to a name of plain letters: results name their files",
+        ) from None
 
 
 def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:
     """Put files of one patient together: DICOM files with one Patient ID of one issuer.
 
-    Without a Patient ID, files of one examination are one patient's. A file that does not even
-    name its examination, one that cannot be read, and every file that is not DICOM is a patient of
-    its own. The IDs themselves are forgotten.
+    Without a Patient ID, or with a word such as ``ANONYMOUS`` in its place, files of one
+    examination are one patient's. A file that does not even name its examination, one that cannot
+    be read, and every file that is not DICOM is a patient of its own. The IDs themselves are
+    forgotten.
 
     Raises
     ------
@@ -102,29 +131,29 @@ def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPat
 
     found: dict[tuple[str, ...], _Found] = {}
     for name, file in zip(image_names(files), files, strict=True):
-        patient, study = _identity(file)
+        patient, study, sop_uid = _identity(file)
         one = found.setdefault(patient or (file.as_posix(),), _Found())
-        one.images.append(NewImage(name, file, spacing_mm, GIVEN))
+        one.images.append(NewImage(name, file, spacing_mm, GIVEN, sop_uid=sop_uid))
         one.studies |= {study} - {""}
     return [NewPatient(tuple(one.images), None, len(one.studies)) for one in found.values()]
 
 
-def _identity(file: Path) -> tuple[tuple[str, str] | None, str]:
-    """Who the patient is, and the examination; nothing where a file does not say."""
+def _identity(file: Path) -> tuple[tuple[str, str] | None, str, str]:
+    """Who the patient is, the examination, and the image; nothing where a file does not say."""
     import pydicom
 
     from ..imaging.formats import Format, identify
 
-    tags = ["PatientID", "IssuerOfPatientID", "StudyInstanceUID"]
+    tags = ["PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SOPInstanceUID"]
     try:
         if identify(file) is not Format.DICOM:
-            return None, ""
+            return None, "", ""
         with warnings.catch_warnings():  # pydicom's quote header values
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
-            patient, issuer, study = (str(dataset.get(tag) or "").strip() for tag in tags)
+            patient, issuer, study, image = (str(dataset.get(tag) or "").strip() for tag in tags)
     except Exception:  # noqa: BLE001  whatever is wrong with it, reading the image will say so
-        return None, ""
-    if patient:
-        return (patient, issuer), study
-    return (("", study) if study else None), study
+        return None, "", ""
+    if patient and patient.casefold() not in _NO_ID:
+        return (patient, issuer), study, image
+    return (("", study) if study else None), study, image

@@ -175,6 +175,8 @@ class PatientResult:
         The bundle's name, and the SHA-256 that stands for it.
     notices : tuple of str
         What every user of the bundle must know, for example that it was trained on phantoms.
+    batch : str or None
+        The centre or device, where the classifiers take features harmonised by it.
     """
 
     patient_id: str
@@ -184,3 +186,4 @@ class PatientResult:
     model_name: str
     model_sha256: str
     notices: tuple[str, ...] = ()
+    batch: str | None = None

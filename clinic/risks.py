@@ -1,11 +1,13 @@
 """From the features of a patient's images to her risks, or to the reason why there is none.
 
-Risks rest on the images of one breast in which a lesion was found: the classifiers learnt from
-patients with a lesion on one side. Where lesions were drawn in both, it is the breast with the
-larger sum of expected Dice over its views.
+Risks rest on the images of one breast in which a lesion was found and measured: the classifiers
+learnt from patients with a lesion on one side. Where lesions were measured in both, it is the
+breast with the larger sum of expected Dice over these views. Where a patient has images of the
+training's presentation intent and of another, as archives with both of every exposure, those of the
+training's count.
 
-There is no risk without a measured lesion, for images of another presentation intent than the
-training's, when a view is missing that the classifier needs, and when more than half of its
+There is no risk without a measured lesion, where all images are of another presentation intent than
+the training's, when a view is missing that the classifier needs, and when more than half of its
 features are outside the training patients' range. There is a risk but no interval when the study
 holds too little for one, or when anything about the patient is outside the training's range:
 then the interval would claim a certainty that nobody has measured.
@@ -36,11 +38,15 @@ MOST_OUTSIDE = 0.5
 
 
 def index_images(images: Sequence[ImageResult]) -> list[ImageResult]:
-    """Choose the images on which a patient's risks rest; see the module."""
+    """Choose the images on which a patient's risks rest; see the module.
+
+    None where nothing was measured, as by a bundle without classifiers.
+    """
+    measured = [image for image in images if image.features is not None]
+    known = [one for one in measured if all(flag.code != "other-intent" for flag in one.flags)]
     sides: dict[str | None, list[ImageResult]] = defaultdict(list)
-    for image in images:
-        if image.found:
-            sides[image.laterality].append(image)
+    for image in known or measured:
+        sides[image.laterality].append(image)
     if not sides:
         return []
     return max(sides.values(), key=lambda side: sum(one.expected_dice or 0.0 for one in side))
@@ -64,7 +70,6 @@ def risks_of(
     """
     import pandas as pd
 
-    measured = [image for image in used if image.features is not None]
     table = pd.DataFrame(
         [
             {
@@ -74,15 +79,15 @@ def risks_of(
                 "laterality": image.laterality,
                 **(image.features or {}),
             }
-            for image in measured
+            for image in used
         ]
     )
     batches = pd.Series([batch], index=[patient_id], dtype=object)
-    return tuple(_risk(one, measured, table, batches) for one in bundle.classifiers)
+    return tuple(_risk(one, used, table, batches) for one in bundle.classifiers)
 
 
 def _risk(
-    classifier: Classifier, images: list[ImageResult], table: pd.DataFrame, batches: pd.Series
+    classifier: Classifier, images: Sequence[ImageResult], table: pd.DataFrame, batches: pd.Series
 ) -> Risk:
     obstacle = _obstacle(classifier, images)
     if obstacle is not None:
@@ -149,7 +154,7 @@ def _withheld(classifier: Classifier, *flags: Flag) -> Risk:
     )
 
 
-def _obstacle(classifier: Classifier, images: list[ImageResult]) -> Flag | None:
+def _obstacle(classifier: Classifier, images: Sequence[ImageResult]) -> Flag | None:
     """Why there can be no risk, before anything is computed."""
     if not images:
         return Flag("not-measured", "No risk: no lesion was found and measured.")

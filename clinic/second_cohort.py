@@ -1,9 +1,9 @@
 """A cohort on which a frozen model is to be tried: its images, masks and outcomes, as they are.
 
 Nothing is opened here. A line of ``cohort.csv`` without a name, an image or a patient of
-``patients.csv``, or with a name that another line has, is excluded; a file that cannot be read
-fails later, and is counted there. Masks and outcomes are not needed: what can be said without them
-is said.
+``patients.csv``, with a name that another line has, or with a number that cannot be meant, is
+excluded; a file that cannot be read fails later, and is counted there. Masks and outcomes are not
+needed: what can be said without them is said.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cohort.cohort import load_about, read_cells, records
 from ..cohort.labels import derive_her2
-from ..cohort.schema import IMAGE_COLUMNS, PATIENT_COLUMNS
+from ..cohort.schema import IMAGE_COLUMNS, PATIENT_COLUMNS, check_spacing
 from ..errors import Failure, MammoroiError
 from .patients import NewImage, NewPatient
 
@@ -140,4 +140,13 @@ def _unusable(row: dict[str, Any], known: set[str], repeated: set[str]) -> tuple
         return "another line has the same image_id", "keep one, or rename it"
     if row["patient_id"] not in known:
         return "its patient is not in patients.csv", "add the patient, or correct patient_id"
+    for column in ("spacing_mm", "mask_label"):
+        try:
+            number = float(row.get(column) or 1)
+            if column == "spacing_mm":
+                check_spacing(number)
+        except ValueError:
+            return f"{column} is '{row[column]}', which is no number", "correct or empty it"
+        except MammoroiError as error:
+            return error.found, error.action
     return None

@@ -20,7 +20,9 @@ Nothing is fitted to the second cohort but the recalibrations, which are reporte
 ``drift.csv``           see :mod:`.drift`; ``kinds.csv``: ``kind, value, n_training, n``
 ``excluded.csv``        lines of ``cohort.csv`` that cannot be used, and why; ``failures.csv``:
                         images that could not be processed, targets that could not be evaluated
-``report.html``         all of it on a page
+``report.html``         all of it on a page; ``figures/`` its figures
+``inputs.json``         SHA-256 of both tables of the cohort and of the bundle: a folder holds one
+                        run
 ======================  ==========================================================================
 """
 
@@ -35,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Failure, MammoroiError
-from ..files import write_csv, write_failures
+from ..files import claim_folder, sha256_files, write_csv, write_failures
 from ..modeling.metrics import calibration_table, measure, roc_table
 from ..modeling.netbenefit import decision_curve
 from ..modeling.recalibration import recalibration_table
@@ -60,6 +62,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RESULTS = (
+    *("predictions.csv", "risks.csv", "features.csv", "flow.csv", "agreement.csv"),
+    *("agreement_summary.csv", "performance.csv", "recalibration.csv", "drift.csv", "kinds.csv"),
+    *("excluded.csv", "failures.csv", "curves/*.csv", "figures/*.*", "report.html"),
+)
+"""Patterns of the files that a validation may write."""
 TOLERANCE_MM = 2.0
 SUMMARISED = ("dice", "iou", "surface_dice", "hd95_mm", "assd_mm", "area_ratio", "found")
 N_BOOTSTRAP = 1000
@@ -102,11 +110,15 @@ def validate(bundle: Bundle, cohort: Path, out: Path, *, batch: str | None = Non
     Raises
     ------
     MammoroiError
-        When the cohort cannot be read, or no image of it could be processed.
+        When the cohort cannot be read, no image of it could be processed, or the folder holds
+        results of another cohort or of another bundle.
     """
     from .validation_page import write_page
 
     second = read_cohort(cohort)
+    bundle.check_batch(batch)
+    tables_read = sha256_files({name: cohort / name for name in ("cohort.csv", "patients.csv")})
+    claim_folder(out, {**tables_read, "model": bundle.sha256}, RESULTS)
     gathered = _Gathered()
     for result, failures in read_patients(bundle, second.patients, batch=batch):
         gathered.failures += failures

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ...errors import Failure, MammoroiError
+from ...errors import DISK_FULL, Failure, MammoroiError
 from ..privacy import hide_values
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Outcome:
     reason : str or None
         Why there is no result: ``crash``, ``memory``, ``timeout``, ``error`` (an exception);
         ``stopped`` (the service was told to stop) and ``unready`` (the process could not be
-        started), which are not the case's fault; None when it returned.
+        started, or the disk is full), which are not the case's fault; None when it returned.
     detail : str
         For the case's record, which lies beside its images; never for the log.
     failures : tuple of Failure
@@ -267,6 +267,8 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
             answer = Outcome(None, failures=tuple(process(files, out)))
         except Exception as error:  # noqa: BLE001  the boundary of one case: recorded
             answer = Outcome("error", f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                answer = Outcome("unready", "the disk is full")
         pipe.send(answer)
 
 

@@ -7,10 +7,12 @@ sent.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...errors import MammoroiError
 from .admission import NATIVE
 from .config import DestinationConfig, TlsConfig
 
@@ -62,13 +64,16 @@ class Stow:
         session = requests.Session()
         session.trust_env = False  # no proxy and no .netrc that the configuration does not name
         if config.credentials is not None:
-            line = config.credentials.read_text(encoding="utf-8").strip()
+            with usable("destination.credentials"):
+                line = config.credentials.read_text(encoding="utf-8").strip()
             if line.startswith("Bearer "):
                 session.headers["Authorization"] = line
             else:
                 user, _, password = line.partition(":")
                 session.auth = (user, password)
         if config.authorities is not None:
+            with usable("destination.authorities"):
+                ssl.create_default_context(cafile=str(config.authorities))
             session.verify = str(config.authorities)
         self._client = DICOMwebClient(
             url=str(config.url).rstrip("/"), session=session, timeout=config.timeout_s
@@ -80,14 +85,15 @@ class Stow:
         import pydicom
         import requests
 
+        datasets = [pydicom.dcmread(path) for path in objects]
         try:
-            answer = self._client.store_instances([pydicom.dcmread(path) for path in objects])
+            answer = self._client.store_instances(datasets)
         except requests.HTTPError as error:
             status = 0 if error.response is None else error.response.status_code
             if status >= 500 or status in _HTTP_WAIT:
                 raise AwayError(f"http-{status}") from None
             raise RefusedError(f"http-{status}") from None
-        except requests.RequestException as error:
+        except OSError as error:  # requests' own are; so is a file of certificates that is gone
             raise AwayError(type(error).__name__) from None
         for item in answer.get("FailedSOPSequence") or []:
             reason = int(item.get("FailureReason") or 0)
@@ -102,6 +108,9 @@ class CStore:
 
     def __init__(self, config: DestinationConfig, ae_title: str) -> None:
         self._config, self._ae_title = config, ae_title
+        if config.tls is not None:
+            with usable("destination.tls"):
+                client_context(config.tls)
 
     def send(self, objects: Sequence[Path]) -> None:
         """Store objects one after the other by one association."""
@@ -119,7 +128,10 @@ class CStore:
             entity.add_requested_context(sop_class, list(NATIVE) if coding in NATIVE else coding)
         options: dict[str, Any] = {}
         if self._config.tls is not None:
-            options["tls_args"] = (client_context(self._config.tls), self._config.host)
+            try:  # each time anew, since certificates are renewed
+                options["tls_args"] = (client_context(self._config.tls), self._config.host)
+            except OSError as error:
+                raise AwayError(type(error).__name__) from None
         association = entity.associate(
             str(self._config.host),
             self._config.port,
@@ -152,11 +164,30 @@ def _store(association: Any, dataset: Any) -> None:
         raise RefusedError(f"status-{status:04X}")
 
 
+@contextmanager
+def usable(setting: str) -> Iterator[None]:
+    """Say at the start, and by its name, that a file of the settings cannot be used.
+
+    Raises
+    ------
+    MammoroiError
+        When the block raises an error of a file or of TLS.
+    """
+    try:
+        yield
+    except (OSError, UnicodeDecodeError) as error:
+        raise MammoroiError(
+            f"{setting} cannot be used: {getattr(error, 'strerror', None) or error}",
+            "name PEM files that belong together, the key without a passphrase, and credentials "
+            "of one line of text",
+        ) from None
+
+
 def client_context(tls: TlsConfig) -> ssl.SSLContext:
     """TLS 1.2 or newer for a connection that we open, with our certificate."""
     cafile = None if tls.authorities is None else str(tls.authorities)
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=cafile)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = tls.check_hostname
-    context.load_cert_chain(tls.certificate, tls.key)
+    context.load_cert_chain(tls.certificate, tls.key, password="")  # none is asked for
     return context

@@ -19,6 +19,7 @@ and inside it are
     =====================  ==================================================================
     ``images/IMAGE.dcm``   the mammograms, named by the keyed hash of their SOP Instance UID
     ``out/``               what the processing wrote; DICOM objects to send in ``out/objects``
+    ``out-1/`` ...         what it wrote of images that were not kept until a further one came
     ``tries.json``         how often it failed and was interrupted
     ``record.json``        what became of it: images with the digest of their pixels, failures
     =====================  ==================================================================
@@ -123,18 +124,19 @@ class Home:
         return self.folder / state / case
 
     def cases(self, state: str) -> list[str]:
-        """Cases in a state, those that came first first."""
+        """Cases in a state, those that came first first; what is no folder is none."""
         found = []
         for entry in os.scandir(self.folder / state):
             try:
-                found.append((entry.stat().st_mtime_ns, entry.name))
+                if entry.is_dir(follow_symlinks=False):
+                    found.append((entry.stat().st_mtime_ns, entry.name))
             except FileNotFoundError:  # moved on since
                 continue
         return [name for _, name in sorted(found)]
 
     def count(self, state: str) -> int:
         """How many cases are in a state."""
-        return sum(1 for _ in os.scandir(self.folder / state))
+        return len(self.cases(state))
 
     def failed(self) -> dict[str, int]:
         """How many cases or files lie in ``failed/``, by reason."""
@@ -145,14 +147,21 @@ class Home:
         """Move a case from one state to another; ``to`` may be ``failed/REASON``.
 
         What lies there under its name already, from an earlier run of the case, is replaced; its
-        images join those of this one.
+        images join those of this one. Results whose images are not kept any more stay beside those
+        of this run, in ``out-1`` and so on: nobody could make them again.
         """
         source, target = self.case(state, case), self.folder / to / case
         with self.lock:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if target.exists():
-                for image in (target / "images").glob("*.dcm"):
+                images = list((target / "images").glob("*.dcm"))
+                for image in images:
                     image.rename(source / "images" / image.name)
+                for kept in target.glob("out-*"):
+                    kept.rename(source / kept.name)
+                if not images and (target / "out").exists():
+                    number = 1 + sum(1 for _ in source.glob("out-*"))
+                    (target / "out").rename(source / f"out-{number}")
                 shutil.rmtree(target)
             source.rename(target)
             sync(target.parent)

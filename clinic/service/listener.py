@@ -24,6 +24,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from .admission import SOP_CLASSES, TRANSFER_SYNTAXES
 from .config import ListenerConfig, TlsConfig
+from .destination import usable
 from .inbox import Inbox
 from .log import Counters, unexpected
 
@@ -52,12 +53,21 @@ class Listener:
     counters : Counters
         ``associations``, ``associations_rejected``, ``associations_aborted``, ``echoes``,
         ``nothing_taken`` and ``connections_cut``.
+
+    Raises
+    ------
+    MammoroiError
+        When the certificates cannot be used.
     """
 
     def __init__(self, config: ListenerConfig, inbox: Inbox, counters: Counters) -> None:
         self._config, self._inbox, self._counters = config, inbox, counters
         self._stopping = threading.Event()
         self._server: Any = None
+        self._tls = None
+        if config.enabled and config.tls is not None:
+            with usable("listener.tls"):
+                self._tls = server_context(config.tls)
 
     def start(self) -> int:
         """Listen; return the port.
@@ -79,7 +89,7 @@ class Listener:
             entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
         server: Any = entity.make_server(
             (config.host, config.port),
-            ssl_context=None if config.tls is None else server_context(config.tls),
+            ssl_context=self._tls,
             evt_handlers=[
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, self._echo),
@@ -247,7 +257,7 @@ def server_context(tls: TlsConfig) -> ssl.SSLContext:
     """TLS 1.2 or newer for a listener; with authorities, senders must show a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
+    context.load_cert_chain(tls.certificate, tls.key, password="")  # none is asked for
     if tls.authorities is not None:
         context.load_verify_locations(tls.authorities)
         context.verify_mode = ssl.CERT_REQUIRED

@@ -34,17 +34,22 @@ class Processing:
         return f"{bundle.name}, SHA-256 {bundle.sha256}"
 
     def __call__(self, files: Sequence[Path], out: Path) -> list[Failure]:
-        """Process the images of one study; DICOM objects are in ``out/objects`` and below."""
+        """Process the images of one study; DICOM objects are in ``out/objects`` and below.
+
+        An image whose lesion could not be measured has a result, with a flag: it has not failed.
+        """
+        from ..infer import UNMEASURED
         from ..write import Outputs, process
 
         config = self.config
-        return process(
+        failures = process(
             files,
             out,
             _bundle(config.model),
             batch=config.batch,
             outputs=Outputs(True, config.capture, config.geometry, config.pages),
         )
+        return [failure for failure in failures if failure.stage != UNMEASURED]
 
 
 @lru_cache(maxsize=1)

@@ -165,6 +165,18 @@ def test_an_unpacked_bundle_is_the_same(model, bundle, tmp_path):
     assert "lacks card.md" in refusal(tmp_path)
 
 
+def test_a_bundle_keeps_its_name_and_a_folder_is_no_file(model, study, tmp_path, capsys):
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(model) as archive:
+        archive.extractall(folder)
+    out = tmp_path / "again.mroi"
+    assert main(["bundle", str(folder), "-o", str(out), "--name", "mine"]) == 1
+    assert "is a bundle that has its name" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["bundle", str(folder), "-o", str(tmp_path)]) == 1
+    assert "Is a directory -> see to its permissions, or name another" in capsys.readouterr().err
+
+
 def test_a_changed_byte_is_refused(model, tmp_path):
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1

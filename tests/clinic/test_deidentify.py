@@ -23,6 +23,7 @@ from mammoroi.clinic.deidentify_rules import TABLE, rules
 from mammoroi.clinic.objects import write_objects
 from mammoroi.clinic.privacy import new_key
 from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
 
@@ -375,6 +376,70 @@ def test_files_that_are_none(mammogram, tmp_path, key):
     assert sum("SOP Instance UID of another file" in failure.error for failure in failures) == 1
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == 1
     assert_no_secrets(everything_written(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("text", ["XANTHIPPE SECRET", "SECRETNAME 2", "X77_SECRET", "4711X"])
+def test_a_name_within_a_coded_string(text, mammogram, tmp_path, key):
+    """Not the whole value, but a word of it, or one with figures beside it."""
+    names = [name for name, action in rules(frozenset()).items() if action == "keep"]
+    coded = [n for n in names if DicomDictionary[tag_for_keyword(n)][0] in ("CS", "LO", "SH")]
+    needed = {"Modality", "PhotometricInterpretation", "BurnedInAnnotation", "SpecificCharacterSet"}
+    given = dict.fromkeys(set(coded) - needed, text)
+    change(mammogram, PatientName="SECRET^SECRETNAME^XANTHIPPE", PatientID="4711", **given)
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    assert text.encode() not in copy.read_bytes()
+
+
+def test_a_name_does_not_take_codes_with_it(mammogram, tmp_path, key):
+    change(mammogram, PatientName="PRESENT^SENTA^NO", PatientID="10")
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    made, source = pydicom.dcmread(copy), pydicom.dcmread(mammogram)
+    for name in ("PresentationIntentType", "BurnedInAnnotation", "ImageType", "ViewPosition"):
+        assert made.get(name) == source.get(name)
+
+
+def test_hidden_places_of_masks_signed_pixels_and_wrong_kinds(tmp_path, key):
+    image = make_image(tmp_path / "in", 0)
+    (path, _) = write_objects(make_patient(image), tmp_path / "masks")
+    mask = pydicom.dcmread(path)
+    whole = mask.PixelData
+    mask.PixelData += NAME.encode()
+    mask.save_as(path)
+    (copy,) = export([path], tmp_path / "mask", key)
+    assert pydicom.dcmread(copy).PixelData == whole
+    dataset = pydicom.dcmread(image.file)
+    dataset.add_new("BodyPartExamined", "OB", NAME.encode())
+    pixels = dataset.pixel_array.astype("<u2") // 2
+    dataset.PixelRepresentation = 1
+    for signs, fails in ((0, 0), (0xF800, 0), (0x0800, 0), (0x8000, 1)):
+        marked = pixels.copy()
+        marked[10:20, 10:20] |= signs
+        dataset.PixelData = marked.tobytes()
+        dataset.save_as(image.file)
+        failures = deidentify([image.file], tmp_path / f"signed-{signs}", Export(key))
+        assert ["above the 12 stored bits" in one.error for one in failures] == [True] * fails
+        assert_no_secrets(everything_written(tmp_path / f"signed-{signs}"))
+
+
+def test_a_second_export_continues_both_tables(tmp_path, key):
+    """A follow-up joins its first part; who was who in that is not forgotten."""
+    out, who = tmp_path / "out", tmp_path / "home" / "who.csv"
+    files = [make_image(tmp_path / "in", number).file for number in range(3)]
+
+    def tables(inputs) -> list[list[str]]:
+        deidentify(inputs, out, Export(key, crosswalk=who))
+        return [sorted(read_csv(path)["file"]) for path in (out / "images.csv", who)]
+
+    tables(files[:1])
+    assert [len(table) for table in tables(files[1:])] == [3, 3]
+    again = [path.read_bytes() for path in (out / "images.csv", who)]
+    assert [len(table) for table in tables(files[1:])] == [3, 3]
+    assert again == [path.read_bytes() for path in (out / "images.csv", who)]
+    next(out.rglob("*.dcm")).unlink()
+    assert len(tables(files[1:])[0]) >= 2, "what was removed is not listed"
+    who.write_text("name\nof another table\n")
+    with pytest.raises(MammoroiError, match="no table of an earlier export"):
+        tables(files[:1])
 
 
 def test_what_must_stay_apart(mammogram, tmp_path, key):

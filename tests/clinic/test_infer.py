@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +29,9 @@ from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
+from mammoroi.imaging.dicom import FOR_PROCESSING
 from mammoroi.modeling.calibration import fit_calibration
+from mammoroi.radiomics import extract
 from mammoroi.segmentation.new_mammograms import image_names
 
 IDS = {"image_id": str, "patient_id": str}
@@ -354,8 +358,61 @@ def test_lesions_of_both_breasts_are_not_mixed(edited, bundle):
     assert patient.risks[0].n_images == len(used) == 2
     alone = only(infer([image.file for image in used], bundle))
     assert alone.risks[0].risk == patient.risks[0].risk
-    other = edited(0, "later", StudyInstanceUID=generate_uid(), **one)
+    new = {"StudyInstanceUID": generate_uid(), "SOPInstanceUID": generate_uid()}
+    other = edited(0, "later", **new, **one)
     assert "several-studies" in codes(only(infer([*four, other], bundle)).flags)
+
+
+def test_risks_rest_on_the_breast_that_was_measured(edited, bundle, monkeypatch):
+    """A lesion that could not be measured neither chooses the breast nor counts as a view."""
+    side = "R" if pydicom.dcmread(edited(0, "side")).ImageLaterality == "L" else "L"
+    four = [edited(k, f"measured{k}", PatientID="P") for k in (0, 1)]
+    four.append(edited(2, "measured2", PatientID="P", ImageLaterality=side))
+    whole = extract.extract_case
+
+    def small(mammogram, *given):
+        if mammogram.source in four[:2]:
+            raise MammoroiError("too small", "leave it")
+        return whole(mammogram, *given)
+
+    monkeypatch.setattr(extract, "extract_case", small)
+    (patient,), failures = infer(four, bundle)
+    assert {failure.stage for failure in failures} == {"infer/radiomics"}
+    assert patient.risks[0].n_images == 1
+    assert {"one-view", "both-breasts"} <= codes(patient.flags)
+
+
+def test_nothing_is_said_of_risks_where_there_are_none(files, bundle):
+    bare = replace(bundle, classifiers=(), preset=None)
+    patient = only(infer(files[:1], bare))
+    assert patient.images[0].found
+    assert (patient.risks, patient.flags) == ((), ())
+
+
+def test_raw_images_beside_those_of_the_trainings_kind_take_no_risk_away(edited, files, bundle):
+    """Archives hold both of every exposure: For Processing does not withhold For Presentation."""
+    raw = [
+        edited(
+            k, f"raw{k}", SOPClassUID=FOR_PROCESSING, PresentationIntentType="FOR PROCESSING",
+            SOPInstanceUID=generate_uid(),
+        )
+        for k in range(2)
+    ]  # fmt: skip
+    alone, both = only(infer(files[:2], bundle)), only(infer([*raw, *files[:2]], bundle))
+    assert len(both.images) == 4
+    assert both.risks == alone.risks
+    assert only(infer(raw, bundle)).risks[0].risk is None
+
+
+def test_a_side_that_is_not_stated_is_said(edited, files, bundle):
+    """Four views of both breasts would otherwise be one breast without a word."""
+    four = [
+        edited(k, f"side{k}", PatientID="P", ImageLaterality=None if k else "L") for k in range(3)
+    ]
+    flags = {flag.code: flag.text for flag in only(infer(four, bundle)).flags}
+    assert flags["side-unknown"].startswith("Of 2 of 3 images with a lesion")
+    assert "side-unknown" not in codes(only(infer(four[1:2], bundle)).flags), "one alone is one"
+    assert "side-unknown" not in codes(only(infer(files[:2], bundle)).flags)
 
 
 def test_one_id_of_two_issuers_is_two_patients(edited):
@@ -364,6 +421,52 @@ def test_one_id_of_two_issuers_is_two_patients(edited):
     none = [edited(k, f"none{k}", PatientID="") for k in (2, 3)]
     patients = new_patients([here, there, *none])
     assert [len(patient.images) for patient in patients] == [1, 1, 2], "none: one examination"
+
+
+@pytest.mark.parametrize("command", [["infer"], ["segment"], ["deidentify", "--new-key", "--key"]])
+def test_a_name_that_is_no_text_is_said_before_anything_is_done(command, files, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(files[0], os.fsencode(folder) + b"/M\xfcller.dcm")
+    words = [*command, str(tmp_path / "key")] if "--key" in command else command
+    assert main([*words, str(folder), "--out", str(out)]) == 1
+    assert r"M\udcfcller.dcm' is not text in UTF-8 -> rename" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_page_names_no_folder_of_a_failed_image(edited, model, tmp_path):
+    folder = tmp_path / "DOE-JANE"
+    edited(0, "good").parent.rename(folder)
+    shutil.copy(edited(1, "bad", Modality="CT"), folder)
+    out = tmp_path / "out"
+    assert main(["infer", str(folder), "--out", str(out), "--model", str(model)]) == 3
+    page = (out / "pages" / "patient-1.html").read_text("utf-8")
+    assert "bad has modality CT, not MG" in page
+    assert "DOE" not in page
+
+
+def test_a_word_in_place_of_the_patient_id_joins_nobody(edited):
+    """Exports give everybody the same: two examinations are then two patients."""
+    studies = [generate_uid(), generate_uid()]
+    files = [
+        edited(k, f"all{k}", PatientID="ANONYMOUS", StudyInstanceUID=studies[k // 2])
+        for k in range(4)
+    ]
+    assert [len(patient.images) for patient in new_patients(files)] == [2, 2]
+
+
+def test_an_image_that_is_given_twice_counts_once(edited, files, bundle):
+    """A copy under another name would weigh its view, and its breast, twice."""
+    copy = edited(0, "copy")
+    (patient,), (failure,) = infer([files[0], copy, files[1]], bundle)
+    (alone,), _ = infer(files[:2], bundle)
+    assert patient.risks == alone.risks
+    assert failure.case == "copy"
+    assert f"is the image {files[0].stem} again" in failure.error
+    assert "images-failed" in codes(patient.flags)
+    damaged = edited(0, "damaged", Rows=1)
+    (patient,), (failure,) = infer([damaged, files[0]], bundle)
+    assert (failure.case, patient.images[0].image_id) == ("damaged", files[0].stem)
 
 
 def test_a_spacing_is_asked_for_and_then_flagged(bundle, tmp_path, files, capsys):

@@ -19,6 +19,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from mammoroi.clinic.objects import write_objects
+from mammoroi.clinic.results import Flag
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mask import read_mask
 
@@ -311,6 +312,34 @@ def test_a_report_for_every_study(tmp_path):
         (study,) = report.CurrentRequestedProcedureEvidenceSequence
         assert study.StudyInstanceUID == report.StudyInstanceUID
         assert "PertinentOtherEvidenceSequence" not in report
+
+
+def test_a_report_that_rests_on_other_images_is_another(tmp_path):
+    """Under the UID of the first an archive would drop it, or have it say something else."""
+    images = [make_image(tmp_path, number) for number in (0, 2)]
+    change(images[1].file, StudyInstanceUID="1.2.3.4")
+    alone, both = make_patient(images[0]), make_patient(*images)
+    failed = replace(alone, flags=(Flag("images-failed", "1 of 2 images failed."),))
+    made = [alone, both, failed, replace(alone, batch="A"), replace(alone, batch="B")]
+    uids = []
+    for number, patient in enumerate(made):
+        paths = write_objects(patient, tmp_path / str(number))
+        found = [pydicom.dcmread(path) for path in paths if "_sr" in path.name]
+        uids += [one.SOPInstanceUID for one in found if one.StudyInstanceUID != "1.2.3.4"]
+        segs = {pydicom.dcmread(path).SOPInstanceUID for path in named(paths, "image-0_seg")}
+        assert len(segs) == 1
+    assert len(set(uids)) == len(made)
+
+
+def test_names_that_become_the_same_stay_apart(tmp_path):
+    images = [
+        replace(make_image(tmp_path, number), image_id=name)
+        for number, name in enumerate(("L CC", "L_CC", "L.CC"))
+    ]
+    paths = write_objects(make_patient(*images), tmp_path / "out")
+    masks = [path for path in paths if path.stem.endswith("_seg")]
+    assert [path.name for path in masks] == ["L_CC_seg.dcm", "L_CC-2_seg.dcm", "L.CC_seg.dcm"]
+    assert len({str(pydicom.dcmread(path).SOPInstanceUID) for path in masks}) == 3
 
 
 ODD = {

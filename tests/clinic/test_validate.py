@@ -48,6 +48,42 @@ def test_every_case_is_accounted_for(validated, second):
     )
 
 
+def test_a_folder_never_holds_two_cohorts_results(validated, model, second, tmp_path, capsys):
+    """A cohort without masks and outcomes would leave the curves of the one before."""
+    folder, out = tmp_path / "cohort", tmp_path / "out"
+    shutil.copytree(validated[1], out)
+    folder.mkdir()
+    cohort = load_cohort(second)
+    images = cohort.images.head(6).drop(columns=["mask"])
+    images["image"] = [str(cohort.path(image)) for image in images["image"]]
+    images.to_csv(folder / "cohort.csv", index=False)
+    cohort.patients[["patient_id"]].to_csv(folder / "patients.csv", index=False)
+    ours = ["--model", str(model), "-o"]
+    assert main(["validate", str(folder), *ours, str(out)]) == 1
+    assert "another run (not the same cohort.csv and patients.csv)" in capsys.readouterr().err
+    assert (out / "report.html").read_bytes() == (validated[1] / "report.html").read_bytes()
+
+
+def test_a_number_that_is_none_excludes_its_line(model, second, tmp_path):
+    folder, out = tmp_path / "cohort", tmp_path / "out"
+    folder.mkdir()
+    cohort = load_cohort(second)
+    images = cohort.images.head(4).astype({"spacing_mm": object})
+    for column in ("image", "mask"):
+        images[column] = [str(cohort.path(name)) for name in images[column]]
+    images["mask_label"] = ["", "lesion", "", ""]
+    images.loc[images.index[[0, 2]], "spacing_mm"] = ["about half", "70"]
+    images.to_csv(folder / "cohort.csv", index=False)
+    cohort.patients.to_csv(folder / "patients.csv", index=False)
+    assert main(["validate", str(folder), "--model", str(model), "-o", str(out)]) == 3
+    reasons = read_csv(out / "excluded.csv")["error"].tolist()
+    assert reasons == [
+        "spacing_mm is 'about half', which is no number",
+        "mask_label is 'lesion', which is no number",
+        "spacing_mm is 70",
+    ]
+
+
 def test_masks_are_compared_with_the_manual_ones(validated, second):
     _, out = validated
     agreement = read_csv(out / "agreement.csv", dtype=IDS)

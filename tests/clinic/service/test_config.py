@@ -10,9 +10,12 @@ import mammoroi
 from mammoroi.cli import main
 from mammoroi.clinic.service.admission import REFUSALS
 from mammoroi.clinic.service.config import ServeConfig
+from mammoroi.clinic.service.run import Service
 from mammoroi.clinic.service.worker import REASONS
 from mammoroi.configuration import configured, find_config
 from mammoroi.errors import MammoroiError
+
+from .conftest import fast
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,31 @@ def test_credentials_are_for_their_owner_and_for_encrypted_ways(tmp_path):
     words[1] = "http://pacs.example/dicom-web"
     with pytest.raises(MammoroiError, match="unencrypted"):
         configured(ServeConfig, "serve", None, [*words, str(secret)])
+
+
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        ("listener.tls", {"listener": {"tls": {"certificate": "a", "key": "b"}}}),
+        (
+            "destination.tls",
+            {"destination": {"host": "127.0.0.1", "tls": {"certificate": "a", "key": "b"}}},
+        ),
+        ("destination.authorities", {"destination": {"url": "https://x", "authorities": "c"}}),
+        ("destination.credentials", {"destination": {"url": "https://x", "credentials": "d"}}),
+    ],
+)
+def test_files_that_cannot_be_used_are_said_at_the_start(section, settings, tmp_path, monkeypatch):
+    """Not by results that are set aside as if the PACS had refused them."""
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / name).write_text("no certificate")
+    (tmp_path / "d").write_bytes(b"\xff\xfe")
+    (tmp_path / "d").chmod(0o600)
+    (tmp_path / "serve.yaml").write_text(yaml.safe_dump(settings))
+    config = configured(ServeConfig, "serve", tmp_path / "serve.yaml", [])
+    with pytest.raises(MammoroiError, match=f"{section} cannot be used: "):
+        Service(config, fast.fast)
 
 
 def test_the_documented_file_is_understood(tmp_path):

@@ -67,6 +67,18 @@ def test_a_study_is_complete_when_nothing_came_for_the_settle_time(bench):
     assert len(bench.home.images("ready", case)) == 2
 
 
+def test_a_file_that_lies_among_the_cases_holds_nobody_up(bench):
+    """Somebody looked for a study there and left a note; the cases around it go on."""
+    case = bench.put(parts.study("A")[0]).case
+    for state in ("incoming", "ready", "outbox", "done"):
+        (bench.home.folder / state / "note.txt").touch()
+    bench.clock.now += 31
+    assert bench.inbox.settle() == [case]
+    assert bench.home.cases("ready") == [case]
+    assert bench.home.count("ready") == 1
+    assert (bench.home.folder / "incoming" / "note.txt").exists()
+
+
 def test_images_that_come_while_the_study_is_processed_wait(bench):
     first, second = parts.study("A")[:2]
     case = bench.put(first).case
@@ -162,6 +174,21 @@ def test_what_was_kept_is_removed_in_time_and_its_note_stays(bench):
         worker._sweep()
         assert (folder / "images").exists() is there
     assert (folder / "record.json").exists()
+
+
+def test_results_that_nobody_could_make_again_are_kept(bench):
+    """Without a PACS they are the only ones; a view that comes days later has its own."""
+    for number in range(3):
+        folder = bench.home.case("outbox", "case")
+        (folder / "images").mkdir(parents=True)
+        (folder / "images" / f"{number}.dcm").touch()
+        (folder / "out").mkdir()
+        (folder / "out" / "risks.csv").write_text(str(number))
+        done = bench.home.move("case", "outbox", "done")
+        found = {path.parent.name: path.read_text() for path in done.glob("out*/risks.csv")}
+        before = {f"out-{n + 1}": str(n) for n in range(number)}
+        assert found == {"out": str(number)} | before
+        (done / "images" / f"{number}.dcm").unlink()  # as after cases.keep_hours
 
 
 def test_little_space_ends_the_keeping_at_once(bench):

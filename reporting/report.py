@@ -21,7 +21,7 @@ from .claims import claim_sentences, claims_table, draw_claims
 from .classes import classes_table, draw_confusion
 from .clinical_tables import clinical_tables
 from .config import ReportConfig
-from .facts_data import source_name
+from .facts_data import source_name, unanswered
 from .figures_classifiers import draw_calibration, draw_roc
 from .figures_compare import draw_auc, draw_icc
 from .figures_decision import draw_decision
@@ -358,6 +358,7 @@ def _page(
         script_hash=content_hash(script),
         estimated=wording.share(n_estimated, len(results.images), "images") if n_estimated else "",
         glances=summary.glances(results),
+        unanswered=unanswered(Record(results.folder)),
         claim_sentences=claim_sentences(results.targets),
         mask_sentences=summary.mask_sentences(results),
         target_sentences={

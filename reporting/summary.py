@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import wording
+from .facts_data import unanswered
 from .facts_detection import lesion_detection
 from .figures_classifiers import metric
 from .figures_masks import boxes, lesions_beside, lesions_missed, mean_dice
@@ -146,20 +147,27 @@ def limits(results: Results) -> list[str]:
     if n_missed:
         found.append(
             f"In {wording.share(n_missed, n_masks, 'images')} no lesion was found automatically. "
+            + "Their Dice is 0 and counts in every mean; distances do not exist for them."
             + (
-                "Results of automatic masks count only what was found, unless it says otherwise."
+                " A patient of whom nothing was found gets the average risk: she counts in the "
+                "performance of automatic masks, not in a difference of lesions always found."
                 if results.classifiers
-                else "Their Dice is 0 and counts in every mean; distances do not exist for them."
+                else ""
             )
         )
     for target in results.targets:
         if small_numbers(target):
             found.append(f"{target.heading}. {small_numbers(target)}")
-    if len(results.failed):
-        n = results.failed["case"].nunique()
+    failed = {
+        case for stage, of in results.failures.items() if stage != "models" for case in of["case"]
+    }
+    if failed:
+        n = len(failed)
         found.append(
             f"{wording.plural(n, 'case')} failed; if they are special in some way, so are the rest."
         )
+    if lost := unanswered(Record(results.folder)):
+        found.append(f"{lost}.")
     if results.classifiers:
         found.append(
             "Risks are calibrated to the share of positive patients in this cohort; where that "

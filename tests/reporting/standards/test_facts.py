@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammoroi.files import sha256_files, write_csv, write_json
+from mammoroi.errors import Failure
+from mammoroi.files import sha256_files, write_csv, write_failures, write_json
 from mammoroi.modeling.leakage import COLUMNS, MADE_OF
 from mammoroi.modeling.risk_errors import CURVE_SAMPLES
 from mammoroi.modeling.sample_size import expected_shrinkage, needed_patients
@@ -20,6 +21,7 @@ from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
 from mammoroi.reporting.standards import _gathered, standards
+from mammoroi.reporting.summary import limits
 from mammoroi.reporting.trust import OUTDATED, leakage_table, no_audit, size_table
 
 
@@ -223,3 +225,24 @@ def test_several_networks_per_fold_are_said(copied: Path) -> None:
     labels = [line.get_label() for line in plot.figure.axes[1].get_lines()]
     assert labels[:2] == ["fold 0", "fold 0, network 2"]
     assert "Best held-out Dice per network" in plot.finding
+
+
+def test_a_question_without_a_classifier_is_named(copied: Path) -> None:
+    """As one whose class has too few patients: it must not vanish from what was asked."""
+    rows = [("her2-zero", "manual"), ("her2-zero", "automatic"), ("her2", "manual")]
+    rows.append(("her2-low", "automatic"))
+    failures = [Failure(case, f"model/{roi}", "too few", "add some") for case, roi in rows]
+    before = limits(read_results(copied))
+    write_failures(copied / "models/failures.csv", failures)
+    lost = "No classifier could be fitted for her2-zero and her2-low with automatic masks"
+    assert f"{lost} (models/failures.csv)." in _said(copied, "questions")
+    said = limits(read_results(copied))
+    assert [sentence for sentence in said if sentence not in before] == [
+        f"{lost} (models/failures.csv)."
+    ]
+
+
+def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) -> None:
+    (missed,) = (text for text in limits(read_results(copied)) if "no lesion was found" in text)
+    assert "Their Dice is 0 and counts in every mean" in missed
+    assert "gets the average risk: she counts in the performance of automatic masks" in missed

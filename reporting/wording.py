@@ -187,6 +187,11 @@ def difference(delta: Estimate) -> str:
             "It has no interval, as where an AUC is 0 or 1 or a class has one patient: nothing is "
             "shown."
         )
+    if delta.lower == delta.upper:
+        return text + (
+            "The interval has no width, as where every patient has the same risk or both rank the "
+            "patients in the same order: nothing is shown."
+        )
     if delta.upper < 0:
         return text + "The automatic masks do worse: the whole interval lies below 0."
     if delta.lower > 0:
@@ -211,34 +216,37 @@ def estimated(value: float | None, lower: float | None, upper: float | None) -> 
     return interval(value, lower, upper)
 
 
-def calibration(slope: float | None, intercept: float | None) -> str:
-    """Whether predicted risks are too extreme, too timid, too high or too low.
+def calibration(slope: Estimate, intercept: Estimate) -> str:
+    """Whether predicted risks are too extreme, too timid, too high or too low, by the intervals.
 
-    What could not be estimated is None or NaN, and is said to be so.
+    What could not be estimated, or has no interval, is said to be so.
     """
     parts = []
-    if slope is not None and math.isfinite(slope):
-        parts.append(
-            f"slope {number(slope)}: the risks look too extreme (high ones too high, low ones too "
-            "low)"
-            if slope < 0.8
-            else f"slope {number(slope)}: the risks look too timid (too close to the average)"
-            if slope > 1.25
-            else f"slope {number(slope)}: the spread of the risks looks about right"
+    if slope.known:
+        spread = (
+            "the risks are too extreme (high ones too high, low ones too low)"
+            if slope.upper < 1
+            else "the risks are too timid (too close to the average)"
+            if slope.lower > 1
+            else "the interval includes 1, so no wrong spread of the risks is shown"
         )
-    if intercept is not None and math.isfinite(intercept):
-        level = "low" if intercept > 0.25 else "high" if intercept < -0.25 else ""
-        words = f"too {level}" if level else "at the right level"
-        parts.append(f"intercept {number(intercept)}: on the whole they are {words}")
+        parts.append(f"slope {slope}: {spread}")
+    if intercept.known:
+        level = (
+            "on the whole they are too low"
+            if intercept.lower > 0
+            else "on the whole they are too high"
+            if intercept.upper < 0
+            else "the interval includes 0, so no wrong level is shown"
+        )
+        parts.append(f"intercept {intercept}: {level}")
     if not parts:
         return f"Slope and intercept of calibration {NOT_ESTIMATED}: {WHY_NOT_ESTIMATED}."
     told = "; ".join(parts)
     if len(parts) == 1:
         lost = "slope" if told.startswith("intercept") else "intercept"
         told += f"; the {lost} {NOT_ESTIMATED} ({WHY_NOT_ESTIMATED})"
-    return (
-        f"{told[0].upper()}{told[1:]}. With few patients both are uncertain: see their intervals."
-    )
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def flat_risks(risks: Sequence[float]) -> str:

@@ -93,6 +93,7 @@ def test_discrimination_in_pairs() -> None:
         (Estimate(-0.01, -0.03, 0.02), "more than 0.05 is unlikely", "too small"),
         (Estimate(NAN, NAN, NAN), "could not be compared", "equal"),
         (Estimate(-0.005, NAN, NAN), "is −0.005. It has no interval", "could not be compared"),
+        (Estimate(0.0, 0.0, 0.0), "has no width, as where every patient", "unlikely"),
     ],
 )
 def test_difference(delta: Estimate, says: str, not_says: str) -> None:
@@ -146,25 +147,29 @@ def test_few(n: int, n_positive: int, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slope", "intercept", "spread", "level"),
+    ("slope", "intercept", "says"),
     [
-        (1.0, 0.0, "about right", "right level"),
-        (0.5, 0.4, "too extreme", "too low"),
-        (1.6, -0.4, "too timid", "too high"),
+        ((1.0, 0.8, 1.2), (0.0, -0.2, 0.2), ("1.00 (0.80 to 1.20): the interval includes 1",)),
+        ((0.5, 0.3, 0.7), (0.4, 0.1, 0.7), ("too extreme", "0.40 (0.10 to 0.70): on the whole")),
+        ((1.6, 1.1, 2.1), (-0.4, -0.7, -0.1), ("too timid", "on the whole they are too high")),
+        ((0.5, -0.1, 1.1), (0.4, -0.6, 1.4), ("no wrong spread", "0, so no wrong level is shown")),
     ],
 )
-def test_calibration(slope: float, intercept: float, spread: str, level: str) -> None:
-    text = wording.calibration(slope, intercept)
-    assert spread in text
-    assert level in text
+def test_calibration_says_what_the_intervals_show(
+    slope: tuple[float, ...], intercept: tuple[float, ...], says: tuple[str, ...]
+) -> None:
+    text = wording.calibration(Estimate(*slope), Estimate(*intercept))
+    assert all(words in text for words in says)
+    assert ("too extreme" in text) == (slope[2] < 1)
 
 
 def test_what_cannot_be_estimated_is_said() -> None:
-    assert wording.calibration(None, float("nan")).startswith(
+    unknown = Estimate(70.65, NAN, NAN)
+    assert wording.calibration(unknown, unknown).startswith(
         "Slope and intercept of calibration cannot be estimated: few patients"
     )
-    text = wording.calibration(None, 0.0)
-    assert "Intercept 0.00: on the whole they are at the right level" in text
+    text = wording.calibration(unknown, Estimate(0.0, -0.5, 0.5))
+    assert "Intercept 0.00 (−0.50 to 0.50): the interval includes 0" in text
     assert "the slope cannot be estimated (few patients" in text
     assert wording.estimated(70.65, None, None) == "cannot be estimated"
     assert wording.estimated(0.1, -0.2, 0.4) == "0.10 (−0.20 to 0.40)"

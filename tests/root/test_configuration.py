@@ -46,11 +46,22 @@ def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
         ("cohort: {folder: mine}\n", [], "out"),
         ("just text", [], "holds no settings"),
         ("a: [", [], "cannot be read as YAML"),
+        (GOOD + "reporting:\n", [], r"reporting is empty -> write a value, or remove the line"),
+        (GOOD + "clinical:\n", [], r"clinical is empty"),
+        (GOOD + "modeling: {tasks: }\n", [], r"modeling\.tasks is empty"),
+        (GOOD + "segmentation: {loss: dice}\n", [], r"line 4: segmentation stands a second time"),
+        (GOOD.replace("seed: 4", "seed: 4, seed: 5"), [], r"line 2: seed stands a second time"),
     ],
 )
 def test_what_is_refused(tmp_path, text, overrides, message):
     with pytest.raises(MammoroiError, match=message):
         load(tmp_path, text, *overrides)
+
+
+def test_a_setting_that_may_be_none_may_be_empty(tmp_path):
+    assert load(tmp_path, GOOD + "synthetic:\n").synthetic is None
+    channels = load(tmp_path, GOOD.replace("epochs: 3", "channels: [8, 8, 8, 8, 8]"))
+    assert channels.segmentation.channels == (8,) * 5  # equal values are no repeated keys
 
 
 def test_presets_are_found_by_name_and_load():

@@ -16,13 +16,14 @@ from .results import Results, Target
 from .style import NAME
 from .wording import Estimate
 
-MASK_LIMITS = (
+ONLY_LESIONS = (
     "Only lesions that a reader outlined count as true, and every mammogram holds one: the figures "
-    "do not say how often the networks would outline something where nothing is.",
-    "An overlap says how alike two masks are, not whether anything that is decided or measured "
-    "with them stays the same.",
+    "do not say how often the networks would outline something where nothing is."
 )
-"""What a comparison of masks alone does not allow to be said."""
+OVERLAP_ONLY = (
+    "An overlap says how alike two masks are, not whether anything that is decided or measured "
+    "with them stays the same."
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def estimated_spacings(results: Results) -> int:
 
 def limits(results: Results) -> list[str]:
     """What the figures do not allow to be said."""
-    found = []
+    record, found = Record(results.folder), []
     if results.synthetic:
         found.append(
             "The mammograms are phantoms and the patients are invented. The figures show that the "
@@ -135,7 +136,9 @@ def limits(results: Results) -> list[str]:
         "mammography systems and other patients, is not known until it is tried there."
     )
     if not results.classifiers:
-        found += MASK_LIMITS
+        # Of mammograms without a lesion it was measured.
+        found += [] if record.has("normals.csv") else [ONLY_LESIONS]
+        found.append(OVERLAP_ONLY)
     n_estimated = estimated_spacings(results)
     if n_estimated:
         found.append(
@@ -166,7 +169,7 @@ def limits(results: Results) -> list[str]:
         found.append(
             f"{wording.plural(n, 'case')} failed; if they are special in some way, so are the rest."
         )
-    if lost := unanswered(Record(results.folder)):
+    if lost := unanswered(record):
         found.append(f"{lost}.")
     if results.classifiers:
         found.append(

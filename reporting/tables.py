@@ -207,7 +207,7 @@ def stages(results: Results) -> Table | None:
     if not recorded:
         return None
     frame = pd.DataFrame(recorded)
-    total = sum(stage.get("seconds") or 0 for stage in recorded)
+    total = sum(stage.get("seconds") or 0 for stage in recorded if not stage.get("skipped"))
     cells = [
         [
             str(stage["stage"]),

@@ -26,6 +26,8 @@ from mammoroi.reporting.overlay_pictures import SMALL_PICTURE
 from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.report import report
 from mammoroi.reporting.style import drawing
+from mammoroi.reporting.summary import ONLY_LESIONS, limits
+from mammoroi.reporting.tables import cases
 
 BANNER = "SYNTHETIC DATA: phantom mammograms, no patients"
 
@@ -279,6 +281,28 @@ def test_excluded_failed_and_missed_cases_are_listed(page: Page) -> None:
     assert rows["P005_L_MLO", "radiomics/manual"] == ["1 pixel <in mask>", "draw it anew"]
     assert ("P003_L_MLO", "features/automatic") in rows
     assert "10 of 120 images (8.3%) is estimated" in page.sections["data"]
+
+
+def test_mammograms_of_other_cohorts_that_failed_are_listed(copied: Path) -> None:
+    lost = Failure("N7", "segmentation/prepare/normals", "no spacing", "give spacing_mm")
+    for name in ("masks/normals", "segmentation/prepared/others"):
+        write_failures(copied / name / "failures.csv", [replace(lost, stage=name)])
+    shown = {(row[0], row[1]) for row in cases(read_results(copied)).cells}
+    assert {("N7", "masks/normals"), ("N7", "segmentation/prepared/others")} <= shown
+
+
+def test_false_marks_on_normal_mammograms_are_no_limit_where_they_were_counted(
+    copied: Path,
+) -> None:
+    masks_alone = replace(read_results(copied), targets=[])
+    assert ONLY_LESIONS in limits(masks_alone)
+    write_csv(copied / "normals.csv", pd.DataFrame({"image_id": ["N1"]}))
+    assert ONLY_LESIONS not in limits(masks_alone)
+
+
+def test_the_time_of_a_run_is_that_of_the_stages_that_ran(page: Page) -> None:
+    """The stage that was skipped, of 41 s, took its time in another run."""
+    assert "of the last run, together 3 min 23 s." in page.text
 
 
 def test_texts_are_escaped(html: str) -> None:

@@ -91,7 +91,9 @@ def baseline(record: Record) -> Fact | None:
             tests = sorted(table["method"].dropna().unique()) if "method" in table else []
             how = f" ({listed(tests)} tests)" if tests else ""
             return Fact(
-                f"{n} characteristics of training and test patients were compared{how}.", (name,)
+                f"{wording.plural(n, 'characteristic')} of training and test patients "
+                f"{'was' if n == 1 else 'were'} compared{how}.",
+                (name,),
             )
     return None
 
@@ -266,10 +268,10 @@ def split(record: Record) -> Fact | None:
             f"testing ({shares})"
         )
     by = [name for name in splits["stratify"] if patients is not None and name in patients]
-    if by:
-        text += f", stratified by {listed(by)}"
-    if test:
-        text += f", the training patients into {len(splits['folds'])} folds"
+    drawn = f", stratified by {listed(by)}" if by else ""
+    folds = f", the training patients into {len(splits['folds'])} folds" if test else ""
+    # Whoever wrote the column stratified as they did; only the folds were drawn.
+    text += f"{folds}{drawn}" if given else f"{drawn}{folds}"
     if record.classifiers:
         text += "; segmentation and classifiers share this division"
     return Fact(f"{text}.", ("splits.json",))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import skops.io
+from sklearn.dummy import DummyClassifier
 
 from mammoroi.errors import Failure
 from mammoroi.files import sha256_files, write_csv, write_failures, write_json
@@ -246,3 +248,22 @@ def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) ->
     (missed,) = (text for text in limits(read_results(copied)) if "no lesion was found" in text)
     assert "Their Dice is 0 and counts in every mean" in missed
     assert "gets the average risk: she counts in the performance of automatic masks" in missed
+
+
+def test_a_given_division_was_not_stratified(copied: Path) -> None:
+    drawn = _said(copied, "split")
+    assert "at random (seed 15)" in drawn
+    assert drawn.index("stratified by") < drawn.index("the training patients into 3 folds")
+    patients = pd.read_csv(copied / "patients.csv", dtype={"patient_id": str})
+    write_csv(copied / "patients.csv", patients.assign(split="train"))
+    given = _said(copied, "split")
+    assert "as their column split says into" in given
+    assert given.index("the training patients into 3 folds") < given.index("stratified by")
+
+
+def test_models_without_any_feature_are_not_left_unsaid(copied: Path) -> None:
+    for path in copied.glob("models/*/*/model.skops"):
+        skops.io.dump(DummyClassifier().fit([[0], [1]], [0, 1]), path)
+    assert _said(copied, "classifier") == (
+        "In none of the final models was a feature left: every patient has the prevalence as risk."
+    )

@@ -33,8 +33,8 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
         smaller = min(train["n_positive"], train["n"] - train["n_positive"])
         if smaller < FEW_EVENTS * kept:
             found.append(
-                f"{smaller} training patients of the smaller class for {kept} features: "
-                "overfitting is likely."
+                f"{smaller} training patients of the smaller class for "
+                f"{wording.plural(kept, 'feature')}: overfitting is likely."
             )
     found += _needs(record, model)
     stability = (model.funnel.get("stability") or {}).get("value")

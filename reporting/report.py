@@ -140,6 +140,8 @@ def _pieces(results: Results) -> dict[str, Any]:
     flow, record = flow_table(results), Record(folder)
     tasks = _by_task(results.targets)
     baseline, clinical = _clinical(results, tasks) if tasks else (None, [])
+    numbers = [int(given[1]) for one in clinical if (given := re.match(r"Table (\d+)", one.title))]
+    last = max(numbers, default=1)
     with drawing():
         return {
             "flow": plots(draw_flow(flow)),
@@ -158,7 +160,10 @@ def _pieces(results: Results) -> dict[str, Any]:
             ),
             "agreement": table(tables.agreement(results)),
             "features": plots(draw_funnel(results)) if tasks else [],
-            "tasks": [_task(folder, at, tasks, table, plots) for at in range(len(tasks))],
+            "tasks": [
+                _task(folder, tasks[at], last + 2 * at, 2 * at, table, plots)
+                for at in range(len(tasks))
+            ],
             "subgroups": [
                 {
                     "heading": target.heading,
@@ -245,16 +250,16 @@ def _by_task(targets: Iterable[Target]) -> list[list[Target]]:
 
 def _task(
     folder: Path,
-    at: int,
-    tasks: list[list[Target]],
+    targets: list[Target],
+    tables_before: int,
+    figures_before: int,
     table: Callable[[Table | None], Shown | None],
     plots: Callable[..., list[Shown]],
 ) -> dict[str, Any]:
-    targets = tasks[at]
     # Numbers as in such papers: characteristics, a regression for each task, then for each task its
     # features and its performance; two figures for each task, of the LASSO and of the performance.
-    features, performances = (len(tasks) + 2 + 2 * at, len(tasks) + 3 + 2 * at)
-    first, second = 2 * at + 1, 2 * at + 2
+    features, performances = tables_before + 1, tables_before + 2
+    first, second = figures_before + 1, figures_before + 2
     draw = (
         (draw_lasso, f"Figure {first}. "),
         (draw_selected, ""),

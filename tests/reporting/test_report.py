@@ -351,6 +351,8 @@ def test_a_users_study_without_anything_optional(
         (folder / optional).unlink()
     shutil.rmtree(folder / "segmentation")
     write_json(folder / "cohort.json", {})
+    odds_ratios = folder / "tables/table2_sln.csv"  # patients.csv has no clinical variable
+    write_csv(odds_ratios, pd.read_csv(odds_ratios).iloc[:0])
     images = pd.read_csv(folder / "cohort.csv").drop(columns=["mask_reader2", "spacing_source"])
     write_csv(folder / "cohort.csv", images)
     for name in ("agreement.csv", "agreement_summary.csv"):
@@ -379,6 +381,9 @@ def test_a_users_study_without_anything_optional(
     assert "no feature was selected" in page.text
     assert "There is no run.json" in page.text
     assert "estimated" not in page.sections["data"]
+    assert "odds ratios" not in page.text
+    assert "Table 2. Selected features" in page.text
+    assert "Table 3. Performance" in page.text
     shown = [attributes for _, attributes in page.tags if "data-whole" in attributes]
     whole, part = (
         {Image.open(io.BytesIO(base64.b64decode(one[name].split(",")[1]))).size for one in shown}

@@ -46,6 +46,7 @@ def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
         ("cohort: {folder: mine}\n", [], "out"),
         ("just text", [], "holds no settings"),
         ("a: [", [], "cannot be read as YAML"),
+        (GOOD, ["--allow_failures", "-1"], r"allow_failures is -1"),
         (GOOD + "reporting:\n", [], r"reporting is empty -> write a value, or remove the line"),
         (GOOD + "clinical:\n", [], r"clinical is empty"),
         (GOOD + "modeling: {tasks: }\n", [], r"modeling\.tasks is empty"),

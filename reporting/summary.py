@@ -10,7 +10,7 @@ from . import wording
 from .facts_data import unanswered
 from .facts_detection import lesion_detection
 from .figures_classifiers import metric
-from .figures_masks import boxes, lesions_beside, lesions_missed, mean_dice
+from .figures_masks import beside_reader2, boxes, lesions_beside, lesions_missed, mean_dice
 from .record import Record
 from .results import Results, Target
 from .style import NAME
@@ -78,7 +78,8 @@ def mask_sentences(results: Results) -> list[str]:
     automatic = mean_dice(results, "automatic-manual")
     sentences = []
     if automatic is not None:
-        sentences.append(wording.overlap(automatic, mean_dice(results, "reader2-manual")))
+        reader2 = mean_dice(results, "reader2-manual")
+        sentences.append(wording.overlap(automatic, reader2, *beside_reader2(results)))
     elif (found := lesion_detection(Record(results.folder))) is not None:
         sentences.append(found.text)
     if boxed := wording.boxes(*boxes(results)):
@@ -146,11 +147,17 @@ def limits(results: Results) -> list[str]:
             "estimated, not measured: areas, distances in mm and size features of these images "
             "are estimates as well."
         )
+    if boxed := wording.boxes(*boxes(results)):
+        found.append(boxed)
     n_missed, n_masks = lesions_missed(results)
     if n_missed:
         found.append(
             f"In {wording.share(n_missed, n_masks, 'images')} no lesion was found automatically. "
-            + "Their Dice is 0 and counts in every mean; distances do not exist for them."
+            + (
+                "Their Dice is 0 and counts in every mean; distances do not exist for them."
+                if results.agreement["dice"].notna().any()
+                else "They count as missed."  # no manual mask is an outline
+            )
             + (
                 " A patient of whom nothing was found gets the average risk: she counts in the "
                 "performance of automatic masks, not in a difference of lesions always found."

@@ -177,7 +177,7 @@ def _masks_lost(results: Results) -> pd.DataFrame:
     return lost.rename(columns={"image_id": "case"}).assign(
         stage="masks",
         error="the automatic segmentation outlined nothing",
-        action="look at the image; its Dice is 0 and counts in every mean",
+        action="look at the image; it counts as missed in every figure of the masks",
     )
 
 

@@ -67,11 +67,11 @@ def p_value(p: float | None) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """``30%``, below ten ``2.5%``; a dash when there is nothing to take a part of."""
+    """``30%``, below 10 and above 99 ``2.5%``; a dash when there is nothing to take a part of."""
     if not whole:
         return DASH
     value = 100 * part / whole
-    return f"{value:.1f}%" if 0 < value < 10 else f"{value:.0f}%"
+    return f"{value:.1f}%" if 0 < value < 10 or 99 < value < 100 else f"{value:.0f}%"
 
 
 def share(part: int, whole: int, what: str) -> str:
@@ -96,19 +96,26 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def overlap(automatic: Estimate, reader2: Estimate | None) -> str:
-    """What the mean Dice of the automatic masks means, beside that of a second reader."""
+def overlap(
+    automatic: Estimate, reader2: Estimate | None, difference: Estimate | None = None, n: int = 0
+) -> str:
+    """What the mean Dice of the automatic masks means, beside that of a second reader.
+
+    ``difference`` is the automatic masks' Dice minus the second reader's, both against the first,
+    over the ``n`` images that have both: those who were read twice can be others than the rest.
+    """
     text = f"The automatic masks overlap with the radiologist's with a mean Dice of {automatic}"
     if reader2 is None or not _finite(reader2.value):
         return f"{text}; no second reader drew masks to compare with."
     text += f"; a second reader's masks with {reader2}. "
-    if not (automatic.known and reader2.known):
+    if difference is None or not difference.known:
         return f"{text}They are of too few patients to say whether the two differ."
-    if automatic.upper < reader2.lower:
-        return f"{text}The automatic masks agree less well than a second reader does."
-    if automatic.lower > reader2.upper:
-        return f"{text}The automatic masks agree more closely than a second reader does."
-    return f"{text}The two intervals overlap: no clear difference from a second reader."
+    text += f"On the {plural(n, 'image')} that have both, the difference is {difference}: "
+    if difference.upper < 0:
+        return f"{text}the automatic masks agree less well than a second reader does."
+    if difference.lower > 0:
+        return f"{text}the automatic masks agree more closely than a second reader does."
+    return f"{text}the interval includes 0, no difference from a second reader is shown."
 
 
 def missed(n_missed: int, n: int) -> str:

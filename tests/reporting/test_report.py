@@ -20,7 +20,7 @@ from mammoroi.files import read_json, write_csv, write_failures, write_json
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.figures_decision import useful_ranges
 from mammoroi.reporting.figures_lasso import marked
-from mammoroi.reporting.figures_masks import draw_history
+from mammoroi.reporting.figures_masks import beside_reader2, draw_dice_groups, draw_history
 from mammoroi.reporting.flow import draw_flow, flow_table
 from mammoroi.reporting.overlay_pictures import SMALL_PICTURE
 from mammoroi.reporting.read_results import read_results
@@ -303,6 +303,33 @@ def test_false_marks_on_normal_mammograms_are_no_limit_where_they_were_counted(
 def test_the_time_of_a_run_is_that_of_the_stages_that_ran(page: Page) -> None:
     """The stage that was skipped, of 41 s, took its time in another run."""
     assert "of the last run, together 3 min 23 s." in page.text
+
+
+def test_masks_are_set_beside_a_second_reader_on_the_same_images(copied: Path) -> None:
+    """Only the difficult images were read twice: on those the automatic masks are no worse."""
+    table = pd.read_csv(copied / "agreement.csv")
+    twice = table.loc[table["comparison"] == "reader2-manual", "image_id"]
+    automatic = table["comparison"] == "automatic-manual"
+    table.loc[automatic, "dice"] = 0.9
+    table.loc[automatic & table["image_id"].isin(twice), "dice"] = 0.5
+    table.loc[table["comparison"] == "reader2-manual", "dice"] = 0.5
+    write_csv(copied / "agreement.csv", table)
+    difference, n = beside_reader2(read_results(copied))
+    assert (difference.value, difference.lower, difference.upper) == (0, 0, 0)
+    assert n == len(twice) < automatic.sum()
+
+
+def test_groups_of_masks_ascend(study: Path) -> None:
+    results = read_results(study)
+    row = results.agreement_summary[results.agreement_summary["metric"] == "dice"].iloc[[0]]
+    levels = ("view=CC", "size_group=10-20mm", "size_group=<10mm", "size_group=>20mm", "set=test")
+    table = pd.concat([row.assign(group=level) for level in levels], ignore_index=True)
+    with drawing():
+        plot = draw_dice_groups(replace(results, agreement_summary=table))
+    assert plot is not None
+    shown = [label.get_text() for label in plot.figure.axes[0].get_yticklabels()]
+    sizes = ["size group: <10mm", "size group: 10-20mm", "size group: >20mm"]
+    assert shown == ["view: CC", *sizes, "set: test"]
 
 
 def test_texts_are_escaped(html: str) -> None:

@@ -55,6 +55,7 @@ def test_p_value(p: float, text: str) -> None:
 def test_shares_and_durations() -> None:
     assert wording.share(12, 40, "images") == "12 of 40 images (30%)"
     assert wording.share(3, 120, "images") == "3 of 120 images (2.5%)"
+    assert wording.share(299, 300, "images") == "299 of 300 images (99.7%)"
     assert wording.share(0, 0, "images") == "0 of 0 images (–)"
     assert [wording.duration(s) for s in (4.21, 59.97, 200.4, 7500, None)] == [
         *("4.2 s", "60.0 s", "3 min 20 s", "2 h 05 min", "–"),
@@ -103,21 +104,26 @@ def test_difference(delta: Estimate, says: str, not_says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("automatic", "reader2", "says"),
+    ("difference", "says"),
     [
-        (Estimate(0.80, 0.78, 0.82), Estimate(0.88, 0.86, 0.90), "agree less well than"),
-        (Estimate(0.90, 0.89, 0.91), Estimate(0.86, 0.84, 0.88), "agree more closely than"),
-        (Estimate(0.86, 0.84, 0.88), Estimate(0.88, 0.86, 0.90), "no clear difference"),
-        (Estimate(0.86, 0.84, 0.88), None, "no second reader drew masks"),
         (
-            Estimate(0.86, 0.84, 0.88),
-            Estimate(0.88, math.nan, math.nan),
-            "a second reader's masks with 0.88. They are of too few patients",
+            (-0.08, -0.11, -0.05),
+            "difference is −0.08 (−0.11 to −0.05): the automatic masks agree less",
+        ),
+        ((0.04, 0.01, 0.07), "the automatic masks agree more closely than a second reader does"),
+        ((-0.02, -0.05, 0.01), "includes 0, no difference from a second reader is shown"),
+        (
+            (-0.02, NAN, NAN),
+            "a second reader's masks with 0.88 (0.86 to 0.90). They are of too few",
         ),
     ],
 )
-def test_overlap(automatic: Estimate, reader2: Estimate | None, says: str) -> None:
-    assert says in wording.overlap(automatic, reader2)
+def test_overlap(difference: tuple[float, ...], says: str) -> None:
+    automatic, reader2 = Estimate(0.80, 0.78, 0.82), Estimate(0.88, 0.86, 0.90)
+    text = wording.overlap(automatic, reader2, Estimate(*difference), 40)
+    assert says in text
+    assert ("On the 40 images that have both" in text) == (difference[1] == difference[1])
+    assert "no second reader drew masks" in wording.overlap(automatic, None)
 
 
 def test_missed() -> None:

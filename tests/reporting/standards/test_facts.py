@@ -250,6 +250,17 @@ def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) ->
     assert "gets the average risk: she counts in the performance of automatic masks" in missed
 
 
+def test_where_all_masks_are_boxes_no_dice_is_spoken_of(copied: Path) -> None:
+    images, dice = pd.read_csv(copied / "cohort.csv"), pd.read_csv(copied / "agreement.csv")
+    write_csv(copied / "cohort.csv", images.assign(mask_kind="box"))
+    write_csv(copied / "agreement.csv", dice.assign(dice=None))
+    said = limits(read_results(copied))
+    assert any("the manual mask is a box around the lesion" in text for text in said)
+    (missed,) = (text for text in said if "no lesion was found" in text)
+    assert "They count as missed." in missed
+    assert "Dice" not in missed
+
+
 def test_a_given_division_was_not_stratified(copied: Path) -> None:
     drawn = _said(copied, "split")
     assert "at random (seed 15)" in drawn

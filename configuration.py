@@ -123,6 +123,9 @@ def configured(
     arguments = [] if file is None else ["--config", str(file)]
     try:
         parsed = parser.parse_args([*arguments, *overrides])
+        for name, value in list(parsed.items()):
+            if isinstance(value, Path):  # `~` of a file is the home folder, as in a shell
+                parsed[name] = value.expanduser()
         values = vars(parser.instantiate(parsed))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         message = " ".join(str(error).split())

@@ -59,6 +59,13 @@ def test_what_is_refused(tmp_path, text, overrides, message):
         load(tmp_path, text, *overrides)
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    """A folder that is called `~` would hold the study, and nobody would look there."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load(tmp_path, "out: ~/results\ncohort: {folder: ~/mine}\n")
+    assert (config.out, config.cohort.folder) == (tmp_path / "results", tmp_path / "mine")
+
+
 def test_a_setting_that_may_be_none_may_be_empty(tmp_path):
     assert load(tmp_path, GOOD + "synthetic:\n").synthetic is None
     channels = load(tmp_path, GOOD.replace("epochs: 3", "channels: [8, 8, 8, 8, 8]"))

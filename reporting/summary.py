@@ -37,14 +37,20 @@ class Glance:
     verdict: str
 
 
-def difference_of(results: Results, target: Target, rule: str = "complete_case") -> Estimate | None:
-    """Automatic minus manual test AUC, or ``None`` when the two were not compared."""
+def difference_of(
+    results: Results, target: Target, rule: str = "complete_case", interval: str = ""
+) -> Estimate | None:
+    """Automatic minus manual test AUC, or ``None`` when the two were not compared.
+
+    The interval is DeLong's; with ``interval="bootstrap_"`` that of resampled patients.
+    """
     rows = results.auc
     rows = rows[(rows["target"] == target.name) & (rows["set"] == "test") & (rows["rule"] == rule)]
     if rows.empty:
         return None
     row = rows.iloc[0]
-    return Estimate(float(row["difference"]), float(row["lower"]), float(row["upper"]))
+    ends = (float(row[f"{interval}{end}"]) for end in ("lower", "upper"))
+    return Estimate(float(row["difference"]), *ends)
 
 
 def glances(results: Results) -> list[Glance]:
@@ -53,6 +59,7 @@ def glances(results: Results) -> list[Glance]:
     for target in results.targets:
         auc = {roi: metric(target, roi, "test", "auc") for roi in target.results}
         delta = difference_of(results, target)
+        resampled = difference_of(results, target, interval="bootstrap_")
         found.append(
             Glance(
                 target.heading,
@@ -61,7 +68,7 @@ def glances(results: Results) -> list[Glance]:
                 wording.DASH
                 if delta is None
                 else wording.interval(delta.value, delta.lower, delta.upper, 3),
-                wording.verdict(auc.get("manual"), auc.get("automatic"), delta),
+                wording.verdict(auc.get("manual"), auc.get("automatic"), delta, resampled),
             )
         )
     return found
@@ -101,7 +108,8 @@ def target_sentences(results: Results, target: Target) -> list[str]:
         sentences.append(f"With {NAME[roi]}: {words} {flat}".rstrip())
     delta = difference_of(results, target)
     if delta is not None:
-        sentences.append(wording.difference(delta))
+        resampled = difference_of(results, target, interval="bootstrap_")
+        sentences.append(wording.difference(delta, resampled))
     sentences.append(small_numbers(target))
     return [sentence for sentence in sentences if sentence]
 

@@ -181,8 +181,22 @@ def few(n: int, n_positive: int, positive: str, negative: str) -> str:
     )
 
 
-def difference(delta: Estimate) -> str:
-    """Automatic minus manual AUC, in words, whichever way it points."""
+def _contradicted(delta: Estimate, resampled: Estimate | None) -> bool:
+    """Whether one interval excludes 0 and that of resampled patients does not.
+
+    With few patients DeLong's can be too narrow.
+    """
+    if resampled is None or not (delta.known and resampled.known):
+        return False
+    return not delta.lower <= 0 <= delta.upper and resampled.lower <= 0 <= resampled.upper
+
+
+def difference(delta: Estimate, resampled: Estimate | None = None) -> str:
+    """Automatic minus manual AUC, in words, whichever way it points.
+
+    ``resampled`` has the interval of resampled patients: a difference is shown where both
+    intervals show it.
+    """
     if not _finite(delta.value):
         return "The two could not be compared."
     text = (
@@ -198,6 +212,12 @@ def difference(delta: Estimate) -> str:
         return text + (
             "The interval has no width, as where every patient has the same risk or both rank the "
             "patients in the same order: nothing is shown."
+        )
+    if resampled is not None and _contradicted(delta, resampled):
+        ends = f"{number(resampled.lower, 3)} to {number(resampled.upper, 3)}"
+        return text + (
+            f"This interval excludes 0, that of resampled patients ({ends}) does not: no "
+            "difference is shown."
         )
     if delta.upper < 0:
         return text + "The automatic masks do worse: the whole interval lies below 0."
@@ -288,7 +308,12 @@ def stability(median: float, n_stable: int, n: int, threshold: float) -> str:
     return f"median ICC {number(median)}, above {threshold:g} for {stable}"
 
 
-def verdict(manual: Estimate | None, automatic: Estimate | None, delta: Estimate | None) -> str:
+def verdict(
+    manual: Estimate | None,
+    automatic: Estimate | None,
+    delta: Estimate | None,
+    resampled: Estimate | None = None,
+) -> str:
     """One line on a target: chance or better, and which masks do better."""
     parts = []
     for name, auc in (("manual", manual), ("automatic", automatic)):
@@ -301,7 +326,9 @@ def verdict(manual: Estimate | None, automatic: Estimate | None, delta: Estimate
         else:
             parts.append(f"{name}: better than chance")
     if delta is not None and delta.known:
-        if delta.upper < 0:
+        if _contradicted(delta, resampled):
+            parts.append("no difference shown")
+        elif delta.upper < 0:
             parts.append("automatic worse than manual")
         elif delta.lower > 0:
             parts.append("automatic better than manual")

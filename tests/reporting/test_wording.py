@@ -103,6 +103,18 @@ def test_difference(delta: Estimate, says: str, not_says: str) -> None:
     assert not_says not in text
 
 
+def test_a_difference_is_shown_where_both_intervals_show_it() -> None:
+    delta, wide = Estimate(-0.367, -0.659, -0.074), Estimate(-0.367, -0.5, 0.062)
+    text = wording.difference(delta, wide)
+    assert "that of resampled patients (−0.500 to 0.062) does not: no difference is shown" in text
+    assert wording.verdict(None, None, delta, wide).endswith("no difference shown")
+    both = Estimate(-0.367, -0.6, -0.1)
+    assert "do worse" in wording.difference(delta, both)
+    assert wording.verdict(None, None, delta, both).endswith("automatic worse than manual")
+    unknown = Estimate(-0.367, NAN, NAN)
+    assert "do worse" in wording.difference(delta, unknown)
+
+
 @pytest.mark.parametrize(
     ("difference", "says"),
     [

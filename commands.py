@@ -283,6 +283,11 @@ def standards(arguments: Sequence[str]) -> int:
     from .reporting.wording import plural
     from .stages import STAGES, refuse_outdated
 
+    if folder.is_dir() and not (folder / "splits.json").exists():  # such as a cohort's own folder
+        raise MammoroiError(
+            f"{folder} is no study: it has no splits.json",
+            "give the folder that a configuration names as `out`, after `mammoroi study`",
+        )
     refuse_outdated(folder, next(stage.needs for stage in STAGES if stage.name == "report"))
     filled = write_standards(folder)
     if "metrics" in filled:  # a study of the masks alone has none

@@ -123,6 +123,9 @@ def configured(
     arguments = [] if file is None else ["--config", str(file)]
     try:
         parsed = parser.parse_args([*arguments, *overrides])
+        for name, value in list(parsed.items()):
+            if isinstance(value, Path):  # `~` of a file is the home folder, as in a shell
+                parsed[name] = value.expanduser()
         values = vars(parser.instantiate(parsed))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         message = " ".join(str(error).split())
@@ -159,17 +162,35 @@ def field_names(target: Callable[..., Any], prefix: str = "") -> Iterator[str]:
 
 
 def refuse_unknown_keys(target: Callable[..., Any], file: Path) -> None:
-    """Raise for the first key of a YAML file that is no setting."""
+    """Raise for a key of a YAML file that is no setting, stands twice or has no value."""
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        _refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = " ".join(str(error).split())
         raise MammoroiError(f"{file} cannot be read as YAML: {message}", "mend the file") from None
     if not isinstance(content, dict):
         raise MammoroiError(f"{file} holds no settings", "write `name: value` lines into it")
     _walk(target, content, "", file)
+
+
+def _refuse_repeated_keys(node: Any, file: Path) -> None:
+    """Raise where a key stands twice in one section: YAML would silently take the last."""
+    children = node.value if isinstance(getattr(node, "value", None), list) else []
+    seen: set[str] = set()
+    for child in children:
+        key, value = child if isinstance(child, tuple) else (None, child)
+        if key is not None and str(key.value) in seen:
+            raise MammoroiError(
+                f"{file} line {key.start_mark.line + 1}: {key.value} stands a second time",
+                "keep one of the two; the settings of a section go under one heading",
+            )
+        if key is not None:
+            seen.add(str(key.value))
+        _refuse_repeated_keys(value, file)
 
 
 def _walk(target: Callable[..., Any], content: dict[str, Any], prefix: str, file: Path) -> None:
@@ -181,6 +202,10 @@ def _walk(target: Callable[..., Any], content: dict[str, Any], prefix: str, file
             valid = f"remove it (valid here: {', '.join(names)})"
             hint = f"did you mean {prefix}{close[0]}?" if close else valid
             raise MammoroiError(f"{file}: unknown key {prefix}{key}", hint)
+        if value is None and type(None) not in typing.get_args(settings[key]):
+            raise MammoroiError(
+                f"{file}: {prefix}{key} is empty", "write a value, or remove the line"
+            )
         nested = config_class(settings[key])
         if nested is not None and isinstance(value, dict):
             _walk(nested, value, f"{prefix}{key}.", file)

@@ -49,8 +49,8 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
     one with one perturbation, in ``model`` a target with one source; in ``train`` an image of
     another cohort that could not be prepared counts, too, in ``segment`` every mammogram without a
     lesion. What could not be prepared fails in ``train`` and again in ``segment``. ``missed``
-    counts automatic masks without any pixel, and perturbed ones that are too small: results, not
-    failures.
+    counts automatic masks without any pixel (not of mammograms without a lesion) and perturbed ones
+    that are too small: results, not failures.
     """
 
     def rows(name: str) -> int:
@@ -66,7 +66,9 @@ def count_cases(stage: str, out: Path) -> dict[str, int]:
         unprepared = rows(PREPARED_FAILURES)
         used, failed = rows("cohort.csv") - unprepared, unprepared + sum(map(rows, OTHERS_FAILURES))
     elif stage == "segment":
-        used = rows("masks/predictions.csv") + rows("masks/normals/predictions.csv")
+        found = read_csv(out / "masks/predictions.csv")["found"].astype(bool)
+        missed = int((~found).sum())
+        used = int(found.sum()) + rows("masks/normals/predictions.csv")
         failed = rows(MASKS_FAILURES) + rows(NORMALS_FAILURES)
     elif stage == "extract":
         import pyarrow.parquet as parquet

@@ -67,6 +67,10 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         resolved_clinical(self.clinical)
+        if self.allow_failures < 0:
+            raise MammoroiError(
+                f"allow_failures is {self.allow_failures}", "choose 0 or a positive whole number"
+            )
 
 
 @dataclass(frozen=True)

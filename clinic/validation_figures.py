@@ -62,7 +62,10 @@ def draw_target(one: Classifier, tables: Mapping[str, pd.DataFrame]) -> Plot | N
     right.set_xlabel("threshold probability")
     right.set_ylabel("net benefit per patient")
     legend_below(figure, right)
-    auc = wording.Estimate(*(measured[name] for name in ("auc", "auc_lower", "auc_upper")))
+    auc, slope, intercept = (
+        wording.Estimate(*(measured[f"{name}{end}"] for end in ("", "_lower", "_upper")))
+        for name in ("auc", "calibration_slope", "calibration_intercept")
+    )
     negative = str(one.model.about["negative"])
     return Plot(
         f"validation_{one.target}",
@@ -75,9 +78,7 @@ def draw_target(one: Classifier, tables: Mapping[str, pd.DataFrame]) -> Plot | N
         "\n".join(
             [
                 wording.discrimination(auc, one.positive, negative),
-                wording.calibration(
-                    measured["calibration_slope"], measured["calibration_intercept"]
-                ),
+                wording.calibration(slope, intercept),
                 f"Decision curve: {wording.usefulness(useful_ranges(rows))}.",
             ]
         ),

@@ -33,8 +33,8 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
         smaller = min(train["n_positive"], train["n"] - train["n_positive"])
         if smaller < FEW_EVENTS * kept:
             found.append(
-                f"{smaller} training patients of the smaller class for {kept} features: "
-                "overfitting is likely."
+                f"{smaller} training patients of the smaller class for "
+                f"{wording.plural(kept, 'feature')}: overfitting is likely."
             )
     found += _needs(record, model)
     stability = (model.funnel.get("stability") or {}).get("value")
@@ -46,10 +46,11 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
     if "icc_source" in model.funnel and model.funnel["icc_source"] is None:
         found.append("No filter for stability: features may depend on how the lesion is outlined.")
     for part in (test, train):
-        slope = part.get("calibration_slope")
-        if known(slope):
-            if not 0.8 <= slope <= 1.25:
-                found.append(f"Risks are off scale (calibration slope {slope:.2f}).")
+        slope, low, high = (part.get(f"calibration_slope{end}") for end in ("", "_lower", "_upper"))
+        if known(slope) and known(low) and known(high):
+            if not low <= 1 <= high:
+                shown = wording.interval(slope, low, high)
+                found.append(f"Risks are off scale (calibration slope {shown}).")
             break
     if test.get("n_missed") or train.get("n_missed"):
         n = (test.get("n_missed") or 0) + (train.get("n_missed") or 0)

@@ -45,7 +45,7 @@ def clinical_tables(study: Path, titles: dict[str, str]) -> list[tuple[Table, Pa
     list of tuple of Table and Path
         Each with the CSV file that it was read from, in the order of their numbers; empty where
         the stage ``tables`` has not run. A file of odds ratios gives two tables where there is a
-        model of what is known before surgery.
+        model of what is known before surgery, none where there is no clinical variable.
 
     Raises
     ------
@@ -102,6 +102,8 @@ def _baseline(name: str, frame: pd.DataFrame) -> Table:
 
 def _regression(name: str, title: str, frame: pd.DataFrame, z: str) -> list[Table]:
     parts = {str(analysis): part for analysis, part in frame.groupby("analysis", sort=False)}
+    if not parts:  # patients.csv has no clinical variable
+        return []
     shown = [_pair(name, title, frame, parts, z)]
     before = parts.get(PREOPERATIVE)
     if before is not None and before["level"].any():
@@ -136,7 +138,7 @@ def _pair(
         "Alone: a model for each variable. Together: one model. An odds ratio above 1 goes with a "
         f"higher class; β is its logarithm, SE the standard error, {z} = β ÷ SE, the interval 95%, "
         "P from the normal distribution.",
-        _who(parts),
+        *filter(None, [_who(parts)]),
         *(text for flag, text in _FLAGS.items() if any(flag in c for row in rows for c in row)),
     ]
     if not fitted and len(together):
@@ -176,7 +178,7 @@ def _who(parts: dict[str, pd.DataFrame]) -> str:
                 else ""
             )
         )
-    return f"Patients: {'; '.join(told)}."
+    return f"Patients: {'; '.join(told)}." if told else ""
 
 
 def _head(z: str, when: str) -> list[str]:

@@ -12,6 +12,7 @@ from .record import Fact, Record, heading, listed, span
 if TYPE_CHECKING:
     import pandas as pd
 
+MODEL_FAILURES = "models/failures.csv"
 FEW = 4
 """As many centres, devices or variables are named; more are counted."""
 
@@ -90,7 +91,9 @@ def baseline(record: Record) -> Fact | None:
             tests = sorted(table["method"].dropna().unique()) if "method" in table else []
             how = f" ({listed(tests)} tests)" if tests else ""
             return Fact(
-                f"{n} characteristics of training and test patients were compared{how}.", (name,)
+                f"{wording.plural(n, 'characteristic')} of training and test patients "
+                f"{'was' if n == 1 else 'were'} compared{how}.",
+                (name,),
             )
     return None
 
@@ -159,7 +162,30 @@ def questions(record: Record) -> Fact | None:
             parts.append(f"{names} ({one['positive']} against {one['negative']})")
         else:
             parts.append(f"{names} ({heading(one)})")
-    return Fact(f"The questions were {'; '.join(parts)}.", ("models/targets.json",))
+    text, files = f"The questions were {'; '.join(parts)}.", ["models/targets.json"]
+    if lost := unanswered(record):
+        text += f" {lost}."
+        files.append(MODEL_FAILURES)
+    return Fact(text, tuple(files))
+
+
+def unanswered(record: Record) -> str:
+    """Which questions were asked and have no classifier; empty where all have theirs."""
+    table, entries = record.table(MODEL_FAILURES), record.json("models/targets.json") or []
+    if table is None or table.empty:
+        return ""
+    targets = {entry["target"] for entry in entries}
+    # Where a class has none there is no model of all classes together: that is not said again.
+    tasks = {entry.get("task") for entry in entries} - targets
+    lost: dict[str, list[str]] = {}
+    for case, stage in zip(table["case"], table["stage"], strict=True):
+        if case not in tasks:
+            lost.setdefault(case, []).append(str(stage).removeprefix("model/"))
+    names = [
+        f"{case} with {listed(rois)} masks" if case in targets else case
+        for case, rois in lost.items()
+    ]
+    return f"No classifier could be fitted for {listed(names)} ({MODEL_FAILURES})" if names else ""
 
 
 def missing_values(record: Record) -> Fact | None:
@@ -242,10 +268,10 @@ def split(record: Record) -> Fact | None:
             f"testing ({shares})"
         )
     by = [name for name in splits["stratify"] if patients is not None and name in patients]
-    if by:
-        text += f", stratified by {listed(by)}"
-    if test:
-        text += f", the training patients into {len(splits['folds'])} folds"
+    drawn = f", stratified by {listed(by)}" if by else ""
+    folds = f", the training patients into {len(splits['folds'])} folds" if test else ""
+    # Whoever wrote the column stratified as they did; only the folds were drawn.
+    text += f"{folds}{drawn}" if given else f"{drawn}{folds}"
     if record.classifiers:
         text += "; segmentation and classifiers share this division"
     return Fact(f"{text}.", ("splits.json",))

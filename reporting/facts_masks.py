@@ -102,7 +102,8 @@ def network(record: Record) -> Fact | None:
             + (
                 "the last epoch was kept."
                 if settings.get("keep") == "last"
-                else f"the epoch with the best Dice on {tuned} further ones was kept."
+                else f"the epoch with the best Dice on {tuned} further "
+                f"{'one' if tuned == '1' else 'ones'} was kept."
             )
         )
     if all("n_normal_images" in card for card in cards):

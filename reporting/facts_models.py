@@ -96,6 +96,12 @@ def classifier(record: Record) -> Fact | None:
                 unused = key == "gamma" and values.get("kernel") == "linear"
                 if values.get(key) is not None and not unused:
                     of_kind.setdefault(key, []).append(values[key])
+    if empty and not given:
+        return Fact(
+            "In none of the final models was a feature left: every patient has the prevalence as "
+            "risk.",
+            tuple(files),
+        )
     if not given:
         return None
     kinds = [

@@ -175,7 +175,7 @@ def selected_features(record: Record) -> Fact | None:
             continue
         order = table["coefficient"].abs().sort_values(ascending=False).index
         top = [f"{table['feature'][at]} ({table['coefficient'][at]:.3f})" for at in order[:3]]
-        text = f"{model.name}: {len(table)} features, led by {listed(top)}"
+        text = f"{model.name}: {wording.plural(len(table), 'feature')}, led by {listed(top)}"
         if "frequency" in table and table["frequency"].notna().any():
             text += (
                 f", selected again in a median of {table['frequency'].median():.0%} of the refits"

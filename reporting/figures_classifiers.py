@@ -135,9 +135,7 @@ def draw_calibration(target: Target) -> Plot:
     findings = []
     for roi in target.results:
         slope, intercept = (
-            found.value if found.known else None
-            for name in ("slope", "intercept")
-            for found in [metric(target, roi, "test", f"calibration_{name}")]
+            metric(target, roi, "test", f"calibration_{name}") for name in ("slope", "intercept")
         )
         words = wording.calibration(slope, intercept)
         findings.append(f"Test patients, {NAME[roi]}: {words}")

@@ -103,7 +103,8 @@ def draw_auc(results: Results) -> Plot | None:
     left.set_title("AUC")
     right.set_title("automatic minus manual")
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), fontsize=8.5)
+    if right.get_legend_handles_labels()[0]:  # nothing was compared
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), fontsize=8.5)
     return Plot(
         "auc_manual_automatic",
         "AUC with manual and with automatic masks",

@@ -142,8 +142,8 @@ def draw_selected(target: Target) -> Plot:
         steady = int((rows["frequency"] >= 0.8).sum())
         more = f" (the {SHOWN_FEATURES} largest are drawn)" if len(rows) > SHOWN_FEATURES else ""
         findings.append(
-            f"{NAME[roi]}: {len(rows)} features{more}, {steady} of them selected again in at "
-            "least 80% of the folds"
+            f"{NAME[roi]}: {wording.plural(len(rows), 'feature')}{more}, {steady} of them selected "
+            "again in at least 80% of the folds"
         )
     tables = [rows.assign(roi=roi) for roi, rows in chosen.items()]
     filled = [part for part in tables if len(part)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import wording
 from .results import Target
 from .style import COLOUR, GREY, INK, NAME, Plot, panels
 
@@ -80,7 +81,7 @@ def marked(path: pd.DataFrame) -> pd.DataFrame:
 
 
 def _words(path: pd.DataFrame, chosen: pd.Series) -> str:
-    kept = f"α = {chosen['alpha']:.3g} keeps {int(chosen['n_nonzero'])} features"
+    kept = f"α = {chosen['alpha']:.3g} keeps {wording.plural(int(chosen['n_nonzero']), 'feature')}"
     if chosen["smallest"]:
         return f"{kept}, at the smallest error"
     best = path[path["smallest"]].iloc[0]

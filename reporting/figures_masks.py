@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..segmentation.bootstrap import mean_and_median
 from ..segmentation.folds import NetworkName
 from . import wording
 from .facts_data import boxed
@@ -12,7 +13,12 @@ from .style import COLOUR, COMPARISON, MARKER, Plot, bare, legend_below, panels
 from .wording import Estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
+
+BOOTSTRAP_SAMPLES = 2000
+"""Of patients, for the difference between the automatic masks and a second reader's."""
 
 
 def summary(results: Results, comparison: str, group: str = "all") -> pd.Series | None:
@@ -32,6 +38,20 @@ def mean_dice(results: Results, comparison: str) -> Estimate | None:
     if row is None:
         return None
     return Estimate(row["mean"], row["mean_lower"], row["mean_upper"])
+
+
+def beside_reader2(results: Results) -> tuple[Estimate, int]:
+    """Mean Dice of the automatic masks minus a second reader's, on the images that have both.
+
+    Resampled are the patients, as for all intervals of ``agreement_summary.csv``; the number is
+    that of the images.
+    """
+    dice = results.agreement.pivot_table("dice", ["image_id", "patient_id"], "comparison")
+    both = dice.reindex(columns=["automatic-manual", "reader2-manual"]).dropna()
+    difference = (both["automatic-manual"] - both["reader2-manual"]).to_numpy(float)
+    patients = both.index.get_level_values("patient_id").to_numpy(object)
+    mean, _ = mean_and_median(difference, patients, BOOTSTRAP_SAMPLES, seed=0)
+    return Estimate(mean.value, mean.lower, mean.upper), len(both)
 
 
 def draw_dice(results: Results) -> Plot | None:
@@ -107,7 +127,7 @@ def draw_dice_groups(results: Results) -> Plot | None:
     table = table[["comparison", "group", "n", "mean", "mean_lower", "mean_upper"]]
     if table.empty:
         return None
-    groups = list(dict.fromkeys(table["group"]))
+    groups = sorted(dict.fromkeys(table["group"]), key=_place(table["group"]))
     kinds = [kind for kind in COMPARISON if (table["comparison"] == kind).any()]
     figure, ((ax,),) = panels(1, 1, 1.2 + 0.42 * len(groups))
     for shift, kind in zip((-0.13, 0.13), kinds, strict=False):
@@ -151,6 +171,22 @@ def draw_dice_groups(results: Results) -> Plot | None:
         figure,
         table,
     )
+
+
+_ASCENDING = ("<10mm", "10-20mm", ">20mm", "fatty", "scattered", "heterogeneous")
+"""Levels that are not in their order where they are sorted as text; any other comes after them."""
+
+
+def _place(groups: pd.Series) -> Callable[[str], tuple[int, int]]:
+    """The place of a group in the figure: columns as in the table, their levels ascending."""
+    columns = list(dict.fromkeys(group.partition("=")[0] for group in groups))
+
+    def place(group: str) -> tuple[int, int]:
+        column, _, level = group.partition("=")
+        known = level in _ASCENDING
+        return columns.index(column), _ASCENDING.index(level) if known else len(_ASCENDING)
+
+    return place
 
 
 def _group_name(group: str) -> str:

@@ -85,7 +85,8 @@ def _finding(table: pd.DataFrame, own: list[str]) -> str:
     }
     ordered = sorted(reach, key=lambda name: -reach[name])
     parts = [
-        f"{_title(name)} (up to {wording.number(reach[name], 0)} points)" for name in ordered[:3]
+        f"{_title(name)} (up to {wording.plural(round(reach[name]), 'point')})"
+        for name in ordered[:3]
     ]
     return f"Most weight: {', '.join(parts)}."
 

@@ -103,7 +103,7 @@ def _verdicts(results: Results, table: pd.DataFrame) -> list[str]:
                     f"{wording.number(detectable, 3)}, and {row['patients_needed']:.0f} would be "
                     "needed to show non-inferiority of classifiers that are equal"
                 )
-            if not row["manual_above_chance"]:
+            if not row["manual_above_chance"] and row["verdict"] != "inferior":
                 text += (
                     "; with manual masks the classifier cannot be told from chance, so that not "
                     "to be inferior to it means little"

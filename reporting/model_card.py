@@ -112,9 +112,9 @@ def segmentation_card(study: Path) -> dict[str, Any]:
     if FACTS["normal_mammograms"](record) is None:
         limits.append("It was not tested on mammograms without a lesion.")
     trained = {
-        _network(card): f"{card['n_training_patients']} patients, "
-        f"{card['n_training_images']} mammograms; {card['n_tuning_patients']} patients chose the "
-        "epoch"
+        _network(card): f"{wording.plural(card['n_training_patients'], 'patient')}, "
+        f"{wording.plural(card['n_training_images'], 'mammogram')}; "
+        f"{wording.plural(card['n_tuning_patients'], 'patient')} chose the epoch"
         for card in cards
         if {"fold", "n_training_patients", "n_training_images", "n_tuning_patients"} <= set(card)
     }

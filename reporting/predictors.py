@@ -167,10 +167,15 @@ def _increments(roi: str, result: RoiResult) -> list[str]:
             continue
         row, out_of_fold = rows["test", together], rows["train", together]
         delta = Estimate(*(float(row[f"over_clinical{end}"]) for end in ("", "_lower", "_upper")))
+        shown = _interval(row, "over_clinical", 3)
+        tested = (
+            f"is {shown} in AUC on the test patients: {_verdict(delta)}"
+            if shown
+            else "could not be computed on the test patients: both classes must be present"
+        )
         words.append(
-            f"{NAME[roi].capitalize()}: the increment of radiomics over the {against} is "
-            f"{_interval(row, 'over_clinical', 3)} in AUC on the test patients: {_verdict(delta)}; "
-            f"out of fold {_interval(out_of_fold, 'over_clinical', 3)}."
+            f"{NAME[roi].capitalize()}: the increment of radiomics over the {against} {tested}; "
+            f"out of fold {_interval(out_of_fold, 'over_clinical', 3) or wording.DASH}."
         )
     return words
 

@@ -81,7 +81,9 @@ def read_results(folder: Path) -> Results:
 _SPLITS = ("seed", "test_size", "stratify", "train", "test", "folds")
 _SUMMARY = ("comparison", "group", "metric", "n", "mean", "mean_lower", "mean_upper", "median")
 _FAILURES = {
+    "others": "segmentation/prepared/others/failures.csv",
     "masks": "masks/failures.csv",
+    "normals": "masks/normals/failures.csv",
     "agreement": "agreement_failures.csv",
     "features": "features/failures.csv",
     "stability": "stability/failures.csv",

@@ -21,7 +21,7 @@ from .claims import claim_sentences, claims_table, draw_claims
 from .classes import classes_table, draw_confusion
 from .clinical_tables import clinical_tables
 from .config import ReportConfig
-from .facts_data import source_name
+from .facts_data import source_name, unanswered
 from .figures_classifiers import draw_calibration, draw_roc
 from .figures_compare import draw_auc, draw_icc
 from .figures_decision import draw_decision
@@ -140,6 +140,8 @@ def _pieces(results: Results) -> dict[str, Any]:
     flow, record = flow_table(results), Record(folder)
     tasks = _by_task(results.targets)
     baseline, clinical = _clinical(results, tasks) if tasks else (None, [])
+    numbers = [int(given[1]) for one in clinical if (given := re.match(r"Table (\d+)", one.title))]
+    last = max(numbers, default=1)
     with drawing():
         return {
             "flow": plots(draw_flow(flow)),
@@ -158,7 +160,10 @@ def _pieces(results: Results) -> dict[str, Any]:
             ),
             "agreement": table(tables.agreement(results)),
             "features": plots(draw_funnel(results)) if tasks else [],
-            "tasks": [_task(folder, at, tasks, table, plots) for at in range(len(tasks))],
+            "tasks": [
+                _task(folder, tasks[at], last + 2 * at, 2 * at, table, plots)
+                for at in range(len(tasks))
+            ],
             "subgroups": [
                 {
                     "heading": target.heading,
@@ -245,16 +250,16 @@ def _by_task(targets: Iterable[Target]) -> list[list[Target]]:
 
 def _task(
     folder: Path,
-    at: int,
-    tasks: list[list[Target]],
+    targets: list[Target],
+    tables_before: int,
+    figures_before: int,
     table: Callable[[Table | None], Shown | None],
     plots: Callable[..., list[Shown]],
 ) -> dict[str, Any]:
-    targets = tasks[at]
     # Numbers as in such papers: characteristics, a regression for each task, then for each task its
     # features and its performance; two figures for each task, of the LASSO and of the performance.
-    features, performances = (len(tasks) + 2 + 2 * at, len(tasks) + 3 + 2 * at)
-    first, second = 2 * at + 1, 2 * at + 2
+    features, performances = tables_before + 1, tables_before + 2
+    first, second = figures_before + 1, figures_before + 2
     draw = (
         (draw_lasso, f"Figure {first}. "),
         (draw_selected, ""),
@@ -358,6 +363,7 @@ def _page(
         script_hash=content_hash(script),
         estimated=wording.share(n_estimated, len(results.images), "images") if n_estimated else "",
         glances=summary.glances(results),
+        unanswered=unanswered(Record(results.folder)),
         claim_sentences=claim_sentences(results.targets),
         mask_sentences=summary.mask_sentences(results),
         target_sentences={

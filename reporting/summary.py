@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import wording
+from .facts_data import unanswered
 from .facts_detection import lesion_detection
 from .figures_classifiers import metric
-from .figures_masks import boxes, lesions_beside, lesions_missed, mean_dice
+from .figures_masks import beside_reader2, boxes, lesions_beside, lesions_missed, mean_dice
 from .record import Record
 from .results import Results, Target
 from .style import NAME
 from .wording import Estimate
 
-MASK_LIMITS = (
+ONLY_LESIONS = (
     "Only lesions that a reader outlined count as true, and every mammogram holds one: the figures "
-    "do not say how often the networks would outline something where nothing is.",
-    "An overlap says how alike two masks are, not whether anything that is decided or measured "
-    "with them stays the same.",
+    "do not say how often the networks would outline something where nothing is."
 )
-"""What a comparison of masks alone does not allow to be said."""
+OVERLAP_ONLY = (
+    "An overlap says how alike two masks are, not whether anything that is decided or measured "
+    "with them stays the same."
+)
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,20 @@ class Glance:
     verdict: str
 
 
-def difference_of(results: Results, target: Target, rule: str = "complete_case") -> Estimate | None:
-    """Automatic minus manual test AUC, or ``None`` when the two were not compared."""
+def difference_of(
+    results: Results, target: Target, rule: str = "complete_case", interval: str = ""
+) -> Estimate | None:
+    """Automatic minus manual test AUC, or ``None`` when the two were not compared.
+
+    The interval is DeLong's; with ``interval="bootstrap_"`` that of resampled patients.
+    """
     rows = results.auc
     rows = rows[(rows["target"] == target.name) & (rows["set"] == "test") & (rows["rule"] == rule)]
     if rows.empty:
         return None
     row = rows.iloc[0]
-    return Estimate(float(row["difference"]), float(row["lower"]), float(row["upper"]))
+    ends = (float(row[f"{interval}{end}"]) for end in ("lower", "upper"))
+    return Estimate(float(row["difference"]), *ends)
 
 
 def glances(results: Results) -> list[Glance]:
@@ -51,6 +59,7 @@ def glances(results: Results) -> list[Glance]:
     for target in results.targets:
         auc = {roi: metric(target, roi, "test", "auc") for roi in target.results}
         delta = difference_of(results, target)
+        resampled = difference_of(results, target, interval="bootstrap_")
         found.append(
             Glance(
                 target.heading,
@@ -59,7 +68,7 @@ def glances(results: Results) -> list[Glance]:
                 wording.DASH
                 if delta is None
                 else wording.interval(delta.value, delta.lower, delta.upper, 3),
-                wording.verdict(auc.get("manual"), auc.get("automatic"), delta),
+                wording.verdict(auc.get("manual"), auc.get("automatic"), delta, resampled),
             )
         )
     return found
@@ -76,7 +85,8 @@ def mask_sentences(results: Results) -> list[str]:
     automatic = mean_dice(results, "automatic-manual")
     sentences = []
     if automatic is not None:
-        sentences.append(wording.overlap(automatic, mean_dice(results, "reader2-manual")))
+        reader2 = mean_dice(results, "reader2-manual")
+        sentences.append(wording.overlap(automatic, reader2, *beside_reader2(results)))
     elif (found := lesion_detection(Record(results.folder))) is not None:
         sentences.append(found.text)
     if boxed := wording.boxes(*boxes(results)):
@@ -98,7 +108,8 @@ def target_sentences(results: Results, target: Target) -> list[str]:
         sentences.append(f"With {NAME[roi]}: {words} {flat}".rstrip())
     delta = difference_of(results, target)
     if delta is not None:
-        sentences.append(wording.difference(delta))
+        resampled = difference_of(results, target, interval="bootstrap_")
+        sentences.append(wording.difference(delta, resampled))
     sentences.append(small_numbers(target))
     return [sentence for sentence in sentences if sentence]
 
@@ -120,7 +131,7 @@ def estimated_spacings(results: Results) -> int:
 
 def limits(results: Results) -> list[str]:
     """What the figures do not allow to be said."""
-    found = []
+    record, found = Record(results.folder), []
     if results.synthetic:
         found.append(
             "The mammograms are phantoms and the patients are invented. The figures show that the "
@@ -134,7 +145,9 @@ def limits(results: Results) -> list[str]:
         "mammography systems and other patients, is not known until it is tried there."
     )
     if not results.classifiers:
-        found += MASK_LIMITS
+        # Of mammograms without a lesion it was measured.
+        found += [] if record.has("normals.csv") else [ONLY_LESIONS]
+        found.append(OVERLAP_ONLY)
     n_estimated = estimated_spacings(results)
     if n_estimated:
         found.append(
@@ -142,24 +155,37 @@ def limits(results: Results) -> list[str]:
             "estimated, not measured: areas, distances in mm and size features of these images "
             "are estimates as well."
         )
+    if boxed := wording.boxes(*boxes(results)):
+        found.append(boxed)
     n_missed, n_masks = lesions_missed(results)
     if n_missed:
         found.append(
             f"In {wording.share(n_missed, n_masks, 'images')} no lesion was found automatically. "
             + (
-                "Results of automatic masks count only what was found, unless it says otherwise."
+                "Their Dice is 0 and counts in every mean; distances do not exist for them."
+                if results.agreement["dice"].notna().any()
+                else "They count as missed."  # no manual mask is an outline
+            )
+            + (
+                " A patient of whom nothing was found gets the average risk: she counts in the "
+                "performance of automatic masks, not in a difference of lesions always found."
                 if results.classifiers
-                else "Their Dice is 0 and counts in every mean; distances do not exist for them."
+                else ""
             )
         )
     for target in results.targets:
         if small_numbers(target):
             found.append(f"{target.heading}. {small_numbers(target)}")
-    if len(results.failed):
-        n = results.failed["case"].nunique()
+    failed = {
+        case for stage, of in results.failures.items() if stage != "models" for case in of["case"]
+    }
+    if failed:
+        n = len(failed)
         found.append(
             f"{wording.plural(n, 'case')} failed; if they are special in some way, so are the rest."
         )
+    if lost := unanswered(record):
+        found.append(f"{lost}.")
     if results.classifiers:
         found.append(
             "Risks are calibrated to the share of positive patients in this cohort; where that "

@@ -177,7 +177,7 @@ def _masks_lost(results: Results) -> pd.DataFrame:
     return lost.rename(columns={"image_id": "case"}).assign(
         stage="masks",
         error="the automatic segmentation outlined nothing",
-        action="look at the image; its Dice is 0 and counts in every mean",
+        action="look at the image; it counts as missed in every figure of the masks",
     )
 
 
@@ -207,7 +207,7 @@ def stages(results: Results) -> Table | None:
     if not recorded:
         return None
     frame = pd.DataFrame(recorded)
-    total = sum(stage.get("seconds") or 0 for stage in recorded)
+    total = sum(stage.get("seconds") or 0 for stage in recorded if not stage.get("skipped"))
     cells = [
         [
             str(stage["stage"]),

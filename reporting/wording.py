@@ -67,11 +67,11 @@ def p_value(p: float | None) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """``30%``, below ten ``2.5%``; a dash when there is nothing to take a part of."""
+    """``30%``, below 10 and above 99 ``2.5%``; a dash when there is nothing to take a part of."""
     if not whole:
         return DASH
     value = 100 * part / whole
-    return f"{value:.1f}%" if 0 < value < 10 else f"{value:.0f}%"
+    return f"{value:.1f}%" if 0 < value < 10 or 99 < value < 100 else f"{value:.0f}%"
 
 
 def share(part: int, whole: int, what: str) -> str:
@@ -96,19 +96,26 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def overlap(automatic: Estimate, reader2: Estimate | None) -> str:
-    """What the mean Dice of the automatic masks means, beside that of a second reader."""
+def overlap(
+    automatic: Estimate, reader2: Estimate | None, difference: Estimate | None = None, n: int = 0
+) -> str:
+    """What the mean Dice of the automatic masks means, beside that of a second reader.
+
+    ``difference`` is the automatic masks' Dice minus the second reader's, both against the first,
+    over the ``n`` images that have both: those who were read twice can be others than the rest.
+    """
     text = f"The automatic masks overlap with the radiologist's with a mean Dice of {automatic}"
     if reader2 is None or not _finite(reader2.value):
         return f"{text}; no second reader drew masks to compare with."
     text += f"; a second reader's masks with {reader2}. "
-    if not (automatic.known and reader2.known):
+    if difference is None or not difference.known:
         return f"{text}They are of too few patients to say whether the two differ."
-    if automatic.upper < reader2.lower:
-        return f"{text}The automatic masks agree less well than a second reader does."
-    if automatic.lower > reader2.upper:
-        return f"{text}The automatic masks agree more closely than a second reader does."
-    return f"{text}The two intervals overlap: no clear difference from a second reader."
+    text += f"On the {plural(n, 'image')} that have both, the difference is {difference}: "
+    if difference.upper < 0:
+        return f"{text}the automatic masks agree less well than a second reader does."
+    if difference.lower > 0:
+        return f"{text}the automatic masks agree more closely than a second reader does."
+    return f"{text}the interval includes 0, no difference from a second reader is shown."
 
 
 def missed(n_missed: int, n: int) -> str:
@@ -174,8 +181,22 @@ def few(n: int, n_positive: int, positive: str, negative: str) -> str:
     )
 
 
-def difference(delta: Estimate) -> str:
-    """Automatic minus manual AUC, in words, whichever way it points."""
+def _contradicted(delta: Estimate, resampled: Estimate | None) -> bool:
+    """Whether one interval excludes 0 and that of resampled patients does not.
+
+    With few patients DeLong's can be too narrow.
+    """
+    if resampled is None or not (delta.known and resampled.known):
+        return False
+    return not delta.lower <= 0 <= delta.upper and resampled.lower <= 0 <= resampled.upper
+
+
+def difference(delta: Estimate, resampled: Estimate | None = None) -> str:
+    """Automatic minus manual AUC, in words, whichever way it points.
+
+    ``resampled`` has the interval of resampled patients: a difference is shown where both
+    intervals show it.
+    """
     if not _finite(delta.value):
         return "The two could not be compared."
     text = (
@@ -186,6 +207,17 @@ def difference(delta: Estimate) -> str:
         return text + (
             "It has no interval, as where an AUC is 0 or 1 or a class has one patient: nothing is "
             "shown."
+        )
+    if delta.lower == delta.upper:
+        return text + (
+            "The interval has no width, as where every patient has the same risk or both rank the "
+            "patients in the same order: nothing is shown."
+        )
+    if resampled is not None and _contradicted(delta, resampled):
+        ends = f"{number(resampled.lower, 3)} to {number(resampled.upper, 3)}"
+        return text + (
+            f"This interval excludes 0, that of resampled patients ({ends}) does not: no "
+            "difference is shown."
         )
     if delta.upper < 0:
         return text + "The automatic masks do worse: the whole interval lies below 0."
@@ -211,34 +243,37 @@ def estimated(value: float | None, lower: float | None, upper: float | None) -> 
     return interval(value, lower, upper)
 
 
-def calibration(slope: float | None, intercept: float | None) -> str:
-    """Whether predicted risks are too extreme, too timid, too high or too low.
+def calibration(slope: Estimate, intercept: Estimate) -> str:
+    """Whether predicted risks are too extreme, too timid, too high or too low, by the intervals.
 
-    What could not be estimated is None or NaN, and is said to be so.
+    What could not be estimated, or has no interval, is said to be so.
     """
     parts = []
-    if slope is not None and math.isfinite(slope):
-        parts.append(
-            f"slope {number(slope)}: the risks look too extreme (high ones too high, low ones too "
-            "low)"
-            if slope < 0.8
-            else f"slope {number(slope)}: the risks look too timid (too close to the average)"
-            if slope > 1.25
-            else f"slope {number(slope)}: the spread of the risks looks about right"
+    if slope.known:
+        spread = (
+            "the risks are too extreme (high ones too high, low ones too low)"
+            if slope.upper < 1
+            else "the risks are too timid (too close to the average)"
+            if slope.lower > 1
+            else "the interval includes 1, so no wrong spread of the risks is shown"
         )
-    if intercept is not None and math.isfinite(intercept):
-        level = "low" if intercept > 0.25 else "high" if intercept < -0.25 else ""
-        words = f"too {level}" if level else "at the right level"
-        parts.append(f"intercept {number(intercept)}: on the whole they are {words}")
+        parts.append(f"slope {slope}: {spread}")
+    if intercept.known:
+        level = (
+            "on the whole they are too low"
+            if intercept.lower > 0
+            else "on the whole they are too high"
+            if intercept.upper < 0
+            else "the interval includes 0, so no wrong level is shown"
+        )
+        parts.append(f"intercept {intercept}: {level}")
     if not parts:
         return f"Slope and intercept of calibration {NOT_ESTIMATED}: {WHY_NOT_ESTIMATED}."
     told = "; ".join(parts)
     if len(parts) == 1:
         lost = "slope" if told.startswith("intercept") else "intercept"
         told += f"; the {lost} {NOT_ESTIMATED} ({WHY_NOT_ESTIMATED})"
-    return (
-        f"{told[0].upper()}{told[1:]}. With few patients both are uncertain: see their intervals."
-    )
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def flat_risks(risks: Sequence[float]) -> str:
@@ -273,7 +308,12 @@ def stability(median: float, n_stable: int, n: int, threshold: float) -> str:
     return f"median ICC {number(median)}, above {threshold:g} for {stable}"
 
 
-def verdict(manual: Estimate | None, automatic: Estimate | None, delta: Estimate | None) -> str:
+def verdict(
+    manual: Estimate | None,
+    automatic: Estimate | None,
+    delta: Estimate | None,
+    resampled: Estimate | None = None,
+) -> str:
     """One line on a target: chance or better, and which masks do better."""
     parts = []
     for name, auc in (("manual", manual), ("automatic", automatic)):
@@ -286,7 +326,9 @@ def verdict(manual: Estimate | None, automatic: Estimate | None, delta: Estimate
         else:
             parts.append(f"{name}: better than chance")
     if delta is not None and delta.known:
-        if delta.upper < 0:
+        if _contradicted(delta, resampled):
+            parts.append("no difference shown")
+        elif delta.upper < 0:
             parts.append("automatic worse than manual")
         elif delta.lower > 0:
             parts.append("automatic better than manual")

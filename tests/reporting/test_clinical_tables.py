@@ -77,3 +77,13 @@ def test_tables_and_their_cells(study):
 
 def test_without_the_stage_there_is_nothing(tmp_path):
     assert clinical_tables(tmp_path, {}) == []
+
+
+def test_a_study_without_clinical_variables_has_no_table_of_odds_ratios(tmp_path):
+    """The smallest `patients.csv` names the patient and the label, nothing else."""
+    patients = pd.DataFrame({"patient_id": ["A", "B"], "sln": ["negative", "positive"]})
+    config = ClinicalConfig()
+    task = config.resolved_tasks()[0]
+    table = regression_table(fit_models(patients, task, config), config)
+    write_csv(tmp_path / "tables" / "table2_sln.csv", table)
+    assert clinical_tables(tmp_path, {}) == []

@@ -123,3 +123,15 @@ def test_a_study_without_clinical_variables_says_so(study: Path, tmp_path: Path)
     assert draw_increment(target) is None
     assert draw_nomogram(target, "manual") is None
     assert skipped([target]).endswith("is not shown: patients.csv has none.")
+
+
+def test_an_increment_without_an_auc_is_said_to_have_none(study: Path) -> None:
+    """As where all test patients are of one class."""
+    target = read_results(study).targets[0]
+    table = target.results["manual"].predictors.copy()
+    over = [name for name in table if name.startswith("over_clinical")]
+    table.loc[table["set"] == "test", over] = np.nan
+    manual = replace(target.results["manual"], predictors=table)
+    sentences = increments(replace(target, results={"manual": manual}))
+    assert all("could not be computed on the test patients: both" in one for one in sentences)
+    assert not any(" is in AUC" in one for one in sentences)

@@ -20,12 +20,14 @@ from mammoroi.files import read_json, write_csv, write_failures, write_json
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.figures_decision import useful_ranges
 from mammoroi.reporting.figures_lasso import marked
-from mammoroi.reporting.figures_masks import draw_history
+from mammoroi.reporting.figures_masks import beside_reader2, draw_dice_groups, draw_history
 from mammoroi.reporting.flow import draw_flow, flow_table
 from mammoroi.reporting.overlay_pictures import SMALL_PICTURE
 from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.report import report
 from mammoroi.reporting.style import drawing
+from mammoroi.reporting.summary import ONLY_LESIONS, limits
+from mammoroi.reporting.tables import cases
 
 BANNER = "SYNTHETIC DATA: phantom mammograms, no patients"
 
@@ -281,6 +283,55 @@ def test_excluded_failed_and_missed_cases_are_listed(page: Page) -> None:
     assert "10 of 120 images (8.3%) is estimated" in page.sections["data"]
 
 
+def test_mammograms_of_other_cohorts_that_failed_are_listed(copied: Path) -> None:
+    lost = Failure("N7", "segmentation/prepare/normals", "no spacing", "give spacing_mm")
+    for name in ("masks/normals", "segmentation/prepared/others"):
+        write_failures(copied / name / "failures.csv", [replace(lost, stage=name)])
+    shown = {(row[0], row[1]) for row in cases(read_results(copied)).cells}
+    assert {("N7", "masks/normals"), ("N7", "segmentation/prepared/others")} <= shown
+
+
+def test_false_marks_on_normal_mammograms_are_no_limit_where_they_were_counted(
+    copied: Path,
+) -> None:
+    masks_alone = replace(read_results(copied), targets=[])
+    assert ONLY_LESIONS in limits(masks_alone)
+    write_csv(copied / "normals.csv", pd.DataFrame({"image_id": ["N1"]}))
+    assert ONLY_LESIONS not in limits(masks_alone)
+
+
+def test_the_time_of_a_run_is_that_of_the_stages_that_ran(page: Page) -> None:
+    """The stage that was skipped, of 41 s, took its time in another run."""
+    assert "of the last run, together 3 min 23 s." in page.text
+
+
+def test_masks_are_set_beside_a_second_reader_on_the_same_images(copied: Path) -> None:
+    """Only the difficult images were read twice: on those the automatic masks are no worse."""
+    table = pd.read_csv(copied / "agreement.csv")
+    twice = table.loc[table["comparison"] == "reader2-manual", "image_id"]
+    automatic = table["comparison"] == "automatic-manual"
+    table.loc[automatic, "dice"] = 0.9
+    table.loc[automatic & table["image_id"].isin(twice), "dice"] = 0.5
+    table.loc[table["comparison"] == "reader2-manual", "dice"] = 0.5
+    write_csv(copied / "agreement.csv", table)
+    difference, n = beside_reader2(read_results(copied))
+    assert (difference.value, difference.lower, difference.upper) == (0, 0, 0)
+    assert n == len(twice) < automatic.sum()
+
+
+def test_groups_of_masks_ascend(study: Path) -> None:
+    results = read_results(study)
+    row = results.agreement_summary[results.agreement_summary["metric"] == "dice"].iloc[[0]]
+    levels = ("view=CC", "size_group=10-20mm", "size_group=<10mm", "size_group=>20mm", "set=test")
+    table = pd.concat([row.assign(group=level) for level in levels], ignore_index=True)
+    with drawing():
+        plot = draw_dice_groups(replace(results, agreement_summary=table))
+    assert plot is not None
+    shown = [label.get_text() for label in plot.figure.axes[0].get_yticklabels()]
+    sizes = ["size group: <10mm", "size group: 10-20mm", "size group: >20mm"]
+    assert shown == ["view: CC", *sizes, "set: test"]
+
+
 def test_texts_are_escaped(html: str) -> None:
     assert "fixture &amp; friends" in html
     assert "<in mask>" not in html
@@ -327,6 +378,8 @@ def test_a_users_study_without_anything_optional(
         (folder / optional).unlink()
     shutil.rmtree(folder / "segmentation")
     write_json(folder / "cohort.json", {})
+    odds_ratios = folder / "tables/table2_sln.csv"  # patients.csv has no clinical variable
+    write_csv(odds_ratios, pd.read_csv(odds_ratios).iloc[:0])
     images = pd.read_csv(folder / "cohort.csv").drop(columns=["mask_reader2", "spacing_source"])
     write_csv(folder / "cohort.csv", images)
     for name in ("agreement.csv", "agreement_summary.csv"):
@@ -355,6 +408,9 @@ def test_a_users_study_without_anything_optional(
     assert "no feature was selected" in page.text
     assert "There is no run.json" in page.text
     assert "estimated" not in page.sections["data"]
+    assert "odds ratios" not in page.text
+    assert "Table 2. Selected features" in page.text
+    assert "Table 3. Performance" in page.text
     shown = [attributes for _, attributes in page.tags if "data-whole" in attributes]
     whole, part = (
         {Image.open(io.BytesIO(base64.b64decode(one[name].split(",")[1]))).size for one in shown}

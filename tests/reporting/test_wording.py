@@ -55,6 +55,7 @@ def test_p_value(p: float, text: str) -> None:
 def test_shares_and_durations() -> None:
     assert wording.share(12, 40, "images") == "12 of 40 images (30%)"
     assert wording.share(3, 120, "images") == "3 of 120 images (2.5%)"
+    assert wording.share(299, 300, "images") == "299 of 300 images (99.7%)"
     assert wording.share(0, 0, "images") == "0 of 0 images (–)"
     assert [wording.duration(s) for s in (4.21, 59.97, 200.4, 7500, None)] == [
         *("4.2 s", "60.0 s", "3 min 20 s", "2 h 05 min", "–"),
@@ -93,6 +94,7 @@ def test_discrimination_in_pairs() -> None:
         (Estimate(-0.01, -0.03, 0.02), "more than 0.05 is unlikely", "too small"),
         (Estimate(NAN, NAN, NAN), "could not be compared", "equal"),
         (Estimate(-0.005, NAN, NAN), "is −0.005. It has no interval", "could not be compared"),
+        (Estimate(0.0, 0.0, 0.0), "has no width, as where every patient", "unlikely"),
     ],
 )
 def test_difference(delta: Estimate, says: str, not_says: str) -> None:
@@ -101,22 +103,39 @@ def test_difference(delta: Estimate, says: str, not_says: str) -> None:
     assert not_says not in text
 
 
+def test_a_difference_is_shown_where_both_intervals_show_it() -> None:
+    delta, wide = Estimate(-0.367, -0.659, -0.074), Estimate(-0.367, -0.5, 0.062)
+    text = wording.difference(delta, wide)
+    assert "that of resampled patients (−0.500 to 0.062) does not: no difference is shown" in text
+    assert wording.verdict(None, None, delta, wide).endswith("no difference shown")
+    both = Estimate(-0.367, -0.6, -0.1)
+    assert "do worse" in wording.difference(delta, both)
+    assert wording.verdict(None, None, delta, both).endswith("automatic worse than manual")
+    unknown = Estimate(-0.367, NAN, NAN)
+    assert "do worse" in wording.difference(delta, unknown)
+
+
 @pytest.mark.parametrize(
-    ("automatic", "reader2", "says"),
+    ("difference", "says"),
     [
-        (Estimate(0.80, 0.78, 0.82), Estimate(0.88, 0.86, 0.90), "agree less well than"),
-        (Estimate(0.90, 0.89, 0.91), Estimate(0.86, 0.84, 0.88), "agree more closely than"),
-        (Estimate(0.86, 0.84, 0.88), Estimate(0.88, 0.86, 0.90), "no clear difference"),
-        (Estimate(0.86, 0.84, 0.88), None, "no second reader drew masks"),
         (
-            Estimate(0.86, 0.84, 0.88),
-            Estimate(0.88, math.nan, math.nan),
-            "a second reader's masks with 0.88. They are of too few patients",
+            (-0.08, -0.11, -0.05),
+            "difference is −0.08 (−0.11 to −0.05): the automatic masks agree less",
+        ),
+        ((0.04, 0.01, 0.07), "the automatic masks agree more closely than a second reader does"),
+        ((-0.02, -0.05, 0.01), "includes 0, no difference from a second reader is shown"),
+        (
+            (-0.02, NAN, NAN),
+            "a second reader's masks with 0.88 (0.86 to 0.90). They are of too few",
         ),
     ],
 )
-def test_overlap(automatic: Estimate, reader2: Estimate | None, says: str) -> None:
-    assert says in wording.overlap(automatic, reader2)
+def test_overlap(difference: tuple[float, ...], says: str) -> None:
+    automatic, reader2 = Estimate(0.80, 0.78, 0.82), Estimate(0.88, 0.86, 0.90)
+    text = wording.overlap(automatic, reader2, Estimate(*difference), 40)
+    assert says in text
+    assert ("On the 40 images that have both" in text) == (difference[1] == difference[1])
+    assert "no second reader drew masks" in wording.overlap(automatic, None)
 
 
 def test_missed() -> None:
@@ -146,25 +165,29 @@ def test_few(n: int, n_positive: int, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slope", "intercept", "spread", "level"),
+    ("slope", "intercept", "says"),
     [
-        (1.0, 0.0, "about right", "right level"),
-        (0.5, 0.4, "too extreme", "too low"),
-        (1.6, -0.4, "too timid", "too high"),
+        ((1.0, 0.8, 1.2), (0.0, -0.2, 0.2), ("1.00 (0.80 to 1.20): the interval includes 1",)),
+        ((0.5, 0.3, 0.7), (0.4, 0.1, 0.7), ("too extreme", "0.40 (0.10 to 0.70): on the whole")),
+        ((1.6, 1.1, 2.1), (-0.4, -0.7, -0.1), ("too timid", "on the whole they are too high")),
+        ((0.5, -0.1, 1.1), (0.4, -0.6, 1.4), ("no wrong spread", "0, so no wrong level is shown")),
     ],
 )
-def test_calibration(slope: float, intercept: float, spread: str, level: str) -> None:
-    text = wording.calibration(slope, intercept)
-    assert spread in text
-    assert level in text
+def test_calibration_says_what_the_intervals_show(
+    slope: tuple[float, ...], intercept: tuple[float, ...], says: tuple[str, ...]
+) -> None:
+    text = wording.calibration(Estimate(*slope), Estimate(*intercept))
+    assert all(words in text for words in says)
+    assert ("too extreme" in text) == (slope[2] < 1)
 
 
 def test_what_cannot_be_estimated_is_said() -> None:
-    assert wording.calibration(None, float("nan")).startswith(
+    unknown = Estimate(70.65, NAN, NAN)
+    assert wording.calibration(unknown, unknown).startswith(
         "Slope and intercept of calibration cannot be estimated: few patients"
     )
-    text = wording.calibration(None, 0.0)
-    assert "Intercept 0.00: on the whole they are at the right level" in text
+    text = wording.calibration(unknown, Estimate(0.0, -0.5, 0.5))
+    assert "Intercept 0.00 (−0.50 to 0.50): the interval includes 0" in text
     assert "the slope cannot be estimated (few patients" in text
     assert wording.estimated(70.65, None, None) == "cannot be estimated"
     assert wording.estimated(0.1, -0.2, 0.4) == "0.10 (−0.20 to 0.40)"

@@ -42,6 +42,7 @@ def test_a_mistyped_command_names_the_nearest(capsys):
         (["synthesize", "x", "--n_patients", "0"], "n_patients is 0"),
         (["import", "nowhere.yaml"], "nowhere.yaml"),
         (["infer", "nowhere", "a.dcm", "--out", "o"], "nowhere"),
+        (["standards", "."], "is no study: it has no splits.json"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_1(words, message, capsys, tmp_path, monkeypatch):

@@ -46,11 +46,30 @@ def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
         ("cohort: {folder: mine}\n", [], "out"),
         ("just text", [], "holds no settings"),
         ("a: [", [], "cannot be read as YAML"),
+        (GOOD, ["--allow_failures", "-1"], r"allow_failures is -1"),
+        (GOOD + "reporting:\n", [], r"reporting is empty -> write a value, or remove the line"),
+        (GOOD + "clinical:\n", [], r"clinical is empty"),
+        (GOOD + "modeling: {tasks: }\n", [], r"modeling\.tasks is empty"),
+        (GOOD + "segmentation: {loss: dice}\n", [], r"line 4: segmentation stands a second time"),
+        (GOOD.replace("seed: 4", "seed: 4, seed: 5"), [], r"line 2: seed stands a second time"),
     ],
 )
 def test_what_is_refused(tmp_path, text, overrides, message):
     with pytest.raises(MammoroiError, match=message):
         load(tmp_path, text, *overrides)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    """A folder that is called `~` would hold the study, and nobody would look there."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load(tmp_path, "out: ~/results\ncohort: {folder: ~/mine}\n")
+    assert (config.out, config.cohort.folder) == (tmp_path / "results", tmp_path / "mine")
+
+
+def test_a_setting_that_may_be_none_may_be_empty(tmp_path):
+    assert load(tmp_path, GOOD + "synthetic:\n").synthetic is None
+    channels = load(tmp_path, GOOD.replace("epochs: 3", "channels: [8, 8, 8, 8, 8]"))
+    assert channels.segmentation.channels == (8,) * 5  # equal values are no repeated keys
 
 
 def test_presets_are_found_by_name_and_load():

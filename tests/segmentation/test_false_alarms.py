@@ -56,7 +56,10 @@ def test_false_regions_are_counted_on_unseen_normal_breasts(
         assert row.fold == ("test" if len(folds) == 2 else str(folds[0]))
         with Image.open(masks / "automatic" / f"{row.image_id}.png") as mask:
             assert np.asarray(mask).any() == row.found
-    assert count_cases("segment", study)["used"] == 20 + 15
+    found = read_csv(study / "masks" / "predictions.csv")["found"]
+    counts = count_cases("segment", study)
+    assert (counts["used"], counts["missed"]) == (found.sum() + 15, (~found).sum())
+    assert counts["cases_in"] == 20 + 15
     drawn = (masks / "predictions.csv").stat().st_mtime_ns
     segment(config, study)
     assert (masks / "predictions.csv").stat().st_mtime_ns == drawn  # nothing is drawn again

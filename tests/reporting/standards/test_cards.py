@@ -25,7 +25,6 @@ def test_a_card_has_the_figures_of_its_model(complete: Path) -> None:
     assert f"n = {test['n']}, {test['n_positive']} positive" in text
     assert f"{train['n_positive']} of {train['n']} patients" in text
     assert "calibration slope 0.70" in text
-    assert "off scale (calibration slope 0.70)" in text
     assert "knows nothing of patients" in text
     assert "no medical device" in text
     assert f"model.skops: {'cd' * 32}" in text
@@ -39,6 +38,20 @@ def test_a_card_has_the_figures_of_its_model(complete: Path) -> None:
     assert card["trained_on"]["menopause"] == f"no {menopause['no']}, yes {menopause['yes']}"
     with pytest.raises(MammoroiError, match=r"no model models/x/manual .* it has sln/manual"):
         model_card(complete, "x", "manual")
+
+
+@pytest.mark.parametrize(("upper", "said"), [(0.9, True), (1.1, False)])
+def test_risks_are_off_scale_where_the_interval_shows_it(
+    copied: Path, upper: float, said: bool
+) -> None:
+    path = copied / "models/sln/manual/metrics.json"
+    metrics = json.loads(path.read_text())
+    for end, value in (("", 0.7), ("_lower", 0.5), ("_upper", upper)):
+        metrics["test"][f"calibration_slope{end}"] = value
+    write_json(path, metrics)
+    text = model_card(copied, "sln", "manual")
+    assert ("Risks are off scale (calibration slope 0.70 (0.50 to 0.90))" in text) == said
+    assert ("off scale" in text) == said
 
 
 def test_nearly_equal_risks_are_said_in_card_and_summary(copied: Path) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import skops.io
+from sklearn.dummy import DummyClassifier
 
-from mammoroi.files import sha256_files, write_csv, write_json
+from mammoroi.errors import Failure
+from mammoroi.files import sha256_files, write_csv, write_failures, write_json
 from mammoroi.modeling.leakage import COLUMNS, MADE_OF
 from mammoroi.modeling.risk_errors import CURVE_SAMPLES
 from mammoroi.modeling.sample_size import expected_shrinkage, needed_patients
@@ -20,6 +23,7 @@ from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
 from mammoroi.reporting.standards import _gathered, standards
+from mammoroi.reporting.summary import limits
 from mammoroi.reporting.trust import OUTDATED, leakage_table, no_audit, size_table
 
 
@@ -223,3 +227,54 @@ def test_several_networks_per_fold_are_said(copied: Path) -> None:
     labels = [line.get_label() for line in plot.figure.axes[1].get_lines()]
     assert labels[:2] == ["fold 0", "fold 0, network 2"]
     assert "Best held-out Dice per network" in plot.finding
+
+
+def test_a_question_without_a_classifier_is_named(copied: Path) -> None:
+    """As one whose class has too few patients: it must not vanish from what was asked."""
+    rows = [("her2-zero", "manual"), ("her2-zero", "automatic"), ("her2", "manual")]
+    rows.append(("her2-low", "automatic"))
+    failures = [Failure(case, f"model/{roi}", "too few", "add some") for case, roi in rows]
+    before = limits(read_results(copied))
+    write_failures(copied / "models/failures.csv", failures)
+    lost = "No classifier could be fitted for her2-zero and her2-low with automatic masks"
+    assert f"{lost} (models/failures.csv)." in _said(copied, "questions")
+    said = limits(read_results(copied))
+    assert [sentence for sentence in said if sentence not in before] == [
+        f"{lost} (models/failures.csv)."
+    ]
+
+
+def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) -> None:
+    (missed,) = (text for text in limits(read_results(copied)) if "no lesion was found" in text)
+    assert "Their Dice is 0 and counts in every mean" in missed
+    assert "gets the average risk: she counts in the performance of automatic masks" in missed
+
+
+def test_where_all_masks_are_boxes_no_dice_is_spoken_of(copied: Path) -> None:
+    images, dice = pd.read_csv(copied / "cohort.csv"), pd.read_csv(copied / "agreement.csv")
+    write_csv(copied / "cohort.csv", images.assign(mask_kind="box"))
+    write_csv(copied / "agreement.csv", dice.assign(dice=None))
+    said = limits(read_results(copied))
+    assert any("the manual mask is a box around the lesion" in text for text in said)
+    (missed,) = (text for text in said if "no lesion was found" in text)
+    assert "They count as missed." in missed
+    assert "Dice" not in missed
+
+
+def test_a_given_division_was_not_stratified(copied: Path) -> None:
+    drawn = _said(copied, "split")
+    assert "at random (seed 15)" in drawn
+    assert drawn.index("stratified by") < drawn.index("the training patients into 3 folds")
+    patients = pd.read_csv(copied / "patients.csv", dtype={"patient_id": str})
+    write_csv(copied / "patients.csv", patients.assign(split="train"))
+    given = _said(copied, "split")
+    assert "as their column split says into" in given
+    assert given.index("the training patients into 3 folds") < given.index("stratified by")
+
+
+def test_models_without_any_feature_are_not_left_unsaid(copied: Path) -> None:
+    for path in copied.glob("models/*/*/model.skops"):
+        skops.io.dump(DummyClassifier().fit([[0], [1]], [0, 1]), path)
+    assert _said(copied, "classifier") == (
+        "In none of the final models was a feature left: every patient has the prevalence as risk."
+    )

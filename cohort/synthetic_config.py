@@ -9,7 +9,10 @@ from ..errors import MammoroiError
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """Settings of ``mammoroi synthesize``; equal settings give equal files.
+    """Settings of ``mammoroi synthesize``; equal settings give equal files on one computer.
+
+    Another mathematics library of the system may round one pixel in half a million to the
+    neighbouring grey level.
 
     Attributes
     ----------

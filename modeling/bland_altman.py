@@ -6,6 +6,7 @@ which 95 % of the differences lie if they are normal, with their intervals (sect
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,9 @@ def limits_of_agreement(first: ArrayLike, second: ArrayLike, level: float = 0.95
         NaN for a column with fewer than 3 subjects.
     """
     pair = [np.asarray(values, dtype=np.float64) for values in (first, second)]
-    difference = np.subtract(*(values.reshape(len(values), -1) for values in pair))
+    difference = np.subtract(
+        *(values.reshape(len(values), math.prod(values.shape[1:])) for values in pair)
+    )
     known = np.isfinite(difference)
     n = known.sum(axis=0)
     enough = n >= MIN_SUBJECTS

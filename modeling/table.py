@@ -74,22 +74,23 @@ def load_features(study: Path, roi: str) -> FeatureTable:
     if not path.exists():
         raise MammoroiError(f"{path} does not exist", "run `mammoroi extract CONFIG`")
     images = pd.read_parquet(path)
-    check_features(images, str(path))
+    check_features(images, str(path), may_be_empty=roi == ROIS[1])
     return FeatureTable(roi, images, path)
 
 
-def check_features(images: pd.DataFrame, name: str) -> None:
+def check_features(images: pd.DataFrame, name: str, *, may_be_empty: bool = False) -> None:
     """Refuse a table that is no feature table.
 
     Raises
     ------
     MammoroiError
-        When a key is missing, an image occurs twice, there is no row, or a feature is no number.
+        When a key is missing, an image occurs twice, a feature is no number, or there is no row
+        and must be one: networks that found nothing are a result.
     """
     missing = [key for key in KEYS if key not in images]
     if missing:
         raise MammoroiError(f"{name} has no column '{missing[0]}'", "write it with 'extract'")
-    if images.empty:
+    if images.empty and not may_be_empty:
         raise MammoroiError(
             f"{name} has no rows",
             "see features/failures.csv and features/missed.csv: an empty mask gives none",
@@ -167,7 +168,7 @@ def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:
         part = _over_images(images[images["view"] == view], features, "mean")
         parts.append(part.rename(columns={name: f"{name}@{view}" for name in features}))
     table = pd.concat(parts, axis=1, join="inner").sort_index()
-    if table.empty:
+    if table.empty and len(images):
         raise MammoroiError(
             f"no patient has both views {' and '.join(CONCAT_VIEWS)}",
             "set views to mean or largest",

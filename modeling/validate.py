@@ -136,8 +136,14 @@ def check_dataset(data: Dataset) -> None:
     Raises
     ------
     MammoroiError
-        When a fold has fewer than 3 patients of a class to be fitted on.
+        When nothing was measured, or a fold has fewer than 3 patients of a class to be fitted on.
     """
+    if data.X.empty:
+        raise MammoroiError(
+            f"target {data.target.name}, {data.roi} ROIs: nothing was measured of any patient",
+            "look at masks/predictions.csv and features/missed.csv: networks that find nothing "
+            "want longer training",
+        )
     names = {1: data.target.positive, 0: " or ".join(data.target.negative)}
     for division in (*data.divisions, *data.divisions_all):
         for number in range(len(division)):

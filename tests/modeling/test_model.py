@@ -183,6 +183,27 @@ def test_masks_that_cannot_be_measured_are_lesions_missed(study, tmp_path, caplo
     }
 
 
+@pytest.mark.parametrize("views", ["mean", "concat"])
+def test_networks_that_found_nothing_cost_no_other_result(study, tmp_path, views):
+    folder = copy(study, tmp_path)
+    path = folder / "features" / "automatic.parquet"
+    table = pd.read_parquet(path)
+    write_parquet(path, table.iloc[:0])
+    images = pd.read_parquet(folder / "features" / "manual.parquet")[["image_id", "patient_id"]]
+    write_csv(folder / "features" / "missed.csv", images.assign(roi="automatic"))
+    config = replace(CONFIG, views=views)
+    model(config, folder)
+    failures = read_csv(folder / "models" / "failures.csv")
+    assert failures["stage"].tolist() == ["model/automatic"]
+    assert failures["error"].str.contains("nothing was measured of any patient").all()
+    targets = read_json(folder / "models" / "targets.json")
+    assert [target["rois"] for target in targets] == [["manual"]]
+    compare(config, folder)
+    bias = read_csv(folder / "comparison" / "feature_bias.csv")
+    assert (bias["n"] == 0).all() and bias["bias"].isna().all()
+    assert read_csv(folder / "comparison" / "auc.csv").empty
+
+
 def test_feature_agreement_by_family_and_image_type(fitted):
     stability = read_csv(fitted / "comparison" / "stability.csv")
     assert len(stability) == 120

@@ -200,7 +200,8 @@ def test_networks_that_found_nothing_cost_no_other_result(study, tmp_path, views
     assert [target["rois"] for target in targets] == [["manual"]]
     compare(config, folder)
     bias = read_csv(folder / "comparison" / "feature_bias.csv")
-    assert (bias["n"] == 0).all() and bias["bias"].isna().all()
+    assert (bias["n"] == 0).all()
+    assert bias["bias"].isna().all()
     assert read_csv(folder / "comparison" / "auc.csv").empty
 
 

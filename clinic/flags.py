@@ -2,7 +2,7 @@
 
 Of an image: ``no-lesion, uncertain-mask, several-lesions, outside-training-intensity,
 outside-training-spacing, outside-training-size, outside-training-lesion-size,
-outside-training-view, other-intent, spacing-given, no-features``.
+outside-training-view, other-intent, spacing-given, implant, no-features``.
 Of a patient: ``no-lesion, one-view, both-breasts, side-unknown, several-studies, images-failed``.
 Of a risk: ``not-told-from-chance, untested`` (:mod:`.tested`), ``not-measured, views-missing,
 other-intent, unlike-training, outside-training-features, missing-features, prevalence-only``.
@@ -72,6 +72,8 @@ class Seen:
         Regions that reach the threshold and are large enough, and those of them in the mask.
     spacing_given : bool
         Whether the user said what the file does not.
+    implant : bool
+        Whether the file says that there is a breast implant.
     """
 
     numbers: Mapping[str, float]
@@ -82,6 +84,7 @@ class Seen:
     n_regions: int
     n_drawn: int
     spacing_given: bool
+    implant: bool
 
 
 def image_flags(seen: Seen, ranges: Ranges, uncertainty: UncertaintyFlag | None) -> list[Flag]:
@@ -115,6 +118,14 @@ def image_flags(seen: Seen, ranges: Ranges, uncertainty: UncertaintyFlag | None)
                 "spacing-given",
                 f"The file states no pixel spacing; {seen.numbers['spacing_row_mm']:g} mm was "
                 "given by the user, and every size rests on it.",
+            )
+        )
+    if seen.implant:
+        found.append(
+            Flag(
+                "implant",
+                "The file says that there is a breast implant: the mask may outline it, and it "
+                "changes the grey levels around it.",
             )
         )
     return found

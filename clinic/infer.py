@@ -248,6 +248,7 @@ def _read_image(
         n_regions=drawn.n_regions,
         n_drawn=_count(drawn.mask),
         spacing_given=spacing.source == GIVEN,
+        implant=mammogram.implant,
     )
     flags = image_flags(seen, bundle.ranges, bundle.uncertainty)
     features, failure = _measure(bundle, mammogram, drawn, new.image_id)

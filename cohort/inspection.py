@@ -155,6 +155,14 @@ def _against_row(mammogram: Mammogram, row: dict[str, Any]) -> list[Finding]:
                 "see whether such views belong in the study",
             )
         )
+    if mammogram.implant:
+        findings.append(
+            Finding(
+                "warning",
+                f"the file {row['image']} says that there is a breast implant",
+                "see whether such breasts belong in the study",
+            )
+        )
     return findings
 
 

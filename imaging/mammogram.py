@@ -64,6 +64,8 @@ class Mammogram:
         Bits of one stored pixel; ``None`` for floating-point files.
     source : Path
         The file.
+    implant : bool
+        Whether the file says that there is a breast implant (it may be displaced out of the view).
     """
 
     pixels: NDArray[np.float32]
@@ -73,6 +75,7 @@ class Mammogram:
     intent: str | None
     bits_stored: int | None
     source: Path
+    implant: bool = False
 
     def require_spacing(self) -> Spacing:
         """Return the spacing.

@@ -98,6 +98,7 @@ def _of_dicom(
         intent=intent_of(dataset),
         bits_stored=int(dataset.BitsStored),
         source=path,
+        implant=str(dataset.get("BreastImplantPresent") or "").strip().upper() == "YES",
     )
 
 

@@ -292,6 +292,15 @@ def test_another_spacing_size_view_and_intent_are_flagged(edited, bundle):
     assert "outside-training-view" in codes(image.flags)
 
 
+def test_a_breast_implant_is_flagged(edited, bundle):
+    images = [
+        edited(k, f"implant{k}", BreastImplantPresent=says) for k, says in enumerate(["YES", "NO"])
+    ]
+    with_one, without = only(infer(images, bundle)).images
+    assert "implant" in codes(with_one.flags)
+    assert "implant" not in codes(without.flags)
+
+
 def test_without_a_lesion_there_is_no_risk(files, bundle):
     network = bundle.networks[0]
     inference = {**network.card["inference"], "threshold": 1.1}

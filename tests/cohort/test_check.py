@@ -185,6 +185,7 @@ BAD = [
     ),
     Bad("side of file", dicom(ImageLaterality="R"), "laterality is 'L', but the file", "correct"),
     Bad("view of file", dicom(ViewPosition="MLO"), "view is 'CC', but the file", "correct view"),
+    Bad("implant", dicom(BreastImplantPresent="YES"), "implant", "belong", severity="warning"),
     Bad("spacing of file", dicom(ImagerPixelSpacing=[0.07, 0.07]), "0.07", "spacing_mm"),
     Bad("no mammogram", dicom(Modality="CT"), "modality CT", "mammogram"),
     Bad(

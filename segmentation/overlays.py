@@ -28,6 +28,8 @@ AUTOMATIC_COLOUR = "#E69F00"
 SOLID: Literal["solid"] = "solid"
 DASHED: Literal["dashed"] = "dashed"
 MAXIMUM_SIDE = 1400
+MAXIMUM_WIDTH = 28.0
+"""Of a picture, in inches: that of a thin strip would fill the memory."""
 
 
 class Compared(Protocol):
@@ -154,7 +156,8 @@ def draw_overlay(
     shown = display[mapping.box][::step, ::step]
     height_mm = mapping.height * mapping.row_mm
     width_mm = mapping.width * mapping.column_mm
-    figure = Figure(figsize=(7 * width_mm / height_mm + 0.4, 7.9), layout="constrained")
+    wide = min(7 * width_mm / height_mm, MAXIMUM_WIDTH)
+    figure = Figure(figsize=(wide + 0.4, 7.9), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     extent = (0.0, width_mm, height_mm, 0.0)

@@ -27,7 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Failure
-from ..files import read_csv, read_json, sha256_of, write_csv, write_failures, write_json
+from ..files import (
+    read_csv,
+    read_json,
+    sha256_files,
+    sha256_of,
+    write_csv,
+    write_failures,
+    write_json,
+)
 from .candidates import Candidate, find_candidates, without_faint
 from .cases import map_cases
 from .config import SegmentationConfig
@@ -68,6 +76,7 @@ COLUMNS = (
     "image_id", "patient_id", "fold", "found", "area_mm2", "mean_probability", "entropy",
     "expected_dice", "member_dice", "model_sha256",
 )  # fmt: skip
+_KINDS = ("automatic", "probability")
 
 
 def segment(config: SegmentationConfig, study: Path) -> Path:
@@ -76,7 +85,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     A training patient's masks come from the mean probability of the networks of one fold, which
     were neither trained nor tuned on the patient; a test patient's from that of all networks. So do
     those of mammograms without a lesion, where the settings name any.
-    Nothing is drawn again when networks, images and settings are unchanged.
+    Nothing is drawn again when networks, images, settings and the files drawn are unchanged.
 
     Raises
     ------
@@ -136,7 +145,7 @@ def segment(config: SegmentationConfig, study: Path) -> Path:
     with on_device(of_both_stages(models, outline), device):
         whole = [_draw_images(part, draw_image) for part in images]
     if all(whole):
-        write_json(masks / "segment.json", {"key": key})
+        write_json(masks / "segment.json", {"key": key, "files": _digest(images)})
     return masks / "automatic"
 
 
@@ -236,7 +245,7 @@ def _draw_images(images: Images, draw_image: Callable[[str, tuple[int, ...]], Dr
 
 def _keep_masks(masks: Path, image_ids: set[str]) -> None:
     """Remove what was drawn of all other images."""
-    for kind in ("automatic", "probability"):
+    for kind in _KINDS:
         for path in (masks / kind).glob("[!.]*.png"):
             if path.stem not in image_ids:
                 path.unlink(missing_ok=True)
@@ -389,12 +398,19 @@ def write_candidates(path: Path, candidates: dict[str, list[Candidate]]) -> None
 
 
 def _is_drawn(masks: Path, key: str, images: list[Images]) -> bool:
+    """Tell whether what is there was drawn with this key, and is as it was written."""
     done = masks / "segment.json"
-    if not done.exists() or read_json(done)["key"] != key:
-        return False
-    return all((part.masks / "candidates.csv").exists() for part in images) and all(
-        (part.masks / kind / f"{image_id}.png").exists()
+    return done.exists() and read_json(done) == {"key": key, "files": _digest(images)}
+
+
+def _digest(images: list[Images]) -> str:
+    """Digest all that is written of the images."""
+    files = {
+        f"{part.masks.name}/{name}": part.masks / name
         for part in images
-        for kind in ("automatic", "probability")
-        for image_id in part.index["image_id"]
-    )
+        for name in (
+            *("predictions.csv", "candidates.csv"),
+            *(f"{kind}/{one}.png" for kind in _KINDS for one in part.index["image_id"]),
+        )
+    }
+    return sha256_of(sha256_files(files))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import atomic, read_json, sha256_file, write_json
+from ..files import atomic, read_csv, read_json, sha256_file, write_json
 from .folds import NetworkName, network_names
 from .network import NetworkSpec, build_network
 
@@ -166,13 +166,14 @@ def place_of_networks(model: Path) -> Path:
 def load_models(folder: Path) -> list[Model]:
     """Read the networks of all folds of a folder, in order, or the one that the folder is of.
 
-    A fold's networks follow each other, the first one first.
+    A fold's networks follow each other, the first one first. Which folds there are is said by
+    ``folds.csv`` where a training wrote it.
 
     Raises
     ------
     MammoroiError
         When there is none, one of them cannot be trusted, one fold has more than another or none,
-        or they were trained at several pixel sizes.
+        as in a training that is not finished, or they were trained at several pixel sizes.
     """
     folders = network_folders(folder)
     if not folders:
@@ -189,6 +190,13 @@ def load_models(folder: Path) -> list[Model]:
         told = ", ".join(str(fold) for fold in counts)
         raise MammoroiError(
             f"{folder} holds the networks of the folds {told}, and not of those between",
+            "run mammoroi train, or copy all of its folders fold-*",
+        )
+    roles = folder / "folds.csv"
+    wanted = set(read_csv(roles)["fold"]) if roles.exists() else set()
+    if missing := sorted(wanted - set(folds)):
+        raise MammoroiError(
+            f"{folder} lacks the networks of the folds {', '.join(map(str, missing))}",
             "run mammoroi train, or copy all of its folders fold-*",
         )
     models = [load_model(path) for path in folders.values()]

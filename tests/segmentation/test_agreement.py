@@ -13,10 +13,10 @@ from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.detection import box_iou
-from mammoroi.segmentation.mapping import bounding_box
+from mammoroi.segmentation.mapping import Mapping, bounding_box
 from mammoroi.segmentation.metrics import size_group
 from mammoroi.segmentation.new_mammograms import segment_images
-from mammoroi.segmentation.overlays import rank_cases
+from mammoroi.segmentation.overlays import draw_overlay, rank_cases
 from mammoroi.segmentation.postprocess import draw_mask
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
@@ -183,3 +183,12 @@ def test_ranks() -> None:
     assert ranks["median"] == [0.5, 0.6]
     assert ranks["best"] == [0.8, 0.9]
     assert len(rank_cases(table[:1], 4)) == 3
+
+
+def test_the_picture_of_a_strip_is_no_wider_than_a_screen_or_two(tmp_path: Path) -> None:
+    """At the scale of a breast it would be 90 m wide, and fill the memory."""
+    shape = (2, 1000)
+    display = np.full(shape, 120, np.uint8)
+    mapping = Mapping(*shape, 1.0, 1.0, "measured", 0, 0, *shape, False, *shape)
+    with Image.open(draw_overlay(tmp_path / "a.png", display, mapping, "strip")) as picture:
+        assert max(picture.size) < 5000

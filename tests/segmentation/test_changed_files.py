@@ -160,6 +160,17 @@ def test_a_mammogram_that_is_unreadable_has_no_overlay_and_all_else(folder: Path
     assert {path.name for path in Path("out/overlays").glob("*.png")} == set(left["file"])
 
 
+@pytest.mark.parametrize("name", ["automatic/{}.png", "probability/{}.png", "predictions.csv"])
+def test_a_drawn_mask_that_was_damaged_is_drawn_again(folder: Path, name: str) -> None:
+    """It was taken for what the networks had drawn, whatever had become of it."""
+    file = Path("out/masks", name.format(image_of("test")))
+    before = file.read_bytes()
+    file.write_bytes(b"damaged")
+    assert run_study(config()) == 0
+    assert "segment" not in skipped()
+    assert file.read_bytes() == before
+
+
 def test_a_study_of_before_reads_its_files_again(folder: Path) -> None:
     done = read_json(Path("out/stages.json"))
     del done["accept"]["files"]

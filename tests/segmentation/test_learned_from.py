@@ -15,6 +15,8 @@ from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.export import export
+from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
 from mammoroi.segmentation.weights import load_models
@@ -146,6 +148,20 @@ def test_networks_that_do_not_belong_together_are_refused(study: Path, tmp_path:
     with pytest.raises(MammoroiError, match="folds 0, 2, and not of those between"):
         load_models(folder)
     assert len(load_models(folder / "fold-2")) == 1
+
+
+def test_a_training_that_is_not_finished_draws_nothing_new(study: Path, tmp_path: Path) -> None:
+    """Its networks were taken for all of them, though another fold's are still to come."""
+    folder = study / "segmentation"
+    shutil.rmtree(folder / "fold-1")
+    for use in (
+        lambda: segment_images(study, [study / "P00-L-CC.png"], tmp_path / "masks", 1.0),
+        lambda: export(study, "torch-export", tmp_path / "exported"),
+    ):
+        with pytest.raises(MammoroiError, match=r"lacks the networks of the folds 1.*train"):
+            use()
+    (folder / "folds.csv").unlink()  # as where the networks alone were copied
+    assert len(load_models(folder)) == 1
 
 
 def test_the_table_stays_in_the_training_folder(study: Path) -> None:

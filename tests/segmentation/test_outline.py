@@ -340,6 +340,9 @@ def test_missing_networks_of_the_second_stage_say_what_to_run(copied: Path) -> N
     with pytest.raises(MammoroiError, match=r"windows of 16 x 32.*run mammoroi train"):
         segment(replace(TWO, outline_patch=(16, 32)), copied)
     shutil.rmtree(copied / OUTLINE / "fold-1")
+    with pytest.raises(MammoroiError, match=r"outline lacks the networks.*run mammoroi train"):
+        segment(TWO, copied)
+    (copied / OUTLINE / "folds.csv").unlink()  # as where the networks alone were copied
     with pytest.raises(MammoroiError, match=r"holds 1 networks for the 2.*run mammoroi train"):
         segment(TWO, copied)
     with pytest.raises(MammoroiError, match="run mammoroi train"):

@@ -96,7 +96,8 @@ class BestEpoch(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        self._kept = str(folder / "best.ckpt")
+        # By Lightning's name of the folder: the same file by another name is removed as an old one.
+        self._kept = str(Path(str(self.dirpath)) / "best.ckpt")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best value from the checkpoint, wherever its folder lay then."""

@@ -80,6 +80,31 @@ def test_the_best_epoch_from_before_is_remembered_wherever_the_study_lies(
     assert load_model(target).card["metrics"]["tuning_dice"] == pytest.approx(0.9)
 
 
+def test_the_best_epoch_after_the_resumption_is_kept_where_the_study_has_a_relative_path(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_tuning_dice(monkeypatch, [0.2, 0.3, 0.9, 0.4])
+    monkeypatch.chdir(study.parent)
+    with power_cut():
+        run_fold(Path(study.name))
+    assert load_model(run_fold(Path(study.name))).card["epoch"] == 2
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_without_the_best_epoch_a_network_is_trained_from_its_beginning(
+    study: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lost: bool
+) -> None:
+    with_tuning_dice(monkeypatch, [0.2, 0.9, 0.4, 0.3])
+    with power_cut():
+        run_fold(study)
+    best = study / "segmentation" / "fold-0" / "best.ckpt"
+    best.unlink() if lost else best.write_bytes(best.read_bytes()[:5000])
+    target = run_fold(study)
+    assert "best.ckpt" in caplog.text
+    assert load_model(target).card["epoch"] == 1
+    assert list(read_csv(target / "history.csv")["epoch"]) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("change", [{"ema_decay": 0.9}, {"swa_start": 0.25}])
 def test_the_average_that_was_measured_is_kept(
     study: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, float]

@@ -216,6 +216,13 @@ def test_two_processes_train_together(study: Path) -> None:
     assert history["epoch"].tolist() == [0, 1]
 
 
+@pytest.mark.slow
+def test_two_processes_train_an_encoder_with_weights_that_take_no_part(study: Path) -> None:
+    settings = {"architecture": "smp-unet", "encoder": "efficientnet-b0", "channels": (4,) * 5}
+    target = run_fold(study, replace(TINY, devices=2, epochs=2, **settings))
+    assert pd.read_csv(target / "history.csv")["epoch"].tolist() == [0, 1]
+
+
 class OfALibraryError(Exception):
     """One that cannot be pickled."""
 

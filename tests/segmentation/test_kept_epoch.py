@@ -18,8 +18,8 @@ from mammoroi.segmentation import search
 from mammoroi.segmentation.callbacks import MovingAverage
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.module import SegmentationModule
-from mammoroi.segmentation.prepare import prepare
-from mammoroi.segmentation.train import train, train_prepared
+from mammoroi.segmentation.prepare import Source, prepare, prepare_case
+from mammoroi.segmentation.train import prepare_all, train, train_prepared
 from mammoroi.segmentation.weights import load_model
 
 from .conftest import power_cut
@@ -199,6 +199,34 @@ def test_arrays_of_other_pixels_are_not_trained_on(study: Path) -> None:
     two = replace(TINY, outline_spacing_mm=1.0, outline_patch=(32, 32), epochs=1)
     with pytest.raises(MammoroiError, match=r"outline/prepared/index.csv is missing: .* at 1 mm"):
         train_prepared(two, study)
+
+
+def test_arrays_of_a_preparation_that_was_stopped_are_not_trained_on(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(TINY, study)
+    last = max(path.stem for path in (study / "segmentation/prepared").glob("*.json"))
+
+    def stopped(case: Source, *given: Any) -> dict[str, Any]:
+        if case.image_id == last:
+            raise KeyboardInterrupt
+        return prepare_case(case, *given)
+
+    coarser = replace(TINY, working_spacing_mm=3.0)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("mammoroi.segmentation.prepare.prepare_case", stopped)
+        prepare(coarser, study)
+    with pytest.raises(MammoroiError, match=r"another array than that of index.csv.* -> run mammo"):
+        train_prepared(coarser, study)
+
+
+def test_normal_mammograms_of_other_pixels_are_not_trained_on(study: Path, normals: Path) -> None:
+    config = replace(TINY, normal_cohort=str(normals))
+    prepare_all(config, study)
+    coarser = replace(config, working_spacing_mm=3.0)
+    prepare(coarser, study)
+    with pytest.raises(MammoroiError, match=r"prepared/normals is prepared with pixels of 2 x 2"):
+        train_prepared(coarser, study)
 
 
 def test_a_mask_beside_the_breast_is_told_and_teaches_nothing(

@@ -178,6 +178,22 @@ def test_the_sweep_of_the_learning_rate_does_not_stand_still(
     assert max(seen) > search.RATES[1] / 2
 
 
+def test_a_sweep_that_ends_in_losses_that_are_not_finite_has_a_learning_rate(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = SegmentationModule._training_loss
+
+    def lost(self: SegmentationModule, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        spoilt = torch.nan if self.global_step >= 60 else 1.0
+        return loss(self, batch) * spoilt
+
+    monkeypatch.setattr(SegmentationModule, "_training_loss", lost)
+    config = replace(TINY, find_learning_rate=True)
+    folder, job, plan = first_fold(study, config)
+    found = search.find(config, folder, job, plan)
+    assert search.RATES[0] <= found["learning_rate"] < search.RATES[1]
+
+
 def test_another_threshold_trains_nothing(study: Path) -> None:
     target = run_fold(study)
     before = (target / "model.safetensors").stat().st_mtime_ns
@@ -213,9 +229,10 @@ def test_arrays_of_a_preparation_that_was_stopped_are_not_trained_on(
         return prepare_case(case, *given)
 
     coarser = replace(TINY, working_spacing_mm=3.0)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr("mammoroi.segmentation.prepare.prepare_case", stopped)
-        prepare(coarser, study)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(coarser, study)
     with pytest.raises(MammoroiError, match=r"another array than that of index.csv.* -> run mammo"):
         train_prepared(coarser, study)
 

@@ -137,6 +137,7 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"patch": (32, 32), "architecture": "smp-unet"}, "more than 32 x 32"),
         ({"outline_patch": (16, 16)}, "outline_patch is .* more than 16 x 16"),
         ({"epochs": 0}, "1 or more"),
+        ({"seed": -1}, "0 or more"),
         ({"working_spacing_mm": 0.0}, "more than 0"),
         ({"channels": (16, 32)}, "five positive"),
         ({"devices": 0}, "auto or a number"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from torch import Tensor
@@ -96,7 +97,8 @@ class BestEpoch(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        self._kept = str(folder / "best.ckpt")
+        # By Lightning's name of the folder: the same file by another name is removed as an old one.
+        self._kept = str(Path(str(self.dirpath)) / "best.ckpt")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best value from the checkpoint, wherever its folder lay then."""
@@ -225,15 +227,20 @@ def _measure_statistics(trainer: Trainer, module: LightningModule) -> None:
 
 
 def _training_images(trainer: Trainer, module: LightningModule) -> Iterator[Tensor]:
-    """Give the epoch's training images once more, as they were drawn, on the module's device."""
+    """Give the epoch's training images once more, as they were drawn, on the module's device.
+
+    They are made in full precision, whatever the network that asks for them computes in.
+    """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     loader = data.train_dataloader()
     loader.sampler.set_epoch(trainer.current_epoch)
-    for batch in loader:
-        moved = data.transfer_batch_to_device(
-            data.on_before_batch_transfer(batch, 0), module.device, 0
-        )
-        yield data.on_after_batch_transfer(moved, 0)["image"]
+    batches = iter(loader)
+    for _ in range(len(loader)):
+        with torch.autocast(module.device.type, enabled=False):
+            batch = data.on_before_batch_transfer(next(batches), 0)
+            moved = data.transfer_batch_to_device(batch, module.device, 0)
+            images = data.on_after_batch_transfer(moved, 0)["image"]
+        yield images
 
 
 @contextmanager

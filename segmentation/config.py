@@ -320,7 +320,8 @@ class SegmentationConfig:
         self._require("find_batch_size", whole, "false: networks_per_gpu shares its memory")
         parts = self.batch_size % self.accumulate == 0
         self._require("accumulate", parts, f"a divisor of batch_size, {self.batch_size}")
-        for name in ("patience", "workers", "max_components", "overlays", "minimum_area_mm2"):
+        counts = ("patience", "workers", "max_components", "overlays", "minimum_area_mm2", "seed")
+        for name in counts:
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("lesion_mixing", "ema_decay"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")

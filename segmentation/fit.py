@@ -102,7 +102,6 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     from lightning import seed_everything
 
     from .callbacks import quiet_lightning
-    from .checkpoint import usable
     from .module import SegmentationModule
     from .pretraining import begin_with_pretrained, pretrain
     from .start import begin_with_start
@@ -112,7 +111,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
     seed = config.seed + job.fold
     last = target / "last.ckpt"
     with quiet_lightning():
-        begun = usable(last)
+        begun = _begun(config, target)
         if config.pretraining_epochs and not begun:
             pretrain(config, folder, job, plan)
         seed_everything(seed, workers=True, verbose=False)
@@ -122,6 +121,18 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
             begin_with_start(module.network, config, job.fold)
             begin_with_pretrained(module.network, config, target)
         go_on(trainer, module, images_of(config, folder, job, plan), last if begun else None)
+
+
+def _begun(config: SegmentationConfig, target: Path) -> bool:
+    """Whether there is a training to go on with: its last epoch and, if it is kept, its best."""
+    from .checkpoint import usable
+
+    if not usable(target / "last.ckpt"):
+        return False
+    if config.keep == "last" or usable(best := target / "best.ckpt"):
+        return True
+    log.warning("without %s the epochs so far are of no use: the training starts again", best)
+    return False
 
 
 def go_on(

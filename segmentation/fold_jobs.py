@@ -97,7 +97,8 @@ def fold_job(
     MammoroiError
         When there is no training or no tuning image.
     """
-    sets = fold_sets(splits, fold, config.tuning_fraction, config.seed)
+    ready = frozenset(map(str, index["patient_id"][index["has_mask"]]))
+    sets = fold_sets(splits, fold, config.tuning_fraction, config.seed, ready)
     training, tuning, unmasked = (
         tuple(
             (str(image_id), str(key))

@@ -9,6 +9,7 @@ Test patients take no part in any fold; all networks together draw their masks.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,8 +91,19 @@ class FoldSets:
     validation: tuple[str, ...]
 
 
-def fold_sets(splits: Splits, fold: int, tuning_fraction: float, seed: int) -> FoldSets:
+def fold_sets(
+    splits: Splits,
+    fold: int,
+    tuning_fraction: float,
+    seed: int,
+    ready: Set[str] | None = None,
+) -> FoldSets:
     """Divide the patients of a fold; at least one tunes and one trains.
+
+    Parameters
+    ----------
+    ready : set of str, optional
+        Patients of whom there is an image with a mask: only they tune. None is everybody.
 
     Raises
     ------
@@ -104,11 +116,12 @@ def fold_sets(splits: Splits, fold: int, tuning_fraction: float, seed: int) -> F
             f"fold {fold} has {len(patients)} training patients",
             "lower cohort.n_folds or add patients",
         )
-    count = min(max(1, round(tuning_fraction * len(patients))), len(patients) - 1)
-    order = np.random.default_rng([seed, fold]).permutation(patients)
+    order = np.random.default_rng([seed, fold]).permutation(patients).tolist()
+    able = [patient for patient in order if ready is None or patient in ready]
+    tuning = able[: min(max(1, round(tuning_fraction * len(patients))), len(able) - 1)]
     return FoldSets(
-        training=tuple(sorted(order[count:].tolist())),
-        tuning=tuple(sorted(order[:count].tolist())),
+        training=tuple(sorted(set(patients) - set(tuning))),
+        tuning=tuple(sorted(tuning)),
         validation=tuple(splits.folds[fold].validation),
     )
 

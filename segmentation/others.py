@@ -30,7 +30,7 @@ from ..files import read_csv
 from ..spreadsheet import read_spreadsheet
 from .config import SegmentationConfig
 from .mapping import padded_size
-from .prepare import NORMALS, SEGMENTATION, STAGE, Source, prepare_cases
+from .prepare import NORMALS, SEGMENTATION, STAGE, Source, check_prepared, prepare_cases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +84,25 @@ def prepare_others(
                 f"no image of {cohort} can be prepared",
                 f"see {folder / 'failures.csv'} for the reasons",
             )
+
+
+def check_others(config: SegmentationConfig, folder: Path) -> None:
+    """See that the arrays of the other cohorts are those that the settings ask for.
+
+    Parameters
+    ----------
+    folder : Path
+        ``segmentation`` in the study folder, or its ``outline``.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`.prepare.check_prepared`.
+    """
+    for kind, setting in SETTINGS.items():
+        if getattr(config, setting) is not None:
+            place = folder / "prepared" / kind
+            check_prepared(config.working_spacing_mm, place, read_index(folder, kind))
 
 
 def sources_of(

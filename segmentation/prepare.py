@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 PREPARE_VERSION = 1
 PERCENTILES = (1.0, 99.8)
 STAGE = "segmentation/prepare"
+_AGAIN = "run mammoroi prepare with these settings where the mammograms are"
 INDEX = ("image_id", "patient_id", "set", "key", "working_rows", "working_columns", "has_mask")
 NORMALS = "normals"
 """Folder below ``prepared`` of mammograms without a lesion, whose masks are empty and no files."""
@@ -318,24 +319,42 @@ def read_prepared(config: SegmentationConfig, folder: Path) -> pd.DataFrame:
     Raises
     ------
     MammoroiError
-        When it is missing, or the arrays have pixels of another size than the settings ask for.
+        When it is missing, or see :func:`check_prepared`.
     """
     file = folder / "prepared" / "index.csv"
     spacing = config.working_spacing_mm
-    action = "run mammoroi prepare with these settings where the mammograms are"
     if not file.exists():
-        raise MammoroiError(f"{file} is missing: no image is prepared at {spacing:g} mm", action)
+        raise MammoroiError(f"{file} is missing: no image is prepared at {spacing:g} mm", _AGAIN)
     index = read_csv(file, dtype={"image_id": str, "patient_id": str})
-    for image_id in index["image_id"][:1]:
-        mapping = Mapping.from_json(read_json(file.with_name(f"{image_id}.json"))["mapping"])
-        if mapping != mapping.at(spacing):
+    check_prepared(spacing, file.parent, index)
+    return index
+
+
+def check_prepared(spacing_mm: float, folder: Path, index: pd.DataFrame) -> None:
+    """See that the arrays of a folder are those of its ``index.csv``, with pixels of one size.
+
+    Raises
+    ------
+    MammoroiError
+        When the pixels have another size than the settings ask for, or arrays were prepared anew
+        since, as by a run that was stopped.
+    """
+    for number, (image_id, key) in enumerate(zip(index["image_id"], index["key"], strict=True)):
+        record = read_json(folder / f"{image_id}.json")
+        mapping = Mapping.from_json(record["mapping"])
+        if number == 0 and mapping != mapping.at(spacing_mm):
             rows, columns = mapping.working_pixel_mm
             raise MammoroiError(
-                f"{image_id} in {file.parent} is prepared with pixels of {rows:.3g} x {columns:.3g}"
-                f" mm, but the settings ask for {spacing:g} mm",
-                action,
+                f"{image_id} in {folder} is prepared with pixels of {rows:.3g} x {columns:.3g}"
+                f" mm, but the settings ask for {spacing_mm:g} mm",
+                _AGAIN,
             )
-    return index
+        if record["key"] != key:
+            raise MammoroiError(
+                f"{image_id} in {folder} is another array than that of index.csv: a preparation "
+                "was stopped, or not all of it was copied",
+                _AGAIN,
+            )
 
 
 def load_mapping(study: Path, image_id: str, place: str = SEGMENTATION) -> Mapping:

@@ -162,8 +162,15 @@ def _learning_rate(
     from .module import SegmentationModule
     from .trainer import choose_accelerator
 
+    class Module(SegmentationModule):
+        def on_before_optimizer_step(self, optimizer: Any) -> None:
+            try:
+                super().on_before_optimizer_step(optimizer)
+            except MammoroiError:  # the rates are too large by now, which is what a sweep looks for
+                self.trainer.should_stop = True
+
     seed_everything(config.seed + job.fold, workers=True, verbose=False)
-    module = SegmentationModule(config, config.seed + job.fold)
+    module = Module(config, config.seed + job.fold)
     begin_with_start(module.network, config, job.fold)
     sweep = Tuner(_trainer(config, choose_accelerator(config), work)).lr_find(
         module,

@@ -25,10 +25,17 @@ START: Final = "spawn"
 
 
 class SeveralDevices(DDPStrategy):
-    """DistributedDataParallel whose processes are quiet and tell of their errors."""
+    """DistributedDataParallel whose processes are quiet and tell of their errors.
 
-    def __init__(self) -> None:
-        super().__init__(start_method=START)
+    Parameters
+    ----------
+    unused : bool
+        Whether the network may have weights that take no part, as some encoders of
+        segmentation-models-pytorch (``efficientnet-b0``): they are then looked for in every step.
+    """
+
+    def __init__(self, unused: bool) -> None:
+        super().__init__(start_method=START, find_unused_parameters=unused)
 
     def _configure_launcher(self) -> None:
         self._launcher = _Launcher(self, START)

@@ -51,7 +51,7 @@ from .lock import held
 from .loggers import require_logger
 from .network import NetworkSpec
 from .normals import find_normals, taken_per_epoch
-from .others import other_patients, prepare_others
+from .others import check_others, other_patients, prepare_others
 from .outline import forget_outline, note_outline, training_places
 from .prepare import SEGMENTATION, prepare, read_prepared
 from .progress import watching
@@ -149,6 +149,7 @@ def _train_folds(config: SegmentationConfig, study: Path, place: str) -> list[Fo
     folder = Path(study) / place
     splits = load_splits(study)
     index = read_prepared(config, folder)
+    check_others(config, folder)
     index = index[index["patient_id"].isin(splits.train)]
     if not config.pretraining_epochs:
         index = index[index["has_mask"]]

@@ -193,7 +193,7 @@ def lightning_trainer(
     return Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy=SeveralDevices() if devices > 1 else "auto",
+        strategy=SeveralDevices(config.architecture == "smp-unet") if devices > 1 else "auto",
         sync_batchnorm=devices > 1 and accelerator == "gpu",
         precision=choose_precision(config, accelerator),
         benchmark=accelerator == "gpu",  # crops are of one size: worth looking for the fastest way

@@ -42,6 +42,22 @@ def test_images_of_a_fold_follow_its_patients() -> None:
             assert len(images) == 2 * len(patients)
 
 
+def test_a_patient_whose_images_are_lost_does_not_tune() -> None:
+    import pandas as pd
+
+    rows = [(p, p, "key", True) for p in PATIENTS]
+    index = pd.DataFrame(rows, columns=["image_id", "patient_id", "key", "has_mask"])
+    config = SegmentationConfig(tuning_fraction=0.02)
+    (lost,) = fold_job(config, splits(), 0, index).sets.tuning
+    job = fold_job(config, splits(), 0, index[index["patient_id"] != lost])
+    assert len(job.tuning) == 1
+    assert job.tuning[0][0] != lost
+    assert len(job.training) == 43
+    index["has_mask"] = index["patient_id"] != lost
+    again = fold_job(config, splits(), 0, index)
+    assert (again.training, again.tuning) == (job.training, job.tuning)
+
+
 def test_nobody_draws_a_patient_whom_it_saw() -> None:
     everybody = splits()
     for patient in PATIENTS:

@@ -18,8 +18,8 @@ from mammoroi.segmentation import search
 from mammoroi.segmentation.callbacks import MovingAverage
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.module import SegmentationModule
-from mammoroi.segmentation.prepare import prepare
-from mammoroi.segmentation.train import train, train_prepared
+from mammoroi.segmentation.prepare import Source, prepare, prepare_case
+from mammoroi.segmentation.train import prepare_all, train, train_prepared
 from mammoroi.segmentation.weights import load_model
 
 from .conftest import power_cut
@@ -78,6 +78,31 @@ def test_the_best_epoch_from_before_is_remembered_wherever_the_study_lies(
     target = run_fold(place)
     assert load_model(target).card["epoch"] == 1
     assert load_model(target).card["metrics"]["tuning_dice"] == pytest.approx(0.9)
+
+
+def test_the_best_epoch_after_the_resumption_is_kept_where_the_study_has_a_relative_path(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_tuning_dice(monkeypatch, [0.2, 0.3, 0.9, 0.4])
+    monkeypatch.chdir(study.parent)
+    with power_cut():
+        run_fold(Path(study.name))
+    assert load_model(run_fold(Path(study.name))).card["epoch"] == 2
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_without_the_best_epoch_a_network_is_trained_from_its_beginning(
+    study: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lost: bool
+) -> None:
+    with_tuning_dice(monkeypatch, [0.2, 0.9, 0.4, 0.3])
+    with power_cut():
+        run_fold(study)
+    best = study / "segmentation" / "fold-0" / "best.ckpt"
+    best.unlink() if lost else best.write_bytes(best.read_bytes()[:5000])
+    target = run_fold(study)
+    assert "best.ckpt" in caplog.text
+    assert load_model(target).card["epoch"] == 1
+    assert list(read_csv(target / "history.csv")["epoch"]) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("change", [{"ema_decay": 0.9}, {"swa_start": 0.25}])
@@ -153,6 +178,22 @@ def test_the_sweep_of_the_learning_rate_does_not_stand_still(
     assert max(seen) > search.RATES[1] / 2
 
 
+def test_a_sweep_that_ends_in_losses_that_are_not_finite_has_a_learning_rate(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = SegmentationModule._training_loss
+
+    def lost(self: SegmentationModule, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        spoilt = torch.nan if self.global_step >= 60 else 1.0
+        return loss(self, batch) * spoilt
+
+    monkeypatch.setattr(SegmentationModule, "_training_loss", lost)
+    config = replace(TINY, find_learning_rate=True)
+    folder, job, plan = first_fold(study, config)
+    found = search.find(config, folder, job, plan)
+    assert search.RATES[0] <= found["learning_rate"] < search.RATES[1]
+
+
 def test_another_threshold_trains_nothing(study: Path) -> None:
     target = run_fold(study)
     before = (target / "model.safetensors").stat().st_mtime_ns
@@ -174,6 +215,35 @@ def test_arrays_of_other_pixels_are_not_trained_on(study: Path) -> None:
     two = replace(TINY, outline_spacing_mm=1.0, outline_patch=(32, 32), epochs=1)
     with pytest.raises(MammoroiError, match=r"outline/prepared/index.csv is missing: .* at 1 mm"):
         train_prepared(two, study)
+
+
+def test_arrays_of_a_preparation_that_was_stopped_are_not_trained_on(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(TINY, study)
+    last = max(path.stem for path in (study / "segmentation/prepared").glob("*.json"))
+
+    def stopped(case: Source, *given: Any) -> dict[str, Any]:
+        if case.image_id == last:
+            raise KeyboardInterrupt
+        return prepare_case(case, *given)
+
+    coarser = replace(TINY, working_spacing_mm=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("mammoroi.segmentation.prepare.prepare_case", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(coarser, study)
+    with pytest.raises(MammoroiError, match=r"another array than that of index.csv.* -> run mammo"):
+        train_prepared(coarser, study)
+
+
+def test_normal_mammograms_of_other_pixels_are_not_trained_on(study: Path, normals: Path) -> None:
+    config = replace(TINY, normal_cohort=str(normals))
+    prepare_all(config, study)
+    coarser = replace(config, working_spacing_mm=3.0)
+    prepare(coarser, study)
+    with pytest.raises(MammoroiError, match=r"prepared/normals is prepared with pixels of 2 x 2"):
+        train_prepared(coarser, study)
 
 
 def test_a_mask_beside_the_breast_is_told_and_teaches_nothing(

@@ -45,7 +45,7 @@ def test_layout_of_memory_changes_nothing() -> None:
     network = build_network(NetworkSpec("dynunet", CHANNELS, "")).eval()
     image = torch.rand(2, 1, 64, 48)
     with torch.inference_mode():
-        other = network(image.contiguous(memory_format=torch.channels_last))
+        other = network(image.to(memory_format=torch.channels_last))
         torch.testing.assert_close(other, network(image))
 
 

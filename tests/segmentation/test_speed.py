@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mammoroi.segmentation import compiling, trainer
@@ -35,6 +36,24 @@ class Reads(TorchDispatchMode):
     ) -> Any:
         self.count += function is torch.ops.aten._local_scalar_dense.default
         return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("deep_supervision", [False, True])
+def test_a_gpu_computes_with_channels_last(deep_supervision: bool) -> None:
+    """As far as one can see without a GPU: the first layers, and no values."""
+    orders: list[bool] = []
+    with FakeTensorMode(), torch.device("cuda"):
+        module = SegmentationModule(replace(TINY, deep_supervision=deep_supervision))
+        module.loss = torch.nn.MSELoss()  # MONAI's looks at values
+        for part in (*module.network.conv_0.children(), module.network.down_1):
+            part.register_forward_hook(
+                lambda *given: orders.append(
+                    given[-1].is_contiguous(memory_format=torch.channels_last)
+                )
+            )
+        image, mask = torch.zeros(2, 1, 64, 64), torch.zeros(2, 1, 64, 64)
+        module._training_loss({"image": image, "mask": mask})
+    assert orders == [True, True, True]
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])

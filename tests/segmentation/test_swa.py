@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +196,11 @@ def test_the_average_follows_the_network_to_its_device(average: Averaging) -> No
     average.on_train_start(Trainer(logger=False), network.to("meta"))
     assert {p.device.type for p in average._average_model.parameters()} == {"meta"}
     assert average._average_model.n_averaged.device.type == "cpu"  # the host asks in every step
+
+
+def test_images_are_drawn_in_full_precision_for_a_network_that_computes_in_less(
+    study: Path,
+) -> None:
+    config = replace(TINY, epochs=3, swa_start=0.3, precision="bf16-mixed")
+    folder = run(study, config).folder
+    assert len(read_csv(folder / "fold-0" / "history.csv")) == 3

@@ -137,6 +137,7 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"patch": (32, 32), "architecture": "smp-unet"}, "more than 32 x 32"),
         ({"outline_patch": (16, 16)}, "outline_patch is .* more than 16 x 16"),
         ({"epochs": 0}, "1 or more"),
+        ({"seed": -1}, "0 or more"),
         ({"working_spacing_mm": 0.0}, "more than 0"),
         ({"channels": (16, 32)}, "five positive"),
         ({"devices": 0}, "auto or a number"),
@@ -214,6 +215,13 @@ def test_two_processes_train_together(study: Path) -> None:
         assert np.isfinite(model.card["metrics"]["tuning_dice"])
     history = pd.read_csv(study / "segmentation" / "fold-0" / "history.csv")
     assert history["epoch"].tolist() == [0, 1]
+
+
+@pytest.mark.slow
+def test_two_processes_train_an_encoder_with_weights_that_take_no_part(study: Path) -> None:
+    settings = {"architecture": "smp-unet", "encoder": "efficientnet-b0", "channels": (4,) * 5}
+    target = run_fold(study, replace(TINY, devices=2, epochs=2, **settings))
+    assert pd.read_csv(target / "history.csv")["epoch"].tolist() == [0, 1]
 
 
 class OfALibraryError(Exception):

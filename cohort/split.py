@@ -58,7 +58,7 @@ class Splits:
     folds: tuple[Fold, ...]
 
     def __post_init__(self) -> None:
-        action = "run the stage 'check' again to write splits.json anew"
+        action = "run `mammoroi accept CONFIG` again to write splits.json anew"
         both = sorted(set(self.train) & set(self.test))
         if both:
             raise MammoroiError(f"patients train and test: {', '.join(both[:5])}", action)

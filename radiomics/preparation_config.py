@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from ..cohort.schema import nearest
 from ..errors import MammoroiError
-from ..imaging.spacing import COARSEST_MM, FINEST_MM
+from ..imaging.spacing import COARSEST_MM, FINEST_MM, possible
 
 METHODS = ("z-score", "percentile")
 REGIONS = ("breast", "image")
@@ -94,9 +94,7 @@ class Preparation:
 
     def __post_init__(self) -> None:
         spacing = self.spacing_mm
-        if spacing is not None and not (
-            is_positive(spacing) and FINEST_MM <= spacing <= COARSEST_MM
-        ):
+        if spacing is not None and not (is_positive(spacing) and possible(spacing)):
             raise MammoroiError(
                 f"preparation: spacing_mm is {spacing!r}",
                 f"give mm per pixel from {FINEST_MM} to {COARSEST_MM}, such as 0.1",

@@ -400,7 +400,8 @@ def write_candidates(path: Path, candidates: dict[str, list[Candidate]]) -> None
 def _is_drawn(masks: Path, key: str, images: list[Images]) -> bool:
     """Tell whether what is there was drawn with this key, and is as it was written."""
     done = masks / "segment.json"
-    return done.exists() and read_json(done) == {"key": key, "files": _digest(images)}
+    was = read_json(done) if done.exists() else {}
+    return was.get("key") == key and was.get("files") == _digest(images)
 
 
 def _digest(images: list[Images]) -> str:

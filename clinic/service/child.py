@@ -266,9 +266,9 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
         try:
             answer = Outcome(None, failures=tuple(process(files, out)))
         except Exception as error:  # noqa: BLE001  the boundary of one case: recorded
-            answer = Outcome("error", f"{type(error).__name__}: {error}")
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                answer = Outcome("unready", "the disk is full")
+            full = isinstance(error, OSError) and error.errno in DISK_FULL
+            told = f"{type(error).__name__}: {error}"
+            answer = Outcome("unready", "the disk is full") if full else Outcome("error", told)
         pipe.send(answer)
 
 

@@ -38,11 +38,12 @@ class Reads(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("deep_supervision", [False, True])
-def test_a_gpu_computes_with_channels_last(deep_supervision: bool) -> None:
+def test_networks_compute_with_channels_last(deep_supervision: bool, device: str) -> None:
     """As far as one can see without a GPU: the first layers, and no values."""
     orders: list[bool] = []
-    with FakeTensorMode(), torch.device("cuda"):
+    with FakeTensorMode(), torch.device(device):
         module = SegmentationModule(replace(TINY, deep_supervision=deep_supervision))
         module.loss = torch.nn.MSELoss()  # MONAI's looks at values
         for part in (*module.network.conv_0.children(), module.network.down_1):

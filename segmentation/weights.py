@@ -15,13 +15,14 @@ Nothing that is loaded can run code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
-from ..files import atomic, read_csv, read_json, sha256_file, write_json
+from ..files import atomic, plain, read_csv, read_json, sha256_file, write_json
+from .config import SegmentationConfig
 from .folds import NetworkName, network_names
 from .network import NetworkSpec, build_network
 
@@ -173,7 +174,7 @@ def load_models(folder: Path) -> list[Model]:
     ------
     MammoroiError
         When there is none, one of them cannot be trusted, one fold has more than another or none,
-        as in a training that is not finished, or they were trained at several pixel sizes.
+        as in a training that is not finished, or they were trained with other settings.
     """
     folders = network_folders(folder)
     if not folders:
@@ -200,13 +201,25 @@ def load_models(folder: Path) -> list[Model]:
             "run mammoroi train, or copy all of its folders fold-*",
         )
     models = [load_model(path) for path in folders.values()]
-    if len(spacings := {model.working_spacing_mm for model in models}) > 1:
-        told = ", ".join(f"{spacing:g} mm" for spacing in sorted(spacings))
+    if differences := _differences(models):
         raise MammoroiError(
-            f"{folder} holds networks of several trainings: they see pixels of {told}",
+            f"{folder} holds networks of several trainings: {'; '.join(differences)}",
             "run mammoroi train, or copy the folders fold-* of one training",
         )
     return models
+
+
+def _differences(models: list[Model]) -> list[str]:
+    """Tell in which settings networks were trained that cannot be of one training."""
+    defaults, told = plain(asdict(SegmentationConfig())), []
+    names = SegmentationConfig().trained()
+    if not any("n_normal_images" in model.card for model in models):
+        names -= {"normals_per_image"}
+    for name in sorted(names):
+        values = [model.card["settings"].get(name, defaults[name]) for model in models]
+        if found := [value for value in values if value != values[0]]:
+            told.append(f"{name} {values[0]} and {found[0]}")
+    return told
 
 
 def load_folds(folder: Path, folds: int, networks_per_fold: int) -> list[list[Model]]:

@@ -140,9 +140,9 @@ def test_damaged_weights_are_trained_anew(study: Path, caplog: pytest.LogCapture
 def test_networks_that_do_not_belong_together_are_refused(study: Path, tmp_path: Path) -> None:
     folder = study / "segmentation"
     card = read_json(folder / "fold-1" / "model.json")
-    card["plan"]["working_spacing_mm"] = 2.0
+    card["settings"] |= {"working_spacing_mm": 2.0, "epochs": 7, "threshold": 0.9, "patience": 5}
     (folder / "fold-1" / "model.json").write_text(json.dumps(card))
-    with pytest.raises(MammoroiError, match="several trainings: they see pixels of 2 mm, 3 mm"):
+    with pytest.raises(MammoroiError, match="trainings: epochs 1 and 7; working_spacing_mm 3.0 and 2.0"):
         load_models(folder)
     (folder / "fold-1").rename(folder / "fold-2")
     with pytest.raises(MammoroiError, match="folds 0, 2, and not of those between"):

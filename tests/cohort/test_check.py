@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageFilter
 
 from mammoroi.cohort.check import Problem, check
 from mammoroi.errors import MammoroiError
@@ -70,6 +72,29 @@ def double_split(cohort: Any) -> None:
 
 def mask(*boxes: tuple[slice, slice], **options: Any) -> Spoil:
     return lambda cohort: cohort.write_mask("masks/I0-CC.png", *boxes, **options)
+
+
+def in_air(cohort: Any) -> None:
+    """Draw the lesion beside the breast, which is on the left."""
+    breast = np.where(np.arange(60) < 30, 200, 0) + np.random.default_rng(0).integers(
+        0, 9, (60, 60)
+    )
+    Image.fromarray(breast.astype(np.uint8)).save(cohort.folder / "images/I0-CC.png")
+    cohort.write_mask("masks/I0-CC.png", (slice(20, 40), slice(40, 55)), shape=(60, 60))
+
+
+def blurred(cohort: Any) -> None:
+    path = cohort.folder / "masks/I0-CC.png"
+    Image.open(path).filter(ImageFilter.GaussianBlur(1)).save(path)
+
+
+def same_reader(cohort: Any) -> None:
+    shutil.copy(cohort.folder / "masks/I0-CC.png", cohort.folder / "masks/second.png")
+    cohort.images.loc[0, "mask_reader2"] = "masks/second.png"
+
+
+def plain_image(cohort: Any) -> None:
+    Image.new("L", (20, 24), 7).save(cohort.folder / "images/I0-CC.png")
 
 
 def bytes_of(name: str, content: bytes) -> Spoil:
@@ -133,6 +158,11 @@ BAD = [
         "name each image's own mask",
         lines=(2, 5),
     ),
+    Bad("second reader a copy", same_reader, "same as mask", "copy", severity="warning"),
+    Bad("beside the breast", in_air, "outside the breast, 100%", "mirrored", severity="warning"),
+    Bad("blurred mask", blurred, "different values", "threshold it", severity="warning"),
+    Bad("nothing to see", plain_image, "have the same value", "look at the file"),
+    Bad("image is a folder", cell("images", 0, "image", "images"), "is a folder", "one image file"),
     Bad("regions", mask(SMALL, OTHER), "2 separate regions", "belong", severity="warning"),
     Bad("inverted", mask(ALL), "covers 100% of the image", "inverted", severity="warning"),
     Bad(

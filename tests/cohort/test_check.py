@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mammoroi.cohort.check import Problem, check
+from mammoroi.cohort.schema import nearest
 from mammoroi.errors import MammoroiError
 
 Spoil = Callable[[Any], None]
@@ -158,6 +159,16 @@ BAD = [
         "name each image's own mask",
         lines=(2, 5),
     ),
+    Bad(
+        "mask of another image, by the second reader",
+        both(
+            cell("images", 3, "mask_reader2", "masks/I0-CC.png"),
+            lambda cohort: cohort.write_mask("masks/I1-MLO.png", SMALL),
+        ),
+        "'masks/I0-CC.png' is also that of another image: I",
+        "name each image's own mask",
+        lines=(2, 5),
+    ),
     Bad("second reader a copy", same_reader, "same as mask", "copy", severity="warning"),
     Bad("beside the breast", in_air, "outside the breast, 100%", "mirrored", severity="warning"),
     Bad("blurred mask", blurred, "different values", "threshold it", severity="warning"),
@@ -205,6 +216,8 @@ BAD = [
     Bad("laterality", cell("images", 0, "laterality", "left"), "laterality is 'left'", "L, R"),
     Bad("spacing in um", cell("images", 0, "spacing_mm", "94"), "spacing_mm is 94", "0.01 to 2 mm"),
     Bad("spacing comma", cell("images", 0, "spacing_mm", "0,094"), "no number", "with a point"),
+    Bad("spacing 0_1", cell("images", 0, "spacing_mm", "0_1"), "no number", "with a point"),
+    Bad("spacing in wide digits", cell("images", 0, "spacing_mm", "０.1"), "no number", "point"),
     Bad("spacing nan", cell("images", 0, "spacing_mm", "nan"), "spacing_mm is nan", "0.01 to 2"),
     Bad(
         "no spacing",
@@ -293,6 +306,19 @@ BAD = [
         severity="warning",
     ),
     Bad(
+        "patient in capitals",
+        both(
+            cell("patients", 1, "patient_id", "p0"),
+            cell("images", 2, "patient_id", "p0"),
+            cell("images", 3, "patient_id", "p0"),
+        ),
+        "patient_id is 'p0' here and 'P0' on line 2",
+        "write one name",
+        lines=(3,),
+        table="patients.csv",
+        severity="warning",
+    ),
+    Bad(
         "no image",
         lambda cohort: cohort.images.drop(index=[0, 1], inplace=True),
         "the patient has no image",
@@ -325,6 +351,10 @@ def test_unknown_patient_names_the_nearest(cohort: Any) -> None:
     (problem,) = check(cohort.save())
     assert problem.found == "patient_id 'P00' is not in patients.csv"
     assert "did you mean 'P0'?" in problem.action
+
+
+def test_unknown_patient_of_a_large_cohort_is_not_told_all_of_it() -> None:
+    assert len(nearest("P00", [f"P{number}" for number in range(5000)], "it has")) < 300
 
 
 def test_all_problems_at_once_in_order(cohort: Any) -> None:

@@ -88,6 +88,16 @@ def test_the_page_is_right(hospital: Path) -> None:
     assert cohort.patients["age"].tolist() == [50, 41]
 
 
+def test_rows_with_empty_cells_are_told_by_their_line(hospital: Path) -> None:
+    empty = (None,) * len(ROWS[0])
+    write_list(
+        hospital / "list.xlsx", [ROWS[0], empty, ("x.dcm", *empty[1:]), (None, *ROWS[1][1:])]
+    )
+    told = read_csv(bring_in(hospital) / "not_imported.csv")
+    assert told["case"].tolist() == ["line 4", "001_left_mlo"]
+    assert told["error"][1].endswith("is made is empty: {File}, {File.stem}_mask.png")
+
+
 def test_a_table_without_files_says_why(hospital: Path) -> None:
     """The first three rows with their causes, and what the folders hold."""
     rows = [*ROWS, ("Pat 003 L CC.dcm", "003", "left", "cc", 50, "neg", "1+", None)]

@@ -397,11 +397,20 @@ def whole_file(folder: Path, name: str) -> Problem:
         (None, "does not exist"),
         (b"", "is not a table"),
         (b"\n\n", "is not a table"),
+        (b'patient_id,age\nP0,50\n"P1,51\nP2,52\n', "is not a table from line 3 on"),
         ("patient_id,age\nJosé,50\n".encode("latin-1"), "is not a table"),
         (b"patient_id,image_id,patient_id\n1,2,3\n", "two columns 'patient_id'"),
         (b"PK\x03\x04\xff\xfe", "is not a table"),
     ],
-    ids=["missing", "no bytes", "empty lines", "Latin-1", "heading twice", "spreadsheet"],
+    ids=[
+        "missing",
+        "no bytes",
+        "empty lines",
+        "one quote",
+        "Latin-1",
+        "heading twice",
+        "spreadsheet",
+    ],
 )
 def test_unusable_tables(cohort: Any, name: str, content: bytes | None, found: str) -> None:
     folder = cohort.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,12 +95,15 @@ def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
             )
         )
     pixels = mammogram.pixels
-    breast = _attempt(findings, "image", folder, row["image"], lambda _: breast_region(pixels))
+    breast = functools.cache(
+        lambda: _attempt(findings, "image", folder, row["image"], lambda _: breast_region(pixels))
+    )
     masks = []
     for column in ("mask", "mask_reader2"):
         mask = _mask(findings, column, folder, row, mammogram)
         if mask is not None:
-            findings += _mask_findings(column, folder, row, mammogram, mask, breast)
+            in_air = _in_air(mask, pixels, breast)
+            findings += _mask_findings(column, folder, row, mammogram, mask, in_air)
             masks.append(mask)
     if len(masks) == 2 and masks[0].any() and (masks[0] == masks[1]).all():
         findings.append(
@@ -210,15 +214,35 @@ def _mask(
     )
 
 
+def _in_air(
+    mask: NDArray[np.bool_],
+    pixels: NDArray[np.float32],
+    breast: Callable[[], NDArray[np.bool_] | None],
+) -> float:
+    """Tell which share of a mask lies outside the breast.
+
+    The breast, which takes a while, is sought only where the mask is no brighter than the image.
+    """
+    import numpy as np
+
+    if not mask.any() or np.median(pixels[mask]) > np.median(pixels[::8, ::8]):
+        return 0.0
+    region = breast()
+    return 0.0 if region is None else 1 - float(region[mask].mean())
+
+
 def _mask_findings(
     column: str,
     folder: Path,
     row: dict[str, Any],
     mammogram: Mammogram,
     mask: NDArray[np.bool_],
-    breast: NDArray[np.bool_] | None,
+    in_air: float,
 ) -> list[Finding]:
-    """Examine one mask: of this image, in its breast, not empty, in one piece, no picture."""
+    """Examine one mask: of this image, in its breast, not empty, in one piece, no picture.
+
+    ``in_air`` is the share of it that lies outside the breast.
+    """
     from scipy import ndimage
 
     from ..imaging.mask import drawn_on_another, n_values
@@ -261,11 +285,11 @@ def _mask_findings(
                     "see whether all belong to the lesion; features describe them as one",
                 )
             )
-    if breast is not None and mask.any() and (~breast)[mask].mean() > IN_AIR:
+    if in_air > IN_AIR:
         findings.append(
             Finding(
                 "warning",
-                f"{column} '{value}' lies outside the breast, {(~breast)[mask].mean():.0%} of it",
+                f"{column} '{value}' lies outside the breast, {in_air:.0%} of it",
                 "see whether it is mirrored, or the mask of another image",
             )
         )

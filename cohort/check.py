@@ -22,6 +22,7 @@ from .cohort import (
 )
 from .inspection import Finding, Inspection, Severity, inspect_image
 from .labels import contradiction
+from .persons import mixed_up
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
 
 IMAGES = "cohort.csv"
@@ -70,8 +71,8 @@ def check(folder: Path) -> list[Problem]:
     only, masks that are empty, on another grid, in several regions, beside the breast, pictures,
     perhaps inverted, of several images, or the same of both readers, headings that are written in
     another way, blanks around identifiers, images that occur twice or show nothing, files that
-    contradict their row, labels that contradict their tests, and patients whose ``split`` is
-    missing or double.
+    contradict their row or are one woman's under several names, labels that contradict their tests,
+    and patients whose ``split`` is missing or double.
 
     Returns
     -------
@@ -207,6 +208,7 @@ def _check_images(
             yield line, finding
     yield from _check_copies(images, inspections)
     yield from _check_shared_masks(folder, images, inspections)
+    yield from mixed_up(images, inspections)
 
 
 def _check_cells(

@@ -51,10 +51,13 @@ class Inspection:
         SHA-256 of the decoded pixels and their shape; None when the image cannot be read.
     findings : tuple of Finding
         What is wrong, in the order of the columns.
+    person : str
+        Patient ID (0010,0020) of a mammogram that is DICOM; empty where there is none.
     """
 
     digest: str | None
     findings: tuple[Finding, ...]
+    person: str = ""
 
 
 def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
@@ -69,6 +72,8 @@ def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
         they are reported by :mod:`.check`.
     """
     from ..imaging.breast import breast_region
+    from ..imaging.dicom import patient_of
+    from ..imaging.formats import Format, identify
     from ..imaging.read import read_mammogram
 
     spacing_given = row.get("spacing_mm") is not None
@@ -114,7 +119,9 @@ def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
             )
         )
     digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return Inspection(digest, tuple(findings))
+    is_dicom = identify(mammogram.source) is Format.DICOM
+    person = patient_of(mammogram.source) if is_dicom else ""
+    return Inspection(digest, tuple(findings), person)
 
 
 def _sound_cells(row: dict[str, Any]) -> dict[str, str]:

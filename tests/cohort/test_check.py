@@ -65,6 +65,22 @@ def dicom(**attributes: Any) -> Spoil:
     return spoil
 
 
+def persons(*identifiers: str) -> Spoil:
+    """Make the first images DICOM files with these Patient IDs; two images are one patient's."""
+
+    def spoil(cohort: Any) -> None:
+        for row, identifier in enumerate(identifiers):
+            name = f"images/{row}.dcm"
+            view = cohort.images.loc[row, "view"]
+            pixels = np.random.default_rng(row).integers(0, 4096, (24, 20), dtype=np.uint16)
+            cohort.write_dicom(
+                name, PatientID=identifier, ViewPosition=view, PixelData=pixels.tobytes()
+            )
+            cohort.images.loc[row, "image"] = name
+
+    return spoil
+
+
 def double_split(cohort: Any) -> None:
     cohort.patients["split"] = ["train", "test"] * 6
     repeat("patients", 0)(cohort)
@@ -230,6 +246,22 @@ BAD = [
     Bad("view of file", dicom(ViewPosition="MLO"), "view is 'CC', but the file", "correct view"),
     Bad("implant", dicom(BreastImplantPresent="YES"), "implant", "belong", severity="warning"),
     Bad("spacing of file", dicom(ImagerPixelSpacing=[0.07, 0.07]), "0.07", "spacing_mm"),
+    Bad(
+        "one person, two patients",
+        persons("A", "A", "A", "A", "B"),
+        "the file has the Patient ID (0010,0020) of a file of P",
+        "one patient_id",
+        lines=(2, 4),
+        severity="warning",
+    ),
+    Bad(
+        "another person's file",
+        persons("A", "A", "B", "B", "C", "D"),
+        "another Patient ID (0010,0020) than the patient's on line 6",
+        "see whether the file is hers",
+        lines=(7,),
+        severity="warning",
+    ),
     Bad("no mammogram", dicom(Modality="CT"), "modality CT", "mammogram"),
     Bad(
         "age",
@@ -355,6 +387,12 @@ def test_unknown_patient_names_the_nearest(cohort: Any) -> None:
 
 def test_unknown_patient_of_a_large_cohort_is_not_told_all_of_it() -> None:
     assert len(nearest("P00", [f"P{number}" for number in range(5000)], "it has")) < 300
+
+
+@pytest.mark.parametrize("identifiers", ["AAAAAAAA", "AAAAAAAAAAB", "ABCDEFGH", ["", " "] * 4])
+def test_patient_ids_of_pseudonymisers_tell_nothing(cohort: Any, identifiers: list[str]) -> None:
+    persons(*identifiers)(cohort)
+    assert check(cohort.save()) == []
 
 
 def test_all_problems_at_once_in_order(cohort: Any) -> None:

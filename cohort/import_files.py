@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Failure, MammoroiError
 from .cohort import records
 from .import_tables import STAGE
+from .places import in_full
 from .schema import SAFE_ID, nearest
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def find_files(
             what = f"a cell of which the name of its file is made is empty: {', '.join(unfilled)}"
             failures.append(Failure(case, STAGE, what, "fill it in the table"))
             continue
-        filled = {name: (patterns[name][0] / str(file)).resolve() for name, file in names.items()}
+        filled = {name: in_full(patterns[name][0] / str(file)) for name, file in names.items()}
         absent = [str(path) for path in filled.values() if not path.is_file()]
         if absent:
             failures.append(

@@ -297,7 +297,7 @@ def _mask_findings(
             Finding(
                 "warning",
                 f"{column} '{value}' lies outside the breast, {in_air:.0%} of it",
-                "see whether it is mirrored, or the mask of another image",
+                "see whether it is mirrored or another image's, or whether the image is a negative",
             )
         )
     values = 0 if row.get("mask_label") else n_values(folder / value)

@@ -52,8 +52,8 @@ def mixed_up(
     several = [list(lines.values()) for lines in persons.values() if len(lines) > 1]
     if 2 * len(several) > len(persons):
         return
-    for first, *others in several:
-        for line in others:
+    for first, *further in several:
+        for line in further:
             found = (
                 f"the file has another Patient ID (0010,0020) than the patient's on line {first}"
             )

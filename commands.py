@@ -138,9 +138,7 @@ def import_command(arguments: Sequence[str]) -> int:
     target = import_dataset if _names_dataset(file) else import_images
     cohort = configured(target, program, file, rest)
     print(f"Cohort: {cohort}")
-    (table,) = (
-        path for path in (cohort / "excluded.csv", cohort / "not_imported.csv") if path.is_file()
-    )
+    table = cohort / ("excluded.csv" if target is import_dataset else "not_imported.csv")
     left_out = len(read_csv(table))
     if left_out:
         print(f"{left_out} problems: see {table}", file=sys.stderr)

@@ -3,7 +3,8 @@
 Read are UTF-8 with or without a byte order mark and UTF-16 with one; commas, semicolons or tabs
 between the cells; decimal commas where the comma does not part the cells. Blanks around a cell are
 no part of it. Refused, with what to do, are workbooks, other encodings (an umlaut or a Chinese name
-could not be told from another) and rows that are longer than the heading.
+could not be told from another), rows that are longer than the heading, and a double quote without
+its second one, which would take the rows after it into its cell.
 """
 
 from __future__ import annotations
@@ -129,10 +130,16 @@ def _rows(path: Path) -> tuple[list[list[str]], str]:
     """Part a file into cells; the second value is what parts them."""
     text = _text(path)
     separator = _separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[list[str]] = []
     try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)), separator
+        rows.extend(reader)
     except csv.Error as error:
-        raise MammoroiError(f"{path} is not a table: {error}", SAVE_AS) from None
+        raise MammoroiError(
+            f"{path} is not a table from line {len(rows) + 1} on: {error}",
+            f"see whether a double quote there lacks its second one, or {SAVE_AS}",
+        ) from None
+    return rows, separator
 
 
 def _text(path: Path) -> str:

@@ -31,7 +31,7 @@ from .check import IMAGES, PATIENTS, Problem, check
 from .cohort import load_about, load_cohort, read_cells
 from .config import CohortConfig
 from .labels import derive_her2
-from .places import refuse_shared_folder
+from .places import in_full, refuse_shared_folder
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS
 from .split import make_splits, write_splits
 
@@ -218,7 +218,7 @@ def _with_paths(images: pd.DataFrame, folder: Path, study: Path) -> pd.DataFrame
     def rewrite(value: object) -> object:
         if not isinstance(value, str):
             return value
-        path = (folder / value).resolve()
+        path = in_full(folder / value)
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
     columns = [column.name for column in IMAGE_COLUMNS if column.kind == "path"]

@@ -22,6 +22,7 @@ from .cohort import (
 )
 from .inspection import Finding, Inspection, Severity, inspect_image
 from .labels import contradiction
+from .persons import mixed_up
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
 
 IMAGES = "cohort.csv"
@@ -66,11 +67,12 @@ def check(folder: Path) -> list[Problem]:
     """List everything that is wrong with a cohort folder; nothing is changed.
 
     Found are: files and columns that are missing, tables and images that cannot be read, cells
-    that the schema does not allow, identifiers that occur twice or are unknown, masks that are
-    empty, on another grid, in several regions, perhaps inverted or of several images, headings that
-    are written in another way, blanks around identifiers, images that occur twice, files
-    that contradict their row, labels that contradict their tests, and patients whose ``split`` is
-    missing or double.
+    that the schema does not allow, identifiers that occur twice, are unknown or differ in capitals
+    only, masks that are empty, on another grid, in several regions, beside the breast, pictures,
+    perhaps inverted, of several images, or the same of both readers, headings that are written in
+    another way, blanks around identifiers, images that occur twice or show nothing, files that
+    contradict their row or are one woman's under several names, labels that contradict their tests,
+    and patients whose ``split`` is missing or double.
 
     Returns
     -------
@@ -152,6 +154,7 @@ def _check_patients(
 ) -> Iterator[tuple[int, Finding]]:
     yield from _check_cells(patients, PATIENT_COLUMNS)
     yield from _check_unique(patients, "patient_id")
+    yield from _check_spelling(patients, "patient_id")
     yield from _check_spelling(patients, "centre")
     with_images = {row.get("patient_id") for row in images.values()}
     split_given = any(row.get("split") for row in patients.values())
@@ -176,7 +179,9 @@ def _check_images(
     yield from _check_cells(images, IMAGE_COLUMNS)
     yield from _check_unique(images, "image_id")
     yield from _check_capitals(images)
-    known = sorted({str(row["patient_id"]) for row in patients.values() if row.get("patient_id")})
+    known = dict.fromkeys(
+        sorted(str(row["patient_id"]) for row in patients.values() if row.get("patient_id"))
+    )
     for line, row in images.items():
         image_id, patient_id = row.get("image_id"), row.get("patient_id")
         if image_id and not SAFE_ID.fullmatch(image_id):
@@ -194,7 +199,7 @@ def _check_images(
                 Finding(
                     "error",
                     f"patient_id '{patient_id}' is not in patients.csv",
-                    f"add the patient or correct it; {nearest(patient_id, known, 'it has')}",
+                    f"add the patient or correct it; {nearest(patient_id, list(known), 'it has')}",
                 ),
             )
     inspections = _inspect(folder, images)
@@ -203,6 +208,7 @@ def _check_images(
             yield line, finding
     yield from _check_copies(images, inspections)
     yield from _check_shared_masks(folder, images, inspections)
+    yield from mixed_up(images, inspections)
 
 
 def _check_cells(
@@ -263,7 +269,10 @@ def _check_capitals(images: dict[int, Row]) -> Iterator[tuple[int, Finding]]:
 
 
 def _check_spelling(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Finding]]:
-    """Find names that differ only in case or spaces: most likely one, which would count as two."""
+    """Find names that differ only in case or spaces: most likely one, which would count as two.
+
+    A patient who counts as two can be in the training and in the test set.
+    """
     folded = _lines_by(rows, lambda _, row: _folded(row.get(key)))
     for lines in folded.values():
         names = Counter(str(rows[line][key]) for line in lines)
@@ -316,25 +325,25 @@ def _check_shared_masks(
 
     Images with equal pixels are reported as copies.
     """
-    for column in ("mask", "mask_reader2"):
-
-        def file_of(line: int, row: Row, column: str = column) -> tuple[Path, str | None] | None:
-            readable = row.get(column) and inspections[line].digest
-            return ((folder / row[column]).resolve(), row.get("mask_label")) if readable else None
-
-        for lines in _lines_by(images, file_of).values():
-            for line in lines:
-                others = [
-                    f"{images[other].get('image_id')} (line {other})"
-                    for other in lines
-                    if inspections[other].digest != inspections[line].digest
-                ]
-                if others:
-                    found = f"{column} '{images[line][column]}' is also that of another image: "
-                    yield (
-                        line,
-                        Finding("error", found + ", ".join(others), "name each image's own mask"),
-                    )
+    owners: dict[tuple[Path, str | None], list[tuple[int, str]]] = {}
+    for line, row in images.items():
+        for column in ("mask", "mask_reader2"):
+            if row.get(column) and inspections[line].digest:
+                key = ((folder / row[column]).resolve(), row.get("mask_label"))
+                owners.setdefault(key, []).append((line, column))
+    for owned in owners.values():
+        for line, column in owned:
+            others = dict.fromkeys(
+                f"{images[other].get('image_id')} (line {other})"
+                for other, _ in owned
+                if inspections[other].digest != inspections[line].digest
+            )
+            if others:
+                found = f"{column} '{images[line][column]}' is also that of another image: "
+                yield (
+                    line,
+                    Finding("error", found + ", ".join(others), "name each image's own mask"),
+                )
 
 
 def _lines_by(rows: dict[int, Row], key: Any) -> dict[Any, list[int]]:

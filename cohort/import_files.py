@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Failure, MammoroiError
 from .cohort import records
 from .import_tables import STAGE
+from .places import in_full
 from .schema import SAFE_ID, nearest
 
 if TYPE_CHECKING:
@@ -101,10 +102,13 @@ def find_files(
         if fault is not None:
             failures.append(Failure(case, STAGE, *fault))
             continue
-        filled = {
-            name: (folder / (fill(pattern, row) or pattern)).resolve()
-            for name, (folder, pattern) in patterns.items()
-        }
+        names = {name: fill(pattern, row) for name, (_, pattern) in patterns.items()}
+        unfilled = [patterns[name][1] for name, file in names.items() if file is None]
+        if unfilled:
+            what = f"a cell of which the name of its file is made is empty: {', '.join(unfilled)}"
+            failures.append(Failure(case, STAGE, what, "fill it in the table"))
+            continue
+        filled = {name: in_full(patterns[name][0] / str(file)) for name, file in names.items()}
         absent = [str(path) for path in filled.values() if not path.is_file()]
         if absent:
             failures.append(

@@ -91,6 +91,8 @@ def dicom_files(
     """
     from rich.progress import track
 
+    from ..imaging.dicom import patient_of
+
     files: dict[str, list[Path]] = {}
     unnamed: list[Path] = []
     for file in files_below(folder, ".dcm"):
@@ -114,19 +116,6 @@ def dicom_files(
                 "neither a folder above it nor Patient ID in its header names what it shows"
             )
     return files, others
-
-
-def patient_of(file: Path) -> str:
-    """Read Patient ID (0010,0020) of a DICOM file; empty where it has none.
-
-    Raises
-    ------
-    MammoroiError
-        When the file is damaged.
-    """
-    from ..imaging.dicom import open_dicom
-
-    return str(open_dicom(file, pixels=False).get("PatientID") or "").strip()
 
 
 def shown_in(header: Dataset) -> tuple[str | None, str | None]:

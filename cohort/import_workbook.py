@@ -32,7 +32,8 @@ def read_sheet(path: Path, sheet: str | int | None = None) -> pd.DataFrame:
     DataFrame
         Text without blanks around it; whole numbers have no decimals (``44``), an empty cell is
         None. Of a formula the value that was saved is taken. Rows that are wholly empty and columns
-        without a heading are left out.
+        without a heading are left out. The index is the row's number in the sheet, counted from 0
+        without row 1, as that of :func:`mammoroi.spreadsheet.read_spreadsheet`.
 
     Raises
     ------
@@ -58,12 +59,16 @@ def read_sheet(path: Path, sheet: str | int | None = None) -> pd.DataFrame:
             f"{path} cannot be read as a workbook ({type(error).__name__})",
             "save or download it again",
         ) from None
-    rows = [row for row in rows if any(cell is not None for cell in row)]
-    if not rows:
+    filled = [
+        (number, row)
+        for number, row in enumerate(rows, start=-1)
+        if any(cell is not None for cell in row)
+    ]
+    if not filled:
         raise MammoroiError(
             f"sheet '{sheet}' of {path} is empty", "save or download the workbook again"
         )
-    heading = rows[0]
+    (_, heading), *rest = filled
     for name in heading:
         if name and heading.count(name) > 1:
             raise MammoroiError(
@@ -71,10 +76,11 @@ def read_sheet(path: Path, sheet: str | int | None = None) -> pd.DataFrame:
             )
     return pd.DataFrame(
         {
-            name: [row[position] if position < len(row) else None for row in rows[1:]]
+            name: [row[position] if position < len(row) else None for _, row in rest]
             for position, name in enumerate(heading)
             if name
         },
+        index=[number for number, _ in rest],
         dtype=object,
     )
 

@@ -30,6 +30,7 @@ from ..resources import cores
 from .import_common import IMAGE, PATIENT, Case, Mask, Release, Several, Wanted, left_out
 from .import_release import shown_in
 from .import_tables import patients_of
+from .places import in_full
 from .schema import SAFE_ID
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _row(case: Case, wanted: Wanted, mask_kind: str, out: Path) -> dict[str, str
         "patient_id": case.patient_id,
         "view": view,
         "laterality": laterality,
-        "image": _gathered(case, out) if wanted.gather else str(case.image.resolve()),
+        "image": _gathered(case, out) if wanted.gather else str(in_full(case.image)),
         "mask": mask.relative_to(out).as_posix() if mask else None,
         "mask_kind": mask_kind if mask else None,
         "spacing_mm": None if spacing is None else f"{spacing:.6g}",

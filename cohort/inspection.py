@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from ..errors import Failure, MammoroiError
 from .schema import IMAGE_COLUMNS
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..imaging.mammogram import Mammogram
 
 Severity = Literal["error", "warning"]
@@ -20,6 +24,12 @@ Result = TypeVar("Result")
 
 LARGE_MASK = 0.5
 """A mask over more than this share of the image is suspected to be inverted."""
+
+IN_AIR = 0.5
+"""A mask of which more than this share lies outside the breast is suspected to be misplaced."""
+
+MASK_VALUES = 8
+"""A mask with more values than this, besides 0, is suspected to be a picture."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +51,13 @@ class Inspection:
         SHA-256 of the decoded pixels and their shape; None when the image cannot be read.
     findings : tuple of Finding
         What is wrong, in the order of the columns.
+    person : str
+        Patient ID (0010,0020) of a mammogram that is DICOM; empty where there is none.
     """
 
     digest: str | None
     findings: tuple[Finding, ...]
+    person: str = ""
 
 
 def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
@@ -58,6 +71,9 @@ def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
         The cells as text, empty ones None. Those that the schema does not allow are passed over:
         they are reported by :mod:`.check`.
     """
+    from ..imaging.breast import breast_region
+    from ..imaging.dicom import patient_of
+    from ..imaging.formats import Format, identify
     from ..imaging.read import read_mammogram
 
     spacing_given = row.get("spacing_mm") is not None
@@ -83,11 +99,29 @@ def inspect_image(folder: Path, row: dict[str, Any]) -> Inspection:
                 "fill the column spacing_mm; features in mm are refused without it",
             )
         )
-    for column in ("mask", "mask_reader2"):
-        findings += _mask_findings(column, folder, row, mammogram)
     pixels = mammogram.pixels
+    breast = functools.cache(
+        lambda: _attempt(findings, "image", folder, row["image"], lambda _: breast_region(pixels))
+    )
+    masks = []
+    for column in ("mask", "mask_reader2"):
+        mask = _mask(findings, column, folder, row, mammogram)
+        if mask is not None:
+            in_air = _in_air(mask, pixels, breast)
+            findings += _mask_findings(column, folder, row, mammogram, mask, in_air)
+            masks.append(mask)
+    if len(masks) == 2 and masks[0].any() and (masks[0] == masks[1]).all():
+        findings.append(
+            Finding(
+                "warning",
+                f"mask_reader2 '{row['mask_reader2']}' is the same as mask, to the pixel",
+                "see whether it is a copy: the readers' agreement would be that of one reader",
+            )
+        )
     digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return Inspection(digest, tuple(findings))
+    is_dicom = identify(mammogram.source) is Format.DICOM
+    person = patient_of(mammogram.source) if is_dicom else ""
+    return Inspection(digest, tuple(findings), person)
 
 
 def _sound_cells(row: dict[str, Any]) -> dict[str, str]:
@@ -111,7 +145,7 @@ def _attempt(
         return None
     try:
         path = folder / value
-        if not path.is_file():
+        if not path.exists():
             raise MammoroiError(f"{column} '{value}' does not exist", _where_it_may_be(path, value))
         return read(path)
     except Exception as error:  # noqa: BLE001 - one bad file must not hide the other problems
@@ -166,26 +200,61 @@ def _against_row(mammogram: Mammogram, row: dict[str, Any]) -> list[Finding]:
     return findings
 
 
-def _mask_findings(
-    column: str, folder: Path, row: dict[str, Any], mammogram: Mammogram
-) -> list[Finding]:
-    """Examine one mask: readable, of this image, not empty, in one piece, not inverted."""
-    from scipy import ndimage
+def _mask(
+    findings: list[Finding],
+    column: str,
+    folder: Path,
+    row: dict[str, Any],
+    mammogram: Mammogram,
+) -> NDArray[np.bool_] | None:
+    """Read one mask; what goes wrong becomes a finding."""
+    from ..imaging.mask import read_mask
 
-    from ..imaging.mask import drawn_on_another, read_mask
-
-    findings: list[Finding] = []
     rows, columns = mammogram.pixels.shape
     label = int(float(row["mask_label"])) if row.get("mask_label") else None
-    mask = _attempt(
+    return _attempt(
         findings,
         column,
         folder,
         row.get(column),
         lambda path: read_mask(path, (rows, columns), label),
     )
-    if mask is None:
-        return findings
+
+
+def _in_air(
+    mask: NDArray[np.bool_],
+    pixels: NDArray[np.float32],
+    breast: Callable[[], NDArray[np.bool_] | None],
+) -> float:
+    """Tell which share of a mask lies outside the breast.
+
+    The breast, which takes a while, is sought only where the mask is no brighter than the image.
+    """
+    import numpy as np
+
+    if not mask.any() or np.median(pixels[mask]) > np.median(pixels[::8, ::8]):
+        return 0.0
+    region = breast()
+    return 0.0 if region is None else 1 - float(region[mask].mean())
+
+
+def _mask_findings(
+    column: str,
+    folder: Path,
+    row: dict[str, Any],
+    mammogram: Mammogram,
+    mask: NDArray[np.bool_],
+    in_air: float,
+) -> list[Finding]:
+    """Examine one mask: of this image, in its breast, not empty, in one piece, no picture.
+
+    ``in_air`` is the share of it that lies outside the breast.
+    """
+    from scipy import ndimage
+
+    from ..imaging.mask import drawn_on_another, n_values
+
+    findings: list[Finding] = []
     value = row[column]
     if drawn_on_another(folder / value, mammogram.source):
         findings.append(
@@ -223,4 +292,22 @@ def _mask_findings(
                     "see whether all belong to the lesion; features describe them as one",
                 )
             )
+    if in_air > IN_AIR:
+        findings.append(
+            Finding(
+                "warning",
+                f"{column} '{value}' lies outside the breast, {in_air:.0%} of it",
+                "see whether it is mirrored or another image's, or whether the image is a negative",
+            )
+        )
+    values = 0 if row.get("mask_label") else n_values(folder / value)
+    if values > MASK_VALUES:
+        findings.append(
+            Finding(
+                "warning",
+                f"{column} '{value}' has {values} different values, all of which count as lesion",
+                "see whether it is a picture, or a mask with blurred edges; threshold it, or name "
+                "the lesion's value in mask_label",
+            )
+        )
     return findings

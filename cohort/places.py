@@ -65,6 +65,15 @@ def refuse_shared_folder(folder: Path, study: Path) -> None:
         raise MammoroiError(f"the study would be written over {source}", elsewhere)
 
 
+def in_full(path: Path) -> Path:
+    """Give the path that opens a file from anywhere.
+
+    Folders are followed where they are links, a linked file is not: the one that it leads to may be
+    called by a hash, and the suffix ``.nii.gz``, which says what it is, be lost.
+    """
+    return path.parent.resolve() / path.name
+
+
 def cohort_files(folder: Path) -> list[Path]:
     """List a cohort's tables, and the files that its table of images names; some may be missing.
 

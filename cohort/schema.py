@@ -19,6 +19,8 @@ from ..imaging.view import VIEWS as DICOM_VIEWS
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 """What an ``image_id`` may look like: it becomes part of file names on every system."""
 
+_MOST_SHOWN = 30
+
 VIEWS = tuple(view for view in DICOM_VIEWS.values() if view != "SPECIMEN")
 """Views of the breast in DICOM context group 4014, by their abbreviations."""
 
@@ -69,7 +71,8 @@ class Column:
             return f"{self.name} is '{cell}'", nearest(cell, self.values)
         if self.numeric:
             try:
-                number = float(cell)
+                # Python's own numbers, such as 5_0 and those in other scripts, are no table's.
+                number = float(cell if cell.isascii() and "_" not in cell else "")
             except ValueError:
                 return (
                     f"{self.name} is '{cell}', no number",
@@ -87,10 +90,11 @@ class Column:
 
 
 def nearest(found: str, valid: tuple[str, ...] | list[str], label: str = "allowed") -> str:
-    """Advise on a value that is not among the valid ones, naming the nearest."""
+    """Advise on a value that is not among the valid ones, naming the nearest and the first few."""
     folded = {value.casefold(): value for value in valid}
     close = get_close_matches(found.casefold(), folded, n=1, cutoff=0.4)
-    choices = f"{label}: {', '.join(valid)}"
+    more = ", ..." if len(valid) > _MOST_SHOWN else ""
+    choices = f"{label}: {', '.join(valid[:_MOST_SHOWN])}{more}"
     return f"did you mean '{folded[close[0]]}'? ({choices})" if close else choices
 
 

@@ -56,6 +56,17 @@ def open_dicom(path: Path, *, pixels: bool = True) -> Dataset:
     return dataset
 
 
+def patient_of(path: Path) -> str:
+    """Read Patient ID (0010,0020) of a DICOM file; empty where it has none.
+
+    Raises
+    ------
+    MammoroiError
+        When the file is damaged.
+    """
+    return str(open_dicom(path, pixels=False).get("PatientID") or "").strip()
+
+
 def open_mammogram(path: Path) -> Dataset:
     """Read a data set and make sure that it is one grey mammographic projection.
 

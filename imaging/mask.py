@@ -62,11 +62,7 @@ def read_mask(
         raise lossy_mask(path)
     if kind is Format.DICOM:
         return _read_segmentation(path, shape, label)
-    labels: NDArray[Any]
-    if kind is Format.NIFTI:
-        labels, _ = read_nifti(path)
-    else:
-        labels = read_raster(path, labels=True)
+    labels = _labels(path, kind)
     _check_grid(path, labels.shape, shape)
     if np.issubdtype(labels.dtype, np.floating) and (labels != np.rint(labels)).any():
         raise MammoroiError(
@@ -80,6 +76,26 @@ def read_mask(
         found = [f"{value:g}" for value in np.unique(labels) if value != 0]
         raise _missing_label(path, label, found)
     return inside
+
+
+def n_values(path: Path) -> int:
+    """Count the values other than 0 in a mask file; a DICOM SEG, which names its segments, has 1.
+
+    Raises
+    ------
+    MammoroiError
+        As :func:`read_mask`.
+    """
+    kind = identify(path)
+    if kind is Format.DICOM:
+        return 1
+    labels = _labels(path, kind)
+    return len(np.unique(labels[labels != 0]))
+
+
+def _labels(path: Path, kind: Format) -> NDArray[Any]:
+    """The values of a mask file that is no DICOM SEG, (rows, columns)."""
+    return read_nifti(path)[0] if kind is Format.NIFTI else read_raster(path, labels=True)
 
 
 def _check_grid(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:

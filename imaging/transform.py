@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_WORD_BITS = 16
+
 _FAR = 1e9
 """Beyond any pixel value: what a window makes of it is the end of its output."""
 
@@ -117,6 +119,16 @@ def attenuation(dataset: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float
     return (mirror - values if small_is_bright(dataset) else values).astype(np.float32)
 
 
+def _bits_shown(table: LookupTable) -> int:
+    """How many bits of a VOI LUT's entries say how bright a pixel is shown.
+
+    Some devices state the 16 bits in which an entry lies, of which it has fewer: taken at their
+    word, the picture would be black.
+    """
+    held = max(1, int(table.entries.max()).bit_length())
+    return table.bits if 0 < table.bits < _WORD_BITS else held
+
+
 def displayed(dataset: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float64] | None:
     """Stored values as the file's first VOI LUT or window shows them, 0 (black) to 1 (white).
 
@@ -127,7 +139,7 @@ def displayed(dataset: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float64
     if sequence and {"LUTDescriptor", "LUTData"} <= {e.keyword for e in sequence[0]}:
         table = LookupTable.of(dataset, sequence[0])
         shown = table(values)
-        black, white = 0.0, float((1 << table.bits) - 1)
+        black, white = 0.0, float((1 << _bits_shown(table)) - 1)
     else:
         from pydicom.pixels.processing import apply_windowing
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 
 from mammoroi.cohort.accept import accept
 from mammoroi.cohort.cohort import load_cohort
@@ -15,6 +16,9 @@ from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv
+from mammoroi.imaging.mask import read_mask
+
+from .conftest import SHAPE
 
 
 def run(cohort: Any, study: Path) -> Path:
@@ -93,6 +97,18 @@ def test_paths_inside_the_study_stay_relative(cohort: Any) -> None:
     run(cohort, cohort.folder.parent)
     images = load_cohort(cohort.folder.parent).images
     assert images.loc[0, "image"] == "cohort/images/I0-CC.png"
+
+
+def test_a_linked_file_keeps_the_suffix_that_tells_its_kind(cohort: Any, tmp_path: Path) -> None:
+    """Stores of large files have links with the names, and files that are called by a hash."""
+    mask = sitk.ReadImage(cohort.folder / "masks/I0-CC.png")
+    sitk.WriteImage(mask, cohort.folder / "mask.nii.gz")
+    (cohort.folder / "mask.nii.gz").rename(cohort.folder / "0f3a")
+    (cohort.folder / "I0.nii.gz").symlink_to("0f3a")
+    cohort.images.loc[0, "mask"] = "I0.nii.gz"
+    run(cohort, tmp_path / "study")
+    accepted = load_cohort(tmp_path / "study")
+    assert read_mask(accepted.path(accepted.images["mask"][0]), SHAPE).any()
 
 
 def test_the_same_input_gives_the_same_bytes(cohort: Any, tmp_path: Path) -> None:

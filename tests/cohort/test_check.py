@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageFilter
 
 from mammoroi.cohort.check import Problem, check
+from mammoroi.cohort.schema import nearest
 from mammoroi.errors import MammoroiError
 
 Spoil = Callable[[Any], None]
@@ -62,6 +65,22 @@ def dicom(**attributes: Any) -> Spoil:
     return spoil
 
 
+def persons(*identifiers: str) -> Spoil:
+    """Make the first images DICOM files with these Patient IDs; two images are one patient's."""
+
+    def spoil(cohort: Any) -> None:
+        for row, identifier in enumerate(identifiers):
+            name = f"images/{row}.dcm"
+            view = cohort.images.loc[row, "view"]
+            pixels = np.random.default_rng(row).integers(0, 4096, (24, 20), dtype=np.uint16)
+            cohort.write_dicom(
+                name, PatientID=identifier, ViewPosition=view, PixelData=pixels.tobytes()
+            )
+            cohort.images.loc[row, "image"] = name
+
+    return spoil
+
+
 def double_split(cohort: Any) -> None:
     cohort.patients["split"] = ["train", "test"] * 6
     repeat("patients", 0)(cohort)
@@ -70,6 +89,29 @@ def double_split(cohort: Any) -> None:
 
 def mask(*boxes: tuple[slice, slice], **options: Any) -> Spoil:
     return lambda cohort: cohort.write_mask("masks/I0-CC.png", *boxes, **options)
+
+
+def in_air(cohort: Any) -> None:
+    """Draw the lesion beside the breast, which is on the left."""
+    breast = np.where(np.arange(60) < 30, 200, 0) + np.random.default_rng(0).integers(
+        0, 9, (60, 60)
+    )
+    Image.fromarray(breast.astype(np.uint8)).save(cohort.folder / "images/I0-CC.png")
+    cohort.write_mask("masks/I0-CC.png", (slice(20, 40), slice(40, 55)), shape=(60, 60))
+
+
+def blurred(cohort: Any) -> None:
+    path = cohort.folder / "masks/I0-CC.png"
+    Image.open(path).filter(ImageFilter.GaussianBlur(1)).save(path)
+
+
+def same_reader(cohort: Any) -> None:
+    shutil.copy(cohort.folder / "masks/I0-CC.png", cohort.folder / "masks/second.png")
+    cohort.images.loc[0, "mask_reader2"] = "masks/second.png"
+
+
+def plain_image(cohort: Any) -> None:
+    Image.new("L", (20, 24), 7).save(cohort.folder / "images/I0-CC.png")
 
 
 def bytes_of(name: str, content: bytes) -> Spoil:
@@ -133,6 +175,21 @@ BAD = [
         "name each image's own mask",
         lines=(2, 5),
     ),
+    Bad(
+        "mask of another image, by the second reader",
+        both(
+            cell("images", 3, "mask_reader2", "masks/I0-CC.png"),
+            lambda cohort: cohort.write_mask("masks/I1-MLO.png", SMALL),
+        ),
+        "'masks/I0-CC.png' is also that of another image: I",
+        "name each image's own mask",
+        lines=(2, 5),
+    ),
+    Bad("second reader a copy", same_reader, "same as mask", "copy", severity="warning"),
+    Bad("beside the breast", in_air, "outside the breast, 100%", "mirrored", severity="warning"),
+    Bad("blurred mask", blurred, "different values", "threshold it", severity="warning"),
+    Bad("nothing to see", plain_image, "have the same value", "look at the file"),
+    Bad("image is a folder", cell("images", 0, "image", "images"), "is a folder", "one image file"),
     Bad("regions", mask(SMALL, OTHER), "2 separate regions", "belong", severity="warning"),
     Bad("inverted", mask(ALL), "covers 100% of the image", "inverted", severity="warning"),
     Bad(
@@ -175,6 +232,8 @@ BAD = [
     Bad("laterality", cell("images", 0, "laterality", "left"), "laterality is 'left'", "L, R"),
     Bad("spacing in um", cell("images", 0, "spacing_mm", "94"), "spacing_mm is 94", "0.01 to 2 mm"),
     Bad("spacing comma", cell("images", 0, "spacing_mm", "0,094"), "no number", "with a point"),
+    Bad("spacing 0_1", cell("images", 0, "spacing_mm", "0_1"), "no number", "with a point"),
+    Bad("spacing in wide digits", cell("images", 0, "spacing_mm", "０.1"), "no number", "point"),
     Bad("spacing nan", cell("images", 0, "spacing_mm", "nan"), "spacing_mm is nan", "0.01 to 2"),
     Bad(
         "no spacing",
@@ -187,6 +246,22 @@ BAD = [
     Bad("view of file", dicom(ViewPosition="MLO"), "view is 'CC', but the file", "correct view"),
     Bad("implant", dicom(BreastImplantPresent="YES"), "implant", "belong", severity="warning"),
     Bad("spacing of file", dicom(ImagerPixelSpacing=[0.07, 0.07]), "0.07", "spacing_mm"),
+    Bad(
+        "one person, two patients",
+        persons("A", "A", "A", "A", "B"),
+        "the file has the Patient ID (0010,0020) of a file of P",
+        "one patient_id",
+        lines=(2, 4),
+        severity="warning",
+    ),
+    Bad(
+        "another person's file",
+        persons("A", "A", "B", "B", "C", "D"),
+        "another Patient ID (0010,0020) than the patient's on line 6",
+        "see whether the file is hers",
+        lines=(7,),
+        severity="warning",
+    ),
     Bad("no mammogram", dicom(Modality="CT"), "modality CT", "mammogram"),
     Bad(
         "age",
@@ -263,6 +338,19 @@ BAD = [
         severity="warning",
     ),
     Bad(
+        "patient in capitals",
+        both(
+            cell("patients", 1, "patient_id", "p0"),
+            cell("images", 2, "patient_id", "p0"),
+            cell("images", 3, "patient_id", "p0"),
+        ),
+        "patient_id is 'p0' here and 'P0' on line 2",
+        "write one name",
+        lines=(3,),
+        table="patients.csv",
+        severity="warning",
+    ),
+    Bad(
         "no image",
         lambda cohort: cohort.images.drop(index=[0, 1], inplace=True),
         "the patient has no image",
@@ -295,6 +383,16 @@ def test_unknown_patient_names_the_nearest(cohort: Any) -> None:
     (problem,) = check(cohort.save())
     assert problem.found == "patient_id 'P00' is not in patients.csv"
     assert "did you mean 'P0'?" in problem.action
+
+
+def test_unknown_patient_of_a_large_cohort_is_not_told_all_of_it() -> None:
+    assert len(nearest("P00", [f"P{number}" for number in range(5000)], "it has")) < 300
+
+
+@pytest.mark.parametrize("identifiers", ["AAAAAAAA", "AAAAAAAAAAB", "ABCDEFGH", ["", " "] * 4])
+def test_patient_ids_of_pseudonymisers_tell_nothing(cohort: Any, identifiers: list[str]) -> None:
+    persons(*identifiers)(cohort)
+    assert check(cohort.save()) == []
 
 
 def test_all_problems_at_once_in_order(cohort: Any) -> None:
@@ -337,11 +435,20 @@ def whole_file(folder: Path, name: str) -> Problem:
         (None, "does not exist"),
         (b"", "is not a table"),
         (b"\n\n", "is not a table"),
+        (b'patient_id,age\nP0,50\n"P1,51\nP2,52\n', "is not a table from line 3 on"),
         ("patient_id,age\nJosé,50\n".encode("latin-1"), "is not a table"),
         (b"patient_id,image_id,patient_id\n1,2,3\n", "two columns 'patient_id'"),
         (b"PK\x03\x04\xff\xfe", "is not a table"),
     ],
-    ids=["missing", "no bytes", "empty lines", "Latin-1", "heading twice", "spreadsheet"],
+    ids=[
+        "missing",
+        "no bytes",
+        "empty lines",
+        "one quote",
+        "Latin-1",
+        "heading twice",
+        "spreadsheet",
+    ],
 )
 def test_unusable_tables(cohort: Any, name: str, content: bytes | None, found: str) -> None:
     folder = cohort.save()

@@ -17,8 +17,8 @@ from mammoroi.cli import main
 from mammoroi.cohort.check import check
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.importers import import_images
-from mammoroi.errors import MammoroiError
-from mammoroi.files import read_csv
+from mammoroi.errors import Failure, MammoroiError
+from mammoroi.files import read_csv, write_failures
 
 from .conftest import LESION, SHAPE, Builder
 
@@ -86,6 +86,21 @@ def test_the_page_is_right(hospital: Path) -> None:
     assert cohort.images["mask"][2] == str(hospital / "masks/Pat 002 R CC_mask.png")
     assert cohort.patients["sln"].tolist() == ["negative", "positive"]
     assert cohort.patients["age"].tolist() == [50, 41]
+
+
+def test_what_an_import_of_something_else_left_out_is_no_harm(hospital: Path) -> None:
+    write_failures(Path("my-cohort") / "excluded.csv", [Failure("I1", "import", "cut short", "")])
+    assert main(["import", "my-import.yaml"]) == 0
+
+
+def test_rows_with_empty_cells_are_told_by_their_line(hospital: Path) -> None:
+    empty = (None,) * len(ROWS[0])
+    write_list(
+        hospital / "list.xlsx", [ROWS[0], empty, ("x.dcm", *empty[1:]), (None, *ROWS[1][1:])]
+    )
+    told = read_csv(bring_in(hospital) / "not_imported.csv")
+    assert told["case"].tolist() == ["line 4", "001_left_mlo"]
+    assert told["error"][1].endswith("is made is empty: {File}, {File.stem}_mask.png")
 
 
 def test_a_table_without_files_says_why(hospital: Path) -> None:

@@ -256,6 +256,17 @@ def test_voi_lut_sequence_with_eight_bit_entries(write_mg, sequence_item):
     np.testing.assert_array_equal(read_display(path), table[stored])
 
 
+@pytest.mark.parametrize(("stated", "white"), [(12, 4095), (16, 4095), (0, 4095), (14, 16383)])
+def test_voi_lut_sequence_that_states_how_its_entries_are_stored(
+    write_mg, sequence_item, stated, white
+):
+    stored = np.array([[0, 300], [1000, 4095]], dtype=np.uint16)
+    lut = sequence_item(LUTDescriptor=[4096, 0, stated])
+    lut.add_new("LUTData", "US", list(range(4096)))
+    shown = read_display(write_mg(stored, VOILUTSequence=[lut]))
+    np.testing.assert_array_equal(shown, np.rint(stored / white * 255))
+
+
 @pytest.mark.parametrize(
     "window",
     [{}, {"WindowCenter": 100, "WindowWidth": 0}, {"WindowCenter": 100, "WindowWidth": ""}],

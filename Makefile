@@ -32,8 +32,8 @@ setup: $(STAMP) ## Make .venv/ with everything that mammoroi needs (about 6 GB)
 demo: $(STAMP) ## Run the whole study on a synthetic cohort; open demo/report.html
 	$(BIN)/mammoroi demo --out demo
 
-test: $(STAMP) ## Run the tests (the slow and GPU ones are left out)
-	$(BIN)/python -m pytest
+test: $(STAMP) ## Run the tests, two at a time (the slow and GPU ones are left out)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-all: $(STAMP) ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest -m "not gpu"

@@ -216,7 +216,7 @@ def _differences(models: list[Model]) -> list[str]:
     if not any("n_normal_images" in model.card for model in models):
         names -= {"normals_per_image"}
     for name in sorted(names):
-        values = [model.card["settings"].get(name, defaults[name]) for model in models]
+        values = [model.card.get("settings", {}).get(name, defaults[name]) for model in models]
         if found := [value for value in values if value != values[0]]:
             told.append(f"{name} {values[0]} and {found[0]}")
     return told

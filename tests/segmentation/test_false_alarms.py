@@ -135,7 +135,7 @@ def test_networks_learn_to_leave_alone_what_normal_breasts_have(
     tmp_path: Path, make_study: Callable[..., Path]
 ) -> None:
     """Bright bars are marked by networks that have seen discs alone, and not by those that know."""
-    config = replace(TINY, epochs=40, learning_rate=0.01, normals_per_image=0.5)
+    config = replace(TINY, epochs=60, learning_rate=0.01, normals_per_image=0.5)
     normals = write_normals(tmp_path / "normals", [f"X{number}" for number in range(16)])
     told = replace(config, normal_cohort=str(normals))
     empty, dice = {}, {}

@@ -366,6 +366,22 @@ def test_a_class_too_small_fails_alone(study, tmp_path):
         model(replace(CONFIG, tasks=(Task("rare", "rare", ("no", "yes")),)), folder)
 
 
+@pytest.mark.parametrize("known", [0, 2])
+def test_hardly_any_label_costs_no_other_task(study, tmp_path, known):
+    """No patient, or fewer of each class than there are folds: nothing that could be divided."""
+    folder = copy(study, tmp_path)
+    train = read_json(folder / "splits.json")["train"]
+    labels = pd.Series(["no", "yes"] * known, train[: 2 * known], dtype=object)
+    patients = study.patients.assign(new=study.patients["patient_id"].map(labels))
+    write_csv(folder / "patients.csv", patients)
+    tasks = ("sln", Task("new", "new", ("no", "yes")))
+    model(replace(CONFIG, tasks=tasks, repeats=2, all_patients=True), folder)
+    failures = read_csv(folder / "models" / "failures.csv")
+    assert failures["case"].tolist() == ["new", "new"]
+    assert failures["action"].str.contains("at least 3 are needed").all()
+    assert [row["target"] for row in read_json(folder / "models" / "targets.json")] == ["sln"]
+
+
 def test_models_no_longer_asked_for_are_removed(study, tmp_path):
     """Neither the report nor a bundle takes them for models of this run."""
     folder = copy(study, tmp_path)

@@ -382,6 +382,23 @@ def test_hardly_any_label_costs_no_other_task(study, tmp_path, known):
     assert [row["target"] for row in read_json(folder / "models" / "targets.json")] == ["sln"]
 
 
+def test_concat_leaves_patients_of_one_view_out_of_both_sources(study, tmp_path):
+    """Also those whose lesion the automatic masks missed: they are no missed lesions then."""
+    folder = copy(study, tmp_path)
+    alone = [f"P{number:04d}" for number in (20, 21, 22)]
+    for roi in ("manual", "automatic"):
+        path = folder / "features" / f"{roi}.parquet"
+        table = pd.read_parquet(path)
+        kept = ~table["patient_id"].isin(alone) | (table["view"] == "CC") & (roi == "manual")
+        write_parquet(path, table[kept])
+    missed = read_csv(folder / "features" / "missed.csv", dtype=str)
+    more = [{"image_id": f"{one}-CC", "patient_id": one, "roi": "automatic"} for one in alone]
+    write_csv(folder / "features" / "missed.csv", pd.concat([missed, pd.DataFrame(more)]))
+    model(replace(CONFIG, views="concat"), folder)
+    for case, lost in zip(read_json(folder / "models" / "cases.json"), (0, 5), strict=True):
+        assert (case["used"], case["without_features"], case["missed"]) == (117, 3, lost)
+
+
 def test_models_no_longer_asked_for_are_removed(study, tmp_path):
     """Neither the report nor a bundle takes them for models of this run."""
     folder = copy(study, tmp_path)

@@ -492,6 +492,7 @@ def test_different_folds_are_not_compared(fitted, tmp_path):
         ({"recipe": "rigourous"}, "no recipe .* did you mean 'rigorous'"),
         ({"comparators": ("forest",)}, "did you mean 'random-forest'"),
         ({"repeats": 0}, "repeats is 0"),
+        ({"seed": 202611281200}, "seed is 202611281200"),
     ],
 )
 def test_settings_that_cannot_be_meant(options, message):

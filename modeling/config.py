@@ -147,7 +147,8 @@ class ModelingConfig:
         choice("harmonise_by", self.harmonise_by, get_args(Batch))
         require("calibration_folds", self.calibration_folds, self.calibration_folds >= 2, "5")
         require("n_bootstrap", self.n_bootstrap, self.n_bootstrap >= 100, "1000")
-        require("seed", self.seed, self.seed >= 0, "15")
+        last = 2**32 - self.repeats  # each repeat has a seed of its own, of 32 bits in scikit-learn
+        require("seed", self.seed, 0 <= self.seed <= last, "15")
         require("workers", self.workers, self.workers >= 0, "0")
 
     def resolved_tasks(self) -> list[Task]:

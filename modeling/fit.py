@@ -163,7 +163,8 @@ def prepare(
     missed = missed_images(study)
     batches = batches_of(patients, study, config)
     combined = [(table.roi, combine_views(table.images, config.views)) for table in tables]
-    empty = set(missed["patient_id"])
+    left_out = set(tables[0].images["patient_id"]) - set(combined[0][1].index)  # by `concat`
+    empty = set(missed["patient_id"]) - left_out
     lost = {roi: _lost(X, combined[0][1], empty) for roi, X in combined[1:]}
     datasets, cases = [], []
     for target in targets:

@@ -11,10 +11,13 @@ is that of a division by image against one by patient.
 
 ``leakage/inputs.json`` says of what it was made, so that a report can tell whether it still is this
 study's: SHA-256 of ``files``, ``views``, and the ``targets`` as in ``models/targets.json``.
+A target with fewer than 10 patients of either class is left out, and named in the log: too few are
+left to be divided, selected on and tested.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +33,16 @@ from ..files import INPUTS, read_csv, sha256_files, write_csv, write_json
 from ..resources import cores
 from .config import ModelingConfig
 from .literal import EVERYTHING, Leaks, claim
-from .selection import CompleteFeatures
+from .selection import CompleteFeatures, EmptySelection
+from .subgroups import LEAST_OF_A_CLASS
 from .table import CONCAT_VIEWS, ROIS, combine_views, feature_names, load_features
 from .targets import classes_of, labels_of, targets_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 REPLICATES = 20
 RECIPES = {
@@ -106,8 +112,8 @@ def leakage(config: ModelingConfig, study: Path, replicates: int = REPLICATES) -
     Raises
     ------
     MammoroiError
-        When there is no task, a table is missing or wrong, or fewer than two replicates are asked
-        for.
+        When there is no task, a table is missing or wrong, no target has enough patients, no
+        feature has a value for all, or fewer than two replicates are asked for.
     """
     import pandas as pd
 
@@ -148,6 +154,14 @@ def read_rows(config: ModelingConfig, study: Path) -> list[Rows]:
         for target in targets_of(task):
             labels = labels_of(target, classes_of(target, patients))
             X = combined[combined.index.isin(everybody & set(labels.index))]
+            smaller = int(min((labels[X.index] == value).sum() for value in (0, 1)))
+            if smaller < LEAST_OF_A_CLASS:
+                log.warning(
+                    "%s is left out: one class has %d of %d patients with features, at least %d "
+                    "are needed",
+                    *(target.name, smaller, len(X), LEAST_OF_A_CLASS),
+                )
+                continue
             known = images[images["patient_id"].isin(X.index)]
             both = set(CONCAT_VIEWS) <= set(known["view"])
             sets.append(
@@ -159,6 +173,11 @@ def read_rows(config: ModelingConfig, study: Path) -> list[Rows]:
                     X.index.get_indexer(pd.Index(known["patient_id"])),
                 )
             )
+    if not sets:
+        raise MammoroiError(
+            f"no target has {LEAST_OF_A_CLASS} patients of either class with features",
+            "add patients, join classes, or name another task",
+        )
     return sets
 
 
@@ -222,4 +241,10 @@ def lines(path: Path) -> list[str]:
 
 
 def _complete(X: NDArray[np.float64]) -> NDArray[np.float64]:
-    return CompleteFeatures().fit(X).transform(X)
+    try:
+        return CompleteFeatures().fit(X).transform(X)
+    except EmptySelection:
+        raise MammoroiError(
+            "no feature has a value for every patient and varies",
+            "see features/failures.csv; the audit fills no gaps",
+        ) from None

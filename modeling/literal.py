@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 STEPS = PRESET_RECIPES["paper-clean"]
 TEST_SIZE = 0.3
 REFIT_TEST_SIZE = 0.01
+MOST_DIVISIONS = 1000
+"""Of groups: the first with both classes on either side is taken."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,12 @@ def claim(
     if groups is None:
         train, test = train_test_split(rows, test_size=TEST_SIZE, random_state=seed, stratify=y)
     else:
-        splitter = GroupShuffleSplit(1, test_size=TEST_SIZE, random_state=seed)
-        train, test = next(splitter.split(X, y, groups))
+        splitter = GroupShuffleSplit(MOST_DIVISIONS, test_size=TEST_SIZE, random_state=seed)
+        train, test = next(
+            division
+            for division in splitter.split(X, y, groups)
+            if all(len(np.unique(y[part])) > 1 for part in division)
+        )
     scaler = StandardScaler().fit(X if leaks.scaler else X[train])
     Z = scaler.transform(X)
     try:

@@ -89,15 +89,19 @@ def non_inferiority(
     -------
     NonInferiority
         Where both rank all patients alike the difference is 0 without error. Where the error is
-        not known (an AUC of 0 or 1, one patient in a class: :func:`.discrimination.paired_aucs`)
-        the bounds are NaN, and nothing is shown.
+        not known (an AUC of 0 or 1, one patient in a class: :func:`.discrimination.paired_aucs`),
+        and where neither ranks anybody, the bounds are NaN, and nothing is shown.
     """
     auc, of_standard, error = paired_aucs(labels, new, standard)
+    ranked = any(len(np.unique(risks)) > 1 for risks in (new, standard))
+    error = error if ranked else float("nan")
     difference = auc - of_standard
     reach = float(norm.ppf(ONE_SIDED_LEVEL)) * error
     lower, upper = difference - reach, difference + reach
     p_value = float(norm.sf((difference + margin) / error)) if error != 0 else 0.0
-    sampled = bootstrap_auc_difference(labels, new, standard, n=n_bootstrap, seed=seed)
+    sampled = float("nan"), float("nan")
+    if not np.isnan(error):
+        sampled = bootstrap_auc_difference(labels, new, standard, n=n_bootstrap, seed=seed)
     detectable = minimal_detectable_difference(error) if error > 0 else float("nan")
     return NonInferiority(
         difference=difference,

@@ -116,13 +116,27 @@ def _rows(model: Model) -> Iterator[dict[str, Any]]:
                 "se": model.fit.se[k],
                 "z": model.fit.beta[k] / model.fit.se[k],
                 "p": model.fit.p[k],
-                "odds_ratio": math.exp(model.fit.beta[k]),
-                "odds_ratio_lower": float(np.exp(model.fit.lower[k])),
-                "odds_ratio_upper": float(np.exp(model.fit.upper[k])),
+                "odds_ratio": _exp(model.fit.beta[k]),
+                "odds_ratio_lower": _exp(model.fit.lower[k]),
+                "odds_ratio_upper": _exp(model.fit.upper[k]),
                 "p_variable": model.fit.p_variables[variable.name],
                 "method": model.fit.method,
-                "note": note,
+                "note": note or _coarse(model, k),
             }
+
+
+def _exp(value: float) -> float:
+    """Odds ratio of its logarithm; infinite beyond the largest number."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(value))
+
+
+def _coarse(model: Model, column: int) -> str:
+    """Say that the odds ratio of a number is for more than all patients differ by."""
+    term = model.design.terms[column]
+    if term.reference or np.ptp(model.design.exog[:, column]) >= 1:
+        return ""
+    return f"{term.level} is more than its whole range: set a smaller step"
 
 
 def _blank(analysis: str, variable: ClinicalVariable) -> dict[str, Any]:

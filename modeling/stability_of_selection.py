@@ -1,16 +1,15 @@
 """How much of a selection of features is the data's, how much the sample's.
 
-A selection is made again on subsamples of the patients. What is selected each time makes a matrix,
-subsamples by features; its column means are the selection frequencies (Meinshausen & Bühlmann, J R
-Stat Soc B 2010;72:417-473), and Nogueira's index (Nogueira, Sechidis & Brown, J Mach Learn Res
-2018;18(174):1-54, definition 4, theorem 7 and corollary 9) says in one number how alike its rows
-are: 1 when they are the same, about 0 when features are drawn at random, above 0.75 excellent,
-below 0.4 poor.
+A selection is made again on parts of the patients (the training patients of each fold). What is
+selected each time makes a matrix, parts by features; its column means are the selection frequencies
+(Meinshausen & Bühlmann, J R Stat Soc B 2010;72:417-473), and Nogueira's index (Nogueira, Sechidis &
+Brown, J Mach Learn Res 2018;18(174):1-54, definition 4, theorem 7 and corollary 9) says in one
+number how alike its rows are: 1 when they are the same, about 0 when features are drawn at random,
+above 0.75 excellent, below 0.4 poor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from scipy.stats import norm
 from ..errors import MammoroiError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -86,32 +85,3 @@ def nogueira(selected: ArrayLike, level: float = 0.95) -> SelectionStability:
         float(variance),
         float(mean_size),
     )
-
-
-def subsamples(
-    labels: ArrayLike, n: int, seed: int, share: float = 0.5
-) -> Iterator[NDArray[np.int64]]:
-    """Draw parts of the patients without replacement, each class in its proportion.
-
-    Parameters
-    ----------
-    labels : array, shape (patients,)
-        Classes.
-    n : int
-        Number of subsamples.
-    seed : int
-        Of the draws.
-    share : float
-        Of each class that is in a subsample; half, as in stability selection.
-
-    Yields
-    ------
-    ndarray of int
-        Positions of the patients of one subsample, ascending.
-    """
-    rng = np.random.default_rng(seed)
-    classes = np.asarray(labels)
-    members = [np.flatnonzero(classes == value) for value in np.unique(classes)]
-    for _ in range(n):
-        parts = [rng.choice(one, max(1, round(share * len(one))), replace=False) for one in members]
-        yield np.sort(np.concatenate(parts))

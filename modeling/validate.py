@@ -123,10 +123,14 @@ class FoldResult:
 
 def divide(patients: list[str], classes: pd.Series, n_folds: int, seed: int) -> Division:
     """Divide patients into folds with equal shares of each class, in an order set by the seed."""
+    known = classes[patients]
+    if not (known.value_counts() >= n_folds).any():  # scikit-learn refuses so few, and none
+        shuffled = known.sample(frac=1, random_state=seed).sort_values(kind="stable").index
+        return tuple(tuple(sorted(shuffled[number::n_folds])) for number in range(n_folds))
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a class smaller than the folds: see check_dataset
         warnings.simplefilter("ignore", UserWarning)
-        folds = [held_out for _, held_out in splitter.split(patients, classes[patients])]
+        folds = [held_out for _, held_out in splitter.split(patients, known)]
     return tuple(tuple(patients[row] for row in fold) for fold in folds)
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _FLAGS = {
     "†": "†: a combination of levels has patients of one class only, so the model is fitted by "
-    "penalised likelihood (Firth; Heinze and Schemper), with profile intervals.",
+    "penalised likelihood (Firth; Heinze and Schemper); interval and P are those of its likelihood "
+    "ratio and do not follow from β and SE.",
     "‡": "‡: circular, the variable is partly made of the label itself, or tells it in every "
     "patient.",
 }

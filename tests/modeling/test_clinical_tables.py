@@ -10,7 +10,7 @@ from mammoroi.cohort.split import make_splits, write_splits
 from mammoroi.configuration import configured
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, write_csv
-from mammoroi.modeling.clinical_config import ClinicalConfig
+from mammoroi.modeling.clinical_config import ClinicalConfig, ClinicalVariable
 from mammoroi.modeling.clinical_tables import tables
 from mammoroi.modeling.config import Task
 from mammoroi.stages import STAGES, StudyConfig
@@ -93,3 +93,25 @@ def test_other_tasks_leave_no_file_of_earlier_ones(folder):
         "table2_node.csv",
     ]
     assert read_csv(made / "table2_node.csv")["n"].max() == 586
+
+
+def test_a_number_in_large_units_has_no_odds_ratio_but_its_table(folder):
+    """Diffusion in mm2/s: the odds ratio of a whole unit is beyond all numbers."""
+    patients = read_csv(folder / "patients.csv", dtype={"patient_id": str})
+    shift = 1e-4 * (patients["sln"] == "positive")
+    noise = np.random.default_rng(0).normal(size=len(patients))
+    patients["adc"] = 1e-3 + shift + 2e-4 * noise
+    write_csv(folder / "patients.csv", patients)
+    rows = []
+    for step in (1.0, 1e-4):
+        adc = ClinicalVariable("adc", "number", "imaging", step=step)
+        config = ClinicalConfig(tasks=("sln",), variables=("age", adc))
+        table = read_csv(tables(config, folder) / "table2_sln.csv")
+        rows.append(table[table["variable"] == "adc"].iloc[0])
+    coarse, fine = rows
+    assert coarse["odds_ratio"] == coarse["odds_ratio_upper"] == np.inf
+    assert coarse["note"] == "per 1 is more than its whole range: set a smaller step"
+    assert coarse["p"] == pytest.approx(fine["p"])
+    assert coarse["beta"] == pytest.approx(1e4 * fine["beta"])
+    assert 1.1 < fine["odds_ratio"] < fine["odds_ratio_upper"] < 2
+    assert pd.isna(fine["note"])

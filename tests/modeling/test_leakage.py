@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mammoroi.files import read_csv, read_json, sha256_file
+from mammoroi.errors import MammoroiError
+from mammoroi.files import read_csv, read_json, sha256_file, write_parquet
 from mammoroi.modeling.config import ModelingConfig, Task
 from mammoroi.modeling.leakage import COLUMNS, leakage
 from mammoroi.modeling.literal import EVERYTHING, Leaks, claim
+from mammoroi.modeling.table import feature_names
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,37 @@ def test_the_table_of_a_study(study, tmp_path):
     assert made_of["targets"] == [
         {"target": "zero", "label": "her2", "positive": "zero", "negative": "other"}
     ]
+
+
+def test_a_target_of_few_patients_costs_no_other(study, tmp_path, caplog):
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    tasks = ("sln", Task("rare", "rare", ("no", "yes")), Task("none", "none", ("no", "yes")))
+    patients = study.patients.assign(rare="no", none=None)
+    patients.loc[:8, "rare"] = "yes"
+    patients.to_csv(folder / "patients.csv", index=False)
+    table = read_csv(leakage(ModelingConfig(tasks=tasks, workers=1), folder, replicates=2))
+    assert set(table["target"]) == {"sln"}
+    assert "rare is left out: one class has 9 of 120 patients" in caplog.text
+    with pytest.raises(MammoroiError, match="no target has 10 patients of either class"):
+        leakage(ModelingConfig(tasks=tasks[1:], workers=1), folder, replicates=2)
+
+
+def test_groups_of_a_rare_class_are_on_both_sides_of_every_division():
+    rng = np.random.default_rng(0)
+    X, owners = rng.normal(size=(100, 20)), np.repeat(np.arange(50), 2)
+    y = rng.permutation(np.arange(50) < 4).astype(int)[owners]
+    X[:, 0] += 5 * y  # so that it is selected
+    for seed in range(10):
+        assert np.isfinite(claim(X, y, Leaks(), seed, owners).test["auc"])
+
+
+def test_no_complete_feature_is_said(study, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    path = folder / "features" / "manual.parquet"
+    table = pd.read_parquet(path)
+    table[feature_names(table)] = np.nan
+    write_parquet(path, table)
+    with pytest.raises(MammoroiError, match="no feature has a value for every patient"):
+        leakage(ModelingConfig(tasks=("sln",), workers=1), folder, replicates=2)

@@ -366,6 +366,39 @@ def test_a_class_too_small_fails_alone(study, tmp_path):
         model(replace(CONFIG, tasks=(Task("rare", "rare", ("no", "yes")),)), folder)
 
 
+@pytest.mark.parametrize("known", [0, 2])
+def test_hardly_any_label_costs_no_other_task(study, tmp_path, known):
+    """No patient, or fewer of each class than there are folds: nothing that could be divided."""
+    folder = copy(study, tmp_path)
+    train = read_json(folder / "splits.json")["train"]
+    labels = pd.Series(["no", "yes"] * known, train[: 2 * known], dtype=object)
+    patients = study.patients.assign(new=study.patients["patient_id"].map(labels))
+    write_csv(folder / "patients.csv", patients)
+    tasks = ("sln", Task("new", "new", ("no", "yes")))
+    model(replace(CONFIG, tasks=tasks, repeats=2, all_patients=True), folder)
+    failures = read_csv(folder / "models" / "failures.csv")
+    assert failures["case"].tolist() == ["new", "new"]
+    assert failures["action"].str.contains("at least 3 are needed").all()
+    assert [row["target"] for row in read_json(folder / "models" / "targets.json")] == ["sln"]
+
+
+def test_concat_leaves_patients_of_one_view_out_of_both_sources(study, tmp_path):
+    """Also those whose lesion the automatic masks missed: they are no missed lesions then."""
+    folder = copy(study, tmp_path)
+    alone = [f"P{number:04d}" for number in (20, 21, 22)]
+    for roi in ("manual", "automatic"):
+        path = folder / "features" / f"{roi}.parquet"
+        table = pd.read_parquet(path)
+        kept = ~table["patient_id"].isin(alone) | (table["view"] == "CC") & (roi == "manual")
+        write_parquet(path, table[kept])
+    missed = read_csv(folder / "features" / "missed.csv", dtype=str)
+    more = [{"image_id": f"{one}-CC", "patient_id": one, "roi": "automatic"} for one in alone]
+    write_csv(folder / "features" / "missed.csv", pd.concat([missed, pd.DataFrame(more)]))
+    model(replace(CONFIG, views="concat"), folder)
+    for case, lost in zip(read_json(folder / "models" / "cases.json"), (0, 5), strict=True):
+        assert (case["used"], case["without_features"], case["missed"]) == (117, 3, lost)
+
+
 def test_models_no_longer_asked_for_are_removed(study, tmp_path):
     """Neither the report nor a bundle takes them for models of this run."""
     folder = copy(study, tmp_path)
@@ -459,6 +492,7 @@ def test_different_folds_are_not_compared(fitted, tmp_path):
         ({"recipe": "rigourous"}, "no recipe .* did you mean 'rigorous'"),
         ({"comparators": ("forest",)}, "did you mean 'random-forest'"),
         ({"repeats": 0}, "repeats is 0"),
+        ({"seed": 202611281200}, "seed is 202611281200"),
     ],
 )
 def test_settings_that_cannot_be_meant(options, message):

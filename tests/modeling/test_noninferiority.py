@@ -39,6 +39,17 @@ def test_identical_rois_differ_by_nothing_whatever_the_margin() -> None:
         assert np.isnan(found.patients_needed)
 
 
+def test_the_same_risk_for_everybody_is_not_shown_to_be_as_good() -> None:
+    """No feature selected from either masks: two classifiers that know nothing."""
+    labels = np.arange(40) % 2
+    found = non_inferiority(labels, np.full(40, 0.5), np.full(40, 0.4), 0.05, 200, 0)
+    assert found.difference == 0
+    assert np.isnan([found.lower, found.upper, found.p_value, found.bootstrap_lower]).all()
+    assert (found.verdict, found.bootstrap_verdict) == ("not shown", "not shown")
+    one_knows = non_inferiority(labels, np.full(40, 0.5), np.arange(40.0), 0.05, 200, 0)
+    assert np.isfinite(one_knows.lower)
+
+
 def test_no_variance_for_another_reason_shows_nothing() -> None:
     labels = np.array([0, 0, 0, 1, 1, 1])
     perfect, other = np.array([1, 2, 3, 4, 5, 6.0]), np.array([3, 2, 1, 6, 5, 4.0])

@@ -25,7 +25,7 @@ from mammoroi.modeling.sample_size import (
     r2_from_auc,
 )
 from mammoroi.modeling.score_interval import score_interval
-from mammoroi.modeling.stability_of_selection import nogueira, subsamples
+from mammoroi.modeling.stability_of_selection import nogueira
 
 # DeLong et al., Biometrics 1988;44:837-845, as printed there and in the manual of SAS PROC
 # LOGISTIC: albumin, total protein and Krebs-Goplerud score of 43 patients; 1: no benefit.
@@ -347,15 +347,6 @@ def test_nogueiras_interval_covers_the_population():
     found = [nogueira(rng.random((60, 100)) < chance) for _ in range(200)]
     covered = np.mean([one.lower <= truth <= one.upper for one in found])
     assert 0.9 < covered < 0.99
-
-
-def test_subsamples_are_stratified_halves():
-    labels = np.repeat([0, 1, 1], 20)
-    drawn = list(subsamples(labels, 30, seed=1))
-    assert all(len(set(rows)) == 30 and labels[rows].sum() == 20 for rows in drawn)
-    frequency = np.bincount(np.concatenate(drawn), minlength=60) / 30
-    assert frequency.mean() == pytest.approx(0.5)
-    assert len({tuple(rows) for rows in drawn}) == 30
 
 
 def test_sample_size_is_that_of_riley_and_of_pmsampsize():

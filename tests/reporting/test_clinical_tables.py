@@ -66,6 +66,7 @@ def test_tables_and_their_cells(study):
     assert ("Size of the lesion", "per cm") in rows
     assert rows[("Grade", "III against II")][5].endswith("†")
     assert "penalised" in node.note
+    assert "interval and P are those of its likelihood ratio" in node.note
     stage = rows[("Stage", "II against I ‡")]
     assert stage[6:9] == ["", "", ""]
     assert stage[9] == "left out: circular: stage is partly made of sln"

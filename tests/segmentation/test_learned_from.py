@@ -142,7 +142,8 @@ def test_networks_that_do_not_belong_together_are_refused(study: Path, tmp_path:
     card = read_json(folder / "fold-1" / "model.json")
     card["settings"] |= {"working_spacing_mm": 2.0, "epochs": 7, "threshold": 0.9, "patience": 5}
     (folder / "fold-1" / "model.json").write_text(json.dumps(card))
-    with pytest.raises(MammoroiError, match="trainings: epochs 1 and 7; working_spacing_mm 3.0 and 2.0"):
+    told = "several trainings: epochs 1 and 7; working_spacing_mm 3.0 and 2.0"
+    with pytest.raises(MammoroiError, match=told):
         load_models(folder)
     (folder / "fold-1").rename(folder / "fold-2")
     with pytest.raises(MammoroiError, match="folds 0, 2, and not of those between"):

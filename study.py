@@ -25,7 +25,7 @@ from .cohort.places import cohort_files, refuse_shared_folder
 from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .fallen_out import count_cases
-from .files import plain, read_csv, read_json, sha256_file, sha256_of, write_json
+from .files import plain, read_json, sha256_file, sha256_of, write_json
 from .resources import measured
 from .run_record import Run
 from .set_aside import bring_back, forget, set_aside
@@ -78,13 +78,10 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     if only is None or not (out / "config.json").exists():
         write_json(out / "config.json", _as_run(config, done))
     run = Run(out)
-    asked = {stage.name for stage in STAGES if stage.asked(config)}
     for stage in STAGES:
         if stage.name != only and (only is not None or not stage.asked(config)):
             run.remember(done.get(stage.name))
             continue
-        if only is None and stage.name == "train" and "model" in asked:
-            _refuse_labels(config, out)
         key = _key(stage, config, done)
         current = _is_current(stage, out, key, done.get(stage.name)) and not (lost and stage.opens)
         if only != "report" and current:
@@ -210,18 +207,6 @@ def _refuse_unasked(only: str | None, config: StudyConfig) -> None:
             f"modeling.tasks is empty: these settings ask for masks alone, not for {only!r}",
             "name a task, such as --modeling.tasks '[sln]'",
         )
-
-
-def _refuse_labels(config: StudyConfig, out: Path) -> None:
-    """Raise for labels and clinical variables that `model` would refuse, before long training."""
-    from .modeling.clinical_config import resolved_clinical
-    from .modeling.clinical_design import present_variables
-    from .modeling.targets import classes_of, targets_of
-
-    patients = read_csv(out / "patients.csv", dtype=str)
-    for task in config.modeling.resolved_tasks():
-        classes_of(targets_of(task)[0], patients)
-    present_variables(patients, resolved_clinical(config.clinical))
 
 
 def _synthesize(config: SyntheticConfig, folder: Path) -> None:

@@ -105,31 +105,6 @@ def test_a_changed_setting_redoes_what_depends_on_it(copied):
     assert "Another title" in (copied / "my-study" / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        (
-            ["--modeling.tasks", "[{name: own, label: stage_group, classes: [early, late]}]"],
-            "no column 'stage_group', which task own needs",
-        ),
-        (
-            ["--modeling.tasks", "[{name: own, label: sln, classes: [negativ, positive]}]"],
-            "has 'negative' in column 'sln' (task own)",
-        ),
-        (
-            ["--clinical.variables", "[{name: bmi, kind: number, source: patient}]"],
-            "nothing in a column 'bmi', a clinical variable",
-        ),
-    ],
-)
-def test_labels_that_are_not_there_are_told_before_the_training(copied, capsys, settings, says):
-    stages = copied / "my-study" / "stages.json"
-    before = read_json(stages)["train"]
-    assert main(["study", "my-study.yaml", *settings, "--segmentation.epochs", "50"]) == 1
-    assert says in capsys.readouterr().err
-    assert read_json(stages)["train"] == before
-
-
 def test_a_stage_alone_goes_on_from_nothing_outdated(copied, capsys, caplog):
     """Patients are divided anew: what rests on the former division is not taken for the new."""
     other = ["my-study.yaml", "--cohort.seed", "99"]

@@ -101,7 +101,8 @@ def _tell(folder: Path, before: dict[NetworkName, float | None], ended: Event) -
             written = _written(target / "model.json")
             if written is not None and written != waiting[name]:
                 del waiting[name]
-                log.info("%s", finished(target, written - begun[name]))
+                if written >= begun[name]:  # else it was taken back, which is said
+                    log.info("%s", finished(target, written - begun[name]))
 
 
 def finished(target: Path, seconds: float) -> str:

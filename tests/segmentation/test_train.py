@@ -202,8 +202,14 @@ def test_every_finished_network_is_logged_once(
         assert finished(folder / name, 90).split(": ")[0].endswith("finished in 90.0 seconds")
         assert finished(folder / name, 210).split(": ")[0].endswith("finished in 3.5 minutes")
     caplog.clear()
-    train(config, study)  # keeps both
-    assert "finished in" not in caplog.text
+    with caplog.at_level(logging.INFO):
+        train(config, study)  # keeps both
+        assert "finished in" not in caplog.text
+        train(replace(config, epochs=1), study)
+        assert caplog.text.count("finished in") == 2
+        train(config, study)  # takes both back
+    assert caplog.text.count("finished in") == 2
+    assert "fold 0 is taken back" in caplog.text
 
 
 @pytest.mark.slow

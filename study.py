@@ -139,8 +139,8 @@ def _tell_other_settings(config: StudyConfig, only: str, done: dict[str, Any]) -
             changed += [f"{part}.{name}" for name in differ]
     if changed:
         logger.warning(
-            "other settings of %s than those that were run count for nothing here: "
-            "`mammoroi study` runs everything that they change",
+            "this command does not use what has changed in %s since the last run: "
+            "`mammoroi study` does, and runs again what rests on it",
             ", ".join(changed),
         )
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -22,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joblib import Parallel, delayed, parallel_config
-from rich.progress import track
 
 from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
+from ..progress import with_bar
 from ..resources import cores
 from .centres import announce, centres_of, held_out_centres, run_centre
 from .class_models import write_classes
@@ -219,10 +218,7 @@ def fit_all(
             delayed(_guarded)(work, f"model/{datasets[number].roi}", datasets[number].target.name)
             for number, _, work in jobs
         )
-        progress = track(
-            outcomes, "Fitting models", total=len(jobs), disable=not sys.stderr.isatty()
-        )
-        found = list(progress)
+        found = list(with_bar(outcomes, "Fitting models", len(jobs)))
     results = []
     for number, data in enumerate(datasets):
         parts: dict[str, list[Any]] = defaultdict(list)

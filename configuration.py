@@ -112,7 +112,11 @@ def configured(
     quiet = logging.getLogger(f"{__name__}.parser")
     quiet.setLevel(logging.CRITICAL)
     parser = jsonargparse.ArgumentParser(
-        prog=program, exit_on_error=False, allow_abbrev=False, logger=quiet
+        prog=program,
+        usage=f"{program} [--name.of.a.setting VALUE ...]",  # not all of them
+        exit_on_error=False,
+        allow_abbrev=False,
+        logger=quiet,
     )
     config_file = jsonargparse.ActionConfigFile  # type: ignore[attr-defined]
     parser.add_argument("--config", action=config_file, help=argparse.SUPPRESS)

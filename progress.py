@@ -17,11 +17,8 @@ def with_bar(items: Iterable[Item], description: str, total: int) -> Iterator[It
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(
-        items,
-        description,
-        total=total,
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
+    if not sys.stderr.isatty():  # rich would write an empty line
+        yield from items
+        return
+    console = Console(stderr=True)
+    yield from track(items, description, total=total, console=console, transient=True)

@@ -179,7 +179,7 @@ def test_the_bars_read_the_histories(tmp_path: Path) -> None:
     (tmp_path / "fold-0" / "history.csv").write_text("epoch,tuning_dice\n0,0.5\n1,0.4\n")
     table = bars(tmp_path, network_names(2, 1), epochs=9)
     cells = [list(column.cells) for column in table.columns]
-    assert cells[2] == ["epoch 2/9", "epoch 0/9"]
+    assert cells[2] == ["2 of 9 epochs", "0 of 9 epochs"]
     assert cells[3] == ["Dice 0.400 (best 0.500)", "starts"]
 
 

@@ -199,7 +199,7 @@ def test_a_stage_for_classifiers_is_refused(
 def test_settings_of_a_shared_section_that_count_for_nothing_are_told(
     there: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = "other settings of segmentation.epochs, segmentation.threshold than those that were run"
+    told = "does not use what has changed in segmentation.epochs, segmentation.threshold since"
     other = ["--segmentation.threshold", "0.95", "--segmentation.epochs", "3"]
     how = ["--segmentation.workers", "2"]
     before = sha256_file(there / "config.json")

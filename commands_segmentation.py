@@ -29,6 +29,8 @@ def prepare(arguments: Sequence[str]) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Train the networks of a study; with ``--prepared`` from the arrays alone."""
+    if "--help" in arguments or "-h" in arguments:
+        print("--prepared trains from the arrays of `mammoroi prepare`, without mammograms.\n")
     if "--prepared" not in arguments:
         return study("train", arguments)
     from .segmentation.train import train_prepared

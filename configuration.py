@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
@@ -112,7 +113,11 @@ def configured(
     quiet = logging.getLogger(f"{__name__}.parser")
     quiet.setLevel(logging.CRITICAL)
     parser = jsonargparse.ArgumentParser(
-        prog=program, exit_on_error=False, allow_abbrev=False, logger=quiet
+        prog=program,
+        usage=f"{program} [--name.of.a.setting VALUE ...]",  # not all of them
+        exit_on_error=False,
+        allow_abbrev=False,
+        logger=quiet,
     )
     config_file = jsonargparse.ActionConfigFile  # type: ignore[attr-defined]
     parser.add_argument("--config", action=config_file, help=argparse.SUPPRESS)
@@ -128,9 +133,35 @@ def configured(
                 parsed[name] = value.expanduser()
         values = vars(parser.instantiate(parsed))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
-        message = " ".join(str(error).split())
+        message = _innermost(" ".join(str(error).split()))
         raise MammoroiError(message, nearest_option(target, message, program)) from None
+    except ValueError as error:
+        refused = _refused(error)
+        if refused is None:
+            raise
+        raise refused from None
     return target(**{name: values[name] for name in settings_of(target)})
+
+
+def _innermost(message: str) -> str:
+    """Leave of a message about a field of several types what is said of the data class in it."""
+    name = re.match('Parser key "([^"]+)"', message)
+    *around, said = re.split("Problem with given class_path '[^']*': ", message)
+    if not around or name is None:
+        return message
+    return f"{name[1]}: {re.split(' Given value| - Expected', said)[0]}"
+
+
+def _refused(error: ValueError) -> MammoroiError | None:
+    """Find what a data class said of its values, where a field may also be of another type.
+
+    The parser then tries each type, and raises an error whose text holds what every one said.
+    """
+    for line in str(error).splitlines():
+        found, arrow, action = line.partition(" -> ")
+        if arrow:
+            return MammoroiError(found.lstrip(" -"), action)
+    return None
 
 
 def settings_of(target: Callable[..., Any]) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         if stage.name != only and (only is not None or not stage.asked(config)):
             run.remember(done.get(stage.name))
             continue
+        if only is None and stage.name == "train":
+            _look_ahead(config, out)
         key = _key(stage, config, done)
         current = _is_current(stage, out, key, done.get(stage.name)) and not (lost and stage.opens)
         if only != "report" and current:
@@ -108,6 +110,17 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         write_json(out / "config.json", settings)
         run.add({**record, "skipped": False}, settings)
     return run.fallen_out
+
+
+def _look_ahead(config: StudyConfig, out: Path) -> None:
+    """Refuse a preset or a column that is not there: else it is said after hours of training."""
+    (model,) = (stage for stage in STAGES if stage.name == "model")
+    if model.asked(config):
+        from .modeling.fit import check_asked
+        from .radiomics.presets import load_preset
+
+        load_preset(config.radiomics.preset)
+        check_asked(model.config(config), out)
 
 
 def _as_run(config: StudyConfig, done: dict[str, Any]) -> dict[str, Any]:
@@ -139,8 +152,8 @@ def _tell_other_settings(config: StudyConfig, only: str, done: dict[str, Any]) -
             changed += [f"{part}.{name}" for name in differ]
     if changed:
         logger.warning(
-            "other settings of %s than those that were run count for nothing here: "
-            "`mammoroi study` runs everything that they change",
+            "this command does not use what has changed in %s since the last run: "
+            "`mammoroi study` does, and runs again what rests on it",
             ", ".join(changed),
         )
 

@@ -27,6 +27,7 @@ from ..errors import Failure, MammoroiError
 from ..files import read_csv, write_csv, write_failures
 from ..imaging.formats import Format, identify
 from ..imaging.view import laterality_of, view_of
+from ..progress import with_bar
 from .deidentify_image import (
     SEGMENTATION,
     deidentified,
@@ -107,7 +108,7 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     images: list[dict[str, Any]] = []
     crosswalk: list[dict[str, Any]] = []
     written: set[Path] = set()
-    for path in _progress(files):
+    for path in with_bar(files, "De-identifying", len(files)):
         case = f"file-{pseudonym(f'path:{path.as_posix()}', key)}"
         row = dict.fromkeys(CROSSWALK_COLUMNS, "") | {"file": path.as_posix(), "case": case}
         crosswalk.append(row)
@@ -228,10 +229,3 @@ def _keep_apart(inputs: Sequence[Path], out: Path, export: Export) -> None:
                 f"the output folder {out} and the input {path} lie within each other",
                 "give another output folder",
             )
-
-
-def _progress(files: Sequence[Path]) -> Iterator[Path]:
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(files, "de-identifying", console=Console(stderr=True), transient=True)

@@ -13,8 +13,7 @@ files (:func:`.patients.group`); every file that is not DICOM is a patient of it
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from ..cohort.schema import check_spacing
 from ..errors import Failure, MammoroiError
 from ..imaging.spacing import GIVEN
+from ..progress import with_bar
 from .bundle import Bundle, open_bundle
 from .flags import Seen, image_flags, patient_flags
 from .patients import NewImage, NewPatient, expand, group
@@ -119,7 +119,7 @@ def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> lis
 
 
 def read_patients(
-    bundle: Bundle, patients: Iterable[NewPatient], *, batch: str | None = None
+    bundle: Bundle, patients: Sequence[NewPatient], *, batch: str | None = None
 ) -> Iterator[Read]:
     """Process patients one after the other; memory holds one of them.
 
@@ -127,7 +127,7 @@ def read_patients(
     ----------
     bundle : Bundle
         See :func:`.bundle.open_bundle`.
-    patients : iterable of NewPatient
+    patients : sequence of NewPatient
         See :func:`new_patients`.
     batch : str, optional
         As for :func:`infer`.
@@ -146,25 +146,11 @@ def read_patients(
     numbered = 0
     with ExitStack() as stack:
         stack.enter_context(on_device(bundle.all_networks, device))
-        for patient in _tracked(patients):
+        for patient in with_bar(patients, "Reading patients", len(patients)):
             name = patient.patient_id or f"patient-{numbered + 1}"
             read = _read_patient(bundle, patient, name, batch, device)
             numbered += read.patient is not None
             yield read
-
-
-def _tracked(patients: Iterable[NewPatient]) -> Iterable[NewPatient]:
-    from rich.console import Console
-    from rich.progress import track
-
-    listed = list(patients)
-    return track(
-        listed,
-        "Reading patients",
-        console=Console(stderr=True),
-        disable=len(listed) < 2 or not sys.stderr.isatty(),
-        transient=True,
-    )
 
 
 def _read_patient(

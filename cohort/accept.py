@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 FILES = "files.csv"
 _FILES = tuple(column.name for column in IMAGE_COLUMNS if column.kind == "path")
+_TOLD = 5
 
 
 def accept(config: CohortConfig, study: Path) -> Path:
@@ -65,10 +66,10 @@ def accept(config: CohortConfig, study: Path) -> Path:
     refuse_shared_folder(folder, study)
     problems = check(folder)
     warnings = [p for p in problems if p.severity == "warning"]
-    for problem in warnings:
+    for problem in warnings[:_TOLD]:
         log.info("%s", problem)
-    if warnings:
-        log.warning("warnings on %s: %d; 'mammoroi check' lists them", folder, len(warnings))
+    if warnings[_TOLD:]:
+        log.warning("warnings on %s: %d; `mammoroi check` lists all", folder, len(warnings))
     images, patients, kept_images, kept_patients, excluded = _selected(folder, problems)
     write_failures(study / "excluded.csv", excluded)
     if kept_images.empty:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MammoroiError
+from ..progress import with_bar
 from ..resources import cores
 from ..spreadsheet import padded_cells
 from .cohort import (
@@ -359,12 +359,9 @@ def _lines_by(rows: dict[int, Row], key: Any) -> dict[Any, list[int]]:
 def _inspect(folder: Path, images: dict[int, Row]) -> dict[int, Inspection]:
     """Look into all files, several at a time: decoding and hashing leave Python's lock."""
     from joblib import Parallel, delayed
-    from rich.progress import track
 
     jobs = Parallel(n_jobs=cores(), prefer="threads", return_as="generator")(
         delayed(inspect_image)(folder, row) for row in images.values()
     )
-    progress = track(
-        jobs, "Looking into the images", total=len(images), disable=not sys.stderr.isatty()
-    )
-    return dict(zip(images, progress, strict=True))
+    found = with_bar(jobs, "Looking into the images", len(images))
+    return dict(zip(images, found, strict=True))

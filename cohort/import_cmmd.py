@@ -11,11 +11,11 @@ be positive or not, and triple negative does not tell zero from low.
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Failure, MammoroiError
+from ..progress import with_bar
 from .import_common import PATIENT, Case, Release, Wanted, cell, left_out, malignant, side_of
 from .import_release import Row, dicom_files, numbered, release_table, shown_in, whole
 
@@ -147,12 +147,10 @@ class _Image:
 
 def _images(files: dict[str, list[Path]]) -> tuple[list[_Image], list[Failure]]:
     """Read the headers; a file whose header does not say what it shows is left out."""
-    from rich.progress import track
-
     images: list[_Image] = []
     unread: list[Failure] = []
     pairs = [(patient, file) for patient in sorted(files) for file in files[patient]]
-    for patient, file in track(pairs, "Reading headers", disable=not sys.stderr.isatty()):
+    for patient, file in with_bar(pairs, "Reading headers", len(pairs)):
         try:
             images.append(_image(patient, file))
         except MammoroiError as error:

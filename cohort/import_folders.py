@@ -144,9 +144,11 @@ def import_images(
         raise MammoroiError(f"{out} holds a cohort already", "choose another folder or delete it")
     if table.resolve().parent == out.resolve() and table.name in (*WRITTEN, "cohort.csv"):
         raise MammoroiError(f"{table} would be written over", "choose another folder for out")
-    for folder in (images, masks):
+    for setting, folder in (("images", images), ("masks", masks)):
         if not folder.is_dir():
-            raise MammoroiError(f"{folder} is no folder", "name the folder with the files")
+            raise MammoroiError(
+                f"{setting} is {folder}, which is no folder", f"name one, as by --{setting} FOLDER"
+            )
     if spacing_mm is not None and spacing_expression is not None:
         raise MammoroiError("spacing_mm and spacing_expression are both given", "give one of them")
     made_id = image_id if "{" in image_id else None

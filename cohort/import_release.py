@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MammoroiError
+from ..progress import with_bar
 from .cohort import records
 from .import_tables import read_table
 from .import_workbook import read_sheet
@@ -89,8 +89,6 @@ def dicom_files(
     others : dict
         The other files, to what was found instead of a name.
     """
-    from rich.progress import track
-
     from ..imaging.dicom import patient_of
 
     files: dict[str, list[Path]] = {}
@@ -103,7 +101,7 @@ def dicom_files(
         else:
             files.setdefault(name, []).append(file)
     others: dict[Path, str] = {}
-    for file in track(unnamed, "Reading headers", disable=not sys.stderr.isatty()):
+    for file in with_bar(unnamed, "Reading headers", len(unnamed)):
         try:
             name = patient_of(file)
         except MammoroiError as error:

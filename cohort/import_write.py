@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +25,7 @@ import numpy as np
 
 from ..errors import Failure, MammoroiError
 from ..files import atomic, sha256_file, write_csv, write_failures, write_json
+from ..progress import with_bar
 from ..resources import cores
 from .import_common import IMAGE, PATIENT, Case, Mask, Release, Several, Wanted, left_out
 from .import_release import shown_in
@@ -140,12 +140,11 @@ def _unseen(release: Release, rows: list[dict[str, Any]]) -> list[Failure]:
 def _in_parallel(cases: list[Case], wanted: Wanted, mask_kind: str, out: Path) -> Any:
     """Import the images, several at a time: reading and decoding leave Python's lock."""
     from joblib import Parallel, delayed
-    from rich.progress import track
 
     jobs = Parallel(n_jobs=cores(), prefer="threads", return_as="generator")(
         delayed(_import_case)(case, wanted, mask_kind, out) for case in cases
     )
-    return track(jobs, "Importing images", total=len(cases), disable=not sys.stderr.isatty())
+    return with_bar(jobs, "Importing images", len(cases))
 
 
 def _import_case(

@@ -88,7 +88,7 @@ def load_splits(study: Path) -> Splits:
     path = Path(study) / "splits.json"
     if not path.is_file():
         raise MammoroiError(
-            f"{path} does not exist", "name the folder of a study, after `mammoroi study CONFIG`"
+            f"{path} does not exist", "name a study of which `mammoroi accept CONFIG` was run"
         )
     content = read_json(path)
     try:

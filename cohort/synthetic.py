@@ -20,8 +20,7 @@ A cell of ``mask_reader2`` is empty where the second reader did not outline the 
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ import numpy as np
 from ..errors import MammoroiError
 from ..files import plain, read_json, write_csv, write_json
 from ..imaging.mask import write_mask
+from ..progress import with_bar
 from ..resources import cores
 from .clinical import draw_patient, read_template, template_rows
 from .phantom import VIEWS, Anatomy, Findings, draw_anatomy, draw_view
@@ -101,7 +101,7 @@ def synthesize(config: SyntheticConfig, out: Path) -> Path:
         {str(k): str(v) for k, v in row.items()} for row in template.to_dict("records")
     ]
     chosen = [rows[i] for i in template_rows(template, config.n_patients, config.seed)]
-    patients = list(_progress(_draw_all(config, chosen, out), config.n_patients))
+    patients = list(with_bar(_draw_all(config, chosen, out), "Drawing phantoms", config.n_patients))
 
     images = pd.DataFrame([image for patient in patients for image in patient.images])
     truths = pd.DataFrame([truth for patient in patients for truth in patient.image_truths])
@@ -149,20 +149,6 @@ def _draw_all(config: SyntheticConfig, rows: list[dict[str, str]], out: Path) ->
         delayed(_draw_patient)(config, number, row, out) for number, row in enumerate(rows)
     )
     return drawn
-
-
-def _progress(patients: Iterable[_Patient], total: int) -> Iterator[_Patient]:
-    """Show how far the drawing has come."""
-    from rich.progress import track
-
-    return iter(
-        track(
-            patients,
-            description="Drawing phantoms",
-            total=total,
-            disable=not sys.stderr.isatty(),
-        )
-    )
 
 
 def _draw_patient(config: SyntheticConfig, number: int, row: dict[str, str], out: Path) -> _Patient:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -22,15 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joblib import Parallel, delayed, parallel_config
-from rich.progress import track
 
 from ..cohort.split import Splits, load_splits
 from ..errors import Failure, MammoroiError
 from ..files import read_csv, read_json, write_failures, write_json
+from ..progress import with_bar
 from ..resources import cores
 from .centres import announce, centres_of, held_out_centres, run_centre
 from .class_models import write_classes
 from .clinical_config import ClinicalConfig
+from .clinical_design import present_variables
 from .combat import batches_of
 from .comparators import run_comparator
 from .config import ModelingConfig
@@ -118,6 +118,43 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
     return folder
 
 
+def check_asked(config: ModelStage, study: Path) -> None:
+    """Refuse before the training what :func:`model` would refuse after it, by the tables alone.
+
+    Parameters
+    ----------
+    config : ModelStage
+        Tasks and parameters, and the clinical variables.
+    study : Path
+        The study folder, with an accepted cohort.
+
+    Raises
+    ------
+    MammoroiError
+        When there are no test patients, the column of a label, of a clinical variable that is
+        named or of the harmonisation is missing, or a label is none of the classes.
+    """
+    _with_test_patients(study)
+    patients = read_csv(study / "patients.csv", dtype=str)
+    for task in config.modeling.some_tasks():
+        for target in targets_of(task):
+            classes_of(target, patients)
+    present_variables(patients, config.clinical)
+    batches_of(patients, study, config.modeling)
+
+
+def _with_test_patients(study: Path) -> Splits:
+    """Read how the patients are divided; refuse a division that tests nobody."""
+    splits = load_splits(study)
+    if not splits.test:
+        raise MammoroiError(
+            f"{study} has no test patients (cohort.test_size is 0)",
+            "set cohort.test_size to more than 0 and run the study again; `modeling: {tasks: []}` "
+            "makes a study of the masks alone",
+        )
+    return splits
+
+
 def _remove_models(folder: Path) -> None:
     """Remove what an earlier run of this stage left in ``models/<target>/``."""
     for path in {*folder.glob("*/*/metrics.json"), *folder.glob("*/classes/*/metrics.json")}:
@@ -144,13 +181,7 @@ def prepare(
         ``without_label`` + ``without_features``. Of the missed ``failed`` have an automatic mask
         that could not be measured, or none.
     """
-    splits = load_splits(study)
-    if not splits.test:
-        raise MammoroiError(
-            f"{study} has no test patients (cohort.test_size is 0)",
-            "set cohort.test_size to more than 0 and run the study again; without test patients "
-            "there are the stages up to agree",
-        )
+    splits = _with_test_patients(study)
     patients = read_csv(study / "patients.csv", dtype=str)
     tables = [
         load_features(study, roi) for roi in ROIS if roi == ROIS[0] or has_features(study, roi)
@@ -220,10 +251,7 @@ def fit_all(
             delayed(_guarded)(work, f"model/{datasets[number].roi}", datasets[number].target.name)
             for number, _, work in jobs
         )
-        progress = track(
-            outcomes, "Fitting models", total=len(jobs), disable=not sys.stderr.isatty()
-        )
-        found = list(progress)
+        found = list(with_bar(outcomes, "Fitting models", len(jobs)))
     results = []
     for number, data in enumerate(datasets):
         parts: dict[str, list[Any]] = defaultdict(list)

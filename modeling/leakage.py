@@ -18,18 +18,17 @@ left to be divided, selected on and tested.
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
-from rich.progress import track
 
 from ..cohort.split import load_splits
 from ..errors import MammoroiError
 from ..files import INPUTS, read_csv, sha256_files, write_csv, write_json
+from ..progress import with_bar
 from ..resources import cores
 from .config import ModelingConfig
 from .literal import EVERYTHING, Leaks, claim
@@ -127,7 +126,7 @@ def leakage(config: ModelingConfig, study: Path, replicates: int = REPLICATES) -
         found = Parallel(return_as="generator")(
             delayed(one_replicate)(rows, seed) for rows, seed in jobs
         )
-        outcomes = list(track(found, "Shuffling", total=len(jobs), disable=not sys.stderr.isatty()))
+        outcomes = list(with_bar(found, "Shuffling", len(jobs)))
     tables = [
         tabulate(rows, outcomes[n * replicates : (n + 1) * replicates])
         for n, rows in enumerate(sets)

@@ -93,7 +93,7 @@ def check_features(images: pd.DataFrame, name: str, *, may_be_empty: bool = Fals
     if images.empty and not may_be_empty:
         raise MammoroiError(
             f"{name} has no rows",
-            "see features/failures.csv and features/missed.csv: an empty mask gives none",
+            "see features/failures.csv; `modeling: {tasks: []}` makes a study of the masks alone",
         )
     twice = images["image_id"][images["image_id"].duplicated()]
     if len(twice):

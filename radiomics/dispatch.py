@@ -6,13 +6,10 @@ Either way a worker gets paths, reads the files itself and sends back rows of nu
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
+from ..progress import with_bar
 from ..resources import cores
 from . import cluster, guard, pool
 from .config import RadiomicsConfig
@@ -61,13 +58,7 @@ def run_jobs(
         gib = guard.share_gib(workers) if limit is None else limit
         here = functools.partial(_run_here if workers == 1 else _run_apart, packed, gib)
         done = pool.in_processes(here, jobs, workers)
-    for job, result in track(
-        done,
-        description="radiomics",
-        total=len(jobs),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    ):
+    for job, result in with_bar(done, "Measuring features", len(jobs)):
         yield failed_job(job, result) if isinstance(result, BaseException) else result
 
 

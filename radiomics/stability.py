@@ -29,7 +29,6 @@ from __future__ import annotations
 import functools
 import logging
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,7 +36,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.progress import track
 
 from ..cohort.cohort import Cohort, load_cohort
 from ..cohort.split import load_splits
@@ -45,6 +43,7 @@ from ..errors import Failure, MammoroiError
 from ..files import write_csv, write_failures, write_json, write_parquet
 from ..imaging.mask import read_mask, write_mask
 from ..imaging.read import read_mammogram
+from ..progress import with_bar
 from . import pool
 from .count import check_count
 from .dispatch import processes, run_jobs
@@ -125,8 +124,7 @@ def _draw_all(jobs: list[Job], config: PerturbConfig, masks: Path, least: int) -
     draw = functools.partial(_draw, stability=config.stability, masks=masks, least=least)
     made = pool.in_processes(draw, jobs, processes(config.radiomics, len(jobs)))
     found: dict[str, _Drawn] = {}
-    shown = track(made, "masks", total=len(jobs), disable=not sys.stderr.isatty())
-    for job, drawn in shown:
+    for job, drawn in with_bar(made, "Perturbing masks", len(jobs)):
         found[job.image_id] = _not_drawn(job, drawn) if isinstance(drawn, BaseException) else drawn
     return [found[job.image_id] for job in jobs]
 

@@ -155,7 +155,7 @@ def draw_dice_groups(results: Results) -> Plot | None:
     legend_below(figure, ax)
     automatic = table[table["comparison"] == "automatic-manual"].dropna(subset=["mean"])
     finding = ""
-    if len(automatic) > 1:
+    if len(set(automatic["mean"])) > 1:
         low, high = (automatic.loc[automatic["mean"].agg(f)] for f in ("idxmin", "idxmax"))
         finding = (
             f"Automatic masks are lowest for {_group_name(low['group'])} ({low['mean']:.2f}, "

@@ -163,7 +163,8 @@ def discrimination(auc: Estimate, positive: str, negative: str) -> str:
         )
     if auc.lower <= 0.5:
         return text + "The interval includes 0.5: the classifier cannot be told from chance."
-    return text + "The interval excludes 0.5: better than chance."
+    begins = f" (it begins at {auc.lower:.4f})" if round(auc.lower, 2) == 0.5 else ""
+    return text + f"The interval excludes 0.5{begins}: better than chance."
 
 
 def few(n: int, n_positive: int, positive: str, negative: str) -> str:

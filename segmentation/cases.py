@@ -5,11 +5,11 @@ This is the room's boundary of one case: whatever goes wrong inside becomes a re
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..errors import Failure
+from ..progress import with_bar
 from ..resources import cores
 
 Result = TypeVar("Result")
@@ -41,21 +41,12 @@ def map_cases(
         Processes; 0 is one per core that may be used. Few cases take fewer.
     """
     from joblib import Parallel, delayed
-    from rich.console import Console
-    from rich.progress import track
 
     processes = min(workers or cores(), 1 + len(cases) // _CASES_PER_PROCESS)
     results = Parallel(n_jobs=processes, return_as="generator")(
         delayed(_attempt)(function, name, stage, arguments) for name, arguments in cases
     )
-    yield from track(
-        results,
-        description,
-        total=len(cases),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
+    yield from with_bar(results, description, len(cases))
 
 
 def _attempt(

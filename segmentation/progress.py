@@ -101,7 +101,8 @@ def _tell(folder: Path, before: dict[NetworkName, float | None], ended: Event) -
             written = _written(target / "model.json")
             if written is not None and written != waiting[name]:
                 del waiting[name]
-                log.info("%s", finished(target, written - begun[name]))
+                if written >= begun[name]:  # else it was taken back, which is said
+                    log.info("%s", finished(target, written - begun[name]))
 
 
 def finished(target: Path, seconds: float) -> str:
@@ -144,7 +145,7 @@ def bars(folder: Path, names: Sequence[NetworkName], epochs: int) -> Table:
         begins = f"restores images, {len(restored)} epochs so far" if restored else "starts"
         text = f"Dice {dice[-1]:.3f} (best {max(dice):.3f})" if dice else begins
         bar = ProgressBar(total=epochs, completed=done, width=40)
-        table.add_row(f"Training {name}", bar, f"epoch {len(dice)}/{epochs}", text)
+        table.add_row(f"Training {name}", bar, f"{len(dice)} of {epochs} epochs", text)
     return table
 
 

@@ -1,11 +1,13 @@
 """Long jobs in processes of this machine (joblib's loky), which end with the one that started them.
 
 A job that raises, or whose process dies, takes no other job with it. The processes look after their
-parent: when it is gone, however it ended, they end too, within :data:`LOOK_S`.
+parent: when it is gone, however it ended, they end too, within :data:`LOOK_S`. What they log is
+logged by the parent: only it knows the format, and what else is on the terminal, such as bars.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -13,6 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -82,29 +87,85 @@ def _once(
     from joblib.externals.loky import ProcessPoolExecutor
 
     names = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA", "NUMEXPR")
-    pool = ProcessPoolExecutor(
-        processes,
-        env={f"{name}_NUM_THREADS": str(threads) for name in names},
-        initializer=_begin,
-        initargs=(os.getpid(), processes, begin),
-    )
-    running: dict[Future[Result], int] = {}
-    try:
-        for number in numbers:
-            function, arguments = calls[number]
-            running[pool.submit(function, *arguments)] = number
-        for future in as_completed(running):
-            yield running[future], future.exception() or future.result()
-    finally:
-        pool.shutdown(kill_workers=True)
+    with _relayed() as messages:
+        pool = ProcessPoolExecutor(
+            processes,
+            env={f"{name}_NUM_THREADS": str(threads) for name in names},
+            initializer=_begin,
+            initargs=(os.getpid(), processes, begin, messages, _package().getEffectiveLevel()),
+        )
+        running: dict[Future[Result], int] = {}
+        try:
+            for number in numbers:
+                function, arguments = calls[number]
+                running[pool.submit(function, *arguments)] = number
+            for future in as_completed(running):
+                yield running[future], future.exception() or future.result()
+        finally:
+            pool.shutdown(kill_workers=True)
 
 
-def _begin(parent: int, processes: int, begin: Callable[[], Any] | None) -> None:
+def _begin(
+    parent: int, processes: int, begin: Callable[[], Any] | None, messages: Path, level: int
+) -> None:
     global _together
     _together = processes
     end_with_parent(parent)
+    logging.getLogger().addHandler(_ToFile(messages))
+    _package().setLevel(level)
     if begin is not None:
         begin()
+
+
+def _package() -> logging.Logger:
+    """Give the logger above all of this package."""
+    return logging.getLogger(__name__.partition(".")[0])
+
+
+class _ToFile(logging.Handler):
+    """Appends what is logged to a file, a line each: no lock that a killed process could keep."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        line = json.dumps([record.levelno, record.name, self.format(record)])
+        try:
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(f"{line}\n")
+        except OSError:
+            self.handleError(record)
+
+
+@contextmanager
+def _relayed() -> Iterator[Path]:
+    """Log here, within, what :class:`_ToFile` writes to the file that is given."""
+    with TemporaryDirectory() as folder:
+        messages = Path(folder) / "messages"
+        messages.touch()
+        ended = threading.Event()
+        thread = threading.Thread(target=_relay, args=(messages, ended), daemon=True)
+        thread.start()
+        try:
+            yield messages
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _relay(messages: Path, ended: threading.Event) -> None:
+    """Look for new lines, again and again until what writes them has ended."""
+    rest = ""
+    last = False
+    with messages.open(encoding="utf-8") as stream:
+        while not last:
+            last = ended.wait(LOOK_S)
+            *lines, rest = (rest + stream.read()).split("\n")
+            for line in lines:
+                level, name, text = json.loads(line)
+                logging.getLogger(name).log(level, "%s", text)
 
 
 def end_with_parent(parent: int) -> None:

@@ -164,3 +164,15 @@ def test_the_imported_table_is_not_written_over(cohort: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize("place", ["cohort/study", "beside", ".", "cohort/images/study"])
 def test_a_study_may_lie_beside_above_or_inside(cohort: Any, tmp_path: Path, place: str) -> None:
     assert len(load_cohort(run(cohort, tmp_path / place).parent).images) == 24
+
+
+def test_of_many_warnings_the_first_are_told(
+    cohort: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for mask in cohort.images["mask"][:7]:
+        cohort.write_mask(mask, (slice(2, 6), slice(3, 8)), (slice(12, 18), slice(6, 13)))
+    with caplog.at_level("INFO", logger="mammoroi"):
+        run(cohort, tmp_path / "study")
+    assert caplog.text.count("has 2 separate regions") == 5
+    assert "warnings on" in caplog.text
+    assert ": 7; `mammoroi check` lists all" in caplog.text

@@ -207,3 +207,9 @@ def test_cdd_cesm(tmp_path: Path) -> None:
     assert images["spacing_mm"].notna().sum() == (images["spacing_source"] == "estimated").sum()
     assert images["spacing_mm"].dropna().between(0.25, 0.8).all()
     assert {problem.severity for problem in check(out)} == {"warning"}
+
+
+def test_which_folder_is_missing_is_said(source: Path, tmp_path: Path) -> None:
+    (source / "masks").rename(source / "drawn")
+    with pytest.raises(MammoroiError, match=r"^masks is .*source/masks.* no folder -> .* --masks "):
+        bring_in(source, tmp_path / "cohort")

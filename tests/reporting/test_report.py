@@ -330,6 +330,7 @@ def test_groups_of_masks_ascend(study: Path) -> None:
     shown = [label.get_text() for label in plot.figure.axes[0].get_yticklabels()]
     sizes = ["size group: <10mm", "size group: 10-20mm", "size group: >20mm"]
     assert shown == ["view: CC", *sizes, "set: test"]
+    assert plot.finding == ""  # all means are one: none is the lowest, none the highest
 
 
 def test_texts_are_escaped(html: str) -> None:

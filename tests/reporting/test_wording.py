@@ -66,6 +66,7 @@ def test_shares_and_durations() -> None:
     ("auc", "says"),
     [
         (Estimate(0.81, 0.72, 0.89), "excludes 0.5: better than chance"),
+        (Estimate(0.73, 0.503, 0.88), "excludes 0.5 (it begins at 0.5030): better than chance"),
         (Estimate(0.55, 0.46, 0.64), "includes 0.5: the classifier cannot be told from chance"),
         (Estimate(0.60, 0.50, 0.70), "includes 0.5"),
         (Estimate(0.30, 0.20, 0.40), "worse than chance: look for exchanged labels"),

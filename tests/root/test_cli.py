@@ -97,6 +97,8 @@ def test_help_of_every_command(name, capsys):
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
     assert f"usage: mammoroi {name}" in printed
+    assert len(printed[printed.index("usage: ") :].split("\n\n")[0]) < 600  # not every setting
+    assert ("--prepared" in printed) == (name == "train")
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -52,6 +52,33 @@ def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
         (GOOD + "modeling: {tasks: }\n", [], r"modeling\.tasks is empty"),
         (GOOD + "segmentation: {loss: dice}\n", [], r"line 4: segmentation stands a second time"),
         (GOOD.replace("seed: 4", "seed: 4, seed: 5"), [], r"line 2: seed stands a second time"),
+        # Fields that may be text as well as settings of their own.
+        (GOOD + "clinical: {entry_p: 2}\n", [], r"^entry_p is 2\.0 -> choose a value"),
+        (
+            GOOD + "clinical: {variables: [age, sizecm]}\n",
+            [],
+            r"^'sizecm' is no standard clinical variable -> did you mean 'size_cm'\?",
+        ),
+        (
+            GOOD + "modeling: {recipe: {t_test_alpha: 3}}\n",
+            [],
+            r"^t_test_alpha is 3\.0 -> choose a value such as 0\.05$",
+        ),
+        (
+            GOOD + "modeling: {tasks: [{name: a/b, label: a, classes: [b, c]}]}\n",
+            [],
+            r"^the task name 'a/b' cannot name a folder -> use letters",
+        ),
+        (
+            GOOD + "modeling: {tasks: [{name: a, label: a}]}\n",
+            [],
+            r"^modeling\.tasks: the following arguments are required: classes -> see ",
+        ),
+        (
+            GOOD + "modeling: {tasks: [{name: a, lable: a, classes: [b, c]}]}\n",
+            [],
+            r"^modeling\.tasks: Option 'lable' is not accepted -> see ",
+        ),
     ],
 )
 def test_what_is_refused(tmp_path, text, overrides, message):

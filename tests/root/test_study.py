@@ -12,6 +12,8 @@ from PIL import Image
 from mammoroi.cli import main
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
+from mammoroi.cohort.synthetic import synthesize
+from mammoroi.cohort.synthetic_config import SyntheticConfig
 from mammoroi.files import read_csv, read_json, sha256_file
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
@@ -111,7 +113,7 @@ def test_a_stage_alone_goes_on_from_nothing_outdated(copied, capsys, caplog):
     run = copied / "my-study" / "run.json"
     assert read_json(run)["config"]["cohort"]["seed"] != 99
     assert main(["report", *other]) == 0
-    assert "other settings of cohort than those that were run count for nothing" in caplog.text
+    assert "does not use what has changed in cohort since the last run" in caplog.text
     assert read_json(run)["config"]["cohort"]["seed"] != 99
     assert main(["accept", *other]) == 0
     assert read_json(run)["config"]["cohort"]["seed"] == 99
@@ -235,3 +237,31 @@ def test_the_configuration_is_kept_with_the_study(documented):
     run = read_json(documented.study / "run.json")
     assert run["versions"]["torch"] != "not installed"
     assert all(stage["peak_memory_mb"] > 50 for stage in run["stages"])
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    return synthesize(
+        SyntheticConfig(n_patients=10, spacing_mm=0.5, workers=1),
+        tmp_path_factory.mktemp("phantoms") / "cohort",
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (["--modeling.tasks", "[{name: late, label: stage_grp, classes: [a, b]}]"], "'stage_grp'"),
+        (["--modeling.harmonise", "combat"], "no column 'centre'"),
+        (["--clinical.variables", "[{name: ca15_3, kind: number, source: patient}]"], "'ca15_3'"),
+        (["--radiomics.preset", "mammography-1312"], "mammography-1311"),
+        (["--cohort.test_size", "0"], "no test patients"),
+    ],
+)
+def test_what_the_classifiers_lack_is_said_before_the_training(
+    phantoms, tmp_path, capsys, setting, said
+):
+    config = tmp_path / "my-study.yaml"
+    config.write_text(f"out: {tmp_path / 'my-study'}\ncohort: {{folder: {phantoms}, n_folds: 2}}\n")
+    assert main(["study", str(config), *setting]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "my-study" / "segmentation").exists()

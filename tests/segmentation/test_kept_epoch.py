@@ -55,6 +55,11 @@ def test_of_equally_good_epochs_the_latest_is_kept_and_none_that_finds_nothing_i
     caplog.clear()
     run_fold(study)  # it is kept, and still finds nothing
     assert ("finds no lesion" in caplog.text) == said
+    assert ("set segmentation.crops to lesions" in caplog.text) == said
+    caplog.clear()
+    run_fold(study, replace(TINY, crops="lesions", patch=(32, 32)))
+    assert ("finds no lesion" in caplog.text) == said
+    assert "set segmentation.crops" not in caplog.text  # they are
 
 
 def test_patience_counts_from_the_first_epoch_that_finds_something(

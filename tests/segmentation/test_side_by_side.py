@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -25,6 +26,12 @@ def killed_once(folder: Path) -> tuple[int, int]:
         (folder / "killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return work(folder, 0)
+
+
+def say(name: str) -> None:
+    """Log as a training does."""
+    logging.getLogger("mammoroi.segmentation.train").info("%s goes on", name)
+    logging.getLogger("mammoroi.segmentation.train").warning("%s has found\nnothing", name)
 
 
 def killed(_: Path) -> None:
@@ -57,3 +64,16 @@ def test_one_that_is_killed_again_and_again_costs_the_others_no_more_than_a_turn
     beside = [together for _, together in results.values()]
     assert beside.count(1) == 1  # that which was computed when the process was killed again
     assert beside.count(2) >= 4
+
+
+def test_what_the_processes_log_is_logged_by_the_one_that_started_them(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else a terminal's bars wipe it out, and what is no warning is never seen."""
+    caplog.set_level(logging.INFO, logger="mammoroi")
+    list(side_by_side([(say, (f"fold {fold}",)) for fold in range(4)], 2, 1))
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    expected = [("INFO", f"fold {fold} goes on") for fold in range(4)]
+    expected += [("WARNING", f"fold {fold} has found\nnothing") for fold in range(4)]
+    assert sorted(told) == sorted(expected)
+    assert capfd.readouterr().err == ""

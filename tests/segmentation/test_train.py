@@ -179,7 +179,7 @@ def test_the_bars_read_the_histories(tmp_path: Path) -> None:
     (tmp_path / "fold-0" / "history.csv").write_text("epoch,tuning_dice\n0,0.5\n1,0.4\n")
     table = bars(tmp_path, network_names(2, 1), epochs=9)
     cells = [list(column.cells) for column in table.columns]
-    assert cells[2] == ["epoch 2/9", "epoch 0/9"]
+    assert cells[2] == ["2 of 9 epochs", "0 of 9 epochs"]
     assert cells[3] == ["Dice 0.400 (best 0.500)", "starts"]
 
 
@@ -202,8 +202,14 @@ def test_every_finished_network_is_logged_once(
         assert finished(folder / name, 90).split(": ")[0].endswith("finished in 90.0 seconds")
         assert finished(folder / name, 210).split(": ")[0].endswith("finished in 3.5 minutes")
     caplog.clear()
-    train(config, study)  # keeps both
-    assert "finished in" not in caplog.text
+    with caplog.at_level(logging.INFO):
+        train(config, study)  # keeps both
+        assert "finished in" not in caplog.text
+        train(replace(config, epochs=1), study)
+        assert caplog.text.count("finished in") == 2
+        train(config, study)  # takes both back
+    assert caplog.text.count("finished in") == 2
+    assert "fold 0 is taken back" in caplog.text
 
 
 @pytest.mark.slow

@@ -20,110 +20,80 @@ EXIT_USAGE = 2
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: what it is for, how it is written, and what it runs.
+    """A subcommand: what it is for, and what it runs.
 
     Attributes
     ----------
     summary : str
         One line for ``mammoroi --help``.
-    usage : str
-        What follows the subcommand's name.
     run : callable
         Takes the arguments after the name, returns the exit code.
     """
 
     summary: str
-    usage: str
     run: Callable[[Sequence[str]], int]
 
 
-CONFIG_USAGE = "CONFIG [--name.of.a.setting VALUE ...]"
 COMMANDS: dict[str, Command] = {
-    "demo": Command("the whole way on phantoms", "[--out demo] [--patients N]", commands.demo),
-    "doctor": Command("what is installed, does it work", "", commands.doctor),
-    "synthesize": Command(
-        "make a synthetic cohort", "OUT [--n_patients N ...]", commands.synthesize_command
-    ),
+    "demo": Command("the whole way on phantoms", commands.demo),
+    "doctor": Command("what is installed, does it work", commands.doctor),
+    "synthesize": Command("make a synthetic cohort", commands.synthesize_command),
     "import": Command(
         "bring in a published data set, or images, masks and a table",
-        "DATASET|CONFIG [--name.of.a.setting VALUE ...]",
         commands.import_command,
     ),
-    "check": Command("list every problem of a cohort", "COHORT", commands.check),
-    "study": Command("all stages, resumable", CONFIG_USAGE, commands.stage("study")),
-    "accept": Command(
-        "stage 1: the cohort, checked and split", CONFIG_USAGE, commands.stage("accept")
-    ),
+    "check": Command("list every problem of a cohort", commands.check),
+    "study": Command("all stages, resumable", commands.stage("study")),
+    "accept": Command("stage 1: the cohort, checked and split", commands.stage("accept")),
     "prepare": Command(
         "arrays for a training elsewhere, without mammograms",
-        CONFIG_USAGE,
         commands_segmentation.prepare,
     ),
-    "train": Command(
-        "stage 2: the U-Nets", f"{CONFIG_USAGE} [--prepared]", commands_segmentation.train
-    ),
+    "train": Command("stage 2: the U-Nets", commands_segmentation.train),
     "segment": Command(
         "stage 3: automatic masks; or masks for single mammograms",
-        f"{CONFIG_USAGE} | IMAGE ... [--out FOLDER] [--model FOLDER] [--spacing_mm MM]",
         commands_segmentation.segment,
     ),
-    "agree": Command("stage 4: Dice and more", CONFIG_USAGE, commands.stage("agree")),
-    "extract": Command("stage 5: features", f"{CONFIG_USAGE} [--dask ADDRESS]", commands.extract),
+    "agree": Command("stage 4: Dice and more", commands.stage("agree")),
+    "extract": Command("stage 5: features", commands.extract),
     "perturb": Command(
         "stage 6, where it is asked for: features of perturbed masks",
-        CONFIG_USAGE,
         commands.stage("perturb"),
     ),
-    "model": Command("stage 7: classifiers", CONFIG_USAGE, commands.stage("model")),
-    "compare": Command(
-        "stage 8: manual against automatic masks", CONFIG_USAGE, commands.stage("compare")
-    ),
-    "tables": Command(
-        "stage 9: clinical tables, regressions", CONFIG_USAGE, commands.stage("tables")
-    ),
-    "report": Command("stage 10: report.html", CONFIG_USAGE, commands.stage("report")),
-    "merge": Command("join tables of features", "FOLDER FOLDER ... -o OUT", commands.merge),
-    "features": Command(
-        "what every feature of a preset is", "[PRESET] [-o FILE]", commands.features
-    ),
+    "model": Command("stage 7: classifiers", commands.stage("model")),
+    "compare": Command("stage 8: manual against automatic masks", commands.stage("compare")),
+    "tables": Command("stage 9: clinical tables, regressions", commands.stage("tables")),
+    "report": Command("stage 10: report.html", commands.stage("report")),
+    "merge": Command("join tables of features", commands.merge),
+    "features": Command("what every feature of a preset is", commands.features),
     "leakage": Command(
         "what steps out of place would have bought",
-        f"{CONFIG_USAGE} [--replicates N]",
         commands.leakage,
     ),
-    "standards": Command("checklists, methods section, model cards", "STUDY", commands.standards),
-    "consistency": Command(
-        "are printed results possible", "[TABLE ...] [-o FILE]", commands.consistency
-    ),
+    "standards": Command("checklists, methods section, model cards", commands.standards),
+    "consistency": Command("are printed results possible", commands.consistency),
     "bundle": Command(
         "freeze a study into one file; or show what is in one",
-        "STUDY -o model.mroi [--name NAME] | inspect FILE",
         commands_clinic.bundle,
     ),
     "infer": Command(
         "masks and risks for new mammograms",
-        "IMAGE ... --out FOLDER [--model model.mroi] [--spacing_mm MM] [--batch NAME] "
-        "[--no-objects] [--capture] [--geometry nominal] [--no-pages]",
         commands_clinic.infer,
     ),
     "validate": Command(
         "a frozen model on a second cohort that has outcomes",
-        "COHORT --model model.mroi -o OUT [--batch NAME]",
         commands_clinic.validate,
     ),
     "serve": Command(
         "mammograms in from a PACS or a folder, results back, by itself",
-        CONFIG_USAGE,
         commands_clinic.serve,
     ),
     "deidentify": Command(
         "mammograms for research, without who they are of",
-        "IN ... -o OUT --key FILE [--new-key] [--dates shift] [--patient keep] [--device keep]",
         commands_clinic.deidentify,
     ),
     "export": Command(
         "networks as ONNX, torch.export, MONAI Bundle",
-        "MODEL --to FORMAT --out FOLDER",
         commands_segmentation.export_command,
     ),
 }

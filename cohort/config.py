@@ -43,5 +43,7 @@ class CohortConfig:
             )
         if self.n_folds < 2:
             raise MammoroiError(f"n_folds is {self.n_folds}", "choose at least 2 folds")
-        if self.seed < 0:
-            raise MammoroiError(f"seed is {self.seed}", "choose 0 or a positive whole number")
+        if not 0 <= self.seed < 2**32:  # as scikit-learn takes it
+            raise MammoroiError(
+                f"seed is {self.seed}", f"choose a whole number from 0 to {2**32 - 1}"
+            )

@@ -323,6 +323,7 @@ class SegmentationConfig:
         counts = ("patience", "workers", "max_components", "overlays", "minimum_area_mm2", "seed")
         for name in counts:
             self._require(name, getattr(self, name) >= 0, "0 or more")
+        self._require("seed", self.seed < 2**31, f"below {2**31}")
         for name in ("lesion_mixing", "ema_decay"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         late = self.swa_start == 0 or 0.2 <= self.swa_start < 1

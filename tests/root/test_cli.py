@@ -58,7 +58,7 @@ def refuse_with(error):
     def run(_):
         raise error
 
-    return Command("", "", run)
+    return Command("", run)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])

@@ -138,6 +138,7 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"outline_patch": (16, 16)}, "outline_patch is .* more than 16 x 16"),
         ({"epochs": 0}, "1 or more"),
         ({"seed": -1}, "0 or more"),
+        ({"seed": 202611281200}, "below 2147483648"),
         ({"working_spacing_mm": 0.0}, "more than 0"),
         ({"channels": (16, 32)}, "five positive"),
         ({"devices": 0}, "auto or a number"),

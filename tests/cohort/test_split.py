@@ -179,7 +179,8 @@ def test_without_test_set_everybody_is_cross_fitted() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"test_size": -0.1}, {"test_size": 1.0}, {"n_folds": 1}, {"seed": -1}, {"seed": 2**32}]
+    "wrong",
+    [{"test_size": -0.1}, {"test_size": 1.0}, {"n_folds": 1}, {"seed": -1}, {"seed": 2**32}],
 )
 def test_impossible_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(MammoroiError):

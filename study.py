@@ -114,13 +114,13 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
 
 def _look_ahead(config: StudyConfig, out: Path) -> None:
     """Refuse a preset or a column that is not there: else it is said after hours of training."""
-    (model,) = (stage for stage in STAGES if stage.name == "model")
-    if model.asked(config):
-        from .modeling.fit import check_asked
-        from .radiomics.presets import load_preset
+    for stage in STAGES:
+        if stage.name == "model" and stage.asked(config):
+            from .modeling.fit import check_asked
+            from .radiomics.presets import load_preset
 
-        load_preset(config.radiomics.preset)
-        check_asked(model.config(config), out)
+            load_preset(config.radiomics.preset)
+            check_asked(stage.config(config), out)
 
 
 def _as_run(config: StudyConfig, done: dict[str, Any]) -> dict[str, Any]:

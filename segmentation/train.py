@@ -338,7 +338,7 @@ def _warn_where_nothing_is_found(name: NetworkName, target: Path) -> None:
             "%s: the network in %s finds no lesion of its tuning patients (tuning Dice 0 in epoch "
             "%d, which is kept); look at its history.csv, raise segmentation.epochs or "
             "segmentation.learning_rate%s",
-            *(name, target, card["epoch"], "" if card["settings"]["crops"] == "lesions" else crops),
+            *(name, target, card["epoch"], "" if card["settings"].get("crops") == "lesions" else crops),
         )
 
 

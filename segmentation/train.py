@@ -333,12 +333,13 @@ def _warn_where_nothing_is_found(name: NetworkName, target: Path) -> None:
     """Say it when the epoch that is kept finds no lesion of the tuning patients."""
     card = read_json(target / "model.json")
     if card["metrics"]["tuning_dice"] == 0:
-        crops = ", or set segmentation.crops to lesions with a patch"
+        known = card["settings"].get("crops") == "lesions"
+        crops = "" if known else ", or set segmentation.crops to lesions with a patch"
         log.warning(
             "%s: the network in %s finds no lesion of its tuning patients (tuning Dice 0 in epoch "
             "%d, which is kept); look at its history.csv, raise segmentation.epochs or "
             "segmentation.learning_rate%s",
-            *(name, target, card["epoch"], "" if card["settings"].get("crops") == "lesions" else crops),
+            *(name, target, card["epoch"], crops),
         )
 
 

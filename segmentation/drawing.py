@@ -18,7 +18,7 @@ from ..files import plain, read_json, write_json
 from .config import SegmentationConfig
 from .learnt import learnt_settings
 from .outline import has_outline, window_of_networks
-from .weights import load_models, network_folders
+from .weights import load_models, network_folders, trained_with
 
 if TYPE_CHECKING:
     from .weights import Model
@@ -67,9 +67,9 @@ def check_settings(config: SegmentationConfig, folder: Path, card: dict[str, Any
     """
     asked = plain(asdict(config) | _inference(config, folder))
     noted = plain(asdict(SegmentationConfig()) | card["settings"] | card["inference"])
-    trained = config.trained()
-    if config.normal_cohort is None or "n_normal_images" not in card:
-        trained -= {"normals_per_image"}  # networks that learned from none may be tried on them
+    trained = set(trained_with(card))
+    if config.normal_cohort is None:
+        trained -= {"normals_per_image"}
     for names, what, kept in (
         (trained, "were trained with", ""),
         (config.drawing() | _inference(config, folder), "draw with", ", which keeps the networks"),

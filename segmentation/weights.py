@@ -209,17 +209,29 @@ def load_models(folder: Path) -> list[Model]:
     return models
 
 
+def trained_with(card: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings that a network was trained with, of those on which it depends.
+
+    What its card lacks has its default. ``normals_per_image`` is left out of a network that learned
+    from no mammograms without a lesion: it may be tried on them all the same.
+    """
+    noted = plain(asdict(SegmentationConfig())) | card.get("settings", {})
+    names = SegmentationConfig().trained()
+    if "n_normal_images" not in card:
+        names -= {"normals_per_image"}
+    return {name: noted[name] for name in sorted(names)}
+
+
 def _differences(models: list[Model]) -> list[str]:
     """Tell in which settings networks were trained that cannot be of one training."""
-    defaults, told = plain(asdict(SegmentationConfig())), []
-    names = SegmentationConfig().trained()
-    if not any("n_normal_images" in model.card for model in models):
-        names -= {"normals_per_image"}
-    for name in sorted(names):
-        values = [model.card.get("settings", {}).get(name, defaults[name]) for model in models]
-        if found := [value for value in values if value != values[0]]:
-            told.append(f"{name} {values[0]} and {found[0]}")
-    return told
+    first, *others = (trained_with(model.card) for model in models)
+    told = {
+        name: f"{name} {first[name]} and {other[name]}"
+        for other in others
+        for name in first.keys() & other.keys()
+        if first[name] != other[name]
+    }
+    return [told[name] for name in sorted(told)]
 
 
 def load_folds(folder: Path, folds: int, networks_per_fold: int) -> list[list[Model]]:

@@ -78,18 +78,20 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     if only is None or not (out / "config.json").exists():
         write_json(out / "config.json", _as_run(config, done))
     run = Run(out)
+    looked = only is not None  # whoever asks for one stage waits for no other
     for stage in STAGES:
         if stage.name != only and (only is not None or not stage.asked(config)):
             run.remember(done.get(stage.name))
             continue
-        if only is None and stage.name == "train":
-            _look_ahead(config, out)
         key = _key(stage, config, done)
         current = _is_current(stage, out, key, done.get(stage.name)) and not (lost and stage.opens)
         if only != "report" and current:
             logger.info("%s: unchanged, skipped", stage.name)
             run.add({**done[stage.name]["record"], "skipped": True}, _as_run(config, done))
             continue
+        if not looked and stage.name != "accept":
+            _look_ahead(config, out)
+            looked = True
         logger.info("%s", stage.name)
         files = _seen(config)
         function = getattr(importlib.import_module(f".{stage.module}", __package__), stage.name)

@@ -86,6 +86,11 @@ def _grey(path: Path, array: NDArray[Any], has_alpha: bool) -> NDArray[Any]:
 def _pixels(path: Path, image: Image) -> NDArray[Any]:
     """The pixels of an opened image, at their full depth."""
     coding = str(getattr(image, "tile", ""))
+    if "LA;16B" in coding:  # cut down to 8 bits by Pillow, and not read by SimpleITK
+        raise MammoroiError(
+            f"{path} has 16 bits and a channel of transparency",
+            "save it as one grey channel without transparency",
+        )
     if image.mode in ("RGB", "RGBA") and "16" in coding:
         # Pillow cuts 16-bit colour down to 8 bits; SimpleITK keeps it.
         import SimpleITK as sitk
@@ -133,7 +138,9 @@ def read_raster(path: Path, *, labels: bool = False) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with PIL.Image.open(path) as image:
+            # Not by its path: pixels that Pillow maps from the disk are scrambled where the TIFF is
+            # to be shown turned by 90 degrees.
+            with path.open("rb") as stream, PIL.Image.open(stream) as image:
                 pages = getattr(image, "n_frames", 1)
                 if pages != 1:
                     raise MammoroiError(f"{path} holds {pages} pages", "give one image per file")
@@ -142,6 +149,8 @@ def read_raster(path: Path, *, labels: bool = False) -> NDArray[Any]:
                 if image.mode == "P" and not labels:
                     return _pixels(path, image.convert("RGB"))
                 return _pixels(path, image)
+    except PIL.UnidentifiedImageError:
+        raise MammoroiError(f"{path} cannot be decoded (its header is damaged)", _DAMAGED) from None
     except (EOFError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise MammoroiError(f"{path} cannot be decoded ({error})", _DAMAGED) from None
     except PIL.Image.DecompressionBombError:

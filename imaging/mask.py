@@ -176,7 +176,9 @@ def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) ->
         named = [f"{number} ({name})" for number, name in segments.items()]
         raise _missing_label(path, label, named)
     if dataset.SegmentationType == "LABELMAP":
-        chosen = frames != 0 if label is None else frames == label
+        background = dataset.get("PixelPaddingValue", 0)
+        outlined = (frames != 0) & (frames != background)
+        chosen = outlined if label is None else frames == label
         return np.asarray(chosen.any(axis=0))
     threshold = 0.5
     if dataset.SegmentationType == "FRACTIONAL":

@@ -122,6 +122,12 @@ def test_labelmap_seg(write_seg, region):
     path = write_seg(np.stack([region, other], axis=-1)[None], "LABELMAP")
     np.testing.assert_array_equal(read_mask(path, SHAPE), region | other)
     np.testing.assert_array_equal(read_mask(path, SHAPE, 2), other)
+    segmentation = pydicom.dcmread(path)
+    frames = np.where(segmentation.pixel_array == 0, 255, segmentation.pixel_array)
+    segmentation.PixelData, segmentation.PixelPaddingValue = frames.astype(np.uint8).tobytes(), 255
+    segmentation.save_as(path)  # the padding is the background (PS3.3, C.8.20.2)
+    np.testing.assert_array_equal(read_mask(path, SHAPE), region | other)
+    np.testing.assert_array_equal(read_mask(path, SHAPE, 2), other)
 
 
 def test_seg_of_two_images_is_refused(write_seg, region):

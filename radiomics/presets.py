@@ -29,6 +29,7 @@ from typing import Any
 import yaml
 
 from ..cohort.schema import nearest
+from ..configuration import refuse_repeated_keys
 from ..errors import MammoroiError
 from ..files import sha256_of
 from . import contour
@@ -176,13 +177,16 @@ def load_preset(name: str = DEFAULT) -> Preset:
     Raises
     ------
     MammoroiError
-        When there is no such preset or file, it is no YAML mapping, or a key, image type, feature
-        class, feature or value is none of pyradiomics'; the nearest valid one is named.
+        When there is no such preset or file, it is no YAML mapping, a key stands twice, or a key,
+        image type, feature class, feature or value is none of pyradiomics'; the nearest valid one
+        is named.
     """
     is_file = Path(name).suffix.lower() in (".yaml", ".yml")
     path = Path(name) if is_file else FOLDER / f"{name}.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), path)
     except FileNotFoundError:
         advice = "check the path" if is_file else nearest(name, available(), "presets")
         raise MammoroiError(f"there is no radiomics preset {name}", advice) from None

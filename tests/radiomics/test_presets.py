@@ -231,6 +231,8 @@ def test_only_what_decides_a_value_is_in_the_hash(tmp_path: Path) -> None:
             prepared("{rings_mm: [2]}").replace("firstorder: [Mean]", "shape2D: "),
             "rings_mm, of which the shape is not computed",
         ),
+        (MINIMAL + MINIMAL, "imageType stands a second time -> keep one of the two"),
+        ("setting: {binWidth: 5, binWidth: 25}\n" + MINIMAL, "binWidth stands a second time"),
         ("[1, 2]\n", "holds no keys"),
         ("a: [\n", "is not YAML"),
     ],

@@ -130,7 +130,9 @@ def test_a_setting_without_a_value_is_left_to_its_default(tmp_path: Path) -> Non
     assert preset.sha256 == plain.sha256
 
 
-@pytest.mark.parametrize("setting", ["resampledPixelSpacing: [1, 1, 1]", "distances: []"])
+@pytest.mark.parametrize(
+    "setting", ["resampledPixelSpacing: [1, 1, 1]", "distances: []", "binWidth: 0.00005"]
+)
 def test_what_cannot_be_computed_is_said_before_the_first_case(
     tmp_path: Path, setting: str
 ) -> None:
@@ -138,6 +140,21 @@ def test_what_cannot_be_computed_is_said_before_the_first_case(
     preset = load_preset(write(tmp_path, f"setting: {{{setting}}}\n{text}"))
     with pytest.raises(MammoroiError, match=r"own\.yaml cannot be computed: \w+Error: "):
         check_count(preset)
+
+
+@pytest.mark.parametrize(
+    "setting", ["minimumROISize: 1000", "resegmentRange: [10, 250]", "resegmentRange: [30000]"]
+)
+def test_limits_of_an_roi_are_not_those_of_the_phantom(tmp_path: Path, setting: str) -> None:
+    preset = load_preset(write(tmp_path, f"setting: {{{setting}}}\n{MINIMAL}"))
+    assert check_count(preset) == ("original_firstorder_Mean",)
+
+
+def test_every_sigma_is_promised_at_any_spacing(tmp_path: Path) -> None:
+    """Of 10 mm at 0.1 mm per pixel, too, which is more than the phantom's usual 64 pixels."""
+    text = prepared("{spacing_mm: 0.1}").replace("Original: {}", "LoG: {sigma: [1, 10]}")
+    names = check_count(load_preset(write(tmp_path, text)))
+    assert [name.split("_")[0] for name in names] == ["log-sigma-1-mm-3D", "log-sigma-10-mm-3D"]
 
 
 def test_some_descriptors_of_the_contour_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -269,7 +270,10 @@ def test_a_preset_that_is_not_there(name: str, message: str) -> None:
         load_preset(name)
 
 
-@pytest.mark.parametrize("wrong", [{"preset": " "}, {"workers": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"preset": " "}, {"workers": -1}, {"time_limit_s": math.inf}, {"memory_limit_gb": math.nan}],
+)
 def test_wrong_configuration(wrong: dict[str, object]) -> None:
     with pytest.raises(MammoroiError, match=f"radiomics.{next(iter(wrong))}"):
         RadiomicsConfig(**wrong)

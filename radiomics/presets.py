@@ -182,7 +182,7 @@ def load_preset(name: str = DEFAULT) -> Preset:
         is named.
     """
     is_file = Path(name).suffix.lower() in (".yaml", ".yml")
-    path = Path(name) if is_file else FOLDER / f"{name}.yaml"
+    path = Path(name).expanduser() if is_file else FOLDER / f"{name}.yaml"
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)

@@ -114,6 +114,12 @@ def test_a_pyradiomics_parameter_file_works(tmp_path: Path) -> None:
     assert preset.minimum_pixels == 1
 
 
+def test_a_tilde_in_the_path_of_a_preset_is_the_home_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, MINIMAL)
+    assert load_preset("~/own.yaml").name == "~/own.yaml"
+
+
 def test_a_feature_that_only_pyradiomics_has_is_computed_by_it(tmp_path: Path) -> None:
     text = MINIMAL.replace("Mean", "Variance, StandardDeviation")
     preset = load_preset(write(tmp_path, text))

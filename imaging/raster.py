@@ -6,7 +6,8 @@ writer puts there when it knows nothing, or no mammogram's (outside 0.01 to 2 mm
 
 How a NIfTI slice lies: its first axis is the column and its second the row, as SimpleITK, ITK-SNAP
 and 3D Slicer write an image whose rows run downwards. Its orientation matrix is not applied: a
-projection has no place in the patient, and image and mask then agree with what was written.
+projection has no place in the patient, and image and mask then agree with what was written. Where
+the two have different ones, `mammoroi check` warns.
 """
 
 from __future__ import annotations
@@ -64,6 +65,26 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], Spacing | None]:
     if (row_mm, column_mm) == (1.0, 1.0) or not possible(row_mm, column_mm):
         return array, None
     return array, Spacing(row_mm, column_mm, "the NIfTI header (pixdim)")
+
+
+def nifti_directions(path: Path) -> tuple[float, ...]:
+    """The direction cosines of a NIfTI header, row by row, which are not applied to its pixels.
+
+    Raises
+    ------
+    MammoroiError
+        When it is damaged.
+    """
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise MammoroiError(f"{path} cannot be decoded", _DAMAGED) from None
+    return tuple(reader.GetDirection())
 
 
 def _grey(path: Path, array: NDArray[Any], has_alpha: bool) -> NDArray[Any]:

@@ -2,10 +2,10 @@
 
 A stage is ``stage(config, study_folder) -> Path``: it reads the files of the stages before it and
 writes its own. What was done stands in ``stages.json``: for each stage a key (SHA-256 of its
-settings, of mammoroi's version and of the files that it read), its settings, the SHA-256 of what it
-wrote, and of what the stages that it needs had written when it ran: a stage that is asked for by
-its name refuses to go on from one that has not read what is there now, and from images or masks
-that are no longer those that ``accept`` read (``files.csv``).
+settings, also those in a preset of features, of mammoroi's version and of the files that it read),
+its settings, the SHA-256 of what it wrote, and of what the stages that it needs had written when it
+ran: a stage that is asked for by its name refuses to go on from one that has not read what is there
+now, and from images or masks that are no longer those that ``accept`` read (``files.csv``).
 A stage is skipped when both still hold and no case had failed. The report costs little and rests
 on code that changes without a change of settings: asked for by its own name, it is always made.
 ``config.json`` has the settings with which the stages ran; of those that have not run, the present
@@ -265,6 +265,11 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     inputs += [sha256_file(out / name) for name in stage.reads if (out / name).is_file()]
     if stage.name == "accept":
         inputs.append(_cohort_files(config.cohort.folder))
+    if "radiomics" in stage.sections:
+        from .radiomics.presets import preset_file
+
+        preset = preset_file(config.radiomics.preset)
+        inputs += [sha256_file(preset)] if preset.is_file() else []  # the stage says what is wrong
     if stage.name == "train" and config.segmentation.start_from is not None:
         from .segmentation.outline import training_places
         from .segmentation.start import start_key

@@ -10,13 +10,17 @@ from PIL import Image
 
 from mammoroi.cli import main
 from mammoroi.cohort.cohort import load_cohort
+from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.split import load_splits
 from mammoroi.cohort.synthetic import synthesize
 from mammoroi.cohort.synthetic_config import SyntheticConfig
 from mammoroi.files import read_csv, read_json, sha256_file
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
-from mammoroi.stages import STAGE_NAMES
+from mammoroi.radiomics.config import RadiomicsConfig
+from mammoroi.radiomics.phantom import textured_phantom
+from mammoroi.stages import STAGE_NAMES, STAGES, StudyConfig
+from mammoroi.study import run_study
 
 IDS = {"image_id": str, "patient_id": str, "fold": str}
 
@@ -94,6 +98,28 @@ def test_a_changed_setting_redoes_what_depends_on_it(copied):
     done = skipped(copied)
     assert [name for name in STAGE_NAMES if not done[name]] == ["report"]
     assert "Another title" in (copied / "my-study" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_preset_of_features_that_was_edited_is_extracted_anew(tmp_path, monkeypatch):
+    """Its name in the configuration is what it was. Of the stages there is only the extraction."""
+    monkeypatch.setattr("mammoroi.study.STAGES", [s for s in STAGES if s.name == "extract"])
+    mammogram, mask = textured_phantom()
+    for name, pixels in (("image", mammogram.pixels.astype(np.uint16)), ("mask", mask)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    row = {"image_id": "A", "patient_id": "P", "view": "CC", "laterality": "L"}
+    row |= {"image": "image.png", "mask": "mask.png", "spacing_mm": 0.5}
+    pd.DataFrame([row]).to_csv(tmp_path / "cohort.csv", index=False)
+    pd.DataFrame({"patient_id": ["P"]}).to_csv(tmp_path / "patients.csv", index=False)
+    preset, table = tmp_path / "own.yaml", tmp_path / "features" / "manual.json"
+    config = StudyConfig(tmp_path, CohortConfig(tmp_path), radiomics=RadiomicsConfig(str(preset)))
+    for width in (25, 20, 20):
+        before = table.stat().st_mtime_ns if table.exists() else 0
+        preset.write_text(
+            f"setting: {{binWidth: {width}}}\nimageType: {{Original: }}\nfeatureClass: {{glcm: }}\n"
+        )
+        run_study(config, "extract")
+        assert read_json(table)["settings"] == {"binWidth": width}
+    assert table.stat().st_mtime_ns == before  # the same text: skipped
 
 
 def test_a_stage_alone_goes_on_from_nothing_outdated(copied, capsys, caplog):

@@ -26,12 +26,17 @@ from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .fallen_out import count_cases
 from .files import plain, read_json, sha256_file, sha256_of, write_json
+from .lock import held
 from .resources import measured
 from .run_record import Run
 from .set_aside import bring_back, forget, set_aside
 from .stages import STAGES, Stage, StudyConfig
 
 logger = logging.getLogger(__name__)
+
+LOCK = ".study.lock"
+ORPHAN_S = 4.0
+"""Worker processes of a run that was killed live on for a moment, and hold what it held."""
 
 
 def run_study(config: StudyConfig, only: str | None = None) -> int:
@@ -52,17 +57,22 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     Raises
     ------
     MammoroiError
-        When a stage refuses its input as a whole, a stage that ``only`` needs has not run, or the
-        settings do not ask for ``only``.
+        When a stage refuses its input as a whole, a stage that ``only`` needs has not run, the
+        settings do not ask for ``only``, or another process is at work in the study folder.
     """
     _refuse_unasked(only, config)
-    # Worker processes may have been started elsewhere: a relative path is not theirs.
     out = config.out.resolve()
     if only in (None, "accept"):
         refuse_shared_folder(config.cohort.folder, out)
     if config.segmentation.normal_cohort is not None:
         refuse_shared_folder(Path(config.segmentation.normal_cohort), out)
-    out.mkdir(parents=True, exist_ok=True)
+    with held(out / LOCK, str(config.out), ORPHAN_S):
+        return _run(config, only)
+
+
+def _run(config: StudyConfig, only: str | None) -> int:
+    # Worker processes may have been started elsewhere: a relative path is not theirs.
+    out = config.out.resolve()
     if config.synthetic is not None and only in (None, "accept"):
         _synthesize(config.synthetic, config.cohort.folder.resolve())
     done: dict[str, Any] = _read_or_empty(out / "stages.json")

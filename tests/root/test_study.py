@@ -1,5 +1,6 @@
 """The whole way: nothing is lost, nothing is redone in vain, nobody is on two sides."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from mammoroi.cohort.synthetic_config import SyntheticConfig
 from mammoroi.files import read_csv, read_json, sha256_file
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
+from mammoroi.lock import held
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.radiomics.phantom import textured_phantom
 from mammoroi.stages import STAGE_NAMES, STAGES, StudyConfig
-from mammoroi.study import run_study
+from mammoroi.study import LOCK, run_study
 
 IDS = {"image_id": str, "patient_id": str, "fold": str}
 
@@ -280,3 +282,17 @@ def test_what_the_classifiers_lack_is_said_before_the_training(
     assert main(["study", str(config), *setting]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "my-study" / "segmentation").exists()
+
+
+def test_two_runs_at_once_do_not_write_into_one_study(tmp_path, capsys, monkeypatch):
+    """The one that ends last would undo what the other had noted of its stages."""
+    monkeypatch.setattr("mammoroi.study.ORPHAN_S", 0.0)
+    monkeypatch.chdir(tmp_path)
+    synthesize(SyntheticConfig(n_patients=30, spacing_mm=0.5, workers=1), tmp_path / "cohort")
+    (tmp_path / "my.yaml").write_text("out: study\ncohort: {folder: cohort, n_folds: 2}\n")
+    with held(tmp_path / "study" / LOCK, "the study"):
+        assert main(["accept", "my.yaml"]) == 1
+        said = capsys.readouterr().err
+        assert f"study is being written by another process (id {os.getpid()}) -> wait" in said
+        assert not (tmp_path / "study" / "stages.json").exists()
+    assert main(["accept", "my.yaml"]) == 0

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -331,6 +332,23 @@ def test_groups_of_masks_ascend(study: Path) -> None:
     sizes = ["size group: <10mm", "size group: 10-20mm", "size group: >20mm"]
     assert shown == ["view: CC", *sizes, "set: test"]
     assert plot.finding == ""  # all means are one: none is the lowest, none the highest
+
+
+def test_a_group_of_few_patients_is_inside_the_figure_of_dice(study: Path) -> None:
+    """It has a mean and no interval, and may be far below the intervals of the others."""
+    columns = ["comparison", "group", "metric", "n", "mean", "mean_lower", "mean_upper"]
+    rows = [
+        ("automatic-manual", "size_group=<10mm", "dice", 3, 0.2, np.nan, np.nan),
+        ("automatic-manual", "size_group=>20mm", "dice", 60, 0.85, 0.8, 0.9),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    with drawing():
+        plot = draw_dice_groups(replace(read_results(study), agreement_summary=table))
+    assert plot is not None
+    (axes,) = plot.figure.axes
+    low, high = axes.get_xlim()
+    (marks,) = (line.get_xdata() for line in axes.lines if line.get_marker() == "s")
+    assert all(low < mark < high for mark in marks)
 
 
 def test_texts_are_escaped(html: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import wording
 from .figures_lasso import nothing
+from .record import span
 from .results import Results, Target
 from .style import COLOUR, GREY, MARKER, NAME, PALE, Plot, bare, panels
 
@@ -71,7 +72,9 @@ def draw_funnel(results: Results) -> Plot:
 def _icc_words(results: Results) -> str:
     """What the ICC step rests on; its unit is not that of the figure of ICCs by family."""
     fitted = [result for target in results.targets for result in target.results.values()]
-    used = {result.icc_source: result.icc_patients for result in fitted}
+    used: dict[str | None, list[int]] = {}
+    for result in fitted:
+        used.setdefault(result.icc_source, []).append(result.icc_patients)
     source = next((source for source in used if source), None)
     if source is None:
         return (
@@ -83,8 +86,9 @@ def _icc_words(results: Results) -> str:
         "reader2": "ICC(2,1) of the two readers' masks",
         "perturbation": "ICC(1,1) of the manual masks and their perturbations",
     }[source]
+    n = span(used[source])
     return (
-        f"The ICC step rests on the {what} in {wording.plural(used[source], 'training patient')} "
+        f"The ICC step rests on the {what} in {n} training patient{'' if n == '1' else 's'} "
         "(views combined); the figure of ICCs by family counts images, so its numbers differ."
     )
 

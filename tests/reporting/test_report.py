@@ -20,6 +20,7 @@ from mammoroi.errors import Failure, MammoroiError
 from mammoroi.files import read_json, write_csv, write_failures, write_json
 from mammoroi.reporting.config import ReportConfig
 from mammoroi.reporting.figures_decision import useful_ranges
+from mammoroi.reporting.figures_features import draw_funnel
 from mammoroi.reporting.figures_lasso import marked
 from mammoroi.reporting.figures_masks import beside_reader2, draw_dice_groups, draw_history
 from mammoroi.reporting.flow import draw_flow, flow_table
@@ -383,6 +384,16 @@ def test_stability_says_what_it_rests_on(study: Path) -> None:
         "perturbed-manual": 210,
         "reader2-manual": 210,
     }
+
+
+def test_stability_names_the_patients_of_all_models(study: Path) -> None:
+    """Patients without a label, or without a feature, are not the same for every question."""
+    results = read_results(study)
+    first, *rest = results.targets
+    fewer = {roi: replace(result, icc_patients=28) for roi, result in first.results.items()}
+    with drawing():
+        plot = draw_funnel(replace(results, targets=[replace(first, results=fewer), *rest]))
+    assert "masks in 28 to 30 training patients (views combined)" in plot.finding
 
 
 def test_a_users_study_without_anything_optional(

@@ -134,6 +134,8 @@ def configured(
         values = vars(parser.instantiate(parsed))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         message = _innermost(" ".join(str(error).split()))
+        if (wrong := _wrong_value(target, message)) is not None:
+            raise wrong from None
         raise MammoroiError(message, nearest_option(target, message, program)) from None
     except ValueError as error:
         refused = _refused(error)
@@ -150,6 +152,65 @@ def _innermost(message: str) -> str:
     if not around or name is None:
         return message
     return f"{name[1]}: {re.split(' Given value| - Expected', said)[0]}"
+
+
+def _wrong_value(target: Callable[..., Any], message: str) -> MammoroiError | None:
+    """Say in words which value a setting takes, where the parser names types of Python."""
+    found = re.match(
+        r'(?:(\S+): )?Parser key "([^"]+)": (?:Expected a|Does not validate) .*'
+        r"(?:Got|Given) value: (.*)$",
+        message,
+    )
+    if found is None:
+        return None
+    *place, value = found.groups()
+    name = ".".join(part for part in place if part)
+    annotation: Any = target
+    for part in name.split("."):
+        annotation = settings_of(config_class(annotation) or annotation).get(part)
+    words = _values(annotation)
+    if words is None:
+        return None
+    close = difflib.get_close_matches(value, _choices(annotation), n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]}? (it takes {words})" if close else f"give {words}"
+    return MammoroiError(f"{name} is '{value}'", hint)
+
+
+_VALUES = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path",
+    type(None): "null",
+}  # fmt: skip
+
+
+def _values(annotation: Any) -> str | None:
+    """The values of a type in words; None where there are none for it."""
+    if annotation in _VALUES:
+        return _VALUES[annotation]
+    if dataclasses.is_dataclass(annotation):
+        return "settings by name"
+    origin, options = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return _either([str(option) for option in options])
+    if origin in (UnionType, typing.Union):
+        words = [_values(option) for option in options]
+        return None if None in words else _either([word for word in words if word])
+    if origin in (tuple, list):
+        each = _values(options[0])
+        n = "" if origin is list or ... in options else f"{len(options)} "
+        return each and f"a list of {n}values, each {each}"
+    return None
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that a type takes."""
+    options = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Literal:
+        return [str(option) for option in options]
+    return [choice for option in options for choice in _choices(option)]
 
 
 def _refused(error: ValueError) -> MammoroiError | None:
@@ -238,6 +299,10 @@ def _walk(target: Callable[..., Any], content: dict[str, Any], prefix: str, file
                 f"{file}: {prefix}{key} is empty", "write a value, or remove the line"
             )
         nested = config_class(settings[key])
+        if nested is settings[key] and not isinstance(value, dict):
+            raise MammoroiError(
+                f"{file}: {prefix}{key} is '{value}'", "give its settings by name, indented"
+            )
         if nested is not None and isinstance(value, dict):
             _walk(nested, value, f"{prefix}{key}.", file)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .cohort.config import CohortConfig
 from .cohort.places import COHORT_FILES
@@ -32,6 +32,9 @@ class StudyConfig:
         The study folder: every result is written here.
     cohort : CohortConfig
         Which patients, and how they are split.
+    masks : {"both", "manual"}
+        ``both``: networks are trained, draw automatic masks, and these are compared with the manual
+        ones. ``manual``: features and classifiers of the manual masks alone, without any network.
     synthetic : SyntheticConfig or None
         When given, this synthetic cohort is made first, in the folder that ``cohort`` names.
     segmentation : SegmentationConfig
@@ -55,6 +58,7 @@ class StudyConfig:
 
     out: Path
     cohort: CohortConfig
+    masks: Literal["both", "manual"] = "both"
     synthetic: SyntheticConfig | None = None
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     radiomics: RadiomicsConfig = field(default_factory=RadiomicsConfig)
@@ -67,6 +71,12 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         resolved_clinical(self.clinical)
+        if self.masks == "manual" and not self.modeling.tasks:
+            raise MammoroiError(
+                "masks is manual and modeling.tasks is empty: neither automatic masks nor "
+                "classifiers are asked for",
+                "name a task, such as --modeling.tasks '[sln]', or set masks to both",
+            )
         if self.allow_failures < 0:
             raise MammoroiError(
                 f"allow_failures is {self.allow_failures}", "choose 0 or a positive whole number"
@@ -137,6 +147,10 @@ def _classifies(study: StudyConfig) -> bool:
     return bool(study.modeling.tasks)
 
 
+def _segments(study: StudyConfig) -> bool:
+    return study.masks == "both"
+
+
 def _agreement(study: StudyConfig) -> dict[str, Any]:
     """The seed is the training's."""
     own = study.segmentation.agreement()
@@ -173,6 +187,7 @@ STAGES: tuple[Stage, ...] = (
             "segmentation/outline/fold-*/model.json",
             "segmentation/outline/fold-*/learned_from.csv",
         ),
+        _segments,
         opens=True,
     ),
     Stage(
@@ -187,6 +202,7 @@ STAGES: tuple[Stage, ...] = (
             *(f"masks/normals/{kind}/*.png" for kind in ("automatic", "probability")),
             "masks/normals/*.csv",
         ),
+        _segments,
         # It refuses others than those of the training, but for breasts that were no part of it.
         own=lambda study: {"segmentation": {"normal_cohort": study.segmentation.normal_cohort}},
         opens=True,
@@ -204,6 +220,7 @@ STAGES: tuple[Stage, ...] = (
             "pixel_calibration.csv",
             *("uncertainty.json", "uncertainty.csv"),
         ),
+        _segments,
         own=_agreement,
         opens=True,
     ),
@@ -246,7 +263,7 @@ STAGES: tuple[Stage, ...] = (
         ("modeling", "comparison"),
         ("accept", "agree", "extract", "perturb", "model"),
         ("comparison/*",),
-        _classifies,
+        lambda study: _classifies(study) and _segments(study),
     ),
     Stage(
         "tables",

@@ -214,10 +214,15 @@ def _bring_back(stage: Stage, out: Path, done: dict[str, Any]) -> None:
 
 
 def _refuse_unasked(only: str | None, config: StudyConfig) -> None:
-    """Raise for a stage that is for classifiers, where the settings ask for none."""
-    if config.modeling.tasks:
+    """Raise for a stage that the settings do not ask for: of automatic masks, of classifiers."""
+    if not any(stage.name == only and not stage.asked(config) for stage in STAGES):
         return
-    if any(stage.name == only and not stage.asked(config) for stage in STAGES):
+    if config.masks == "manual" and only != "perturb":
+        raise MammoroiError(
+            f"masks is manual: these settings ask for manual masks alone, not for {only!r}",
+            "set masks to both",
+        )
+    if not config.modeling.tasks:
         raise MammoroiError(
             f"modeling.tasks is empty: these settings ask for masks alone, not for {only!r}",
             "name a task, such as --modeling.tasks '[sln]'",

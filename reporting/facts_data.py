@@ -272,7 +272,7 @@ def split(record: Record) -> Fact | None:
     folds = f", the training patients into {len(splits['folds'])} folds" if test else ""
     # Whoever wrote the column stratified as they did; only the folds were drawn.
     text += f"{folds}{drawn}" if given else f"{drawn}{folds}"
-    if record.classifiers:
+    if not record.unused:
         text += "; segmentation and classifiers share this division"
     return Fact(f"{text}.", ("splits.json",))
 

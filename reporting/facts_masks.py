@@ -7,7 +7,7 @@ from typing import Any
 from ..segmentation.bootstrap import LEAST_PATIENTS
 from ..segmentation.folds import NetworkName
 from . import wording
-from .record import Fact, Record, listed, span
+from .record import Fact, Record, has_automatic, listed, span
 
 _LOSS = {
     "dice-ce": "the sum of Dice loss and cross-entropy",
@@ -254,7 +254,9 @@ def cross_fitted(record: Record) -> Fact | None:
 
 
 def test_masks(record: Record) -> Fact | None:
-    """Whether the test patients have automatic masks."""
+    """Whether one reader, or the automatic method alone, outlined the test patients."""
+    if not has_automatic(record.folder):
+        return _one_reader(record)
     masks = record.table("masks/predictions.csv")
     if masks is None or "fold" not in masks:
         return None
@@ -264,6 +266,19 @@ def test_masks(record: Record) -> Fact | None:
     return Fact(
         f"The {n} mammograms of the test patients were segmented by the automatic method alone.",
         ("masks/predictions.csv",),
+    )
+
+
+def _one_reader(record: Record) -> Fact | None:
+    images, splits = record.table("cohort.csv"), record.json("splits.json")
+    if images is None or not splits or "mask" not in images:
+        return None
+    n = int(images.loc[images["patient_id"].isin(splits["test"]), "mask"].notna().sum())
+    if not n:
+        return None
+    return Fact(
+        f"The {n} mammograms of the test patients count as the first reader alone outlined them.",
+        ("cohort.csv", "splits.json"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MammoroiError
 from . import wording
 from .facts_selection import fitted
-from .record import CLASSIFYING, Fact, ModelFiles, Record, listed, span
+from .record import Fact, ModelFiles, Record, listed, span
 
 _ESTIMATORS = {
     "SVC": "support vector machine", "LogisticRegression": "logistic regression",
@@ -18,6 +18,7 @@ _ESTIMATORS = {
 _PARAMETERS = ("kernel", "C", "gamma", "class_weight", "penalty", "l1_ratio", "n_estimators")
 _PERIPHERAL = ("lightning", "segmentation-models-pytorch", "SimpleITK", "pydicom", "pandas")
 _OF_CLASSIFIERS = ("pyradiomics-bhklab", "imbalanced-learn")
+_OF_NETWORKS = ("torch", "monai")
 _NO_ESTIMATORS = ("sklearn.pipeline", "sklearn.preprocessing", "sklearn.dummy")
 
 
@@ -287,17 +288,14 @@ def software(record: Record) -> Fact | None:
     if "mammoroi" not in run:
         return None
     unused = _PERIPHERAL if record.classifiers else (*_PERIPHERAL, *_OF_CLASSIFIERS)
+    unused = (*unused, *_OF_NETWORKS) if "segmentation" in record.unused else unused
     names = {name: version for name, version in run.get("versions", {}).items()
              if version != "not installed" and name not in unused}  # fmt: skip
     parts = [f"Python {run['python']}"] if run.get("python") else []
     parts += [f"{name} {version}" for name, version in names.items()]
     text = f"The analysis was made with mammoroi {run['mammoroi']}"
     text += f" ({', '.join(parts)})" if parts else ""
-    seeds = {
-        room: seed
-        for room, seed in run.get("seeds", {}).items()
-        if record.classifiers or room not in CLASSIFYING
-    }
+    seeds = {room: seed for room, seed in run.get("seeds", {}).items() if room not in record.unused}
     if seeds:
         text += f"; seeds: {listed([f'{name} {seed}' for name, seed in seeds.items()])}"
     return Fact(f"{text}. All settings and versions stand in run.json.", ("run.json",))

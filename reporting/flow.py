@@ -24,7 +24,9 @@ def flow_table(results: Results) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [*_cohort(results), _masks(results)]
+    rows = _cohort(results)
+    if results.automatic:
+        rows.append(_masks(results))
     rows += [_features(results, roi) for roi in results.features]
     rows += [
         _classifier(results, target, roi) for target in results.targets for roi in target.results

@@ -3,7 +3,8 @@
 A required file that is missing or broken stops the report and names the stage that writes it.
 Files that a sound study may lack (second reader, exclusions, failures, overlays, histories, the
 run record) come back empty; so do features, classifiers and their comparison where the settings of
-the study name no task.
+the study name no task, and automatic masks and all that is compared where they ask for manual ones
+alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MammoroiError
 from ..files import read_csv, read_json
 from ..modeling.config import ModelingConfig
-from .record import has_classifiers
+from .record import has_automatic, has_classifiers
 from .results import SETS, FeatureSet, Results, RoiResult, Target
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def read_results(folder: Path) -> Results:
     folder = Path(folder)
     if not folder.is_dir():
         raise MammoroiError(f"there is no folder {folder}", "give the folder of a finished study")
-    classifiers = has_classifiers(folder)
-    auc = _compared(folder, "auc", _AUC, classifiers)
+    classifiers, automatic = has_classifiers(folder), has_automatic(folder)
+    compared = classifiers and automatic
+    auc = _asked(compared, folder, "comparison/auc.csv", "compare", _AUC)
     _check_sign(auc)
     return Results(
         folder=folder,
@@ -53,32 +55,35 @@ def read_results(folder: Path) -> Results:
         failures={
             stage: _optional(folder, name, FAILURE_COLUMNS) for stage, name in _FAILURES.items()
         },
-        masks=_table(folder, "masks/predictions.csv", "segment", ("image_id", "fold", "found")),
-        agreement=_table(folder, "agreement.csv", "agree", ("image_id", "comparison", "dice")),
-        agreement_summary=_table(folder, "agreement_summary.csv", "agree", _SUMMARY),
+        masks=_asked(automatic, folder, "masks/predictions.csv", "segment", _MASKS),
+        agreement=_asked(automatic, folder, "agreement.csv", "agree", _AGREEMENT),
+        agreement_summary=_asked(automatic, folder, "agreement_summary.csv", "agree", _SUMMARY),
         overlays=_optional(folder, "overlays/overlays.csv", ("image_id", "rank", "dice", "file")),
         histories={
             path.parent.name: _table(folder, path.relative_to(folder).as_posix(), "train", _HISTORY)
             for path in sorted(folder.glob("segmentation/fold-*/history.csv"))
+            if automatic
         },
-        features=_features(folder) if classifiers else {},
+        features=_features(folder, automatic) if classifiers else {},
         missed=_optional(folder, "features/missed.csv", ("image_id", "patient_id", "roi")),
         targets=[_target(folder, entry) for entry in _targets(folder)] if classifiers else [],
         auc=auc,
-        stability=_compared(folder, "stability", _STABILITY, classifiers),
+        stability=_asked(compared, folder, "comparison/stability.csv", "compare", _STABILITY),
         icc_threshold=_optional_json(folder, "comparison/summary.json").get(
             "icc_threshold", ModelingConfig.icc_threshold
         ),
         paired={
             name: _table(folder, f"comparison/{name}.csv", "compare", columns)
             for name, columns in _PAIRED.items()
-            if classifiers and (folder / f"comparison/{name}.csv").exists()
+            if compared and (folder / f"comparison/{name}.csv").exists()
         },
         run=_json(folder, "run.json", "study") if (folder / "run.json").exists() else {},
     )
 
 
 _SPLITS = ("seed", "test_size", "stratify", "train", "test", "folds")
+_MASKS = ("image_id", "fold", "found")
+_AGREEMENT = ("image_id", "patient_id", "comparison", "dice")
 _SUMMARY = ("comparison", "group", "metric", "n", "mean", "mean_lower", "mean_upper", "median")
 _FAILURES = {
     "others": "segmentation/prepared/others/failures.csv",
@@ -190,11 +195,11 @@ def _splits(folder: Path) -> dict[str, Any]:
     return splits
 
 
-def _features(folder: Path) -> dict[str, FeatureSet]:
+def _features(folder: Path, automatic: bool) -> dict[str, FeatureSet]:
     import pyarrow.parquet as pq
 
     found = {}
-    for roi in ROIS:
+    for roi in ROIS if automatic else ("manual", "reader2"):
         path = folder / f"features/{roi}.parquet"
         if not path.exists():
             if roi == "reader2":
@@ -274,12 +279,14 @@ def _roi_result(folder: Path, base: str, roi: str) -> RoiResult:
     )
 
 
-def _compared(folder: Path, name: str, columns: tuple[str, ...], classifiers: bool) -> pd.DataFrame:
-    """A table of ``comparison/``; one without rows in a study without classifiers."""
+def _asked(
+    asked: bool, folder: Path, name: str, command: str, columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """A table that must be there in a study that asks for it; one without rows in others."""
     import pandas as pd
 
-    if classifiers:
-        return _table(folder, f"comparison/{name}.csv", "compare", columns)
+    if asked:
+        return _table(folder, name, command, columns)
     return pd.DataFrame(columns=list(columns))
 
 

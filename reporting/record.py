@@ -26,6 +26,8 @@ of one source (a clinical one, or both together)."""
 
 CLASSIFYING = ("radiomics", "stability", "modeling", "comparison", "clinical")
 """The settings that mean nothing in a study without classifiers."""
+OF_AUTOMATIC = ("segmentation", "comparison")
+"""Those that mean nothing in a study of manual masks alone."""
 
 
 def has_classifiers(folder: Path) -> bool:
@@ -33,6 +35,12 @@ def has_classifiers(folder: Path) -> bool:
     path = Path(folder) / "config.json"
     modeling = (read_json(path) if path.is_file() else {}).get("modeling") or {}
     return modeling.get("tasks") != []
+
+
+def has_automatic(folder: Path) -> bool:
+    """Whether a study has automatic masks: not where its settings say ``masks: manual``."""
+    path = Path(folder) / "config.json"
+    return (read_json(path) if path.is_file() else {}).get("masks") != "manual"
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,12 @@ class Record:
         """Whether the study is of classifiers, too."""
         return has_classifiers(self.folder)
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The sections of the settings that mean nothing in this study."""
+        without = () if self.classifiers else CLASSIFYING
+        return without if has_automatic(self.folder) else (*without, *OF_AUTOMATIC)
+
     def json(self, name: str) -> Any:
         """A JSON file, or None.
 
@@ -150,10 +164,10 @@ class Record:
         """A resolved setting such as ``modeling.lasso_rule``, and its file; None where unknown.
 
         The models' own files say it best, then ``run.json``. A setting in which the models differ
-        is unknown, and so is one of classifiers in a study without them.
+        is unknown, and so is one of classifiers or networks in a study without them.
         """
         room, _, name = path.partition(".")
-        if room in CLASSIFYING and not self.classifiers:
+        if room in self.unused:
             return None, ""
         if room == "modeling":
             given = [(model.about.get("settings", {}), model) for model in self.models()]

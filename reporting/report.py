@@ -42,7 +42,7 @@ from .overlay_pictures import Overlay, overlays
 from .performance import calibration, performance
 from .predictors import draw_predictors, predictors_table, skipped
 from .read_results import read_results
-from .record import CLASSIFYING, Record
+from .record import Record
 from .results import Results, Target
 from .standards import score, standards_tables, write_standards
 from .style import Plot, drawing, save
@@ -175,7 +175,7 @@ def _pieces(results: Results) -> dict[str, Any]:
             if looked_at(results)
             else [],
             "subgroups_dice": plots(draw_subgroups_dice(results)),
-            **(_comparison(results, table, plots) if tasks else {}),
+            **(_comparison(results, table, plots) if tasks and results.automatic else {}),
             "trust": [
                 shown
                 for made in (size_table, leakage_table)
@@ -352,7 +352,7 @@ def _page(
     style, script = ((_HERE / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     n_estimated = summary.estimated_spacings(results)
     return template(_HERE / "report.html.j2").render(
-        title=config.title or f"Manual and automatic masks in {results.name}",
+        title=config.title or f"{_subject(results)} in {results.name}",
         results=results,
         source=source_name(results.cohort.get("source")),
         banner="SYNTHETIC DATA: phantom mammograms, no patients" if results.synthetic else "",
@@ -389,8 +389,11 @@ def _page(
     )
 
 
+def _subject(results: Results) -> str:
+    return "Manual and automatic masks" if results.automatic else "Classifiers from manual masks"
+
+
 def _that_count(results: Results, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings without those of classifiers, where the study has none."""
-    if results.classifiers:
-        return settings
-    return {room: value for room, value in settings.items() if room not in CLASSIFYING}
+    """The settings without those of classifiers or networks, where the study has none."""
+    unused = Record(results.folder).unused
+    return {room: value for room, value in settings.items() if room not in unused}

@@ -90,8 +90,9 @@ class Results:
 
     ``paired`` holds the tables of ``comparison/`` that a study of an earlier version lacks.
     ``targets`` is empty in a study of the masks alone, and there only; so are ``features``,
-    ``missed``, ``auc``, ``stability`` and ``paired`` then. A feature counted as stable has an ICC
-    above ``icc_threshold``.
+    ``missed``, ``auc``, ``stability`` and ``paired`` then. ``masks`` is empty in a study of manual
+    masks alone, and there only; so is all that is measured of automatic masks then. A feature
+    counted as stable has an ICC above ``icc_threshold``.
     """
 
     folder: Path
@@ -124,6 +125,11 @@ class Results:
     def classifiers(self) -> bool:
         """Whether the study is of classifiers, too, not of the masks alone."""
         return bool(self.targets)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the study has automatic masks, not manual ones alone."""
+        return not self.masks.empty
 
     @property
     def read_twice(self) -> bool:

@@ -11,7 +11,7 @@ from .facts_data import unanswered
 from .facts_detection import lesion_detection
 from .figures_classifiers import metric
 from .figures_masks import beside_reader2, boxes, lesions_beside, lesions_missed, mean_dice
-from .record import Record
+from .record import SOURCES, Record
 from .results import Results, Target
 from .style import NAME
 from .wording import Estimate
@@ -57,18 +57,21 @@ def glances(results: Results) -> list[Glance]:
     """All targets at a glance."""
     found = []
     for target in results.targets:
-        auc = {roi: metric(target, roi, "test", "auc") for roi in target.results}
+        auc = {
+            roi: metric(target, roi, "test", "auc") if roi in target.results else None
+            for roi in (SOURCES if results.automatic else SOURCES[:1])
+        }
         delta = difference_of(results, target)
         resampled = difference_of(results, target, interval="bootstrap_")
         found.append(
             Glance(
                 target.heading,
-                str(auc.get("manual", wording.DASH)),
-                str(auc.get("automatic", wording.DASH)),
+                str(auc.get("manual") or wording.DASH),
+                str(auc.get("automatic") or wording.DASH),
                 wording.DASH
                 if delta is None
                 else wording.interval(delta.value, delta.lower, delta.upper, 3),
-                wording.verdict(auc.get("manual"), auc.get("automatic"), delta, resampled),
+                wording.verdict(auc, delta, resampled),
             )
         )
     return found
@@ -82,6 +85,8 @@ def target_glance(target: Target) -> str:
 
 def mask_sentences(results: Results) -> list[str]:
     """What the comparison of the masks came to; without a Dice, how many lesions were found."""
+    if not results.automatic:
+        return []
     automatic = mean_dice(results, "automatic-manual")
     sentences = []
     if automatic is not None:

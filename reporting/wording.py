@@ -6,7 +6,7 @@ An interval is a 95% confidence interval. A missing number is written as a dash.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 DASH = "–"
@@ -310,14 +310,13 @@ def stability(median: float, n_stable: int, n: int, threshold: float) -> str:
 
 
 def verdict(
-    manual: Estimate | None,
-    automatic: Estimate | None,
+    aucs: Mapping[str, Estimate | None],
     delta: Estimate | None,
     resampled: Estimate | None = None,
 ) -> str:
-    """One line on a target: chance or better, and which masks do better."""
+    """One line on a target: chance or better by source of masks, and which masks do better."""
     parts = []
-    for name, auc in (("manual", manual), ("automatic", automatic)):
+    for name, auc in aucs.items():
         if auc is None or not auc.known:
             parts.append(f"{name}: not known")
         elif auc.upper < 0.5:

@@ -108,10 +108,10 @@ def test_a_difference_is_shown_where_both_intervals_show_it() -> None:
     delta, wide = Estimate(-0.367, -0.659, -0.074), Estimate(-0.367, -0.5, 0.062)
     text = wording.difference(delta, wide)
     assert "that of resampled patients (−0.500 to 0.062) does not: no difference is shown" in text
-    assert wording.verdict(None, None, delta, wide).endswith("no difference shown")
+    assert wording.verdict({}, delta, wide).endswith("no difference shown")
     both = Estimate(-0.367, -0.6, -0.1)
     assert "do worse" in wording.difference(delta, both)
-    assert wording.verdict(None, None, delta, both).endswith("automatic worse than manual")
+    assert wording.verdict({}, delta, both).endswith("automatic worse than manual")
     unknown = Estimate(-0.367, NAN, NAN)
     assert "do worse" in wording.difference(delta, unknown)
 
@@ -204,7 +204,12 @@ def test_usefulness() -> None:
 
 def test_verdict_names_chance_and_the_worse_masks() -> None:
     manual, automatic = Estimate(0.79, 0.7, 0.87), Estimate(0.55, 0.46, 0.63)
-    assert wording.verdict(manual, automatic, Estimate(-0.24, -0.32, -0.16)) == (
+    assert wording.verdict(
+        {"manual": manual, "automatic": automatic}, Estimate(-0.24, -0.32, -0.16)
+    ) == (
         "manual: better than chance; automatic: not told from chance; automatic worse than manual"
     )
-    assert wording.verdict(manual, None, None) == "manual: better than chance; automatic: not known"
+    assert (
+        wording.verdict({"manual": manual, "automatic": None}, None)
+        == "manual: better than chance; automatic: not known"
+    )

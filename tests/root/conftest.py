@@ -81,3 +81,13 @@ def documented(tmp_path_factory) -> Documented:
                     fewer = ["--replicates", "2"] if words[1] == "leakage" else []
                     codes[" ".join(words)] = main([*words[1:], *fewer])
     return Documented(folder, folder / "my-study", folder / "my-study.yaml", codes)
+
+
+@pytest.fixture
+def copied(documented, tmp_path, monkeypatch):
+    """The documented study and its cohort, copied so that a test may spoil them."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(documented.folder / "my-cohort", tmp_path / "my-cohort")
+    shutil.copytree(documented.study, tmp_path / "my-study")
+    shutil.copy(documented.config, tmp_path)
+    return tmp_path

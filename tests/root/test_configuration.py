@@ -52,6 +52,36 @@ def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
         (GOOD + "modeling: {tasks: }\n", [], r"modeling\.tasks is empty"),
         (GOOD + "segmentation: {loss: dice}\n", [], r"line 4: segmentation stands a second time"),
         (GOOD.replace("seed: 4", "seed: 4, seed: 5"), [], r"line 2: seed stands a second time"),
+        # Values of another type, in words.
+        (
+            GOOD.replace("epochs: 3", "epochs: three"),
+            [],
+            r"epochs is 'three' -> give a whole number$",
+        ),
+        (GOOD, ["--modeling.icc_threshold", "high"], r"icc_threshold is 'high' -> give a number$"),
+        (
+            GOOD,
+            ["--segmentation.patch", "3"],
+            r"patch is '3' -> give a list of 2 values, each a who",
+        ),
+        (GOOD, ["--masks", "automatic"], r"masks is 'automatic' -> give both or manual$"),
+        (
+            GOOD + "modeling: {views: means}\n",
+            [],
+            r"did you mean mean\? \(it takes mean, maximum, ",
+        ),
+        (
+            GOOD + "modeling: {recipe: {lasso_rule: minn}}\n",
+            [],
+            r"^modeling\.recipe\.lasso_rule is 'minn' -> did you mean min\?",
+        ),
+        (
+            GOOD + "modeling: {tasks: slm}\n",
+            [],
+            r"^modeling\.tasks is 'slm' -> give a list of values",
+        ),
+        (GOOD + "synthetic: 3\n", [], r"^synthetic is '3' -> give settings by name or null$"),
+        (GOOD + "modeling: 3\n", [], r"modeling is '3' -> give its settings by name, indented$"),
         # Fields that may be text as well as settings of their own.
         (GOOD + "clinical: {entry_p: 2}\n", [], r"^entry_p is 2\.0 -> choose a value"),
         (

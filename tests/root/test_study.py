@@ -1,6 +1,5 @@
 """The whole way: nothing is lost, nothing is redone in vain, nobody is on two sides."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -82,16 +81,6 @@ def test_a_report_asked_for_by_name_is_always_made(documented, monkeypatch):
     assert page.stat().st_mtime_ns > before
     assert main(["study", str(documented.config)]) == 0
     assert all(stage["skipped"] for stage in read_json(documented.study / "run.json")["stages"])
-
-
-@pytest.fixture
-def copied(documented, tmp_path, monkeypatch):
-    """The documented study and its cohort, copied so that a test may spoil them."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(documented.folder / "my-cohort", tmp_path / "my-cohort")
-    shutil.copytree(documented.study, tmp_path / "my-study")
-    shutil.copy(documented.config, tmp_path)
-    return tmp_path
 
 
 def skipped(folder):

@@ -8,7 +8,7 @@ from . import wording
 from .figures_lasso import nothing
 from .record import span
 from .results import Results, Target
-from .style import COLOUR, GREY, MARKER, NAME, PALE, Plot, bare, panels
+from .style import COLOUR, GREY, MARKER, NAME, PALE, Plot, bare, labelled, panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def draw_funnel(results: Results) -> Plot:
         ax.set_xlim(0, 1.15 * max(1, table["n_features"].max()))
         ax.set_title(target.name)
         bare(ax)
-    figure.legend(*cells[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*labelled(*cells), loc="outside lower center", ncols=2)
     return Plot(
         "feature_funnel",
         "From all features to the selected ones",

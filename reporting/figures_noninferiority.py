@@ -54,7 +54,7 @@ def draw_noninferiority(results: Results) -> Plot | None:
                 color=INK,
                 mfc=FILL[rule],
                 ms=5.5,
-                label=RULES[rule] if at == 0 else None,
+                label=RULES[rule],
             )
             ax.annotate(
                 str(row["verdict"]),

@@ -19,6 +19,7 @@ from PIL import Image
 from mammoroi.errors import Failure, MammoroiError
 from mammoroi.files import read_json, write_csv, write_failures, write_json
 from mammoroi.reporting.config import ReportConfig
+from mammoroi.reporting.figures_compare import RULES, draw_auc
 from mammoroi.reporting.figures_decision import useful_ranges
 from mammoroi.reporting.figures_features import draw_funnel
 from mammoroi.reporting.figures_lasso import marked
@@ -384,6 +385,27 @@ def test_stability_says_what_it_rests_on(study: Path) -> None:
         "perturbed-manual": 210,
         "reader2-manual": 210,
     }
+
+
+def test_legends_name_what_the_first_question_lacks(study: Path) -> None:
+    """Automatic masks of too few patients may leave the first question with manual ones alone."""
+    results = read_results(study)
+    first, *rest = results.targets
+    alone = replace(first, results={"manual": first.results["manual"]})
+    found = replace(
+        results,
+        targets=[alone, *rest],
+        auc=results.auc[results.auc["target"] != first.name],
+    )
+    with drawing():
+        compared, funnel = draw_auc(found), draw_funnel(found)
+    assert compared is not None
+    left, right = (ax.get_legend() for ax in compared.figure.axes)
+    (below,) = funnel.figure.legends
+    masks = ["manual masks", "automatic masks"]
+    for legend, names in ((left, masks), (right, list(RULES.values())), (below, masks)):
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == names
 
 
 def test_stability_names_the_patients_of_all_models(study: Path) -> None:

@@ -2,8 +2,8 @@
 
 Nothing is opened here. A line of ``cohort.csv`` without a name, an image or a patient of
 ``patients.csv``, with a name that another line has, with a patient who has several lines there, or
-with a number that cannot be meant, is excluded; a file that cannot be read fails later, and is counted there. Masks and outcomes are not
-needed: what can be said without them is said.
+with a number that cannot be meant, is excluded; a file that cannot be read fails later, and is
+counted there. Masks and outcomes are not needed: what can be said without them is said.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from ..files import read_csv, read_json, sha256_file
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str, "group": str}
+_TEXT = dict.fromkeys(("image_id", "patient_id", "case", "fold", "group", "centre", "device"), str)
 SOURCES = ("manual", "automatic")
 """Sources of masks; what else stands beside them under ``models/<target>/`` is no radiomic model
 of one source (a clinical one, or both together)."""
@@ -238,6 +238,11 @@ def heading(entry: dict[str, Any]) -> str:
         return title
     title = title.removesuffix(f": {entry['positive']} against the rest")
     return f"{title}: {entry['positive']} against {entry.get('negative', 'the rest')}"
+
+
+def coded(value: Any) -> str:
+    """A class as it was written: one coded by a number is ``1``, also beside missing values."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def listed(parts: list[str]) -> str:

@@ -244,6 +244,20 @@ def test_a_question_without_a_classifier_is_named(copied: Path) -> None:
     ]
 
 
+def test_classes_and_centres_coded_by_numbers_stay_as_they_are(tmp_path: Path) -> None:
+    """A column of whole numbers with a gap is one of 0.0 and 1.0 to pandas."""
+    lines = ["patient_id,centre,pcr", "1,1,0", "2,2,1", "3,,1", "4,1,"]
+    (tmp_path / "patients.csv").write_text("\n".join(lines), "utf-8")
+    entry = {"target": "pcr", "task": "pcr", "title": "Response", "label": "pcr", "positive": "1"}
+    write_json(tmp_path / "models/targets.json", [entry])
+    record = Record(tmp_path)
+    outcomes, centres = (FACTS[name](record) for name in ("outcomes", "centres"))
+    assert outcomes is not None
+    assert outcomes.text == "Response was 0 in 1 (33%) and 1 in 2 (67%) of 3 patients."
+    assert centres is not None
+    assert centres.text == "The patients come from 2 centres: 1 (2) and 2 (1)."
+
+
 def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) -> None:
     (missed,) = (text for text in limits(read_results(copied)) if "no lesion was found" in text)
     assert "Their Dice is 0 and counts in every mean" in missed

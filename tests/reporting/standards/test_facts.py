@@ -258,6 +258,18 @@ def test_classes_and_centres_coded_by_numbers_stay_as_they_are(tmp_path: Path) -
     assert centres.text == "The patients come from 2 centres: 1 (2) and 2 (1)."
 
 
+def test_why_no_feature_was_judged_by_its_stability(complete: Path, copied: Path) -> None:
+    """A second reader of test patients, or of two training patients, is one all the same."""
+    for path in copied.glob("models/*/*/funnel.json"):
+        write_json(path, json.loads(path.read_text()) | {"icc_source": None, "icc_patients": 0})
+    few = "No filter for stability was applied: too few training patients were outlined more"
+    assert _said(copied, "stability_filter").startswith(few)
+    (copied / "features/reader2.json").unlink()
+    (copied / "stability/perturbed.parquet").unlink(missing_ok=True)
+    assert "neither masks of a second reader" in _said(copied, "stability_filter")
+    assert "training patients outlined twice;" in _said(complete, "stability_filter")
+
+
 def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) -> None:
     (missed,) = (text for text in limits(read_results(copied)) if "no lesion was found" in text)
     assert "Their Dice is 0 and counts in every mean" in missed

@@ -28,7 +28,7 @@ from mammoroi.reporting.flow import draw_flow, flow_table
 from mammoroi.reporting.overlay_pictures import SMALL_PICTURE
 from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.report import report
-from mammoroi.reporting.style import drawing
+from mammoroi.reporting.style import drawing, save
 from mammoroi.reporting.summary import ONLY_LESIONS, limits
 from mammoroi.reporting.tables import cases
 
@@ -591,6 +591,23 @@ def test_the_flow_adds_up_or_says_so(copied: Path) -> None:
     spoiled = draw_flow(flow_table(read_results(copied)))
     assert "do not add up" in spoiled.finding
     assert "features, automatic masks" in spoiled.finding
+
+
+def test_what_became_of_the_cases_is_wholly_in_the_figure(study: Path, tmp_path: Path) -> None:
+    """Every kind of loss at once, of many cases, beside the longest names of stages."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    table = flow_table(read_results(study))
+    counts = {"used": 1200, "excluded": 212, "no_lesion_found": 133, "failed": 155}
+    with drawing():
+        plot = draw_flow(table.assign(cases_in=sum(counts.values()), adds_up=True, **counts))
+        save(plot, tmp_path)
+    plot.figure.set_layout_engine("none")  # as it was saved
+    renderer = FigureCanvasAgg(plot.figure).get_renderer()
+    texts = [text for ax in plot.figure.axes for text in ax.texts]
+    assert len(texts) == len(table)
+    ends = [text.get_window_extent(renderer).x1 for text in texts]
+    assert max(ends) <= plot.figure.bbox.width
 
 
 def test_useful_thresholds_are_runs_above_both_rules() -> None:

@@ -252,6 +252,7 @@ STAGES: tuple[Stage, ...] = (
         ("accept", "extract", "perturb"),
         (
             *("models/targets.json", "models/classes.json", "models/failures.csv"),
+            "models/cases.json",
             *("models/*/*/*", "models/*/*/curves/*", "models/*/classes/*/*"),
         ),
         _classifies,

@@ -44,6 +44,7 @@ from ..segmentation.uncertainty import Flag as UncertaintyFlag
 from ..segmentation.weights import Model as Network
 from ..segmentation.weights import load_models
 from .archive import MANIFEST, packed_again, read_folder, unpack
+from .class_risks import ClassModel
 from .intervals import RiskSpread
 from .ranges import Ranges
 from .results import Discrimination
@@ -124,6 +125,8 @@ class Bundle:
         Bytes of each member.
     outline : OutlineStage or None
         The second stage, where masks are drawn in two.
+    classes : tuple of ClassModel
+        The questions of three or more classes, each of several of the classifiers.
     """
 
     name: str
@@ -138,11 +141,17 @@ class Bundle:
     about: dict[str, Any]
     sizes: Mapping[str, int]
     outline: OutlineStage | None = None
+    classes: tuple[ClassModel, ...] = ()
 
     @property
     def all_networks(self) -> list[Network]:
         """The networks of both stages."""
         return of_both_stages(self.networks, self.outline)
+
+    def unknown_targets(self) -> list[str]:
+        """Name the targets of questions of several classes that have no classifier."""
+        known = {one.target for one in self.classifiers}
+        return [name for one in self.classes for name in one.targets if name not in known]
 
     def check_batch(self, batch: str | None) -> None:
         """Refuse a centre or device that the classifiers need and do not know."""
@@ -253,7 +262,10 @@ def _load(source: Path, members: Mapping[str, bytes]) -> Bundle:
                 about=about,
                 sizes={name: len(content) for name, content in members.items()},
                 outline=load_outline(folder, len(networks)),
+                classes=tuple(map(ClassModel.from_json, about.get("classes", []))),
             )
+            if absent := bundle.unknown_targets():
+                raise KeyError(absent[0])
         except (KeyError, TypeError, UnicodeDecodeError, ValueError) as error:
             raise MammoroiError(
                 f"{source} does not hold what a bundle holds: {type(error).__name__}: {error}",

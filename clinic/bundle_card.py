@@ -44,6 +44,8 @@ def bundle_card(study: Path, about: dict[str, Any]) -> str:
             f"its interval rests on {entry['interval'].n} training patients"
         )  # fmt: skip
         lines.append(f"- Risk `{entry['target']}`, {words}.")
+    for entry in about["classes"]:
+        lines.append(f"- All of `{entry['task']}` together ({', '.join(entry['classes'])}).")
     if not about["classifiers"]:
         lines.append("- No classifier: it draws masks.")
     lines += ["", INTERVALS, ""]

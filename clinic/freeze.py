@@ -20,6 +20,7 @@ from ..segmentation.weights import load_models, network_folders
 from ..stages import refuse_outdated
 from .archive import MANIFEST, as_json, check_members, pack, packed_again
 from .bundle_card import bundle_card
+from .class_risks import study_classes
 from .intervals import study_spread
 from .ranges import study_ranges
 from .tested import study_test
@@ -235,6 +236,7 @@ def _about(
             }
             for folder, about in abouts
         ],
+        "classes": study_classes(study, SOURCE),
         "uncertainty": load_flag(study),
         "harmonise_by": harmonised[0]["settings"]["harmonise_by"] if harmonised else None,
         "versions": read_json(run).get("versions", {}) if run.exists() else {},

@@ -27,6 +27,7 @@ from ..errors import Failure, MammoroiError
 from ..imaging.spacing import GIVEN
 from ..progress import with_bar
 from .bundle import Bundle, open_bundle
+from .class_risks import class_risks
 from .flags import Seen, image_flags, patient_flags
 from .patients import NewImage, NewPatient, expand, group
 from .ranges import numbers_of
@@ -174,15 +175,17 @@ def _read_patient(
     if not images:
         return Read(None, failures)
     used = index_images(images)
+    risks = risks_of(bundle, patient_id, used, batch)
     result = PatientResult(
         patient_id=patient_id,
         images=tuple(images),
-        risks=risks_of(bundle, patient_id, used, batch),
+        risks=risks,
         flags=tuple(patient_flags(images, used, n_failed, patient.n_studies)),
         model_name=bundle.name,
         model_sha256=bundle.sha256,
         notices=bundle.notices,
         batch=batch,
+        classes=class_risks(bundle.classes, risks),
     )
     return Read(result, failures)
 

@@ -50,6 +50,9 @@ def _lines(bundle: Bundle) -> Iterator[str]:
             f"threshold {one.threshold:.3f}, {one.model.about['n_train']} training patients, "
             f"{interval}, {tested}"
         )
+    for task in bundle.classes:
+        tested = f", macro {auc_words(task.tested)}" if task.tested else ""
+        yield f"  all classes       {task.task}: {', '.join(task.classes)} together{tested}"
     if not bundle.classifiers:
         yield "  classifiers       none: it draws masks"
     for name, known in bundle.ranges.numbers.items():

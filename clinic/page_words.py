@@ -17,7 +17,7 @@ from .tested import auc_words, doubt
 if TYPE_CHECKING:
     from .contour import Region
     from .page_images import Turned
-    from .results import ImageResult, PatientResult, Risk
+    from .results import ClassRisks, Discrimination, ImageResult, PatientResult, Risk
 
 RESEARCH_ONLY = "Research only: not a medical device, not for decisions about patients."
 NOT_MEANT = (
@@ -204,13 +204,13 @@ def answer(risk: Risk) -> Answer:
     else:
         certain = "How certain that is, is not known: there is no interval."
     cut = of_100(risk.threshold, digits)
-    if doubt(risk.tested) is not None:
+    if doubtful_head(risk.tested):
         number_said = (
             f"The number that it gave all the same: {about} of 100 with “{risk.positive}”. "
             f"{certain} The threshold is {cut} of 100."
         )
         return Answer(
-            head="Not told from chance" if risk.tested else "Not known to work",
+            head=doubtful_head(risk.tested),
             sentences=(number_said,),
             record=record(risk),
             doubtful=True,
@@ -243,6 +243,24 @@ def record(risk: Risk) -> str:
     if risk.tested is None:
         return f"{trained}; how well it does on patients kept apart is not known."
     return f"{trained}; on {plural(risk.tested.n, 'patient')} kept apart, {auc_words(risk.tested)}."
+
+
+def doubtful_head(tested: Discrimination | None) -> str:
+    """Head a number that is not worth a look; empty where it is."""
+    if doubt(tested) is None:
+        return ""
+    return "Not told from chance" if tested else "Not known to work"
+
+
+def record_of_classes(classes: ClassRisks) -> str:
+    """Say how the classes' shares come about and how well they do on patients kept apart."""
+    made = "Put together from the scores of the single risks; these need not add up to 100"
+    if classes.tested is None:
+        return f"{made}. How well it does on patients kept apart is not known."
+    return (
+        f"{made}. On {plural(classes.tested.n, 'patient')} kept apart, mean of each class against "
+        f"the rest: {auc_words(classes.tested)}."
+    )
 
 
 def doubts(risks: Sequence[Risk]) -> list[str]:

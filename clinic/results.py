@@ -158,6 +158,37 @@ class Risk:
 
 
 @dataclass(frozen=True)
+class ClassRisks:
+    """The answer for one patient to a question of three or more classes.
+
+    Attributes
+    ----------
+    task, title : str
+        The question's name, and its title for readers.
+    classes : tuple of str
+        In order.
+    risks : tuple of float, or None
+        The probability of each class; they add up to 1. None where one of the classifiers, one
+        class against the rest each, has no honest answer.
+    most_probable : str or None
+        The class with the largest, the first of several.
+    flags : tuple of Flag
+        What to know before it is believed.
+    tested : Discrimination or None
+        The mean of each class's AUC against the rest on test patients; None where the bundle does
+        not say.
+    """
+
+    task: str
+    title: str
+    classes: tuple[str, ...]
+    risks: tuple[float, ...] | None
+    most_probable: str | None
+    flags: tuple[Flag, ...] = ()
+    tested: Discrimination | None = None
+
+
+@dataclass(frozen=True)
 class PatientResult:
     """Everything that is known of one patient.
 
@@ -177,6 +208,8 @@ class PatientResult:
         What every user of the bundle must know, for example that it was trained on phantoms.
     batch : str or None
         The centre or device, where the classifiers take features harmonised by it.
+    classes : tuple of ClassRisks
+        One for each question of three or more classes.
     """
 
     patient_id: str
@@ -187,3 +220,4 @@ class PatientResult:
     model_sha256: str
     notices: tuple[str, ...] = ()
     batch: str | None = None
+    classes: tuple[ClassRisks, ...] = ()

@@ -14,6 +14,11 @@
     A row for each patient and classifier, the columns :data:`RISK_COLUMNS`; where no risk can be
     given, ``flags`` say why and the risk is empty. ``n_train`` to ``auc_upper`` are of the
     classifier: its training patients, and its AUC on the study's test patients.
+``classes.csv``, where the bundle holds a question of three or more classes
+    A row for each patient, question and class, the columns :data:`CLASS_COLUMNS`: the probability
+    of the class (``risk``; those of a question add up to 1) and whether it is the most probable
+    one.
+    ``n_test`` to ``macro_auc_upper`` are of the study's test patients.
 ``results.json``
     All of it but the features, with every flag's sentence: ``model``, ``patients``.
 """
@@ -40,6 +45,12 @@ RISK_COLUMNS = (
     "target", "positive", "patient_id", "n_images", "score", "risk", "lower", "upper", "radscore",
     "above_threshold", "threshold", "n_filled", "n_outside", "n_train", "n_test", "auc",
     "auc_lower", "auc_upper", "flags",
+)  # fmt: skip
+
+
+CLASS_COLUMNS = (
+    "task", "class", "patient_id", "risk", "most_probable", "n_test", "macro_auc",
+    "macro_auc_lower", "macro_auc_upper", "flags",
 )  # fmt: skip
 
 
@@ -88,12 +99,35 @@ def risk_row(patient_id: str, risk: Risk) -> dict[str, Any]:
     }
 
 
+def class_rows(patient: PatientResult) -> list[dict[str, Any]]:
+    """Describe a patient's classes; of what was not given the figures are empty."""
+    rows = []
+    for one in patient.classes:
+        tested = one.tested
+        about = {
+            "task": one.task,
+            "patient_id": patient.patient_id,
+            "n_test": tested.n if tested else None,
+            "macro_auc": tested.auc if tested else None,
+            "macro_auc_lower": tested.lower if tested else None,
+            "macro_auc_upper": tested.upper if tested else None,
+            "flags": _codes(one.flags),
+        }
+        for number, name in enumerate(one.classes):
+            given = one.risks is not None
+            risk = one.risks[number] if one.risks is not None else None
+            called = name == one.most_probable if given else None
+            rows.append(about | {"class": name, "risk": risk, "most_probable": called})
+    return rows
+
+
 def patient_record(patient: PatientResult) -> dict[str, Any]:
     """Give a patient as ``results.json`` has her."""
     return {
         "patient_id": patient.patient_id,
         "flags": patient.flags,
         "risks": patient.risks,
+        "classes": patient.classes,
         "images": [_image_record(image) for image in patient.images],
     }
 

@@ -16,15 +16,19 @@ from ..reporting.wording import number, plural
 from .results import Discrimination, Flag
 
 CHANCE = 0.5
+MACRO = "macro_auc"
+"""The figure of a model of three or more classes: the mean of each class's AUC against the rest."""
 
 
-def study_test(folder: Path) -> Discrimination | None:
+def study_test(folder: Path, figure: str = "auc") -> Discrimination | None:
     """Read it from a study's model ``models/<target>/<roi>``.
 
     Parameters
     ----------
     folder : Path
         The model's folder, with its ``metrics.json``.
+    figure : str
+        Which figure of ``metrics.json``: ``auc``, or :data:`MACRO` of all classes.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def study_test(folder: Path) -> Discrimination | None:
     """
     path = folder / "metrics.json"
     found = (read_json(path).get("test") if path.exists() else None) or {}
-    figures = [found.get(name) for name in ("auc", "auc_lower", "auc_upper")]
+    figures = [found.get(name) for name in (figure, f"{figure}_lower", f"{figure}_upper")]
     if any(value is None or not math.isfinite(value) for value in figures):
         return None
     # Rounded, so that equal studies give equal bytes on every machine.

@@ -4,7 +4,8 @@
 ``masks/<image>.png``      0 or 255 on the mammogram's own grid; all zero: no lesion was found
 ``masks/overlays/*.png``   the outline on the mammogram
 ``masks/models.json``      the cards of the networks
-``predictions.csv``        see :mod:`.tables`; ``features.csv, risks.csv, results.json`` alike
+``predictions.csv``        see :mod:`.tables`; ``features.csv, risks.csv, classes.csv,
+                           results.json`` alike
 ``failures.csv``           ``case, stage, error, action``: what could not be processed
 ``pages/<patient>.html``   a page for each patient
 ``objects/<patient>/``     DICOM objects for the PACS, of images that are DICOM
@@ -34,9 +35,11 @@ from .bundle import Bundle, open_bundle
 from .infer import Read, new_patients, read_patients
 from .results import ImageResult, PatientResult
 from .tables import (
+    CLASS_COLUMNS,
     KEYS,
     PREDICTION_COLUMNS,
     RISK_COLUMNS,
+    class_rows,
     feature_row,
     model_record,
     patient_record,
@@ -51,6 +54,7 @@ RESULTS = (
     "predictions.csv",
     "features.csv",
     "risks.csv",
+    "classes.csv",
     "results.json",
     "failures.csv",
     "card.md",
@@ -165,6 +169,7 @@ def write_results(
     images: list[dict[str, Any]] = []
     features: list[dict[str, Any]] = []
     risks: list[dict[str, Any]] = []
+    classes: list[dict[str, Any]] = []
     patients: list[dict[str, Any]] = []
     for patient, failed in results:
         failures += failed
@@ -177,10 +182,13 @@ def write_results(
                 features.append(feature_row(image))
         failures += _write_patient(patient, failed, out, outputs)
         risks += [risk_row(patient.patient_id, risk) for risk in patient.risks]
+        classes += class_rows(patient)
         patients.append(patient_record(patient))
     write_csv(out / "predictions.csv", table_of(images, PREDICTION_COLUMNS))
     write_csv(out / "features.csv", table_of(features, KEYS))
     write_csv(out / "risks.csv", table_of(risks, RISK_COLUMNS))
+    if bundle.classes:
+        write_csv(out / "classes.csv", table_of(classes, CLASS_COLUMNS))
     write_json(out / "results.json", {"model": model_record(bundle), "patients": patients})
     write_failures(out / "failures.csv", failures)
     return failures

@@ -193,7 +193,10 @@ def prepare(
         log.warning("no second reader, no perturbed masks: the ICC filter is skipped")
     missed = missed_images(study)
     batches = batches_of(patients, study, config)
-    combined = [(table.roi, combine_views(table.images, config.views)) for table in tables]
+    combined = [
+        (table.roi, combine_views(table.images, config.views, may_be_empty=table.roi != ROIS[0]))
+        for table in tables
+    ]
     left_out = set(tables[0].images["patient_id"]) - set(combined[0][1].index)  # by `concat`
     empty = set(missed["patient_id"]) - left_out
     lost = {roi: _lost(X, combined[0][1], empty) for roi, X in combined[1:]}

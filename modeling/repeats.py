@@ -83,7 +83,7 @@ def patients_of(tables: Sequence[pd.DataFrame], views: Views) -> tuple[pd.DataFr
         first = tables[0]
         common = set(largest_images(first[first["image_id"].isin(common)]))
     chosen = (table[table["image_id"].isin(common)] for table in tables)
-    return tuple(combine_views(table, views) for table in chosen)
+    return tuple(combine_views(table, views, may_be_empty=True) for table in chosen)
 
 
 def load_perturbed(study: Path, manual: FeatureTable) -> dict[str, pd.DataFrame]:

@@ -128,7 +128,9 @@ def check_made_alike(tables: Sequence[FeatureTable]) -> None:
             )
 
 
-def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:
+def combine_views(
+    images: pd.DataFrame, views: Views, *, may_be_empty: bool = False
+) -> pd.DataFrame:
     """Bring a feature table to one row for each patient.
 
     Parameters
@@ -142,6 +144,9 @@ def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:
         ``concat``: columns ``<feature>@CC`` and ``<feature>@MLO``, each the mean over the images of
         that view; patients who lack one of the two are left out, and named in the log: nothing is
         made up for the view that is not there.
+    may_be_empty : bool
+        Whether ``concat`` may find nobody with both views: of automatic or a second reader's masks
+        that is a result, of the masks that a model rests on it is not.
 
     Returns
     -------
@@ -168,7 +173,7 @@ def combine_views(images: pd.DataFrame, views: Views) -> pd.DataFrame:
         part = _over_images(images[images["view"] == view], features, "mean")
         parts.append(part.rename(columns={name: f"{name}@{view}" for name in features}))
     table = pd.concat(parts, axis=1, join="inner").sort_index()
-    if table.empty and len(images):
+    if table.empty and len(images) and not may_be_empty:
         raise MammoroiError(
             f"no patient has both views {' and '.join(CONCAT_VIEWS)}",
             "set views to mean or largest",

@@ -399,6 +399,21 @@ def test_concat_leaves_patients_of_one_view_out_of_both_sources(study, tmp_path)
         assert (case["used"], case["without_features"], case["missed"]) == (117, 3, lost)
 
 
+@pytest.mark.parametrize("roi", ["automatic", "reader2"])
+def test_concat_with_a_source_of_one_view_goes_on_with_the_other(study, tmp_path, roi):
+    """Automatic masks of CC alone are missed lesions for `concat`, no end of the manual models."""
+    folder = copy(study, tmp_path)
+    manual, path = (folder / "features" / f"{one}.parquet" for one in ("manual", roi))
+    table = pd.read_parquet(path if path.exists() else manual)
+    write_parquet(path, table[table["view"] == "CC"])
+    if roi == "reader2":
+        shutil.copy(manual.with_suffix(".json"), path.with_suffix(".json"))
+    model(replace(CONFIG, views="concat"), folder)
+    assert read_json(folder / "models" / "targets.json")[0]["rois"][0] == "manual"
+    failed = read_csv(folder / "models" / "failures.csv")
+    assert failed["stage"].tolist() == (["model/automatic"] if roi == "automatic" else [])
+
+
 def test_models_no_longer_asked_for_are_removed(study, tmp_path):
     """Neither the report nor a bundle takes them for models of this run."""
     folder = copy(study, tmp_path)

@@ -1,9 +1,9 @@
 """A cohort on which a frozen model is to be tried: its images, masks and outcomes, as they are.
 
 Nothing is opened here. A line of ``cohort.csv`` without a name, an image or a patient of
-``patients.csv``, with a name that another line has, with a patient who has several lines there, or
-with a number that cannot be meant, is excluded; a file that cannot be read fails later, and is
-counted there. Masks and outcomes are not needed: what can be said without them is said.
+``patients.csv``, with a name that another line has, or with a number that cannot be meant, is
+excluded; a file that cannot be read fails later, and is counted there. Masks and outcomes are not
+needed: what can be said without them is said.
 """
 
 from __future__ import annotations
@@ -92,12 +92,11 @@ def read_cohort(folder: Path) -> SecondCohort:
     known = set(patients["patient_id"].dropna())
     names = images["image_id"]
     repeated = set(names[names.duplicated(keep=False)].dropna())
-    ambiguous = set(patients["patient_id"][patients["patient_id"].duplicated()].dropna())
     found: dict[str, list[NewImage]] = {}
     references: dict[str, Reference] = {}
     excluded: list[Failure] = []
     for line, row in zip(images.index + 2, records(images), strict=True):
-        reason = _unusable(row, known, repeated, ambiguous)
+        reason = _unusable(row, known, repeated)
         if reason is not None:
             case = row["image_id"] or f"line {line}"
             excluded.append(Failure(case, "validate/cohort", *reason))
@@ -132,9 +131,7 @@ def read_cohort(folder: Path) -> SecondCohort:
     )
 
 
-def _unusable(
-    row: dict[str, Any], known: set[str], repeated: set[str], ambiguous: set[str]
-) -> tuple[str, str] | None:
+def _unusable(row: dict[str, Any], known: set[str], repeated: set[str]) -> tuple[str, str] | None:
     """Why a line cannot be used, and what to do."""
     for column in ("image_id", "patient_id", "image"):
         if not row[column]:
@@ -143,8 +140,6 @@ def _unusable(
         return "another line has the same image_id", "keep one, or rename it"
     if row["patient_id"] not in known:
         return "its patient is not in patients.csv", "add the patient, or correct patient_id"
-    if row["patient_id"] in ambiguous:
-        return "its patient has several lines in patients.csv", "keep the one with her outcome"
     for column in ("spacing_mm", "mask_label"):
         try:
             number = float(row.get(column) or 1)

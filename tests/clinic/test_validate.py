@@ -15,7 +15,6 @@ from mammoroi.cli import main
 from mammoroi.clinic.bundle import Classifier
 from mammoroi.clinic.drift import drift_table
 from mammoroi.clinic.ranges import Distribution, Ranges
-from mammoroi.clinic.second_cohort import read_cohort
 from mammoroi.clinic.validate import target_of
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.files import read_csv
@@ -83,29 +82,6 @@ def test_a_number_that_is_none_excludes_its_line(model, second, tmp_path):
         "mask_label is 'lesion', which is no number",
         "spacing_mm is 70",
     ]
-
-
-def test_a_patient_with_two_outcomes_is_excluded(second, tmp_path):
-    """Of two lines of patients.csv the first was taken, without a word."""
-    cohort = load_cohort(second)
-    images = cohort.images.assign(
-        image=[str(cohort.path(image)) for image in cohort.images["image"]]
-    )
-    images.to_csv(tmp_path / "cohort.csv", index=False)
-    once = cohort.patients.astype(object)
-    twice = once.iloc[[0]].assign(
-        sln="positive" if once["sln"].iloc[0] == "negative" else "negative"
-    )
-    pd.concat([once, twice]).to_csv(tmp_path / "patients.csv", index=False)
-    found = read_cohort(tmp_path)
-    name = once["patient_id"].iloc[0]
-    lost = images.loc[images["patient_id"] == name, "image_id"]
-    assert [one.case for one in found.excluded] == lost.tolist()
-    assert {one.error for one in found.excluded} == {
-        "its patient has several lines in patients.csv"
-    }
-    assert name not in {patient.patient_id for patient in found.patients}
-    assert found.n_patients == len(once)
 
 
 def test_masks_are_compared_with_the_manual_ones(validated, second):

@@ -194,6 +194,16 @@ class Record:
             return (asdict(known), file) if known else ({}, "")
         return (given, file) if isinstance(given, dict) else ({}, "")
 
+    def clinical(self) -> dict[str, Any]:
+        """The settings of the clinical tables, one by name looked up; empty where unknown."""
+        given, _ = self.setting("clinical")
+        if isinstance(given, str):
+            from ..modeling.clinical_config import PRESET_CLINICAL
+
+            known = PRESET_CLINICAL.get(given)
+            return asdict(known) if known else {}
+        return given if isinstance(given, dict) else {}
+
     def models(self) -> list[ModelFiles]:
         """The radiomic models, in the order of ``models/targets.json``."""
         return [model for model in self.all_models() if model.roi in SOURCES]

@@ -52,7 +52,7 @@ def stability_filter(record: Record) -> Fact | None:
 
 
 def incomplete_features(record: Record) -> Fact | None:
-    """How many features were removed because they were undefined for a training patient."""
+    """How many features were removed that a training patient lacks, or that do not vary."""
     models = [one for one in fitted(record) if one.funnel.get("complete") is not None]
     if not models:
         return None
@@ -60,7 +60,8 @@ def incomplete_features(record: Record) -> Fact | None:
     if removed == "0":
         return None
     return Fact(
-        f"Features that were undefined for a training patient were removed ({removed}).",
+        "Features that were undefined for a training patient, or the same for all, were removed "
+        f"({removed}).",
         tuple(model.file("funnel.json") for model in models),
     )
 

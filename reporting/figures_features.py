@@ -60,7 +60,7 @@ def draw_funnel(results: Results) -> Plot:
         "feature_funnel",
         "From all features to the selected ones",
         "Each step keeps fewer features: those that other outlines of the same lesion give alike "
-        "(ICC), that have a value in every patient, "
+        "(ICC), that have a value in every patient and not the same in all, "
         + ("that differ between the classes (t-test), " if "t_test" in steps else "")
         + "and that the LASSO needs.",
         f"{_icc_words(results)}\n{_funnel_words(table)}",

@@ -258,6 +258,14 @@ def test_classes_and_centres_coded_by_numbers_stay_as_they_are(tmp_path: Path) -
     assert centres.text == "The patients come from 2 centres: 1 (2) and 2 (1)."
 
 
+def test_features_that_do_not_vary_are_not_called_undefined(copied: Path) -> None:
+    """Without the filter for stability the next step removes both."""
+    for path in copied.glob("models/*/*/funnel.json"):
+        write_json(path, json.loads(path.read_text()) | {"stable": 1311, "complete": 1308})
+    said = "undefined for a training patient, or the same for all, were removed (3)."
+    assert said in _said(copied, "incomplete_features")
+
+
 def test_why_no_feature_was_judged_by_its_stability(complete: Path, copied: Path) -> None:
     """A second reader of test patients, or of two training patients, is one all the same."""
     for path in copied.glob("models/*/*/funnel.json"):

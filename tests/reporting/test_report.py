@@ -522,10 +522,15 @@ def test_epochs_are_whole_numbers(study: Path) -> None:
 def test_nothing_of_an_earlier_report_is_left(copied: Path) -> None:
     old = ["figures/roc_rare.svg", "figures/roc_rare.csv", "tables/performance_rare.csv"]
     old += ["cards/rare-manual.md", "cards/rare-manual.json"]
-    kept = ["tables/table1_baseline.csv", "tables/performance_sln.csv"]
-    for name in old:
+    own = ["figures/flow, with who was eligible.svg", "tables/mine.csv"]
+    kept = ["tables/table1_baseline.csv", "tables/performance_sln.csv", *own]
+    for name in (*old, *own):
         (copied / name).parent.mkdir(exist_ok=True)
         (copied / name).write_text("a,b\n1,2\n")
+    named = [
+        f'<a href="{name}">{name}</a>' for name in old if name.startswith(("figures", "tables"))
+    ]
+    (copied / "report.html").write_text("\n".join(named), "utf-8")
     report(ReportConfig(), copied)
     assert [name for name in (*old, *kept) if (copied / name).exists()] == kept
 

@@ -119,13 +119,10 @@ def report(config: ReportConfig, study: Path) -> Path:
 def _remove_earlier(study: Path) -> None:
     """Remove the figures and tables that an earlier report names, which may be of other targets.
 
-    The tables of the stage `tables`, whose names begin with a number, stay, and so does what a
-    person put beside them.
+    Those of the stage `tables`, which have a number, stay, and so does what a person put there.
     """
     page = study / "report.html"
-    if not page.is_file():
-        return
-    for name in set(_NUMBERS.findall(page.read_text("utf-8"))):
+    for name in set(_NUMBERS.findall(page.read_text("utf-8")) if page.is_file() else ()):
         csv = study / unescape(name)
         if not re.match(r"table\d", csv.name):
             csv.unlink(missing_ok=True)

@@ -260,7 +260,7 @@ def refuse_unknown_keys(target: Callable[..., Any], file: Path) -> None:
     try:
         text = file.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
-        _refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), file)
+        refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = " ".join(str(error).split())
         raise MammoroiError(f"{file} cannot be read as YAML: {message}", "mend the file") from None
@@ -269,8 +269,16 @@ def refuse_unknown_keys(target: Callable[..., Any], file: Path) -> None:
     _walk(target, content, "", file)
 
 
-def _refuse_repeated_keys(node: Any, file: Path) -> None:
-    """Raise where a key stands twice in one section: YAML would silently take the last."""
+def refuse_repeated_keys(node: Any, file: Path) -> None:
+    """Raise where a key stands twice in one section: YAML would silently take the last.
+
+    Parameters
+    ----------
+    node : Any
+        What ``yaml.compose`` makes of the file's text.
+    file : Path
+        The file, for the message.
+    """
     children = node.value if isinstance(getattr(node, "value", None), list) else []
     seen: set[str] = set()
     for child in children:
@@ -282,7 +290,7 @@ def _refuse_repeated_keys(node: Any, file: Path) -> None:
             )
         if key is not None:
             seen.add(str(key.value))
-        _refuse_repeated_keys(value, file)
+        refuse_repeated_keys(value, file)
 
 
 def _walk(target: Callable[..., Any], content: dict[str, Any], prefix: str, file: Path) -> None:

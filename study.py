@@ -2,10 +2,10 @@
 
 A stage is ``stage(config, study_folder) -> Path``: it reads the files of the stages before it and
 writes its own. What was done stands in ``stages.json``: for each stage a key (SHA-256 of its
-settings, of mammoroi's version and of the files that it read), its settings, the SHA-256 of what it
-wrote, and of what the stages that it needs had written when it ran: a stage that is asked for by
-its name refuses to go on from one that has not read what is there now, and from images or masks
-that are no longer those that ``accept`` read (``files.csv``).
+settings, also those in a preset of features, of mammoroi's version and of the files that it read),
+its settings, the SHA-256 of what it wrote, and of what the stages that it needs had written when it
+ran: a stage that is asked for by its name refuses to go on from one that has not read what is there
+now, and from images or masks that are no longer those that ``accept`` read (``files.csv``).
 A stage is skipped when both still hold and no case had failed. The report costs little and rests
 on code that changes without a change of settings: asked for by its own name, it is always made.
 ``config.json`` has the settings with which the stages ran; of those that have not run, the present
@@ -26,12 +26,17 @@ from .cohort.synthetic_config import SyntheticConfig
 from .errors import MammoroiError
 from .fallen_out import count_cases
 from .files import plain, read_json, sha256_file, sha256_of, write_json
+from .lock import held
 from .resources import measured
 from .run_record import Run
 from .set_aside import bring_back, forget, set_aside
 from .stages import STAGES, Stage, StudyConfig
 
 logger = logging.getLogger(__name__)
+
+LOCK = ".study.lock"
+ORPHAN_S = 4.0
+"""Worker processes of a run that was killed live on for a moment, and hold what it held."""
 
 
 def run_study(config: StudyConfig, only: str | None = None) -> int:
@@ -52,17 +57,22 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
     Raises
     ------
     MammoroiError
-        When a stage refuses its input as a whole, a stage that ``only`` needs has not run, or the
-        settings do not ask for ``only``.
+        When a stage refuses its input as a whole, a stage that ``only`` needs has not run, the
+        settings do not ask for ``only``, or another process is at work in the study folder.
     """
     _refuse_unasked(only, config)
-    # Worker processes may have been started elsewhere: a relative path is not theirs.
     out = config.out.resolve()
     if only in (None, "accept"):
         refuse_shared_folder(config.cohort.folder, out)
     if config.segmentation.normal_cohort is not None:
         refuse_shared_folder(Path(config.segmentation.normal_cohort), out)
-    out.mkdir(parents=True, exist_ok=True)
+    with held(out / LOCK, str(config.out), ORPHAN_S):
+        return _run(config, only)
+
+
+def _run(config: StudyConfig, only: str | None) -> int:
+    # Worker processes may have been started elsewhere: a relative path is not theirs.
+    out = config.out.resolve()
     if config.synthetic is not None and only in (None, "accept"):
         _synthesize(config.synthetic, config.cohort.folder.resolve())
     done: dict[str, Any] = _read_or_empty(out / "stages.json")
@@ -265,6 +275,11 @@ def _key(stage: Stage, config: StudyConfig, done: dict[str, Any]) -> str:
     inputs += [sha256_file(out / name) for name in stage.reads if (out / name).is_file()]
     if stage.name == "accept":
         inputs.append(_cohort_files(config.cohort.folder))
+    if "radiomics" in stage.sections:
+        from .radiomics.presets import preset_file
+
+        preset = preset_file(config.radiomics.preset)
+        inputs += [sha256_file(preset)] if preset.is_file() else []  # the stage says what is wrong
     if stage.name == "train" and config.segmentation.start_from is not None:
         from .segmentation.outline import training_places
         from .segmentation.start import start_key

@@ -15,6 +15,7 @@ Nothing is fitted to the second cohort but the recalibrations, which are reporte
 ``performance.csv``     ``target, patients`` and the columns of :func:`..modeling.metrics.measure`;
                         ``patients`` is ``with a risk``, or ``all``: those without one get the
                         prevalence of the training, since nothing was measured
+``classes*.csv``        of questions of three or more classes, see :mod:`.validate_classes`
 ``recalibration.csv``   ``target`` and the columns of :mod:`..modeling.recalibration`
 ``curves/*.csv``        ROC, calibration and decision curve of each target, with a risk
 ``drift.csv``           see :mod:`.drift`; ``kinds.csv``: ``kind, value, n_training, n``
@@ -51,11 +52,13 @@ from .tables import (
     KEYS,
     PREDICTION_COLUMNS,
     RISK_COLUMNS,
+    class_rows,
     feature_row,
     prediction_row,
     risk_row,
     table_of,
 )
+from .validate_classes import class_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +68,7 @@ log = logging.getLogger(__name__)
 RESULTS = (
     *("predictions.csv", "risks.csv", "features.csv", "flow.csv", "agreement.csv"),
     *("agreement_summary.csv", "performance.csv", "recalibration.csv", "drift.csv", "kinds.csv"),
+    *("classes.csv", "classes_performance.csv"),
     *("excluded.csv", "failures.csv", "curves/*.csv", "figures/*.*", "report.html"),
 )
 """Patterns of the files that a validation may write."""
@@ -82,6 +86,7 @@ class _Gathered:
     numbers: list[dict[str, float]] = field(default_factory=list)
     features: list[dict[str, Any]] = field(default_factory=list)
     risks: list[dict[str, Any]] = field(default_factory=list)
+    classes: list[dict[str, Any]] = field(default_factory=list)
     agreement: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     n_failed: int = 0
@@ -156,6 +161,7 @@ def _gather(
             except Exception as error:  # noqa: BLE001  the boundary of one case
                 gathered.failures.append(Failure.of(image.image_id, "validate/agree", error))
     gathered.risks += [risk_row(patient.patient_id, risk) for risk in patient.risks]
+    gathered.classes += class_rows(patient)
 
 
 def _agreement(image: ImageResult, reference: Reference) -> dict[str, Any]:
@@ -184,6 +190,18 @@ def _labels(bundle: Bundle, second: SecondCohort, gathered: _Gathered) -> dict[s
         except MammoroiError as error:
             gathered.failures.append(Failure.of(one.target, "validate/outcome", error))
     return labels
+
+
+def _truths(
+    bundle: Bundle, second: SecondCohort, labels: dict[str, pd.Series]
+) -> dict[str, pd.Series]:
+    """Each patient's class by question; where a target has no outcome, :func:`_labels` says so."""
+    classifiers = {one.target: one for one in bundle.classifiers}
+    return {
+        one.task: classes_of(target_of(classifiers[one.targets[0]]), second.outcomes)
+        for one in bundle.classes
+        if set(one.targets) <= labels.keys()
+    }
 
 
 def target_of(classifier: Classifier) -> Target:
@@ -234,6 +252,8 @@ def _tables(
         tables[f"curves/{one.target}_roc"] = roc_table(y, risk)
         tables[f"curves/{one.target}_calibration"] = calibration_table(y, risk)
         tables[f"curves/{one.target}_decision"] = decision_curve(y, risk)
+    truths = _truths(bundle, second, labels)
+    tables |= class_tables(bundle.classes, gathered.classes, truths, N_BOOTSTRAP, SEED)
     tables["performance"] = pd.DataFrame(performance)
     tables["recalibration"] = (
         pd.concat(recalibrations, ignore_index=True) if recalibrations else pd.DataFrame()

@@ -15,6 +15,7 @@ from ..reporting.tables import METRICS, Table
 from ..reporting.templates import content_hash, template
 from .bundle import Bundle
 from .second_cohort import SecondCohort
+from .validate_classes import class_table
 from .validation_figures import draw_drift, draw_target
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def write_page(
                 )
             ),
             risks=table(performance(tables.get("performance"), RISKS, "performance", "As risks")),
+            classes=table(class_table(tables.get("classes_performance"))),
             recalibration=table(recalibration(tables.get("recalibration"))),
             targets=plots(*(draw_target(one, tables) for one in bundle.classifiers)),
             drift=plots(draw_drift(tables["drift"])),

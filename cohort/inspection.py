@@ -252,7 +252,7 @@ def _mask_findings(
     """
     from scipy import ndimage
 
-    from ..imaging.mask import drawn_on_another, n_values
+    from ..imaging.mask import drawn_on_another, n_values, turned_against
 
     findings: list[Finding] = []
     value = row[column]
@@ -263,6 +263,15 @@ def _mask_findings(
                 f"{column} '{value}' names another image as its source than the file "
                 f"{row['image']}",
                 "see whether it is the mask of this image, unless only one of them has new UIDs",
+            )
+        )
+    if turned_against(folder / value, mammogram.source):
+        findings.append(
+            Finding(
+                "warning",
+                f"the header of {column} '{value}' gives its rows or columns another direction "
+                f"than that of {row['image']}",
+                "see whether it is mirrored: both are read as their pixels are stored",
             )
         )
     share = mask.mean()

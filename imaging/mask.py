@@ -12,7 +12,7 @@ from ..errors import MammoroiError
 from ..files import atomic
 from .dicom import decoded_pixels, open_dicom
 from .formats import Format, identify
-from .raster import lossy_mask, read_nifti, read_raster
+from .raster import lossy_mask, nifti_directions, read_nifti, read_raster
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,6 +23,7 @@ _SHOWN_LABELS = 12
 _MASK_VALUES = 8
 """An image with so few grey values is taken for a mask."""
 _STEP = 97
+_SAME_DIRECTION = 0.01
 
 
 def read_mask(
@@ -152,6 +153,19 @@ def drawn_on_another(mask: Path, image: Path) -> bool:
     return bool(sources and own) and str(own) not in sources
 
 
+def turned_against(mask: Path, image: Path) -> bool:
+    """Whether the headers of a NIfTI mask and a NIfTI mammogram give their axes other directions.
+
+    False where one of them is no NIfTI file. Both are read as their pixels are stored
+    (:mod:`.raster`): where one program has mirrored rows or columns and noted it in the header, and
+    the other has not, the mask is mirrored on the mammogram, and has its shape all the same.
+    """
+    if not identify(mask) is identify(image) is Format.NIFTI:
+        return False
+    one, other = nifti_directions(mask), nifti_directions(image)
+    return len(one) == len(other) and not np.allclose(one, other, atol=_SAME_DIRECTION)
+
+
 def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) -> NDArray[np.bool_]:
     """A DICOM Segmentation of one mammogram; a fractional one is cut at one half."""
     dataset = open_dicom(path)
@@ -176,7 +190,9 @@ def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) ->
         named = [f"{number} ({name})" for number, name in segments.items()]
         raise _missing_label(path, label, named)
     if dataset.SegmentationType == "LABELMAP":
-        chosen = frames != 0 if label is None else frames == label
+        background = dataset.get("PixelPaddingValue", 0)
+        outlined = (frames != 0) & (frames != background)
+        chosen = outlined if label is None else frames == label
         return np.asarray(chosen.any(axis=0))
     threshold = 0.5
     if dataset.SegmentationType == "FRACTIONAL":

@@ -6,7 +6,8 @@ writer puts there when it knows nothing, or no mammogram's (outside 0.01 to 2 mm
 
 How a NIfTI slice lies: its first axis is the column and its second the row, as SimpleITK, ITK-SNAP
 and 3D Slicer write an image whose rows run downwards. Its orientation matrix is not applied: a
-projection has no place in the patient, and image and mask then agree with what was written.
+projection has no place in the patient, and image and mask then agree with what was written. Where
+the two have different ones, `mammoroi check` warns.
 """
 
 from __future__ import annotations
@@ -66,6 +67,26 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], Spacing | None]:
     return array, Spacing(row_mm, column_mm, "the NIfTI header (pixdim)")
 
 
+def nifti_directions(path: Path) -> tuple[float, ...]:
+    """The direction cosines of a NIfTI header, row by row, which are not applied to its pixels.
+
+    Raises
+    ------
+    MammoroiError
+        When it is damaged.
+    """
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise MammoroiError(f"{path} cannot be decoded", _DAMAGED) from None
+    return tuple(reader.GetDirection())
+
+
 def _grey(path: Path, array: NDArray[Any], has_alpha: bool) -> NDArray[Any]:
     """Reduce equal colour channels and an opaque alpha channel to one channel."""
     if array.ndim == 2:
@@ -86,6 +107,11 @@ def _grey(path: Path, array: NDArray[Any], has_alpha: bool) -> NDArray[Any]:
 def _pixels(path: Path, image: Image) -> NDArray[Any]:
     """The pixels of an opened image, at their full depth."""
     coding = str(getattr(image, "tile", ""))
+    if "LA;16B" in coding:  # cut down to 8 bits by Pillow, and not read by SimpleITK
+        raise MammoroiError(
+            f"{path} has 16 bits and a channel of transparency",
+            "save it as one grey channel without transparency",
+        )
     if image.mode in ("RGB", "RGBA") and "16" in coding:
         # Pillow cuts 16-bit colour down to 8 bits; SimpleITK keeps it.
         import SimpleITK as sitk
@@ -133,7 +159,9 @@ def read_raster(path: Path, *, labels: bool = False) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with PIL.Image.open(path) as image:
+            # Not by its path: pixels that Pillow maps from the disk are scrambled where the TIFF is
+            # to be shown turned by 90 degrees.
+            with path.open("rb") as stream, PIL.Image.open(stream) as image:
                 pages = getattr(image, "n_frames", 1)
                 if pages != 1:
                     raise MammoroiError(f"{path} holds {pages} pages", "give one image per file")
@@ -142,6 +170,8 @@ def read_raster(path: Path, *, labels: bool = False) -> NDArray[Any]:
                 if image.mode == "P" and not labels:
                     return _pixels(path, image.convert("RGB"))
                 return _pixels(path, image)
+    except PIL.UnidentifiedImageError:
+        raise MammoroiError(f"{path} cannot be decoded (its header is damaged)", _DAMAGED) from None
     except (EOFError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise MammoroiError(f"{path} cannot be decoded ({error})", _DAMAGED) from None
     except PIL.Image.DecompressionBombError:

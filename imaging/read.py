@@ -14,7 +14,7 @@ from .formats import Format, identify
 from .mammogram import Mammogram, Spacing
 from .raster import read_nifti, read_raster
 from .spacing import agreed_spacing, dicom_spacing, manifest_spacing
-from .transform import attenuation, displayed
+from .transform import attenuation, bright_padding, displayed
 from .view import laterality_of, view_of
 
 if TYPE_CHECKING:
@@ -156,13 +156,18 @@ def _shown(
     """By the file's own window, else stretched; ``pixels`` where they are known already.
 
     A window looks at single values, of which there are far fewer than pixels: each is shown once.
+    Bright padding is black.
     """
     lowest, highest = stored_range(dataset)
     few = highest - lowest < _MOST_VALUES
     values = np.arange(lowest, highest + 1, dtype=np.int32)[None] if few else stored
     shown = displayed(dataset, values)
     if shown is not None:
-        return _grey(shown[0])[stored - lowest] if few else _grey(shown)
+        grey = _grey(shown[0])[stored - lowest] if few else _grey(shown)
+        padding = bright_padding(dataset, stored)
+        if padding is not None:
+            grey[padding] = 0
+        return grey
     return _grey(_stretched(attenuation(dataset, stored) if pixels is None else pixels))
 
 

@@ -111,7 +111,7 @@ def manifest_spacing(spacing_mm: float | None, spacing_source: str) -> Spacing |
     Raises
     ------
     MammoroiError
-        When the value is not positive or its source is neither measured, estimated nor
+        When no mammogram can have the value, or its source is neither measured, estimated nor
         :data:`GIVEN`.
     """
     if spacing_source not in (*_SOURCES, GIVEN):
@@ -121,6 +121,11 @@ def manifest_spacing(spacing_mm: float | None, spacing_source: str) -> Spacing |
         )
     if spacing_mm is None or math.isnan(spacing_mm):
         return None
+    if not possible(spacing_mm):
+        raise MammoroiError(
+            f"a pixel spacing of {spacing_mm:g} mm (spacing_mm)",
+            f"give mm per pixel from {FINEST_MM} to {COARSEST_MM:g}, such as 0.07, or nothing",
+        )
     manifest = f"the manifest (column spacing_mm, {spacing_source})"
     return Spacing(spacing_mm, spacing_mm, GIVEN if spacing_source == GIVEN else manifest)
 

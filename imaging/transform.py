@@ -114,9 +114,67 @@ def modality_values(dataset: Dataset, stored: NDArray[np.int32]) -> tuple[NDArra
 
 
 def attenuation(dataset: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Stored values to pixels for computing: no VOI, brighter is more attenuating."""
+    """Stored values to pixels for computing: no VOI, brighter is more attenuating.
+
+    :func:`bright_padding` is as dark as the darkest other pixel.
+    """
+    pixels = _polarised(dataset, stored)
+    padding = bright_padding(dataset, stored)
+    if padding is not None:
+        pixels[padding] = pixels[~padding].min()
+    return pixels
+
+
+def _polarised(dataset: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float32]:
     values, mirror = modality_values(dataset, stored)
     return (mirror - values if small_is_bright(dataset) else values).astype(np.float32)
+
+
+def bright_padding(dataset: Dataset, stored: NDArray[np.int32]) -> NDArray[np.bool_] | None:
+    """Padding beside the image that would be brighter than the darkest pixel of the image.
+
+    Padding has the stored values from Pixel Padding Value (0028,0120) to Pixel Padding Range Limit
+    (0028,0121), and is no part of the image (PS3.3, C.7.5.1.1.2). The standard wants it black as
+    the photometric interpretation has it; such padding is left as it is. It is bright, and would
+    be the densest tissue, where a For Processing image is inverted by the sign of its intensity,
+    and in files that do not keep to the standard. To these belong files whose image itself has the
+    value (saturated calcifications, labels): padding is what is connected with the border.
+
+    Parameters
+    ----------
+    stored : NDArray[np.int32]
+        (rows, columns), the stored values.
+
+    Returns
+    -------
+    NDArray[np.bool_] | None
+        (rows, columns); ``None`` where there is none.
+    """
+    from scipy.ndimage import label
+
+    try:
+        ends = [int(dataset.PixelPaddingValue)] * 2
+        if dataset.get("PixelPaddingRangeLimit") is not None:
+            ends[1] = int(dataset.PixelPaddingRangeLimit)
+    except (AttributeError, TypeError, ValueError):  # none, or not one number
+        return None
+
+    def is_dark(least: int, most: int) -> bool:
+        shown = _polarised(dataset, np.array([ends, [least, most]], dtype=np.int32))
+        return bool(shown[0].max() <= shown[1].min())
+
+    if is_dark(stored.min(), stored.max()):  # most files: no need to look at each pixel
+        return None
+    padded = (stored >= min(ends)) & (stored <= max(ends))
+    image = stored[~padded]
+    if image.size in (0, stored.size) or is_dark(image.min(), image.max()):
+        return None
+    regions, _ = label(padded, np.ones((3, 3)))
+    edges = (regions[0], regions[-1], regions[:, 0], regions[:, -1])
+    outside = np.zeros(regions.max() + 1, dtype=np.bool_)
+    outside[np.concatenate(edges)] = True
+    outside[0] = False
+    return outside[regions] if outside.any() else None
 
 
 def _bits_shown(table: LookupTable) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,5 +49,6 @@ class RadiomicsConfig:
             raise MammoroiError("radiomics.preset is empty", "name a preset or a YAML file")
         for name in ("workers", "time_limit_s", "memory_limit_gb"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise MammoroiError(f"radiomics.{name} is {value}", "give 0 or more")
+            if value is not None and not 0 <= value < math.inf:
+                least = "one per core" if name == "workers" else "no limit"
+                raise MammoroiError(f"radiomics.{name} is {value}", f"give 0 ({least}) or more")

@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from ..imaging.mammogram import Mammogram
-from .engine import features_of
+from .engine import engine_of, features_of
 from .phantom import textured_phantom
 from .presets import Preset
+
+_LIMITS = ("minimumROISize", "resegmentRange")
+_ERRORS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def check_count(preset: Preset) -> tuple[str, ...]:
     """Extract from a small phantom: the names of the features, in the order of the tables.
+
+    The preset's limits of an ROI (``minimumROISize``, ``resegmentRange``) are left out: they are
+    about the size and the grey levels of patients' lesions, and decide no name.
 
     Raises
     ------
@@ -26,9 +32,11 @@ def check_count(preset: Preset) -> tuple[str, ...]:
         When the number of features is not the promised one, with the image types that differ, or
         nothing is computed.
     """
+    settings = {key: value for key, value in preset.settings.items() if key not in _LIMITS}
+    unlimited, engine = replace(preset, settings=settings), engine_of(preset, "exact")
     try:
-        names = tuple(features_of(*_phantom(preset), preset).by_name)
-    except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        names = tuple(features_of(*_phantom(preset), unlimited, engine).by_name)
+    except _ERRORS as error:
         raise MammoroiError(
             f"{preset.name} cannot be computed: {type(error).__name__}: {error}",
             "correct the setting that this is about; a mammogram has two dimensions",
@@ -46,7 +54,11 @@ def check_count(preset: Preset) -> tuple[str, ...]:
 
 
 def _phantom(preset: Preset) -> tuple[Mammogram, NDArray[np.bool_]]:
-    """A phantom in which the preparation can be done: room for the rings, air around the breast."""
+    """A phantom in which the preparation can be done: room for the rings, air around the breast.
+
+    As large as LoG wants it at the new spacing: pyradiomics leaves out a sigma that is larger than
+    the image.
+    """
     wanted = preset.preparation
     if wanted is None:
         return textured_phantom()
@@ -54,7 +66,8 @@ def _phantom(preset: Preset) -> tuple[Mammogram, NDArray[np.bool_]]:
     spacing = wanted.spacing_mm or min(1.0, narrowest / 4)
     radius, air = 12, 6
     width = math.ceil(max(wanted.rings_mm, default=0.0) / spacing)
-    side = max(64, 2 * (radius + width + air))
+    sigmas = {**preset.settings, **preset.image_types.get("LoG", {})}.get("sigma") or [0]
+    side = max(64, 2 * (radius + width + air), 2 + math.ceil(max(sigmas) / spacing))
     mammogram, mask = textured_phantom((side, side), radius, spacing)
     pixels = np.pad(mammogram.pixels[air:-air, air:-air], air)
     return replace(mammogram, pixels=pixels), mask

@@ -29,7 +29,7 @@ from .presets import SHAPE_CLASSES, Preset
 from .reference import reference_features
 
 ENGINES = ("exact", "pyradiomics")
-ENGINE_VERSION = f"4 pyradiomics-bhklab {version('pyradiomics-bhklab')}"
+ENGINE_VERSION = f"5 pyradiomics-bhklab {version('pyradiomics-bhklab')}"
 """Part of every cache key: raised when a value changes."""
 
 

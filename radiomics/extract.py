@@ -49,7 +49,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cohort.cohort import Cohort, load_cohort
-from ..errors import Failure
+from ..errors import Failure, MammoroiError
 from ..files import remove_unfinished, write_csv, write_failures, write_json
 from ..imaging.mammogram import Mammogram
 from . import guard
@@ -103,13 +103,14 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
     Raises
     ------
     MammoroiError
-        When the preset does not yield what it promises, the cohort cannot be read, or there is
-        nobody to compute (:func:`.dispatch.run_jobs`).
+        When the preset does not yield what it promises, the cohort cannot be read or has an image
+        without a name of its own, or there is nobody to compute (:func:`.dispatch.run_jobs`).
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     preset = load_preset(config.preset)
     names = check_count(preset)
     cohort = load_cohort(study)
+    _require_names(cohort)
     folder = study / "features"
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
@@ -158,6 +159,24 @@ def extract(config: RadiomicsConfig, study: Path) -> Path:
     with (folder / "runs.jsonl").open("a", encoding="utf-8") as record:
         record.write(json.dumps(run) + "\n")
     return folder
+
+
+def _require_names(cohort: Cohort) -> None:
+    """Refuse rows without a name of their own, as a cohort that was not checked may have.
+
+    Raises
+    ------
+    MammoroiError
+        When an image has no name, or that of another, one of whose rows would be lost.
+    """
+    names = cohort.images["image_id"]
+    twice = names[names.duplicated()]
+    if names.isna().any() or len(twice):
+        found = "a row has no image_id" if names.isna().any() else f"{twice.iloc[0]} stands twice"
+        raise MammoroiError(
+            f"{cohort.folder / 'cohort.csv'}: {found}",
+            "give every row an image_id of its own; `mammoroi check` lists all that is wrong",
+        )
 
 
 def job_of(cohort: Cohort, study: Path, row: dict[Hashable, Any]) -> Job:

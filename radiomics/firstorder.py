@@ -92,7 +92,7 @@ def _features(
         if p10 <= value <= p90:
             inner += value
             k += 1
-    inner /= k
+    inner = inner / k if k > 0 else np.nan  # of two pixels none lies between the percentiles
     robust = 0.0
     for value in ascending:
         if p10 <= value <= p90:
@@ -111,7 +111,7 @@ def _features(
             _percentile(ascending, 0.5),
             ascending[0],
             ascending[-1] - ascending[0],
-            robust / k,
+            robust / k if k > 0 else np.nan,
             np.sqrt(energy / n),
             skewness,
             energy * pixel_mm2,

@@ -79,8 +79,8 @@ def glcm(
         matrices = np.tensordot(weights, matrices, axes=1)[None]
     totals = matrices.sum(axis=(1, 2))
     matrices = matrices[totals > 0] / totals[totals > 0, None, None]
-    if len(matrices) == 0:
-        return dict.fromkeys(_NAMES, math.nan)
+    if len(matrices) == 0:  # the MCC of one level is 1, with neighbours or without
+        return dict.fromkeys(_NAMES, math.nan) | ({"MCC": 1.0} if len(levels) == 1 else {})
     found = np.array([_features(matrix, levels) for matrix in matrices])
     found[:, _MCC] = _maximal_correlations(matrices)
     known = ~np.isnan(found)

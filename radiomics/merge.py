@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from ..errors import MammoroiError
@@ -89,8 +90,9 @@ def merge(folders: Sequence[Path], out: Path) -> Path:
     Raises
     ------
     MammoroiError
-        When a folder holds no tables, the tables were not made alike, an image is in two of them,
-        or ``out`` holds tables already.
+        When a folder holds no tables, lacks a file or has a damaged table, the tables were not made
+        alike, an image is in two of them, or ``out`` is one of them or holds tables already.
+        Nothing is written then.
     """
     parts = list({part.resolve(): part for part in map(_features_folder, folders)}.values())
     if len(parts) < 2:
@@ -100,15 +102,17 @@ def merge(folders: Sequence[Path], out: Path) -> Path:
     taken = [path.name for path in out.glob("*.parquet")]
     if taken:
         raise MammoroiError(f"{out} holds {taken[0]} already", "name an empty or a new folder")
+    if out.resolve() in (folder.resolve() for folder in folders):
+        raise MammoroiError(f"{out} is to be merged itself", "name an empty or a new folder")
     lists = {name: [read_csv(part / name, dtype=str) for part in parts] for name in _LISTS}
     _refuse_twice(parts, present, lists)
     tables = {name: pd.concat(found, ignore_index=True) for name, found in lists.items()}
-    for roi in ROIS:
-        if present[roi]:
-            _merge_table(roi, present[roi], out, how, tables)
+    summaries = [read_json(part / "summary.json") for part in parts]
+    cases = {roi: _cases(present[roi], roi) for roi in ROIS if present[roi]}
+    for roi in cases:
+        _merge_table(roi, present[roi], out, how, cases[roi], tables)
     for name, table in tables.items():
         write_csv(out / name, table)
-    summaries = [read_json(part / "summary.json") for part in parts]
     counts = {name: sum(summary[name] for summary in summaries) for name in summaries[0]}
     write_json(out / "summary.json", counts)
     write_dictionary(
@@ -137,8 +141,7 @@ def _refuse_twice(
         found = [*zip(stages, failures["case"], strict=True)]
         found += zip(missed["roi"], missed["image_id"], strict=True)
         for roi in (roi for roi in ROIS if part in present[roi]):
-            ids = parquet.read_table(part / f"{roi}.parquet", columns=["image_id"])
-            found += ((roi, image_id) for image_id in ids["image_id"].to_pylist())
+            found += ((roi, image_id) for image_id in _image_ids(part / f"{roi}.parquet"))
         for case in found:
             if case in owner:
                 raise MammoroiError(
@@ -148,14 +151,42 @@ def _refuse_twice(
             owner[case] = part
 
 
+def _image_ids(table: Path) -> list[str]:
+    """The images of a table, which is read as a whole: a damaged one is found before any writing.
+
+    Raises
+    ------
+    MammoroiError
+        When it is missing or damaged.
+    """
+    action = "copy the folder again from where it was extracted, or extract there again"
+    try:
+        ids: list[str] = []
+        for batch in parquet.ParquetFile(table).iter_batches(batch_size=ROW_GROUP):
+            ids += batch.column("image_id").to_pylist()
+    except FileNotFoundError:
+        raise MammoroiError(f"{table} does not exist", action) from None
+    except (pa.ArrowException, OSError) as error:
+        raise MammoroiError(f"{table} is damaged: {error}", action) from None
+    return ids
+
+
+def _cases(parts: list[Path], roi: str) -> pd.DataFrame:
+    found = [read_csv(part / f"{roi}_cases.csv", dtype={"image_id": str}) for part in parts]
+    found = [table for table in found if len(table)] or found[:1]  # no row, no kind of column
+    return pd.concat(found, ignore_index=True)
+
+
 def _merge_table(
-    roi: str, parts: list[Path], out: Path, how: dict[str, Any], lists: dict[str, pd.DataFrame]
+    roi: str,
+    parts: list[Path],
+    out: Path,
+    how: dict[str, Any],
+    cases: pd.DataFrame,
+    lists: dict[str, pd.DataFrame],
 ) -> None:
     tables = [part / f"{roi}.parquet" for part in parts]
     columns = write_features(out / f"{roi}.parquet", _names(tables[0]), _batches(tables))
-    found = [read_csv(part / f"{roi}_cases.csv", dtype={"image_id": str}) for part in parts]
-    found = [table for table in found if len(table)] or found[:1]  # no row, no kind of column
-    cases = pd.concat(found, ignore_index=True)
     write_csv(out / f"{roi}_cases.csv", cases)
     failures, missed = (lists[name] for name in _LISTS)
     came = what_came(

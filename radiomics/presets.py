@@ -29,6 +29,7 @@ from typing import Any
 import yaml
 
 from ..cohort.schema import nearest
+from ..configuration import refuse_repeated_keys
 from ..errors import MammoroiError
 from ..files import sha256_of
 from . import contour
@@ -170,21 +171,31 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
+def preset_file(name: str) -> Path:
+    """Where a preset is to be found: a YAML file of the user's, or a shipped one by its name."""
+    if Path(name).suffix.lower() in (".yaml", ".yml"):
+        return Path(name).expanduser()
+    return FOLDER / f"{name}.yaml"
+
+
 def load_preset(name: str = DEFAULT) -> Preset:
     """Read a preset by its name, or a YAML file by its path, and check every key.
 
     Raises
     ------
     MammoroiError
-        When there is no such preset or file, it is no YAML mapping, or a key, image type, feature
-        class, feature or value is none of pyradiomics'; the nearest valid one is named.
+        When there is no such preset or file, it is no YAML mapping, a key stands twice, or a key,
+        image type, feature class, feature or value is none of pyradiomics'; the nearest valid one
+        is named.
     """
-    is_file = Path(name).suffix.lower() in (".yaml", ".yml")
-    path = Path(name) if is_file else FOLDER / f"{name}.yaml"
+    path = preset_file(name)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), path)
     except FileNotFoundError:
-        advice = "check the path" if is_file else nearest(name, available(), "presets")
+        shipped = path.parent == FOLDER
+        advice = nearest(name, available(), "presets") if shipped else "check the path"
         raise MammoroiError(f"there is no radiomics preset {name}", advice) from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise MammoroiError(f"{path} is not YAML: {error}", "mend the file") from None

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MammoroiError
+from ..lock import held
 from .config import SegmentationConfig
-from .lock import held
 
 # Packages of which one must be there; the extra has the logger's name.
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files import read_json, sha256_file
+from ..lock import held
 from .fit import PRETRAINED
 from .folds import NetworkName
-from .lock import held
 from .weights import network_folders
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ pre-trained (:mod:`.pretraining`) has ``pretraining.csv`` too, and until it is f
 ``segmentation/failures.csv`` names the networks that could not be trained; the others are kept.
 ``segmentation/postprocessing.json`` says how masks are drawn where that is learnt (:mod:`.learnt`).
 With two stages ``segmentation/outline/`` has the files of the second (:mod:`.outline`).
-Hidden lock files keep a second training out (see :mod:`.lock`).
+Hidden lock files keep a second training out (see :mod:`..lock`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from ..files import (
     write_failures,
     write_json,
 )
+from ..lock import held
 from ..resources import cores
 from .config import SegmentationConfig
 from .drawing import note_drawing
@@ -47,7 +48,6 @@ from .folds import NetworkName
 from .gpus import claim_gpu, gpus_for_folds
 from .learned_from import learned_from, note_learned_from
 from .learnt import learn
-from .lock import held
 from .loggers import require_logger
 from .network import NetworkSpec
 from .normals import find_normals, taken_per_epoch

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from mammoroi.cli import main
 from mammoroi.clinic.bundle import open_bundle
@@ -124,3 +125,28 @@ def test_a_study_of_two_classes_has_no_such_table(model, second, tmp_path):
     assert open_bundle(model).classes == ()
     process([cohort.path(cohort.images["image"].iloc[0])], tmp_path / "out", model)
     assert not (tmp_path / "out" / "classes.csv").exists()
+
+
+def test_on_a_second_cohort_all_classes_are_measured_together(her2, second, tmp_path):
+    out = tmp_path / "validation"
+    assert main(["validate", str(second), "-o", str(out), "--model", str(her2)]) in (0, 3)
+    table = read_csv(out / "classes.csv", dtype=IDS)
+    truth = read_csv(second / "patients.csv", dtype=str).set_index("patient_id")["her2"]
+    wide = table.pivot(index="patient_id", columns="class", values="risk")[CLASSES]
+    assert (table["label"] == table["patient_id"].map(truth)).all()
+    given = wide.dropna()
+    assert 15 < len(given) <= len(wide)
+    assert given.sum(axis=1).to_numpy() == pytest.approx(1)
+    aucs = [roc_auc_score(truth[given.index] == name, given[name]) for name in CLASSES]
+    rows = read_csv(out / "classes_performance.csv").set_index("patients")
+    with_risk = rows.loc["with a risk"]
+    assert with_risk["macro_auc"] == pytest.approx(sum(aucs) / 3)
+    assert with_risk["n"] == len(given)
+    assert with_risk["accuracy"] == pytest.approx(
+        (given.idxmax(axis=1) == truth[given.index]).mean()
+    )
+    assert with_risk["macro_auc_lower"] < with_risk["macro_auc"] < with_risk["macro_auc_upper"]
+    if len(given) < len(wide):
+        assert rows.loc["all", "n"] == len(wide)
+        assert rows.loc["all", "n_missed"] == len(wide) - len(given)
+    assert "All classes of a question together" in (out / "report.html").read_text("utf-8")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from zlib import compress, crc32
 
 import numpy as np
 import PIL.Image
@@ -203,6 +205,20 @@ def transparent_png(folder, mg):
     channels = np.full((48, 40, 2), 255, dtype=np.uint8)
     channels[:9, :, 1] = 0
     return save(folder / "transparent.png", channels)
+
+
+@bad("has 16 bits and a channel of transparency", "without transparency")
+def transparent_png_of_16_bits(folder, mg):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    rows = np.stack([GREY, np.full_like(GREY, 0xFFFF)], axis=-1).astype(">u2")
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", 40, 48, 16, 4, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", compress(lines)), (b"IEND", b""))
+    path = folder / "transparent.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
+    return path
 
 
 @bad("holds 2 pages", "one image per file")

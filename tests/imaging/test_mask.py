@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 
 from mammoroi.cohort.inspection import inspect_image
 from mammoroi.errors import MammoroiError
-from mammoroi.imaging.mask import drawn_on_another, read_mask, write_mask
+from mammoroi.imaging.mask import drawn_on_another, read_mask, turned_against, write_mask
 
 SHAPE = (48, 40)
 
@@ -122,6 +122,12 @@ def test_labelmap_seg(write_seg, region):
     path = write_seg(np.stack([region, other], axis=-1)[None], "LABELMAP")
     np.testing.assert_array_equal(read_mask(path, SHAPE), region | other)
     np.testing.assert_array_equal(read_mask(path, SHAPE, 2), other)
+    segmentation = pydicom.dcmread(path)
+    frames = np.where(segmentation.pixel_array == 0, 255, segmentation.pixel_array)
+    segmentation.PixelData, segmentation.PixelPaddingValue = frames.astype(np.uint8).tobytes(), 255
+    segmentation.save_as(path)  # the padding is the background (PS3.3, C.8.20.2)
+    np.testing.assert_array_equal(read_mask(path, SHAPE), region | other)
+    np.testing.assert_array_equal(read_mask(path, SHAPE, 2), other)
 
 
 def test_seg_of_two_images_is_refused(write_seg, region):
@@ -149,6 +155,31 @@ def test_a_seg_of_another_image_of_this_grid_is_noticed(tmp_path, write_mg, writ
     said = [finding.found for finding in inspect_image(tmp_path, row).findings]
     assert "mask 'seg.dcm' names another image as its source than the file other.dcm" in said
     assert sum("another image" in found for found in said) == 1
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_nifti_mask_with_rows_in_another_direction_is_noticed(
+    tmp_path, phantom, region, dimensions
+):
+    """Converters turn the rows upside down and say so in the header, which is not applied."""
+
+    def save(name: str, array: np.ndarray, rows: float) -> Path:
+        image = sitk.GetImageFromArray(array if dimensions == 2 else array[None])
+        directions = np.eye(dimensions)
+        directions[1, 1] = rows
+        image.SetDirection(directions.ravel())
+        sitk.WriteImage(image, str(tmp_path / name))
+        return tmp_path / name
+
+    mask = save("mask.nii.gz", region.astype(np.uint8), 1.0)
+    image, turned = (save("image.nii", phantom, 1.0), save("turned.nii", phantom[::-1], -1.0))
+    assert not turned_against(mask, image)
+    assert turned_against(mask, turned)
+    assert not turned_against(write_mask(tmp_path / "mask.png", region), turned)
+    row = {"image_id": "x", "mask": mask.name, "spacing_mm": "0.1"}
+    for name, found in (("image.nii", 0), ("turned.nii", 1)):
+        findings = inspect_image(tmp_path, row | {"image": name}).findings
+        assert sum("another direction" in finding.found for finding in findings) == found
 
 
 def test_a_mammogram_is_no_mask(write_mg, phantom):

@@ -75,6 +75,18 @@ def test_white_is_zero_tiff_is_inverted(tmp_path: Path, dtype):
     np.testing.assert_array_equal(read_mammogram(path).pixels, shown)
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_is_turned_as_it_is_to_be_shown(tmp_path: Path, phantom, compression, bits):
+    """TIFF 6.0, Orientation: 6 is a quarter turn clockwise, 3 half a turn."""
+    pixels = phantom if bits == 16 else (phantom // 16).astype(np.uint8)
+    path = tmp_path / "scan.tif"
+    for orientation, turned in ((1, pixels), (3, pixels[::-1, ::-1]), (6, np.rot90(pixels, -1))):
+        tags = {274: orientation}
+        PIL.Image.fromarray(pixels).save(path, tiffinfo=tags, compression=compression)
+        np.testing.assert_array_equal(read_mammogram(path).pixels, turned)
+
+
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_nifti(tmp_path: Path, phantom, suffix, dimensions):

@@ -161,9 +161,10 @@ def test_what_a_user_gives_for_all_files_is_for_those_that_state_none(write_mg, 
     assert none == Spacing(0.5, 0.5, "given by the user for all files")
 
 
-@pytest.mark.parametrize("value", [0, -0.07, math.inf])
+@pytest.mark.parametrize("value", [0, -0.07, math.inf, 70, 0.00007])
 def test_impossible_manifest_values(write_mg, phantom, value):
-    with pytest.raises(MammoroiError, match=r"a positive number such as 0\.07"):
+    """Those in micrometres and metres, too, which a cohort that was not checked may have."""
+    with pytest.raises(MammoroiError, match=r"from 0\.01 to 2, such as 0\.07"):
         read_mammogram(write_mg(phantom), spacing_mm=value)
 
 

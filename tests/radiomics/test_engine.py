@@ -138,6 +138,25 @@ def test_a_planted_square_has_its_area_and_diameter(phantom) -> None:
     assert 0 <= values["original_shape2D_MaximumDiameter"] - diagonal < 0.5
 
 
+@pytest.mark.parametrize(
+    "pixels", [[(30, 30), (31, 31)], [(30, 30), (50, 45)], [(30, 30), (30, 31), (40, 50)]]
+)
+def test_a_few_pixels_equal_pyradiomics(phantom, tmp_path: Path, pixels: list) -> None:
+    """As a parameter file without minimumROISize lets them pass; some features are not defined."""
+    mammogram, mask = phantom("plain")
+    mask = np.zeros_like(mask)
+    mask[tuple(np.transpose(pixels))] = True
+    path = tmp_path / "own.yaml"
+    classes = ", ".join(f"{name}: " for name in (*CLASSES, "shape2D"))
+    types = "{Original: , LBP2D: {binWidth: 25}}"
+    path.write_text(f"imageType: {types}\nfeatureClass: {{{classes}}}\n")
+    preset = load_preset(str(path))
+    ours = features_of(mammogram, mask, preset).by_name
+    assert_equal(ours, reference_features(mammogram, mask, preset))
+    if len(pixels) == 2:
+        assert np.isnan(ours["original_firstorder_RobustMeanAbsoluteDeviation"])
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_line_fails_as_in_pyradiomics(phantom, axis: int) -> None:
     mammogram, _ = phantom("plain")

@@ -124,6 +124,19 @@ def test_four_cases_of_which_two_fail(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [(["A", "A", "C", "D"], "A stands twice"), (["A", "", "C", ""], "a row has no image_id")],
+)
+def test_a_row_without_a_name_of_its_own_is_refused(
+    tmp_path: Path, ids: list[str], message: str
+) -> None:
+    study = Study(tmp_path, image_id=ids)
+    with pytest.raises(MammoroiError, match=rf"cohort\.csv: {message}"):
+        study.run()
+    assert not (tmp_path / "features").exists()
+
+
 def test_a_box_is_not_measured_for_an_outline(tmp_path: Path) -> None:
     study = Study(tmp_path, mask_kind=["box", "outline", None, "box"])
     for image_id in study.ids:

@@ -120,3 +120,38 @@ def test_an_image_in_two_parts_is_refused(studies: dict[str, Path], tmp_path: Pa
         merge([studies["one"], studies["one"] / "features"], tmp_path)
     with pytest.raises(MammoroiError, match="holds no tables"):
         merge([studies["one"], tmp_path], tmp_path / "out")
+
+
+def test_a_part_that_was_copied_in_part_is_named_and_nothing_is_written(
+    studies: dict[str, Path], tmp_path: Path
+) -> None:
+    def missing(table: Path) -> None:
+        table.unlink()
+
+    def cut_short(table: Path) -> None:
+        table.write_bytes(table.read_bytes()[:2000])
+
+    def zeros_inside(table: Path) -> None:
+        content = bytearray(table.read_bytes())
+        content[4:1000] = bytes(996)
+        table.write_bytes(content)
+
+    out = tmp_path / "out"
+    for name, harm, message in (
+        ("automatic.parquet", missing, r"automatic\.parquet does not exist"),
+        ("automatic.parquet", cut_short, r"automatic\.parquet is damaged"),
+        ("automatic.parquet", zeros_inside, r"automatic\.parquet is damaged"),
+        ("automatic_cases.csv", missing, r"automatic_cases\.csv does not exist"),
+        ("summary.json", missing, r"summary\.json does not exist"),
+    ):
+        copied = tmp_path / harm.__name__ / name
+        shutil.copytree(studies["two"] / "features", copied)
+        harm(copied / name)
+        with pytest.raises(MammoroiError, match=message):
+            merge([studies["one"], copied], out)
+        assert not out.exists()
+
+
+def test_a_part_is_no_place_for_the_result(studies: dict[str, Path]) -> None:
+    with pytest.raises(MammoroiError, match="is to be merged itself"):
+        merge([studies["one"], studies["two"]], studies["one"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -113,6 +114,12 @@ def test_a_pyradiomics_parameter_file_works(tmp_path: Path) -> None:
     assert preset.minimum_pixels == 1
 
 
+def test_a_tilde_in_the_path_of_a_preset_is_the_home_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, MINIMAL)
+    assert load_preset("~/own.yaml").name == "~/own.yaml"
+
+
 def test_a_feature_that_only_pyradiomics_has_is_computed_by_it(tmp_path: Path) -> None:
     text = MINIMAL.replace("Mean", "Variance, StandardDeviation")
     preset = load_preset(write(tmp_path, text))
@@ -130,7 +137,9 @@ def test_a_setting_without_a_value_is_left_to_its_default(tmp_path: Path) -> Non
     assert preset.sha256 == plain.sha256
 
 
-@pytest.mark.parametrize("setting", ["resampledPixelSpacing: [1, 1, 1]", "distances: []"])
+@pytest.mark.parametrize(
+    "setting", ["resampledPixelSpacing: [1, 1, 1]", "distances: []", "binWidth: 0.00005"]
+)
 def test_what_cannot_be_computed_is_said_before_the_first_case(
     tmp_path: Path, setting: str
 ) -> None:
@@ -138,6 +147,21 @@ def test_what_cannot_be_computed_is_said_before_the_first_case(
     preset = load_preset(write(tmp_path, f"setting: {{{setting}}}\n{text}"))
     with pytest.raises(MammoroiError, match=r"own\.yaml cannot be computed: \w+Error: "):
         check_count(preset)
+
+
+@pytest.mark.parametrize(
+    "setting", ["minimumROISize: 1000", "resegmentRange: [10, 250]", "resegmentRange: [30000]"]
+)
+def test_limits_of_an_roi_are_not_those_of_the_phantom(tmp_path: Path, setting: str) -> None:
+    preset = load_preset(write(tmp_path, f"setting: {{{setting}}}\n{MINIMAL}"))
+    assert check_count(preset) == ("original_firstorder_Mean",)
+
+
+def test_every_sigma_is_promised_at_any_spacing(tmp_path: Path) -> None:
+    """Of 10 mm at 0.1 mm per pixel, too, which is more than the phantom's usual 64 pixels."""
+    text = prepared("{spacing_mm: 0.1}").replace("Original: {}", "LoG: {sigma: [1, 10]}")
+    names = check_count(load_preset(write(tmp_path, text)))
+    assert [name.split("_")[0] for name in names] == ["log-sigma-1-mm-3D", "log-sigma-10-mm-3D"]
 
 
 def test_some_descriptors_of_the_contour_alone(tmp_path: Path) -> None:
@@ -231,6 +255,8 @@ def test_only_what_decides_a_value_is_in_the_hash(tmp_path: Path) -> None:
             prepared("{rings_mm: [2]}").replace("firstorder: [Mean]", "shape2D: "),
             "rings_mm, of which the shape is not computed",
         ),
+        (MINIMAL + MINIMAL, "imageType stands a second time -> keep one of the two"),
+        ("setting: {binWidth: 5, binWidth: 25}\n" + MINIMAL, "binWidth stands a second time"),
         ("[1, 2]\n", "holds no keys"),
         ("a: [\n", "is not YAML"),
     ],
@@ -250,7 +276,10 @@ def test_a_preset_that_is_not_there(name: str, message: str) -> None:
         load_preset(name)
 
 
-@pytest.mark.parametrize("wrong", [{"preset": " "}, {"workers": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"preset": " "}, {"workers": -1}, {"time_limit_s": math.inf}, {"memory_limit_gb": math.nan}],
+)
 def test_wrong_configuration(wrong: dict[str, object]) -> None:
     with pytest.raises(MammoroiError, match=f"radiomics.{next(iter(wrong))}"):
         RadiomicsConfig(**wrong)

@@ -131,8 +131,12 @@ def test_a_setting_that_may_be_none_may_be_empty(tmp_path):
 
 def test_presets_are_found_by_name_and_load():
     assert find_config("demo").name == "demo.yaml"
-    for preset in sorted(find_config("demo").parent.glob("study-*.yaml")):
-        configured(StudyConfig, "mammoroi study", preset, [])
+    for preset in ("demo", "default", "small", "large", "paper", "study-cdd-cesm"):
+        config = configured(StudyConfig, "mammoroi study", find_config(preset), [])
+        assert config.masks == ("manual" if preset == "paper" else "both")
+    paper = configured(StudyConfig, "mammoroi study", find_config("paper"), [])
+    assert (paper.modeling.recipe, paper.clinical) == ("paper-clean", "paper-literal")
+    assert (paper.cohort.test_size, paper.cohort.seed, paper.modeling.seed) == (0.3, 15, 15)
     with pytest.raises(MammoroiError, match="no file and no shipped preset"):
         find_config("nonsense")
 

@@ -1,5 +1,6 @@
 """The whole way: nothing is lost, nothing is redone in vain, nobody is on two sides."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,18 @@ from PIL import Image
 
 from mammoroi.cli import main
 from mammoroi.cohort.cohort import load_cohort
+from mammoroi.cohort.config import CohortConfig
 from mammoroi.cohort.split import load_splits
 from mammoroi.cohort.synthetic import synthesize
 from mammoroi.cohort.synthetic_config import SyntheticConfig
 from mammoroi.files import read_csv, read_json, sha256_file
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
-from mammoroi.stages import STAGE_NAMES
+from mammoroi.lock import held
+from mammoroi.radiomics.config import RadiomicsConfig
+from mammoroi.radiomics.phantom import textured_phantom
+from mammoroi.stages import STAGE_NAMES, STAGES, StudyConfig
+from mammoroi.study import LOCK, run_study
 
 IDS = {"image_id": str, "patient_id": str, "fold": str}
 
@@ -94,6 +100,28 @@ def test_a_changed_setting_redoes_what_depends_on_it(copied):
     done = skipped(copied)
     assert [name for name in STAGE_NAMES if not done[name]] == ["report"]
     assert "Another title" in (copied / "my-study" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_preset_of_features_that_was_edited_is_extracted_anew(tmp_path, monkeypatch):
+    """Its name in the configuration is what it was. Of the stages there is only the extraction."""
+    monkeypatch.setattr("mammoroi.study.STAGES", [s for s in STAGES if s.name == "extract"])
+    mammogram, mask = textured_phantom()
+    for name, pixels in (("image", mammogram.pixels.astype(np.uint16)), ("mask", mask)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    row = {"image_id": "A", "patient_id": "P", "view": "CC", "laterality": "L"}
+    row |= {"image": "image.png", "mask": "mask.png", "spacing_mm": 0.5}
+    pd.DataFrame([row]).to_csv(tmp_path / "cohort.csv", index=False)
+    pd.DataFrame({"patient_id": ["P"]}).to_csv(tmp_path / "patients.csv", index=False)
+    preset, table = tmp_path / "own.yaml", tmp_path / "features" / "manual.json"
+    config = StudyConfig(tmp_path, CohortConfig(tmp_path), radiomics=RadiomicsConfig(str(preset)))
+    for width in (25, 20, 20):
+        before = table.stat().st_mtime_ns if table.exists() else 0
+        preset.write_text(
+            f"setting: {{binWidth: {width}}}\nimageType: {{Original: }}\nfeatureClass: {{glcm: }}\n"
+        )
+        run_study(config, "extract")
+        assert read_json(table)["settings"] == {"binWidth": width}
+    assert table.stat().st_mtime_ns == before  # the same text: skipped
 
 
 def test_a_stage_alone_goes_on_from_nothing_outdated(copied, capsys, caplog):
@@ -254,3 +282,17 @@ def test_what_the_classifiers_lack_is_said_before_the_training(
     assert main(["study", str(config), *setting]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "my-study" / "segmentation").exists()
+
+
+def test_two_runs_at_once_do_not_write_into_one_study(tmp_path, capsys, monkeypatch):
+    """The one that ends last would undo what the other had noted of its stages."""
+    monkeypatch.setattr("mammoroi.study.ORPHAN_S", 0.0)
+    monkeypatch.chdir(tmp_path)
+    synthesize(SyntheticConfig(n_patients=30, spacing_mm=0.5, workers=1), tmp_path / "cohort")
+    (tmp_path / "my.yaml").write_text("out: study\ncohort: {folder: cohort, n_folds: 2}\n")
+    with held(tmp_path / "study" / LOCK, "the study"):
+        assert main(["accept", "my.yaml"]) == 1
+        said = capsys.readouterr().err
+        assert f"study is being written by another process (id {os.getpid()}) -> wait" in said
+        assert not (tmp_path / "study" / "stages.json").exists()
+    assert main(["accept", "my.yaml"]) == 0

@@ -27,6 +27,7 @@ import torch
 from mammoroi.cohort.split import load_splits
 from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
+from mammoroi.lock import held
 from mammoroi.segmentation import module as module_of_training
 from mammoroi.segmentation import train as training
 from mammoroi.segmentation.checkpoint import usable
@@ -35,7 +36,6 @@ from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.fit import memory_ran_out
 from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.folds import NetworkName
-from mammoroi.segmentation.lock import held
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.weights import load_model

@@ -368,7 +368,7 @@ def test_they_train_side_by_side_with_the_same_bits(made: Path, tmp_path: Path) 
 
 
 def test_a_network_that_another_process_writes_is_not_moved(two: Path) -> None:
-    from mammoroi.segmentation.lock import held
+    from mammoroi.lock import held
     from mammoroi.segmentation.surplus import arrange
 
     folder = two / "segmentation"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import MammoroiError
+from .errors import MammoroiError
 
 log = logging.getLogger(__name__)
 
@@ -62,5 +62,5 @@ def _taken(handle: int, path: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        log.warning("%s cannot be locked (%s): start no second training here", path, error.strerror)
+        log.warning("%s cannot be locked (%s): start nothing else here", path, error.strerror)
     return True

@@ -126,6 +126,17 @@ def test_the_curve_s_distance_has_bootstrap_samples_of_its_own(complete: Path) -
     assert text.count("integrated calibration index") == 1
 
 
+def test_the_interval_of_the_auc_can_be_calculated_again(copied: Path) -> None:
+    """The plain one of DeLong is another; where the AUC is 1 neither is used."""
+    assert "are DeLong's on the logit scale for the AUC, Wilson's" in _said(copied, "uncertainty")
+    path = copied / "models/sln/manual/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["test"] |= {"auc": 1.0, "auc_lower": 0.8, "auc_upper": 1.0}
+    write_json(path, metrics)
+    exact = "for the AUC (Clopper and Pearson's where it is 1 or 0), Wilson's"
+    assert exact in _said(copied, "uncertainty")
+
+
 def test_where_nothing_is_missing_nothing_was_imputed(copied: Path) -> None:
     for path in copied.glob("models/*/*/predictors.json"):
         about = json.loads(path.read_text())

@@ -125,17 +125,20 @@ def regressions(record: Record) -> Fact | None:
             continue
         several = several or len(kinds) > 1
         shown = [words[kind] for kind in kinds]
-        label = name.removesuffix(".csv").split("_", 1)[1]
+        number, label = name.removesuffix(".csv").split("_", 1)
         n = span(table["n"].tolist())
-        labels.setdefault(f"with {listed(shown)} (n = {n})", []).append(label)
+        ordered = record.has(f"{number}_proportionality.csv")
+        model = "proportional odds" if ordered else "logistic regression"
+        labels.setdefault(f"({model}) with {listed(shown)} (n = {n})", []).append(label)
         methods |= set(table["method"].dropna())
         files.append(name)
     if not files:
         return None
     parts = [f"{listed(of_them)} {how}" for how, of_them in labels.items()]
+    cut = " Numbers were cut in two." if record.clinical().get("cut_numbers") else ""
     text = (
         f"Odds ratios of clinical variables were estimated for {' and for '.join(parts)}, by "
-        f"{listed(sorted(methods))}.{entered(record) if several else ''}"
+        f"{listed(sorted(methods))}.{cut}{entered(record) if several else ''}"
     )
     return Fact(text, tuple(files))
 

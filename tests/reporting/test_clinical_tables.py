@@ -94,6 +94,13 @@ def test_a_study_without_clinical_variables_has_no_table_of_odds_ratios(tmp_path
     assert clinical_tables(tmp_path, {}) == []
 
 
+def test_methods_name_the_regression_of_each_label(study):
+    fact = FACTS["regressions"](Record(study))
+    assert fact is not None
+    assert "for sln (logistic regression) with one variable at a time" in fact.text
+    assert "for her2 (proportional odds) with one variable at a time" in fact.text
+
+
 def test_a_model_of_chosen_variables_is_said_to_be_one(study, tmp_path):
     """What was significant alone is significant beside others more often than it should be."""
     chosen = "Only variables with P < 0.05 alone entered a model of several"
@@ -106,3 +113,4 @@ def test_a_model_of_chosen_variables_is_said_to_be_one(study, tmp_path):
         fact = FACTS["regressions"](Record(folder))
         assert fact is not None
         assert [*told, chosen in fact.text] == [said] * 3
+        assert ("Numbers were cut in two." in fact.text) is said

@@ -111,7 +111,7 @@ def printed(text: str, where: str) -> Printed:
         raise MammoroiError(
             f"{where}: {text!r} is no number",
             "write it as printed, with all its digits and a decimal point: 0.84, 84%, -1.05 or "
-            "<.001",
+            "<.001; leave the cell empty where nothing is printed",
         ) from None
     scale = Fraction(1, 100) if percent else Fraction(1)
     value, half = Fraction(number) * scale, Fraction(10) ** exponent / 2 * scale

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.sr.coding import Code
 
-    from .results import Flag, ImageResult, PatientResult, Risk
+    from .results import ClassRisks, Flag, ImageResult, PatientResult, Risk
 
 REPORTED_CLASSES = ("shape", "shape2D", "contour", "firstorder")
 """Feature classes that are reported, of the pixels as they were read and of the mask itself."""
@@ -56,6 +56,7 @@ def make_report(patient: PatientResult, reported: Sequence[Reported], uid: str) 
     sources = [item.source for item in reported]
     groups: list[Any] = [_image_group(patient, item) for item in reported]
     groups += [_risk_group(patient, risk, uid, sources) for risk in patient.risks]
+    groups += [_class_group(patient, one, uid, sources) for one in patient.classes]
     groups.append(_patient_group(patient, uid, sources))
     device = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=derived_uid("device", patient.model_sha256),
@@ -197,6 +198,42 @@ def _risk_group(patient: PatientResult, risk: Risk, uid: str, sources: Sequence[
         source_images=[_source_of_group(source) for source in sources],
     )
     _comment(group, _flag_lines(risk.flags))
+    return group
+
+
+def _class_group(
+    patient: PatientResult, classes: ClassRisks, uid: str, sources: Sequence[Dataset]
+) -> Any:
+    """The probabilities of all classes of a question, which add up to 1."""
+    import highdicom as hd
+
+    measured = [
+        (private(f"P {classes.task} {name}", f"Probability of {name}"), risk)
+        for name, risk in zip(classes.classes, classes.risks or (), strict=bool(classes.risks))
+    ]
+    if classes.tested is not None:
+        measured += [
+            (own("MACRO-AUC"), classes.tested.auc),
+            (own("MACRO-AUC-LOW"), classes.tested.lower),
+            (own("MACRO-AUC-HIGH"), classes.tested.upper),
+            (own("TEST-PATIENTS"), classes.tested.n),
+        ]
+    called = classes.most_probable
+    answer = own("NONE") if called is None else private(f"is {classes.task} {called}", called)
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(
+            uid=derived_uid("tracking", "classes", classes.task, uid),
+            identifier=ascii_text(f"{classes.task}, all classes"),
+        ),
+        finding_type=private(f"{classes.task} classes", f"{classes.title}: all classes"),
+        algorithm_id=_algorithm(patient, classes.task),
+        measurements=[
+            _number(patient, code, value, feature=classes.task) for code, value in measured
+        ],
+        qualitative_evaluations=[hd.sr.QualitativeEvaluation(own("MOST-PROBABLE"), answer)],
+        source_images=[_source_of_group(source) for source in sources],
+    )
+    _comment(group, _flag_lines(classes.flags))
     return group
 
 

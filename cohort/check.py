@@ -156,6 +156,7 @@ def _check_patients(
     yield from _check_unique(patients, "patient_id")
     yield from _check_spelling(patients, "patient_id")
     yield from _check_spelling(patients, "centre")
+    yield from _check_densities(patients)
     with_images = {row.get("patient_id") for row in images.values()}
     split_given = any(row.get("split") for row in patients.values())
     for line, row in patients.items():
@@ -283,6 +284,25 @@ def _check_spelling(rows: dict[int, Row], key: str) -> Iterator[tuple[int, Findi
                 found = f"{key} is '{name}' here and '{usual}' on line "
                 found += str(next(other for other in lines if rows[other][key] == usual))
                 yield line, Finding("warning", found, "write one name alike in all rows")
+
+
+def _check_densities(patients: dict[int, Row]) -> Iterator[tuple[int, Finding]]:
+    """Find densities of which some are words and some letters: one density would be two levels."""
+    given = {
+        line: row["breast_density"] for line, row in patients.items() if row.get("breast_density")
+    }
+    letters = [line for line, density in given.items() if len(str(density)) == 1]
+    words = [line for line in given if line not in letters]
+    if letters and words:
+        fewer, more = sorted((letters, words), key=len)
+        found = (
+            f"breast_density is '{given[fewer[0]]}' here and '{given[more[0]]}' on line {more[0]}"
+        )
+        action = (
+            "write all in words or all in letters, else each counts as another level: a is fatty, "
+            "b scattered, c heterogeneous, d extremely_dense"
+        )
+        yield fewer[0], Finding("warning", found, action)
 
 
 def _folded(name: str | None) -> str | None:

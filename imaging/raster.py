@@ -13,6 +13,7 @@ the two have different ones, `mammoroi check` warns.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _DAMAGED = "copy or export it again; it may have been cut short"
 _WHITE_IS_ZERO = 0
 _PHOTOMETRIC_TAG = 262
+_ORIENTATION_TAG = 274
 
 
 def _sitk_read(path: Path) -> sitk.Image:
@@ -127,6 +129,26 @@ def _pixels(path: Path, image: Image) -> NDArray[Any]:
     return _grey(path, array, image.mode in ("LA", "RGBA", "PA"))
 
 
+_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.T,
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: array[::-1, ::-1].T,
+    8: lambda array: np.rot90(array),
+}
+"""By the Orientation of EXIF: how stored pixels are turned to be shown."""
+
+
+def _turned(pixels: NDArray[Any], image: Image) -> NDArray[Any]:
+    """Turn the pixels of a JPEG or PNG file; Pillow has turned those of TIFF itself."""
+    if image.format == "TIFF":
+        return pixels
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    return turn(pixels) if turn else pixels
+
+
 def lossy_mask(path: Path) -> MammoroiError:
     """The refusal of a mask whose coding is lossy."""
     return MammoroiError(
@@ -136,7 +158,7 @@ def lossy_mask(path: Path) -> MammoroiError:
 
 
 def read_raster(path: Path, *, labels: bool = False) -> NDArray[Any]:
-    """Read a PNG, JPEG or TIFF file of one grey image at its own depth.
+    """Read a PNG, JPEG or TIFF file of one grey image at its own depth, turned as it is shown.
 
     Parameters
     ----------
@@ -167,9 +189,9 @@ def read_raster(path: Path, *, labels: bool = False) -> NDArray[Any]:
                     raise MammoroiError(f"{path} holds {pages} pages", "give one image per file")
                 if labels and "jpeg" in str(image.info.get("compression", "")):
                     raise lossy_mask(path)
-                if image.mode == "P" and not labels:
-                    return _pixels(path, image.convert("RGB"))
-                return _pixels(path, image)
+                coloured = image.mode == "P" and not labels
+                pixels = _pixels(path, image.convert("RGB") if coloured else image)
+                return _turned(pixels, image)
     except PIL.UnidentifiedImageError:
         raise MammoroiError(f"{path} cannot be decoded (its header is damaged)", _DAMAGED) from None
     except (EOFError, OSError, SyntaxError, TypeError, ValueError) as error:

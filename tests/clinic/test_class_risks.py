@@ -7,6 +7,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import highdicom as hd
+import pydicom
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -14,6 +16,7 @@ from mammoroi.cli import main
 from mammoroi.clinic.bundle import open_bundle
 from mammoroi.clinic.class_risks import class_risks
 from mammoroi.clinic.freeze import freeze
+from mammoroi.clinic.objects import write_objects
 from mammoroi.clinic.page import write_page
 from mammoroi.clinic.results import Flag
 from mammoroi.clinic.write import Outputs, process
@@ -24,7 +27,7 @@ from mammoroi.modeling.config import ModelingConfig
 from mammoroi.modeling.fit import model
 from mammoroi.modeling.recipes import Recipe
 
-from .made_results import make_patient
+from .made_results import errors_of, make_image, make_patient
 
 IDS = {"image_id": str, "patient_id": str}
 CLASSES = ["zero", "low", "positive"]
@@ -108,6 +111,44 @@ def test_no_shares_without_an_answer_for_each_class(her2, tmp_path):
     outside = replace(risks[2], flags=(Flag("outside-training-features", "1 of 4."),))
     (doubtful,) = class_risks(bundle.classes, [*risks[:2], outside])
     assert "her2-positive: 1 of 4." in [flag.text for flag in doubtful.flags]
+
+
+def test_the_dicom_report_holds_the_shares(her2, tmp_path):
+    bundle = open_bundle(her2)
+    risks = [
+        replace(make_patient().risks[0], target=f"her2-{name}", risk=0.3, score=0.1, flags=())
+        for name in CLASSES
+    ]
+    (whole,) = class_risks(bundle.classes, risks)
+    (none,) = class_risks(bundle.classes, [*risks[:2], replace(risks[2], risk=None)])
+    for number, classes in enumerate((whole, none)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        patient = replace(make_patient(make_image(folder, 0)), risks=(), classes=(classes,))
+        reports = [
+            path
+            for path in write_objects(patient, folder / "objects")
+            if pydicom.dcmread(path).Modality == "SR"
+        ]
+        assert errors_of(reports[0]) == []
+        content = [
+            item
+            for item in hd.sr.srread(reports[0]).content.get_image_measurement_groups()
+            if item.tracking_identifier == "her2, all classes"
+        ]
+        (group,) = content
+        found = {one.name.meaning: one.value for one in group.get_measurements()}
+        shares = [found.get(f"Probability of {name}") for name in CLASSES]
+        (answer,) = [one.value.meaning for one in group.get_qualitative_evaluations()]
+        if classes.risks:
+            assert shares == pytest.approx(list(classes.risks))
+            assert answer == classes.most_probable
+        else:
+            assert shares == [None] * 3
+            assert answer == "No answer"
+        assert found["Mean AUC of each class against the rest on test patients"] == pytest.approx(
+            classes.tested.auc, rel=1e-5
+        )
 
 
 def test_a_bundle_says_what_it_answers_together(her2, tmp_path, capsys):

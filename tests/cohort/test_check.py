@@ -338,6 +338,17 @@ BAD = [
         severity="warning",
     ),
     Bad(
+        "densities in words and letters",
+        both(
+            lambda cohort: cohort.patients.insert(1, "breast_density", "scattered"),
+            cell("patients", 0, "breast_density", "b"),
+        ),
+        "breast_density is 'b' here and 'scattered' on line 3",
+        "b scattered, c heterogeneous",
+        table="patients.csv",
+        severity="warning",
+    ),
+    Bad(
         "patient in capitals",
         both(
             cell("patients", 1, "patient_id", "p0"),

@@ -7,11 +7,13 @@ from pathlib import Path
 import gdcm
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from mammoroi.errors import MammoroiError
+from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_display, read_mammogram
 from mammoroi.imaging.simpleitk import mask_to_sitk, to_sitk
 
@@ -85,6 +87,25 @@ def test_a_tiff_is_turned_as_it_is_to_be_shown(tmp_path: Path, phantom, compress
         tags = {274: orientation}
         PIL.Image.fromarray(pixels).save(path, tiffinfo=tags, compression=compression)
         np.testing.assert_array_equal(read_mammogram(path).pixels, turned)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_jpeg_or_png_is_turned_as_viewers_show_it(tmp_path: Path, phantom, suffix, orientation):
+    """Pillow's own transposition is the reference; 0 and 9 mean nothing."""
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / f"image.{suffix}"
+    PIL.Image.fromarray((phantom // 16).astype(np.uint8)).save(path, exif=exif)
+    with PIL.Image.open(path) as image:
+        expected = np.asarray(PIL.ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read_mammogram(path).pixels, expected)
+    if suffix == "png":
+        mask = PIL.Image.fromarray(np.uint8(phantom > np.median(phantom)) * 255)
+        mask.save(path, exif=exif)
+        with PIL.Image.open(path) as image:
+            drawn = np.asarray(PIL.ImageOps.exif_transpose(image)) > 0
+        np.testing.assert_array_equal(read_mask(path, drawn.shape), drawn)
 
 
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])

@@ -47,16 +47,17 @@ from .table import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_SOME_IMAGES = "One whose lesion was found in some of her images is judged by those. "
 RULES = {
     "complete_case": (
         "Patients with a lesion found in every image by the automatic masks, and measured."
     ),
     "intention_to_diagnose": (
-        "All patients whom the manual masks measure. One whose lesion was found in some of her "
-        "images is judged by those. One whose lesion was found in none, or could not be measured, "
-        "gets the prevalence of the training patients as risk."
+        f"All patients whom the manual masks measure. {_SOME_IMAGES}One whose lesion was found in "
+        "none, or could not be measured, gets the prevalence of the training patients as risk."
     ),
 }
+"""Who is counted, in words; see :func:`rules_of`."""
 AUC_COLUMNS = [
     "target", "set", "rule", "n", "n_missed", "auc_manual", "auc_automatic", "difference",
     "lower", "upper", "p_delong", "bootstrap_lower", "bootstrap_upper",
@@ -64,6 +65,14 @@ AUC_COLUMNS = [
 
 
 log = logging.getLogger(__name__)
+
+
+def rules_of(views: str) -> dict[str, str]:
+    """Who is counted, in words: of CC and MLO side by side one view alone makes no row."""
+    if views != "concat":
+        return RULES
+    everybody = RULES["intention_to_diagnose"].replace(_SOME_IMAGES, "")
+    return RULES | {"intention_to_diagnose": everybody.replace("in none", "in no image of a view")}
 
 
 def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
@@ -145,7 +154,7 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
     write_json(
         folder / "summary.json",
         {
-            "rules": RULES,
+            "rules": rules_of(stage.modeling.views),
             "difference": "AUC with automatic minus AUC with manual ROIs",
             "declared": stage.declared,
             "one_sided_level": ONE_SIDED_LEVEL,

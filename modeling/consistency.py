@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..cohort.schema import nearest
 from ..errors import MammoroiError
-from ..files import read_csv
+from ..spreadsheet import read_spreadsheet
 from . import (
     consistency_counts,
     consistency_performance,
@@ -82,7 +82,7 @@ def read_tables(paths: Sequence[Path]) -> list[Table]:
 
 
 def _read(file: Path) -> Table:
-    frame = read_csv(file, dtype=str).fillna("")
+    frame = read_spreadsheet(file).fillna("")
     columns = [str(column) for column in frame.columns]
     kind = next((k for k, names in _REQUIRED.items() if set(names) <= set(columns)), None)
     if kind is None:

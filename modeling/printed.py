@@ -24,6 +24,8 @@ Cells = dict[str, str]
 """A row of a table: text by the name of its column; a missing value is empty text."""
 
 _SIGNS = str.maketrans({"−": "-", "–": "-", "·": ".", "≤": "<", "≥": ">"})
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+"""``1,302``; a comma after a leading 0, as in ``0,036``, is a decimal one."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,11 @@ def printed(text: str, where: str) -> Printed:
     Raises
     ------
     MammoroiError
-        When it is no number.
+        When it is no number, as with a decimal comma.
     """
     plain = re.sub(r"\s", "", text).translate(_SIGNS)
     sign, digits, percent = re.fullmatch(r"([<>]?)([^%]*)(%?)", plain, re.DOTALL).groups()  # type: ignore[union-attr]
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", digits):
+    if _THOUSANDS.fullmatch(digits):
         digits = digits.replace(",", "")
     try:
         number = Decimal(digits)
@@ -108,7 +110,8 @@ def printed(text: str, where: str) -> Printed:
     except (InvalidOperation, ValueError):
         raise MammoroiError(
             f"{where}: {text!r} is no number",
-            "write it as printed, with all its digits: 0.84, 84%, -1.05 or <.001",
+            "write it as printed, with all its digits and a decimal point: 0.84, 84%, -1.05 or "
+            "<.001; leave the cell empty where nothing is printed",
         ) from None
     scale = Fraction(1, 100) if percent else Fraction(1)
     value, half = Fraction(number) * scale, Fraction(10) ** exponent / 2 * scale
@@ -131,7 +134,9 @@ def whole(text: str, where: str) -> int:
     MammoroiError
         When it is no whole number from 0 on.
     """
-    digits = text.strip().replace(",", "")
+    digits = text.strip()
+    if _THOUSANDS.fullmatch(digits):
+        digits = digits.replace(",", "")
     if not digits.isdecimal():
         raise MammoroiError(f"{where}: {text!r} is no count", "write a whole number")
     return int(digits)

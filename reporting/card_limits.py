@@ -54,9 +54,7 @@ def classifier_limits(record: Record, model: ModelFiles) -> list[str]:
             break
     if test.get("n_missed") or train.get("n_missed"):
         n = (test.get("n_missed") or 0) + (train.get("n_missed") or 0)
-        found.append(
-            f"{wording.plural(n, 'patient')} of whom nothing was measured got the prevalence."
-        )
+        found.append(f"{wording.plural(n, 'patient')} without features got the prevalence as risk.")
     for against, _, both in compared(record, model):
         if known(both["over_clinical_lower"]) and both["over_clinical_lower"] <= 0:
             delta, low, high = (both[f"over_clinical{end}"] for end in ("", "_lower", "_upper"))

@@ -17,6 +17,8 @@ from ..modeling.odds_ratios import ALL, CIRCULAR, LEFT_OUT
 from ..modeling.regression import MULTIVARIABLE, PENALISED, PREOPERATIVE, UNIVARIABLE
 from . import wording
 from .baseline import baseline_cells, title_of
+from .facts_comparison import entered
+from .record import Record
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def clinical_tables(study: Path, titles: dict[str, str]) -> list[tuple[Table, Pa
         When a file is broken.
     """
     made: list[tuple[Table, Path]] = []
+    chosen = entered(Record(Path(study)))
     for path in sorted((Path(study) / "tables").glob("table[0-9]*_*.csv"), key=_order):
         frame = _read(path)
         number, name = path.stem.removeprefix("table").split("_", 1)
@@ -65,7 +68,7 @@ def clinical_tables(study: Path, titles: dict[str, str]) -> list[tuple[Table, Pa
             title = f"Table {number}. {titles.get(name, title_of(name))}"
             ordered = path.with_name(f"table{number}_proportionality.csv").exists()
             # R's polr and the tables made with it say t where others say Z.
-            shown = _regression(path.stem, title, frame, "t" if ordered else "Z")
+            shown = _regression(path.stem, title, frame, "t" if ordered else "Z", chosen)
         made += [(table, path) for table in shown]
     return made
 
@@ -101,18 +104,19 @@ def _baseline(name: str, frame: pd.DataFrame) -> Table:
     )
 
 
-def _regression(name: str, title: str, frame: pd.DataFrame, z: str) -> list[Table]:
+def _regression(name: str, title: str, frame: pd.DataFrame, z: str, chosen: str) -> list[Table]:
     parts = {str(analysis): part for analysis, part in frame.groupby("analysis", sort=False)}
     if not parts:  # patients.csv has no clinical variable
         return []
-    shown = [_pair(name, title, frame, parts, z)]
+    shown = [_pair(name, title, frame, parts, z, chosen)]
     before = parts.get(PREOPERATIVE)
     if before is not None and before["level"].any():
         shown.append(
             Table(
                 f"{name}_preoperative",
                 f"{title}: what is known before surgery",
-                f"One model with the variables that are known before surgery. {_who(parts)}",
+                f"One model with the variables that are known before surgery.{chosen} "
+                f"{_who(parts)}",
                 before,
                 ["Characteristic", "Level", *_head(z, "")],
                 _grouped([[*_labels(row), *_cells(row)] for _, row in before.iterrows()]),
@@ -122,7 +126,7 @@ def _regression(name: str, title: str, frame: pd.DataFrame, z: str) -> list[Tabl
 
 
 def _pair(
-    name: str, title: str, frame: pd.DataFrame, parts: dict[str, pd.DataFrame], z: str
+    name: str, title: str, frame: pd.DataFrame, parts: dict[str, pd.DataFrame], z: str, chosen: str
 ) -> Table:
     """Each variable alone and, where there is such a model, beside it together with the others."""
     keys = ["variable", "level"]
@@ -138,7 +142,7 @@ def _pair(
     note = [
         "Alone: a model for each variable. Together: one model. An odds ratio above 1 goes with a "
         f"higher class; β is its logarithm, SE the standard error, {z} = β ÷ SE, the interval 95%, "
-        "P from the normal distribution.",
+        f"P from the normal distribution.{chosen if len(parts) > 1 else ''}",
         *filter(None, [_who(parts)]),
         *(text for flag, text in _FLAGS.items() if any(flag in c for row in rows for c in row)),
     ]

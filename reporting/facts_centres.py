@@ -40,20 +40,19 @@ def centre_method(record: Record) -> Fact | None:
     counts = span([int(table["held_out"].astype(bool).sum()) for _, table, _ in found])
     names = ("centres.csv", "centres_summary.csv")
     files = tuple(model.file(name) for name in names for model, _, _ in found)
+    validated = list(dict.fromkeys(model.target for model, *_ in found))
+    every = {model.target for model in record.models()} == set(validated)
     text = (
-        f"In leave-one-centre-out validation each of {counts} centres was held out in turn and its "
+        f"In leave-one-centre-out validation{'' if every else f' of {listed(validated)}'} each of "
+        f"{counts} centres was held out in turn and its "
         "patients were predicted by a model whose every step, calibration and threshold included, "
         "was fitted to those of the other centres. Their AUCs, calibration intercepts and slopes, "
         "and ratios of observed to expected were pooled by random effects (Paule and Mandel's "
         "variance, Hartung and Knapp's interval) with a prediction interval for another centre."
     )
-    lost = {
-        str(row["centre"]): _not_held_out(row)
-        for _, table, _ in found
-        for row in table[~table["held_out"].astype(bool)].to_dict("records")
-    }
+    lost = _not_held_out(found, len(validated))
     if lost:
-        text += f" Not held out: {listed(list(lost.values()))}."
+        text += f" Not held out: {listed(lost)}."
     return Fact(text, files)
 
 
@@ -84,10 +83,25 @@ def harmonisation(record: Record) -> Fact | None:
     return Fact(f"{text}.", (*files, file))
 
 
-def _not_held_out(row: dict[Any, Any]) -> str:
-    if row["centre"] == NOT_KNOWN:
-        return f"{wording.plural(row['n'], 'patient')} whose centre is not known"
-    return f"{row['centre']} ({row['reason']})"
+def _not_held_out(found: list[tuple[ModelFiles, Any, Any]], n_targets: int) -> list[str]:
+    """Each centre that was not held out, and of which targets where not of all."""
+    small: dict[str, dict[str, None]] = {}
+    unknown = []
+    for model, table, _ in found:
+        for row in table[~table["held_out"].astype(bool)].to_dict("records"):
+            if row["centre"] == NOT_KNOWN:
+                unknown.append(row["n"])
+            else:
+                name = f"{row['centre']} ({row['reason']})"
+                small.setdefault(name, {})[model.target] = None
+    parts = [
+        name if len(targets) == n_targets else f"{name} for {listed(list(targets))}"
+        for name, targets in small.items()
+    ]
+    if unknown:
+        who = "patient" if span(unknown) == "1" else "patients"
+        parts.append(f"{span(unknown)} {who} whose centre is not known")
+    return parts
 
 
 def _validated(record: Record) -> list[tuple[ModelFiles, Any, Any]]:

@@ -114,7 +114,7 @@ def regressions(record: Record) -> Fact | None:
         "multivariable_preoperative": "those known before surgery together",
     }
     labels: dict[str, list[str]] = {}
-    files, methods = [], set()
+    files, methods, several = [], set(), False
     for name in record.names("tables/table[0-9]*_*.csv"):
         table = record.table(name)
         if table is None or not {"analysis", "odds_ratio", "method", "n"} <= set(table):
@@ -123,20 +123,35 @@ def regressions(record: Record) -> Fact | None:
         kinds = [kind for kind in words if (table["analysis"] == kind).any()]
         if not kinds:
             continue
+        several = several or len(kinds) > 1
         shown = [words[kind] for kind in kinds]
-        label = name.removesuffix(".csv").split("_", 1)[1]
+        number, label = name.removesuffix(".csv").split("_", 1)
         n = span(table["n"].tolist())
-        labels.setdefault(f"with {listed(shown)} (n = {n})", []).append(label)
+        ordered = record.has(f"{number}_proportionality.csv")
+        model = "proportional odds" if ordered else "logistic regression"
+        labels.setdefault(f"({model}) with {listed(shown)} (n = {n})", []).append(label)
         methods |= set(table["method"].dropna())
         files.append(name)
     if not files:
         return None
     parts = [f"{listed(of_them)} {how}" for how, of_them in labels.items()]
+    cut = " Numbers were cut in two." if record.clinical().get("cut_numbers") else ""
     text = (
         f"Odds ratios of clinical variables were estimated for {' and for '.join(parts)}, by "
-        f"{listed(sorted(methods))}."
+        f"{listed(sorted(methods))}.{cut}{entered(record) if several else ''}"
     )
     return Fact(text, tuple(files))
+
+
+def entered(record: Record) -> str:
+    """Which variables a model of several has, where they were chosen; empty where all entered."""
+    how = record.clinical()
+    if how.get("entry") != "univariable":
+        return ""
+    return (
+        f" Only variables with P < {how['entry_p']:g} alone entered a model of several: the P "
+        "values left are too small."
+    )
 
 
 def feature_agreement(record: Record) -> Fact | None:

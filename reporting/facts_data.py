@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from . import wording
-from .record import Fact, Record, heading, listed, span
+from .record import Fact, Record, coded, heading, listed, span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +138,7 @@ def outcomes(record: Record) -> Fact | None:
             continue
         counts = patients[label].value_counts().sort_index()
         n = int(counts.sum())
-        parts = [f"{name} in {k} ({wording.percent(k, n)})" for name, k in counts.items()]
+        parts = [f"{coded(name)} in {k} ({wording.percent(k, n)})" for name, k in counts.items()]
         sentences.append(f"{title} was {listed(parts)} of {wording.plural(n, 'patient')}.")
     files = ("patients.csv", "models/targets.json")
     return Fact(" ".join(sentences), files) if sentences else None

@@ -69,7 +69,9 @@ def uncertainty(record: Record) -> Fact | None:
     """How intervals were computed; None where there are none."""
     if not _with_interval(record, "auc"):
         return None
-    parts = ["DeLong's for the AUC"]
+    aucs = {model.metrics.get(key, {}).get("auc") for model in record.models() for key in SETS}
+    separated = " (Clopper and Pearson's where it is 1 or 0)" if aucs & {0, 1} else ""
+    parts = [f"DeLong's on the logit scale for the AUC{separated}"]
     shares = [_MEASURES[name] for name in _WILSON if _with_interval(record, name)]
     if shares:
         parts.append(f"Wilson's for {_shares(shares)}")

@@ -30,26 +30,29 @@ def stability_filter(record: Record) -> Fact | None:
     files = tuple(model.file("funnel.json") for model in models)
     sources = {model.funnel["icc_source"] for model in models}
     if sources == {None}:
-        text = (
-            "No filter for stability was applied: there were neither masks of a second reader nor "
-            "perturbed ones."
+        other = any(map(record.has, ("features/reader2.json", "stability/perturbed.parquet")))
+        why = (
+            "too few training patients were outlined more than once"
+            if other
+            else "there were neither masks of a second reader nor perturbed ones"
         )
-        return Fact(text, files, shown=False)
+        return Fact(f"No filter for stability was applied: {why}.", files, shown=False)
     threshold, file = record.setting("modeling.icc_threshold")
     if len(sources) > 1 or threshold is None:
         return None
     (name,) = sources
+    who = "outlined twice" if name == "reader2" else "whose masks were perturbed"
     n = span([model.funnel["icc_patients"] for model in models])
     return Fact(
         f"Features were kept when their {_SOURCE.get(name, name)} exceeded {threshold:g} in the "
-        f"{n} training patients outlined more than once; {_left(models, 'stable')} of "
+        f"{n} training patients {who}; {_left(models, 'stable')} of "
         f"{_left(models, 'extracted')} were left.",
         (*files, file),
     )
 
 
 def incomplete_features(record: Record) -> Fact | None:
-    """How many features were removed because they were undefined for a training patient."""
+    """How many features were removed that a training patient lacks, or that do not vary."""
     models = [one for one in fitted(record) if one.funnel.get("complete") is not None]
     if not models:
         return None
@@ -57,7 +60,8 @@ def incomplete_features(record: Record) -> Fact | None:
     if removed == "0":
         return None
     return Fact(
-        f"Features that were undefined for a training patient were removed ({removed}).",
+        "Features that were undefined for a training patient, or the same for all, were removed "
+        f"({removed}).",
         tuple(model.file("funnel.json") for model in models),
     )
 

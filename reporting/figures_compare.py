@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 from . import wording
 from .figures_classifiers import metric
 from .results import SETS, Results
-from .style import COLOUR, COMPARISON, GREY, INK, MARKER, NAME, Plot, bare, legend_below, panels
+from .style import (
+    COLOUR,
+    COMPARISON,
+    GREY,
+    INK,
+    MARKER,
+    NAME,
+    Plot,
+    bare,
+    labelled,
+    legend_below,
+    panels,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +82,7 @@ def draw_auc(results: Results) -> Plot | None:
                     MARKER[roi],
                     color=COLOUR[roi],
                     ms=6.5,
-                    label=NAME[roi] if at == 0 else None,
+                    label=NAME[roi],
                 )
         for shift, rule, fill in (
             (-0.14, "complete_case", INK),
@@ -86,7 +98,7 @@ def draw_auc(results: Results) -> Plot | None:
                     color=INK,
                     mfc=fill,
                     ms=5.5,
-                    label=RULES[rule] if at == 0 else None,
+                    label=RULES[rule],
                 )
     left.axvline(0.5, color=GREY, lw=1, ls=(0, (1, 2)))
     right.axvline(0, color=GREY, lw=1, ls=(0, (1, 2)))
@@ -102,9 +114,11 @@ def draw_auc(results: Results) -> Plot | None:
         ax.axhline(len(results.targets) - 0.5, color="#d9d9d9", lw=1)
     left.set_title("AUC")
     right.set_title("automatic minus manual")
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
+    left.legend(*labelled(left), loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
     if right.get_legend_handles_labels()[0]:  # nothing was compared
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), fontsize=8.5)
+        right.legend(
+            *labelled(right), loc="upper center", bbox_to_anchor=(0.5, -0.07), fontsize=8.5
+        )
     return Plot(
         "auc_manual_automatic",
         "AUC with manual and with automatic masks",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from . import wording
 from .figures_lasso import nothing
+from .record import span
 from .results import Results, Target
-from .style import COLOUR, GREY, MARKER, NAME, PALE, Plot, bare, panels
+from .style import COLOUR, GREY, MARKER, NAME, PALE, Plot, bare, labelled, panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,12 +55,12 @@ def draw_funnel(results: Results) -> Plot:
         ax.set_xlim(0, 1.15 * max(1, table["n_features"].max()))
         ax.set_title(target.name)
         bare(ax)
-    figure.legend(*cells[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*labelled(*cells), loc="outside lower center", ncols=2)
     return Plot(
         "feature_funnel",
         "From all features to the selected ones",
         "Each step keeps fewer features: those that other outlines of the same lesion give alike "
-        "(ICC), that have a value in every patient, "
+        "(ICC), that have a value in every patient and not the same in all, "
         + ("that differ between the classes (t-test), " if "t_test" in steps else "")
         + "and that the LASSO needs.",
         f"{_icc_words(results)}\n{_funnel_words(table)}",
@@ -71,7 +72,9 @@ def draw_funnel(results: Results) -> Plot:
 def _icc_words(results: Results) -> str:
     """What the ICC step rests on; its unit is not that of the figure of ICCs by family."""
     fitted = [result for target in results.targets for result in target.results.values()]
-    used = {result.icc_source: result.icc_patients for result in fitted}
+    used: dict[str | None, list[int]] = {}
+    for result in fitted:
+        used.setdefault(result.icc_source, []).append(result.icc_patients)
     source = next((source for source in used if source), None)
     if source is None:
         return (
@@ -83,8 +86,9 @@ def _icc_words(results: Results) -> str:
         "reader2": "ICC(2,1) of the two readers' masks",
         "perturbation": "ICC(1,1) of the manual masks and their perturbations",
     }[source]
+    n = span(used[source])
     return (
-        f"The ICC step rests on the {what} in {wording.plural(used[source], 'training patient')} "
+        f"The ICC step rests on the {what} in {n} training patient{'' if n == '1' else 's'} "
         "(views combined); the figure of ICCs by family counts images, so its numbers differ."
     )
 

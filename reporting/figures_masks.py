@@ -149,7 +149,9 @@ def draw_dice_groups(results: Results) -> Plot | None:
                 )
     ax.set_yticks(range(len(groups)), [_group_name(group) for group in groups])
     ax.set_ylim(len(groups) - 0.5, -0.5)
-    ax.set_xlim(min(0.5, 0.95 * float(table["mean_lower"].min())), 1.0)
+    # A group of few patients has a mean and no interval.
+    low = float(table[["mean", "mean_lower"]].min().min())
+    ax.set_xlim(max(-0.02, min(0.5, low - 0.02)), 1.02)
     ax.set_xlabel("mean Dice, 95% confidence interval")
     bare(ax)
     legend_below(figure, ax)

@@ -25,7 +25,7 @@ WIDE = 1.35  # points that a letter takes
 GAP = 0.8  # points between labels
 SHORT = 25.0
 FEW = 3
-"""So many values are written one by one beside a line that is too short for labels."""
+"""So many numbers are written one by one beside a line that is too short for labels."""
 
 
 def draw_nomogram(target: Target, roi: str) -> Plot | None:
@@ -110,18 +110,34 @@ def _scale(ax: Axes, height: int, ticks: list[tuple[float, str]], colour: str) -
     for at, _, side in [placed[0], placed[-1]] if short else placed:
         ax.plot([at, at], [height, height + 0.1 * (side or -1)], color=colour, lw=1)
     if short:
-        points = [wording.number(at, 1) for at, _ in ticks]
-        values = [text for _, text in ticks]
-        words = ", ".join(f"{value}: {at}" for value, at in zip(values, points, strict=True))
-        if len(ticks) > FEW:
-            words = f"{values[0]} to {values[-1]}: {points[0]} to {points[-1]}"
-        words += " points"
-        ax.annotate(words, (ordered[-1][0] + 1, height), ha="left", va="center", **style)
+        ax.annotate(_beside(ticks), (ordered[-1][0] + 1, height), ha="left", va="center", **style)
         return
     for at, text, side in placed:
         if side:  # no room for the others: their points stand in the CSV
             vertical = "bottom" if side < 0 else "top"
             ax.annotate(text, (at, height + 0.13 * side), ha="center", va=vertical, **style)
+
+
+def _beside(ticks: list[tuple[float, str]]) -> str:
+    """The values of a short line with their points; of many numbers, which rise or fall, the ends.
+
+    Levels, and a value that is missing, can lie anywhere between or beyond the ends.
+    """
+    told = [f"{text}: {wording.number(at, 1)}" for at, text in ticks]
+    numbers = [n for n, (_, text) in enumerate(ticks) if _number(text.removesuffix("%"))]
+    if len(numbers) > FEW:
+        (low, first), (high, last) = ticks[numbers[0]], ticks[numbers[-1]]
+        ends = f"{first} to {last}: {wording.number(low, 1)} to {wording.number(high, 1)}"
+        told = [ends, *(one for n, one in enumerate(told) if n not in numbers)]
+    return f"{', '.join(told)} points"
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(value: Any, name: str) -> str:

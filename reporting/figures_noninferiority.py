@@ -54,7 +54,7 @@ def draw_noninferiority(results: Results) -> Plot | None:
                 color=INK,
                 mfc=FILL[rule],
                 ms=5.5,
-                label=RULES[rule] if at == 0 else None,
+                label=RULES[rule],
             )
             ax.annotate(
                 str(row["verdict"]),
@@ -77,7 +77,7 @@ def draw_noninferiority(results: Results) -> Plot | None:
         "A line runs between the one-sided 97.5% bounds of the difference. Wholly in the shaded "
         f"part, the automatic masks are shown to lose less than the margin of {margin:g}, which "
         "the settings name: non-inferior; if it does not reach 0, a smaller loss is shown. "
-        "Wholly left of the dashed line they are inferior; across it nothing is shown.",
+        "Wholly left of the dashed line they are inferior; across it neither is shown.",
         "\n".join(_verdicts(results, table)),
         figure,
         table,

@@ -10,6 +10,8 @@ from .style import GREY, NAME, PALE, Plot, bare, panels
 if TYPE_CHECKING:
     import pandas as pd
 
+LETTER = 0.012
+"""Width of a letter beside a bar, as a share of the axes."""
 COLUMNS = ("stage", "unit", "cases_in", "used", "excluded", "no_lesion_found", "failed", "adds_up")
 
 
@@ -131,17 +133,14 @@ def draw_flow(table: pd.DataFrame) -> Plot:
                 linewidth=0.5,
             )
             left = left + rows[part]
+        longest = 0
         for at, (_, row) in enumerate(rows.iterrows()):
             lost = ", ".join(f"{row[p]} {p.replace('_', ' ')}" for p in list(parts)[1:] if row[p])
-            ax.text(
-                row["cases_in"],
-                at,
-                f"  {row['used']} of {row['cases_in']} used" + (f"; {lost}" if lost else ""),
-                va="center",
-                fontsize=9,
-                color=GREY,
-            )
-        ax.set_xlim(0, 1.5 * max(1, rows["cases_in"].max()))
+            text = f"  {row['used']} of {row['cases_in']} used" + (f"; {lost}" if lost else "")
+            ax.text(row["cases_in"], at, text, va="center", fontsize=9, color=GREY)
+            longest = max(longest, len(text))
+        beside = min(0.7, LETTER * longest)  # the layout leaves less room than the texts need
+        ax.set_xlim(0, max(1, rows["cases_in"].max()) / (1 - beside))
         ax.invert_yaxis()
         ax.set_title(f"{unit}s")
         bare(ax)

@@ -114,7 +114,7 @@ def segmentation_card(study: Path) -> dict[str, Any]:
     trained = {
         _network(card): f"{wording.plural(card['n_training_patients'], 'patient')}, "
         f"{wording.plural(card['n_training_images'], 'mammogram')}; "
-        f"{wording.plural(card['n_tuning_patients'], 'patient')} chose the epoch"
+        f"{wording.plural(card['n_tuning_patients'], 'patient')} {_role(card)}"
         for card in cards
         if {"fold", "n_training_patients", "n_training_images", "n_tuning_patients"} <= set(card)
     }
@@ -141,6 +141,12 @@ def segmentation_card(study: Path) -> dict[str, Any]:
         "versions": cards[0].get("versions", {}),
         "hashes": hashes,
     }
+
+
+def _role(card: dict[str, Any]) -> str:
+    """What the patients were for to whom a network was not fitted."""
+    last = card.get("settings", {}).get("keep") == "last"
+    return "watched, the last epoch was kept" if last else "chose the epoch"
 
 
 def _network(card: dict[str, Any]) -> str:

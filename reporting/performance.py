@@ -50,11 +50,12 @@ def performance(targets: list[Target]) -> Table:
         targets,
         CALLS,
         "Performance",
-        "Estimate (95% confidence interval: AUC DeLong, F1 bootstrap, the others Wilson). "
-        "“Out of fold”: every patient is predicted by models that were fitted without them; “all” "
-        "are the training and the test patients together, predicted so. PPV and NPV, the share of "
-        "patients called positive or negative who are, hold for the share of positives in this "
-        "cohort. All but the AUC are at a threshold: of the test patients at that of the final "
+        "Estimate (95% confidence interval: AUC DeLong on the logit scale, F1 bootstrap, the "
+        "others Wilson). “Out of fold”: every patient is predicted by models that were fitted "
+        "without them; “all” are the training and the test patients together, predicted so. PPV "
+        "and NPV, the share of patients called positive or negative who are, hold for the share "
+        "of positives in this cohort. All but the AUC are at a threshold: of the test patients at "
+        "that of the final "
         f"model, fixed on the training patients ({cuts}), out of fold at the mean of those that "
         f"were fixed without the patient.{_single_repeats(targets)}",
     )

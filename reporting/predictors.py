@@ -130,7 +130,7 @@ def draw_predictors(target: Target) -> Plot | None:
                     MARKER[roi],
                     color=COLOUR[roi],
                     ms=6,
-                    label=NAME[roi] if at == 0 else None,
+                    label=NAME[roi],
                 )
         ax.set_yticks(range(len(names)), [PREDICTORS[name] for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)

@@ -18,7 +18,7 @@ from ..files import read_csv, read_json, sha256_file
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXT = {"image_id": str, "patient_id": str, "case": str, "fold": str, "group": str}
+_TEXT = dict.fromkeys(("image_id", "patient_id", "case", "fold", "group", "centre", "device"), str)
 SOURCES = ("manual", "automatic")
 """Sources of masks; what else stands beside them under ``models/<target>/`` is no radiomic model
 of one source (a clinical one, or both together)."""
@@ -194,6 +194,16 @@ class Record:
             return (asdict(known), file) if known else ({}, "")
         return (given, file) if isinstance(given, dict) else ({}, "")
 
+    def clinical(self) -> dict[str, Any]:
+        """The settings of the clinical tables, one by name looked up; empty where unknown."""
+        given, _ = self.setting("clinical")
+        if isinstance(given, str):
+            from ..modeling.clinical_config import PRESET_CLINICAL
+
+            known = PRESET_CLINICAL.get(given)
+            return asdict(known) if known else {}
+        return given if isinstance(given, dict) else {}
+
     def models(self) -> list[ModelFiles]:
         """The radiomic models, in the order of ``models/targets.json``."""
         return [model for model in self.all_models() if model.roi in SOURCES]
@@ -238,6 +248,11 @@ def heading(entry: dict[str, Any]) -> str:
         return title
     title = title.removesuffix(f": {entry['positive']} against the rest")
     return f"{title}: {entry['positive']} against {entry.get('negative', 'the rest')}"
+
+
+def coded(value: Any) -> str:
+    """A class as it was written: one coded by a number is ``1``, also beside missing values."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def listed(parts: list[str]) -> str:

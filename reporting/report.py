@@ -10,6 +10,7 @@ import base64
 import logging
 import re
 from dataclasses import dataclass, replace
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -65,6 +66,7 @@ _HERE = Path(__file__).parent
 _SAFE = " /:=;,+!*'()$@?<>[]{}^|`"
 """What a data URI in double quotes may hold as it is; neither & nor \" nor # nor %."""
 _BETWEEN = re.compile(r">\s+<")
+_NUMBERS = re.compile(r'href="((?:figures|tables)/[^"/]+\.csv)"')
 _RANGE = re.compile(r"\((\S+) to (\S+)\)")
 """An interval, which no line may break."""
 
@@ -115,16 +117,16 @@ def report(config: ReportConfig, study: Path) -> Path:
 
 
 def _remove_earlier(study: Path) -> None:
-    """Remove the figures and tables of an earlier report, which may be of other targets.
+    """Remove the figures and tables that an earlier report names, which may be of other targets.
 
-    The tables of the stage `tables`, whose names begin with a number, stay.
+    Those of the stage `tables`, which have a number, stay, and so does what a person put there.
     """
-    for svg in (study / "figures").glob("*.svg"):
-        svg.unlink()
-        svg.with_suffix(".csv").unlink(missing_ok=True)
-    for csv in (study / "tables").glob("*.csv"):
+    page = study / "report.html"
+    for name in set(_NUMBERS.findall(page.read_text("utf-8")) if page.is_file() else ()):
+        csv = study / unescape(name)
         if not re.match(r"table\d", csv.name):
-            csv.unlink()
+            csv.unlink(missing_ok=True)
+            csv.with_suffix(".svg").unlink(missing_ok=True)
 
 
 def _pieces(results: Results) -> dict[str, Any]:

@@ -24,6 +24,7 @@ as its authors have it, except that items for people stay open: the score is a r
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ NOT_APPLICABLE = "not applicable"
 MANY = 1
 """Files of the same name of more models than this are written as a pattern."""
 STATUS = (SHOWN, NO_EVIDENCE, CONFIRM, OPEN, ANSWERED, NOT_APPLICABLE)
-_YES_NO = ("yes", "no", "n/a")
+_NOT_APPLICABLE = re.compile(r"(n/?a|n\.a\.|not applicable)(?![a-z])", re.IGNORECASE)
+_YES_NO = re.compile(r"(yes|no)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def _filled(name: str, record: Record, answers: dict[tuple[str, str], str]) -> p
         value, files = _evidence(record, item["evidence"])
         answer = answers.get((name, item["item"]), "")
         condition = item.get("condition", "")
-        if answer.casefold().startswith("n/a") or (condition and not _applies(record, condition)):
+        if _NOT_APPLICABLE.match(answer) or (condition and not _applies(record, condition)):
             status = NOT_APPLICABLE
         elif answer:
             status = ANSWERED
@@ -293,7 +295,7 @@ def _answers(study: Path) -> dict[tuple[str, str], str]:
             )
         if (name, item) in found:
             raise MammoroiError(f"{path} answers {name} {item} twice", "keep one of the rows")
-        if name == "metrics" and not answer.casefold().startswith(_YES_NO):
+        if name == "metrics" and not (_YES_NO.match(answer) or _NOT_APPLICABLE.match(answer)):
             raise MammoroiError(
                 f"{path} answers {name} {item} with '{_beginning(answer)}'",
                 "begin with yes, no or n/a, and go on as you like",

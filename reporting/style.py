@@ -144,8 +144,17 @@ def bare(axes: Axes, axis: str = "x") -> None:
     axes.tick_params(axis="y" if axis == "x" else "x", length=0)
 
 
+def labelled(*axes: Axes) -> tuple[list[Any], list[str]]:
+    """What carries a label in any of the ``axes``, each label once: for a legend of them all."""
+    found: dict[str, Any] = {}
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)
+
+
 def legend_below(figure: Figure, axes: Axes) -> None:
     """Put the legend of ``axes`` in one row under the figure."""
-    handles, labels = axes.get_legend_handles_labels()
+    handles, labels = labelled(axes)
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 4))

@@ -172,7 +172,7 @@ def limits(results: Results) -> list[str]:
                 else "They count as missed."  # no manual mask is an outline
             )
             + (
-                " A patient of whom nothing was found gets the average risk: she counts in the "
+                " A patient without features for it gets the average risk: she counts in the "
                 "performance of automatic masks, not in a difference of lesions always found."
                 if results.classifiers
                 else ""

@@ -12,6 +12,7 @@ from ..segmentation.bootstrap import LEAST_PATIENTS
 from . import wording
 from .baseline import baseline_cells
 from .figures_compare import RULES
+from .record import Record
 from .results import Results
 from .style import COMPARISON
 
@@ -133,8 +134,8 @@ def comparison(results: Results) -> Table:
         "Difference = automatic minus manual, 95% confidence interval and P after DeLong, and the "
         "interval of a paired bootstrap. P values are not corrected for the number of comparisons. "
         "“Lesion always found” leaves out patients with an image in which nothing was outlined, or "
-        "of whom nothing could be measured; “everyone” judges them by their other images, or, "
-        f"where there is none, by the average.{_not_compared(results)}",
+        f"of whom nothing could be measured; “everyone” judges {_everyone(results)}."
+        f"{_not_compared(results)}",
         frame,
         [
             "Target",
@@ -149,6 +150,14 @@ def comparison(results: Results) -> Table:
         ],
         cells,
     )
+
+
+def _everyone(results: Results) -> str:
+    """How those are judged of whom automatic masks lack an image."""
+    views, _ = Record(results.folder).setting("modeling.views")
+    if views == "concat":
+        return "them by the average where a view, CC or MLO, lacks all of its images"
+    return "them by their other images, or, where there is none, by the average"
 
 
 def _not_compared(results: Results) -> str:

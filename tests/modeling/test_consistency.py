@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chi2_contingency, norm
 
 from mammoroi.cli import main
+from mammoroi.errors import MammoroiError
 from mammoroi.modeling.consistency import PAPER, check_tables, read_tables
 from mammoroi.modeling.consistency_counts import check as check_counts
 from mammoroi.modeling.consistency_performance import check as check_performance
@@ -17,7 +18,7 @@ from mammoroi.modeling.consistency_selection import check as check_selection
 from mammoroi.modeling.consistency_selection import statements
 from mammoroi.modeling.contingency import log_odds_ratio, tables_that_fit
 from mammoroi.modeling.discrimination import auc_interval
-from mammoroi.modeling.printed import printed
+from mammoroi.modeling.printed import printed, whole
 
 CONTRADICTED = {"impossible", "inconsistent"}
 
@@ -374,6 +375,28 @@ def test_three_dimensions_in_two():
 )
 def test_a_printed_number_is_an_interval(text, lower, upper):
     assert printed(text, "here").bounds == pytest.approx((lower, upper), abs=1e-12)
+
+
+@pytest.mark.parametrize("text", ["0,036", "0,840", "0,84", "-0,125"])
+def test_a_decimal_comma_is_not_taken_for_thousands(text):
+    with pytest.raises(MammoroiError, match="decimal point"):
+        printed(text, "here")
+    with pytest.raises(MammoroiError, match="no count"):
+        whole(text, "here")
+    assert whole("1,302", "here") == 1302
+
+
+def test_tables_are_read_as_spreadsheet_programs_save_them(tmp_path):
+    """Semicolons with decimal commas, and a level called None."""
+    path = tmp_path / "table.csv"
+    path.write_text(
+        "variable;level;total;train;test;p\ncalcification;None;100;70;30;0,5\n"
+        "calcification;yes;100;70;30;\n",
+        "utf-8",
+    )
+    (table,) = read_tables([path])
+    assert [row["level"] for row in table.rows] == ["None", "yes"]
+    assert [row["p"] for row in table.rows] == ["0.5", ""]
 
 
 def test_proportional_odds_of_a_table_is_that_of_statsmodels():

@@ -78,6 +78,27 @@ def test_the_report_shows_what_the_files_say(
     assert "models/sln/manual/centres.csv" in items.loc["23b", "evidence"]
 
 
+def test_only_what_was_validated_over_the_centres_is_said_to_be(
+    make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    """`her2-low` is left out as a whole; west is held out for `sln` alone."""
+    folder = make_study(tmp_path / "study", targets=("sln", "her2-zero", "her2-low"))
+    with_centres(folder / "models/sln/manual")
+    with_centres(folder / "models/her2-zero/manual")
+    path = folder / "models/her2-zero/manual/centres.csv"
+    table = read_csv(path)
+    small = table["centre"] == "west"
+    table.loc[small, ["held_out", "reason"]] = [False, "fewer than 10 patients of a class"]
+    write_csv(path, table)
+    fact = FACTS["centre_method"](Record(folder))
+    assert fact is not None
+    assert "validation of sln and her2-zero each of 2 to 3 centres was held out" in fact.text
+    assert (
+        "Not held out: tiny (fewer than 10 patients of a class) and west (fewer than 10 patients "
+        "of a class) for her2-zero."
+    ) in fact.text
+
+
 def test_without_centres_nothing_is_said(study: Path) -> None:
     results = read_results(study)
     assert draw_centres(results.targets[0]) is None

@@ -1,15 +1,19 @@
 """The clinical tables as text."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mammoroi.files import write_csv
+from mammoroi.files import write_csv, write_json
 from mammoroi.modeling.baseline import baseline_table
 from mammoroi.modeling.clinical_config import ClinicalConfig
 from mammoroi.modeling.odds_ratios import proportionality_table, regression_table
 from mammoroi.modeling.regression import fit_models
 from mammoroi.reporting.clinical_tables import clinical_tables
+from mammoroi.reporting.facts import FACTS
+from mammoroi.reporting.record import Record
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +92,25 @@ def test_a_study_without_clinical_variables_has_no_table_of_odds_ratios(tmp_path
     table = regression_table(fit_models(patients, task, config), config)
     write_csv(tmp_path / "tables" / "table2_sln.csv", table)
     assert clinical_tables(tmp_path, {}) == []
+
+
+def test_methods_name_the_regression_of_each_label(study):
+    fact = FACTS["regressions"](Record(study))
+    assert fact is not None
+    assert "for sln (logistic regression) with one variable at a time" in fact.text
+    assert "for her2 (proportional odds) with one variable at a time" in fact.text
+
+
+def test_a_model_of_chosen_variables_is_said_to_be_one(study, tmp_path):
+    """What was significant alone is significant beside others more often than it should be."""
+    chosen = "Only variables with P < 0.05 alone entered a model of several"
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    for settings, said in (({"entry": "all"}, False), ("paper-literal", True)):
+        write_json(folder / "run.json", {"config": {"clinical": settings}})
+        notes = {table.name: table.note for table, _ in clinical_tables(folder, {})}
+        told = [chosen in notes[name] for name in ("table2_sln", "table2_sln_preoperative")]
+        fact = FACTS["regressions"](Record(folder))
+        assert fact is not None
+        assert [*told, chosen in fact.text] == [said] * 3
+        assert ("Numbers were cut in two." in fact.text) is said

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 
+from mammoroi.files import write_json
+from mammoroi.modeling.compare import rules_of
 from mammoroi.reporting.flow import _classifier
-from mammoroi.reporting.tables import _not_compared
+from mammoroi.reporting.tables import _everyone, _not_compared
 
 
 def results(manual: list[str], automatic: list[str], missed: list[str] | None = None) -> Any:
@@ -30,6 +33,22 @@ def test_the_note_counts_patients_with_one_risk_only() -> None:
     assert _not_compared(results(["A", "B"], ["A", "B"])) == ""
     text = _not_compared(results(["A", "B"], ["A", "C", "D"]))
     assert text == " Not among them, for want of a measurement by one source: sln 3 patients."
+
+
+def test_with_views_side_by_side_one_view_alone_judges_nobody(tmp_path: Path) -> None:
+    """With `concat` a patient one of whose views was missed gets the average risk."""
+    write_json(tmp_path / "run.json", {"config": {"modeling": {"views": "mean"}}})
+    study: Any = SimpleNamespace(folder=tmp_path)
+    assert "by their other images" in _everyone(study)
+    assert "judged by those" in rules_of("mean")["intention_to_diagnose"]
+    write_json(tmp_path / "run.json", {"config": {"modeling": {"views": "concat"}}})
+    assert _everyone(study) == (
+        "them by the average where a view, CC or MLO, lacks all of its images"
+    )
+    assert rules_of("concat")["intention_to_diagnose"] == (
+        "All patients whom the manual masks measure. One whose lesion was found in no image of a "
+        "view, or could not be measured, gets the prevalence of the training patients as risk."
+    )
 
 
 def test_a_mask_that_could_not_be_measured_is_a_failure_not_an_empty_outline() -> None:

@@ -83,6 +83,8 @@ def test_a_variable_of_little_weight_has_no_heap_of_labels(study: Path) -> None:
     ages = [("age", float(35 + 5 * at), 0.7 - 0.1 * at, np.nan) for at in range(8)]
     rows = [
         *ages,
+        ("age", "missing", 0.9, np.nan),
+        *[("stage", level, at, np.nan) for level, at in zip("ABCDE", (0, 3, 9, 1, 2), strict=True)],
         *[("radiomics risk", 0.1, 0.0, np.nan), ("radiomics risk", 0.9, 100.0, np.nan)],
         *[("total points", 0.0, 0.0, 0.1), ("total points", 100.0, 100.0, 0.9)],
         *[("risk", 0.2, 50.0, 0.2), ("risk", 0.75, 75.0, 0.75)],
@@ -93,7 +95,8 @@ def test_a_variable_of_little_weight_has_no_heap_of_labels(study: Path) -> None:
         made = draw_nomogram(replace(target, results={"manual": own}), "manual")
     assert made is not None
     texts = [text.get_text() for text in made.figure.axes[0].texts]
-    assert "35 to 70: 0.7 to 0.0 points" in texts
+    assert "35 to 70: 0.7 to 0.0, missing: 0.9 points" in texts  # a gap is not the oldest age
+    assert "A: 0.0, B: 3.0, C: 9.0, D: 1.0, E: 2.0 points" in texts  # levels do not lie in order
     assert not {"45", "55", "65"} & set(texts)
 
 

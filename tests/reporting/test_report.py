@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -18,14 +19,16 @@ from PIL import Image
 from mammoroi.errors import Failure, MammoroiError
 from mammoroi.files import read_json, write_csv, write_failures, write_json
 from mammoroi.reporting.config import ReportConfig
+from mammoroi.reporting.figures_compare import RULES, draw_auc
 from mammoroi.reporting.figures_decision import useful_ranges
+from mammoroi.reporting.figures_features import draw_funnel
 from mammoroi.reporting.figures_lasso import marked
 from mammoroi.reporting.figures_masks import beside_reader2, draw_dice_groups, draw_history
 from mammoroi.reporting.flow import draw_flow, flow_table
 from mammoroi.reporting.overlay_pictures import SMALL_PICTURE
 from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.report import report
-from mammoroi.reporting.style import drawing
+from mammoroi.reporting.style import drawing, save
 from mammoroi.reporting.summary import ONLY_LESIONS, limits
 from mammoroi.reporting.tables import cases
 
@@ -333,6 +336,23 @@ def test_groups_of_masks_ascend(study: Path) -> None:
     assert plot.finding == ""  # all means are one: none is the lowest, none the highest
 
 
+def test_a_group_of_few_patients_is_inside_the_figure_of_dice(study: Path) -> None:
+    """It has a mean and no interval, and may be far below the intervals of the others."""
+    columns = ["comparison", "group", "metric", "n", "mean", "mean_lower", "mean_upper"]
+    rows = [
+        ("automatic-manual", "size_group=<10mm", "dice", 3, 0.2, np.nan, np.nan),
+        ("automatic-manual", "size_group=>20mm", "dice", 60, 0.85, 0.8, 0.9),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    with drawing():
+        plot = draw_dice_groups(replace(read_results(study), agreement_summary=table))
+    assert plot is not None
+    (axes,) = plot.figure.axes
+    low, high = axes.get_xlim()
+    (marks,) = (line.get_xdata() for line in axes.lines if line.get_marker() == "s")
+    assert all(low < mark < high for mark in marks)
+
+
 def test_texts_are_escaped(html: str) -> None:
     assert "fixture &amp; friends" in html
     assert "<in mask>" not in html
@@ -365,6 +385,37 @@ def test_stability_says_what_it_rests_on(study: Path) -> None:
         "perturbed-manual": 210,
         "reader2-manual": 210,
     }
+
+
+def test_legends_name_what_the_first_question_lacks(study: Path) -> None:
+    """Automatic masks of too few patients may leave the first question with manual ones alone."""
+    results = read_results(study)
+    first, *rest = results.targets
+    alone = replace(first, results={"manual": first.results["manual"]})
+    found = replace(
+        results,
+        targets=[alone, *rest],
+        auc=results.auc[results.auc["target"] != first.name],
+    )
+    with drawing():
+        compared, funnel = draw_auc(found), draw_funnel(found)
+    assert compared is not None
+    left, right = (ax.get_legend() for ax in compared.figure.axes)
+    (below,) = funnel.figure.legends
+    masks = ["manual masks", "automatic masks"]
+    for legend, names in ((left, masks), (right, list(RULES.values())), (below, masks)):
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == names
+
+
+def test_stability_names_the_patients_of_all_models(study: Path) -> None:
+    """Patients without a label, or without a feature, are not the same for every question."""
+    results = read_results(study)
+    first, *rest = results.targets
+    fewer = {roi: replace(result, icc_patients=28) for roi, result in first.results.items()}
+    with drawing():
+        plot = draw_funnel(replace(results, targets=[replace(first, results=fewer), *rest]))
+    assert "masks in 28 to 30 training patients (views combined)" in plot.finding
 
 
 def test_a_users_study_without_anything_optional(
@@ -471,10 +522,15 @@ def test_epochs_are_whole_numbers(study: Path) -> None:
 def test_nothing_of_an_earlier_report_is_left(copied: Path) -> None:
     old = ["figures/roc_rare.svg", "figures/roc_rare.csv", "tables/performance_rare.csv"]
     old += ["cards/rare-manual.md", "cards/rare-manual.json"]
-    kept = ["tables/table1_baseline.csv", "tables/performance_sln.csv"]
-    for name in old:
+    own = ["figures/flow, with who was eligible.svg", "tables/mine.csv"]
+    kept = ["tables/table1_baseline.csv", "tables/performance_sln.csv", *own]
+    for name in (*old, *own):
         (copied / name).parent.mkdir(exist_ok=True)
         (copied / name).write_text("a,b\n1,2\n")
+    named = [
+        f'<a href="{name}">{name}</a>' for name in old if name.startswith(("figures", "tables"))
+    ]
+    (copied / "report.html").write_text("\n".join(named), "utf-8")
     report(ReportConfig(), copied)
     assert [name for name in (*old, *kept) if (copied / name).exists()] == kept
 
@@ -540,6 +596,23 @@ def test_the_flow_adds_up_or_says_so(copied: Path) -> None:
     spoiled = draw_flow(flow_table(read_results(copied)))
     assert "do not add up" in spoiled.finding
     assert "features, automatic masks" in spoiled.finding
+
+
+def test_what_became_of_the_cases_is_wholly_in_the_figure(study: Path, tmp_path: Path) -> None:
+    """Every kind of loss at once, of many cases, beside the longest names of stages."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    table = flow_table(read_results(study))
+    counts = {"used": 1200, "excluded": 212, "no_lesion_found": 133, "failed": 155}
+    with drawing():
+        plot = draw_flow(table.assign(cases_in=sum(counts.values()), adds_up=True, **counts))
+        save(plot, tmp_path)
+    plot.figure.set_layout_engine("none")  # as it was saved
+    renderer = FigureCanvasAgg(plot.figure).get_renderer()
+    texts = [text for ax in plot.figure.axes for text in ax.texts]
+    assert len(texts) == len(table)
+    ends = [text.get_window_extent(renderer).x1 for text in texts]
+    assert max(ends) <= plot.figure.bbox.width
 
 
 def test_useful_thresholds_are_runs_above_both_rules() -> None:

@@ -89,6 +89,15 @@ def test_the_command_writes_everything(copied: Path, capsys: pytest.CaptureFixtu
     assert saved == json.loads(json.dumps(segmentation_card(copied)))
 
 
+def test_who_did_not_choose_an_epoch_is_not_said_to_have(copied: Path) -> None:
+    assert segmentation_card(copied)["trained_on"]["fold 0"].endswith("chose the epoch")
+    path = copied / "segmentation/fold-0/model.json"
+    card = json.loads(path.read_text("utf-8"))
+    write_json(path, card | {"settings": card["settings"] | {"keep": "last"}})
+    said = segmentation_card(copied)["trained_on"]["fold 0"]
+    assert said.endswith("patients watched, the last epoch was kept")
+
+
 def test_a_second_stage_is_told_with_its_weights(copied: Path) -> None:
     assert "second network" not in methods(copied)
     outline = copied / "segmentation" / "outline"

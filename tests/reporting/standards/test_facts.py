@@ -126,6 +126,17 @@ def test_the_curve_s_distance_has_bootstrap_samples_of_its_own(complete: Path) -
     assert text.count("integrated calibration index") == 1
 
 
+def test_the_interval_of_the_auc_can_be_calculated_again(copied: Path) -> None:
+    """The plain one of DeLong is another; where the AUC is 1 neither is used."""
+    assert "are DeLong's on the logit scale for the AUC, Wilson's" in _said(copied, "uncertainty")
+    path = copied / "models/sln/manual/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["test"] |= {"auc": 1.0, "auc_lower": 0.8, "auc_upper": 1.0}
+    write_json(path, metrics)
+    exact = "for the AUC (Clopper and Pearson's where it is 1 or 0), Wilson's"
+    assert exact in _said(copied, "uncertainty")
+
+
 def test_where_nothing_is_missing_nothing_was_imputed(copied: Path) -> None:
     for path in copied.glob("models/*/*/predictors.json"):
         about = json.loads(path.read_text())
@@ -242,6 +253,40 @@ def test_a_question_without_a_classifier_is_named(copied: Path) -> None:
     assert [sentence for sentence in said if sentence not in before] == [
         f"{lost} (models/failures.csv)."
     ]
+
+
+def test_classes_and_centres_coded_by_numbers_stay_as_they_are(tmp_path: Path) -> None:
+    """A column of whole numbers with a gap is one of 0.0 and 1.0 to pandas."""
+    lines = ["patient_id,centre,pcr", "1,1,0", "2,2,1", "3,,1", "4,1,"]
+    (tmp_path / "patients.csv").write_text("\n".join(lines), "utf-8")
+    entry = {"target": "pcr", "task": "pcr", "title": "Response", "label": "pcr", "positive": "1"}
+    write_json(tmp_path / "models/targets.json", [entry])
+    record = Record(tmp_path)
+    outcomes, centres = (FACTS[name](record) for name in ("outcomes", "centres"))
+    assert outcomes is not None
+    assert outcomes.text == "Response was 0 in 1 (33%) and 1 in 2 (67%) of 3 patients."
+    assert centres is not None
+    assert centres.text == "The patients come from 2 centres: 1 (2) and 2 (1)."
+
+
+def test_features_that_do_not_vary_are_not_called_undefined(copied: Path) -> None:
+    """Without the filter for stability the next step removes both."""
+    for path in copied.glob("models/*/*/funnel.json"):
+        write_json(path, json.loads(path.read_text()) | {"stable": 1311, "complete": 1308})
+    said = "undefined for a training patient, or the same for all, were removed (3)."
+    assert said in _said(copied, "incomplete_features")
+
+
+def test_why_no_feature_was_judged_by_its_stability(complete: Path, copied: Path) -> None:
+    """A second reader of test patients, or of two training patients, is one all the same."""
+    for path in copied.glob("models/*/*/funnel.json"):
+        write_json(path, json.loads(path.read_text()) | {"icc_source": None, "icc_patients": 0})
+    few = "No filter for stability was applied: too few training patients were outlined more"
+    assert _said(copied, "stability_filter").startswith(few)
+    (copied / "features/reader2.json").unlink()
+    (copied / "stability/perturbed.parquet").unlink(missing_ok=True)
+    assert "neither masks of a second reader" in _said(copied, "stability_filter")
+    assert "training patients outlined twice;" in _said(complete, "stability_filter")
 
 
 def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) -> None:

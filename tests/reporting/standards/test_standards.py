@@ -132,6 +132,17 @@ def test_answers_survive_another_run(copied: Path) -> None:
     assert len(pd.read_csv(copied / "standards/to_answer.csv")) == len(given) - 1
 
 
+@pytest.mark.parametrize("answer", ["n/a", "N/A: a phantom", "NA", "n.a.", "Not applicable: none"])
+def test_what_does_not_apply_is_no_no(copied: Path, answer: str) -> None:
+    """Its weight is left out of the score; as a no it would be counted against the study."""
+    _answer(copied, [("metrics", "2", answer), ("clear", "8", answer)])
+    filled = standards(copied)
+    for name, item in (("metrics", "2"), ("clear", "8")):
+        assert filled[name].set_index("item").loc[item, "status"] == NOT_APPLICABLE
+    _answer(copied, [("metrics", "2", "no")])
+    assert score(filled["metrics"]).unsupported < score(standards(copied)["metrics"]).unsupported
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -139,6 +150,7 @@ def test_answers_survive_another_run(copied: Path) -> None:
         ([("rqs", "1", "x")], "item 1 of 'rqs'"),
         ([("clear", "8", "x"), ("clear", "8", "y")], "clear 8 twice"),
         ([("metrics", "4", "perhaps")], "metrics 4 with 'perhaps'"),
+        ([("metrics", "4", "nothing is known")], "metrics 4 with 'nothing is known'"),
     ],
 )
 def test_answers_that_fit_nothing_are_refused(

@@ -39,6 +39,8 @@ _DUMMIES = {
 }
 _STANDARD_UID = "1.2.840.10008."
 _LONG_WORD = 5
+_CODINGS = ("latin-1", "utf-8")
+"""Of comments in compressed pixels."""
 
 
 def read_exportable(path: Path, accept_unstated: bool) -> Dataset:
@@ -178,8 +180,9 @@ def _refuse_words_in_stream(path: Path, dataset: Dataset, person: Person) -> Non
     """JPEG and its kin may carry comments, which are part of the pixel data."""
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
-    words = [re.escape(word.encode()) for word in person.words if len(word) >= _LONG_WORD]
-    if words and re.search(b"|".join(words), dataset.PixelData, re.IGNORECASE):
+    words = [word for word in person.words if len(word) >= _LONG_WORD]
+    streams = (dataset.PixelData.decode(coding, "ignore").upper() for coding in _CODINGS)
+    if words and any(word in stream for stream in streams for word in words):
         raise MammoroiError(
             f"a name or identifier of the patient stands in the compressed pixel data of {path}",
             "export the image uncompressed: the comment in the compressed stream is lost then",

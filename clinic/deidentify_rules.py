@@ -259,10 +259,16 @@ def _shifted(date: str, days: int) -> str | None:
 
 
 def identifying(text: str, words: frozenset[str]) -> bool:
-    """Whether a long word stands anywhere in the text, or a short one (ANN, LI) by itself."""
+    """Whether a long word stands anywhere in the text, or a short one (ANN, LI) by itself.
+
+    One with other than plain letters counts anywhere: scripts without blanks know no "by itself".
+    """
     upper = text.upper()
     alone = set(re.split(r"[^A-Z0-9]+", upper))
-    return any(word in upper if len(word) >= _LONG_WORD else word in alone for word in words)
+    return any(
+        word in upper if len(word) >= _LONG_WORD or not word.isascii() else word in alone
+        for word in words
+    )
 
 
 def words_of(dataset: Dataset) -> frozenset[str]:
@@ -276,8 +282,13 @@ def _words(dataset: Dataset) -> Iterator[str]:
             continue
         if element.VR == "PN":
             parts = re.split(r"[\^=\\ ,.]+", str(element.value or ""))
-            yield from (part.upper() for part in parts if len(part) >= _SHORTEST_WORD)
+            yield from (part.upper() for part in parts if _is_word(part))
         elif element.keyword in _NAMING:
             text = str(element.value or "").strip().upper()
             if len(text) > _SHORTEST_WORD:
                 yield text
+
+
+def _is_word(part: str) -> bool:
+    """Whether a part of a name is more than an initial; an ideograph is a name."""
+    return len(part) >= _SHORTEST_WORD or (part.isalpha() and part.upper() == part.lower())

@@ -285,6 +285,23 @@ def test_a_short_name_does_not_take_a_device_with_it(mammogram, tmp_path, key):
     assert made.ManufacturerModelName == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Köhl^Anna", "Anlage Köhl"),
+        ("ÖZ^Li", "Öz 3"),
+        ("Yamada^Taro=山田^太郎", "山田の装置"),
+        ("Lin^Ming=林^明", "林明"),
+    ],
+)
+def test_a_short_name_in_letters_that_are_not_plain(name, text, mammogram, tmp_path, key):
+    change(
+        mammogram, SpecificCharacterSet="ISO_IR 192", PatientName=name, ManufacturerModelName=text
+    )
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    assert text.encode() not in copy.read_bytes()
+
+
 def test_no_patient_id_means_one_patient_per_study(tmp_path, key):
     files = [make_image(tmp_path / "in", number).file for number in range(3)]
     for file in files:
@@ -348,13 +365,22 @@ def test_unstated_is_taken_by_declared_choice(mammogram, tmp_path, key):
     assert main([*map(str, words)]) == 3
 
 
-def test_a_comment_in_the_compressed_stream(mammogram, tmp_path, key):
+@pytest.mark.parametrize(
+    ("name", "comment"),
+    [
+        (NAME, NAME.lower().encode()),
+        ("Müllerin", "MÜLLERIN".encode()),
+        ("MÜLLERIN", "Müllerin".encode("latin-1")),
+    ],
+)
+def test_a_comment_in_the_compressed_stream(name, comment, mammogram, tmp_path, key):
+    change(mammogram, SpecificCharacterSet="ISO_IR 192", PatientName=name)
     dataset = pydicom.dcmread(mammogram)
     dataset.compress(JPEG2000Lossless)
     marker = b"\xff\x64"  # COM of JPEG 2000 (ISO 15444-1), written by the coder
     start = dataset.PixelData.index(marker)
     length = int.from_bytes(dataset.PixelData[start + 2 : start + 4])
-    comment = (NAME.encode() * 9)[: length - 4]
+    comment = (comment * 9)[: length - 4]
     data = dataset.PixelData
     dataset.PixelData = data[: start + 6] + comment + data[start + 2 + length :]
     dataset.save_as(mammogram)

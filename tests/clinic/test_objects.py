@@ -366,6 +366,8 @@ ODD = {
     "no-such-character-set": {"SpecificCharacterSet": "ISO_IR 999", "PatientName": "Doe^Jane"},
     "no-device": {"DeviceSerialNumber": None, "ManufacturerModelName": None, "Manufacturer": ""},
     "burned-in": {"BurnedInAnnotation": "YES"},
+    "midnight": {"StudyTime": "240000"},
+    "two-physicians": {"ReferringPhysicianName": ["Zimmerle^Ottokar", "Vogel^Ida"]},
 }  # fmt: skip
 
 

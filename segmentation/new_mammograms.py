@@ -59,9 +59,9 @@ def image_names(paths: Sequence[Path]) -> list[str]:
         # Links are not followed: what they point to may be named by a hash.
         at = [Path(os.path.abspath(path)).parent for path in paths]  # noqa: PTH100
         shared = os.path.commonpath([at[k] for k, name in enumerate(names) if name in again])
-        for k, name in enumerate(names):
-            longer = "-".join([*at[k].relative_to(shared).parts, name])
-            if name in again and len(os.fsencode(longer)) <= _LONGEST:
+        for k in [k for k, name in enumerate(names) if name in again]:
+            longer = "-".join([*at[k].relative_to(shared).parts, names[k]])
+            if len(os.fsencode(longer)) <= _LONGEST:
                 names[k] = longer
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:

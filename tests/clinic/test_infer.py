@@ -231,6 +231,7 @@ def test_names_are_told_apart_by_folders_where_that_can_be():
     assert named("x/a.png", "/else/x/a.png")[1].endswith("else-x-a")
     assert named("x/a.png", "x/y/a.dcm", "x/b.png") == ["a", "y-a", "b"]
     assert named("x/a/../c/a.png", "x/b/a.png") == ["c-a", "b-a"]
+    assert named("x/DICOMDIR", "x/y/A/a", "x/y/B/a") == ["DICOMDIR", "A-a", "B-a"]
     for paths in (
         ("x/a.png", "x/a.dcm"),
         ("x/a.png", "x/a.png"),

@@ -106,8 +106,10 @@ def infer(
     return found
 
 
-def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:
-    """List the patients of files and folders.
+def new_patients(
+    images: Sequence[Path], spacing_mm: float | None = None, out: Path | None = None
+) -> list[NewPatient]:
+    """List the patients of files and folders; ``out`` as for :func:`.patients.expand`.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> lis
         When there is no image, two get the same name, or the spacing cannot be meant.
     """
     check_spacing(spacing_mm)
-    return group(expand(images), spacing_mm)
+    return group(expand(images, out), spacing_mm)
 
 
 def read_patients(

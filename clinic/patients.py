@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MammoroiError
+from ..files import INPUTS
 from ..imaging.spacing import GIVEN
 
 _NO_ID = (
@@ -72,8 +73,15 @@ class _Found:
     studies: set[str] = field(default_factory=set)
 
 
-def expand(images: Sequence[Path]) -> list[Path]:
+def expand(images: Sequence[Path], out: Path | None = None) -> list[Path]:
     """List the files; a folder stands for everything in it and below, hidden files left out.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Files and folders.
+    out : Path, optional
+        Where results are to go. What an earlier run has written there is no input.
 
     Raises
     ------
@@ -81,9 +89,12 @@ def expand(images: Sequence[Path]) -> list[Path]:
         When something does not exist, its name is not text, or nothing is left.
     """
     files: list[Path] = []
+    results = out.resolve() if out is not None and (out / INPUTS).is_file() else None
     for path in images:
         if path.is_dir():
             below = sorted(file for file in path.rglob("*") if file.is_file())
+            if results is not None and path.resolve() in results.parents:
+                below = [file for file in below if not file.resolve().is_relative_to(results)]
             files += [file for file in below if not file.name.startswith(".")]
         elif path.is_file():
             files.append(path)

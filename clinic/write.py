@@ -129,7 +129,7 @@ def process(
     """
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
     bundle.check_batch(batch)
-    patients = new_patients(files, spacing_mm)
+    patients = new_patients(files, spacing_mm, out)
     images = {image.image_id: image.file for one in patients for image in one.images}
     claim_folder(out, {"images": sha256_files(images), "model": bundle.sha256}, RESULTS)
     read = read_patients(bundle, patients, batch=batch)

@@ -162,6 +162,19 @@ def test_a_folder_never_holds_two_runs_patients(model, study, files, tmp_path, c
     assert "no inputs.json says" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["infer", "segment"])
+def test_results_in_the_folder_of_the_mammograms_are_not_read_as_such(
+    command, files, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.dcm").write_bytes(files[0].read_bytes())
+    words = [command, ".", "--out", "results"]
+    assert main(words) == 0
+    made = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(words) == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == made
+
+
 def test_nothing_says_who_the_patient_is(edited, model, tmp_path, caplog):
     secret = {"PatientID": "ID-4711-SECRET", "PatientName": "Secretive^Sandra"}
     edited(0, "a", **secret)

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 
+import pydicom
 import pytest
 
 from mammoroi.clinic.service.admission import REFUSALS, Image, examine, pixel_digest
@@ -217,6 +218,19 @@ def test_a_failed_image_may_be_sent_again(bench):
     assert not receipt.repeated
     assert bench.home.failed() == {"crash": 0}
     assert len(bench.home.images("incoming", case)) == 1
+
+
+def test_a_failed_image_may_be_sent_again_with_other_pixels(bench):
+    """Those that it had were damaged; of an image that has results they are a conflict."""
+    dataset = parts.mammogram("A")
+    receipt = bench.put(dataset)
+    bench.home.move(receipt.case, "incoming", "failed/images")
+    sound = bytes(reversed(dataset.PixelData))
+    dataset.PixelData = sound
+    assert bench.put(dataset).refusal is None
+    assert bench.home.failed() == {"images": 0}
+    (image,) = bench.home.images("incoming", receipt.case)
+    assert pydicom.dcmread(image).PixelData == sound
 
 
 def test_any_damage_to_a_file_ends_in_a_reason(bench):

@@ -6,7 +6,8 @@ begin with a point or end like a file under way (``.part``, ``.tmp``, ...), link
 no plain file. A file that may not be taken in is kept in ``failed/REASON``.
 
 A file that cannot be read or removed is said once, and tried again when it changes or after a
-minute. If it was taken in but cannot be removed, taking it in again does nothing.
+minute. If it was taken in but cannot be removed, taking it in again does nothing. A folder that
+cannot be read is said once, too.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Watch:
 
     def _files(self, root: Path) -> Iterator[tuple[Path, _Identity]]:
         """Plain files in and below a folder, with what changes when they do; links are counted."""
-        for folder, folders, names in os.walk(root):
+        for folder, folders, names in os.walk(root, onerror=self._is_closed):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted((*names, *(f for f in folders if Path(folder, f).is_symlink()))):
                 path = Path(folder, name)
@@ -120,6 +121,11 @@ class Watch:
                     yield path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
                 else:
                     self._leave(path, "is a link or no plain file, left alone")
+
+    def _is_closed(self, error: OSError) -> None:
+        """Say once that a folder, or the watched one itself, cannot be looked into."""
+        if not isinstance(error, FileNotFoundError):  # it may have gone since it was listed
+            self._leave(Path(error.filename), "is a folder that cannot be read; tried again")
 
     def _leave(self, path: Path, why: str) -> None:
         """Say once that a file is left where it is; it is named by its hash."""

@@ -1,10 +1,12 @@
 """The way in and the states of a case, without a network and by a clock of our own."""
 
+import errno
 import os
 import random
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -141,6 +143,27 @@ def test_a_link_is_said_once_for_as_long_as_it_is_there(bench, tmp_path):
     link.symlink_to(tmp_path)
     watch.step(stopping)
     assert bench.counters.read() == {"watch_left": 2}
+
+
+def test_a_folder_that_cannot_be_read_is_said_once(bench, monkeypatch, caplog):
+    (bench.config.watch.folder / "closed").mkdir()
+    closed, scandir = {"closed"}, os.scandir
+
+    def guarded(path):
+        if Path(path).name in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    watch = Watch(bench.config.watch, bench.home, bench.inbox, bench.counters, bench.clock)
+    for _ in range(3):
+        watch.step(threading.Event())
+    assert bench.counters.read() == {"watch_left": 1}
+    closed.add("watched")
+    watch.step(threading.Event())
+    assert bench.counters.read() == {"watch_left": 2}
+    assert "is a folder that cannot be read" in caplog.text
+    assert "closed" not in caplog.text
 
 
 def test_a_repeated_image_is_known_for_as_long_as_its_note_is_kept(bench):

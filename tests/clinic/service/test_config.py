@@ -17,6 +17,8 @@ from mammoroi.errors import MammoroiError
 
 from .conftest import fast
 
+TLS = {"certificate": "ca.pem", "key": "secret"}
+
 
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -35,12 +37,18 @@ from .conftest import fast
         ({"destination": {"url": "http://u:p@127.0.0.1"}}, "into credentials"),
         ({"destination": {"url": "http://127.0.0.1", "host": "h"}}, "keep one"),
         ({"destination": {"credentials": "nowhere"}}, "is no file"),
+        ({"destination": {"host": "h", "authorities": "ca.pem"}}, "of C-STORE they stand in tls"),
+        ({"destination": {"url": "http://h", "authorities": "ca.pem"}}, "authorities has no"),
+        ({"destination": {"host": "h", "credentials": "secret"}}, "they are for DICOMweb"),
+        ({"destination": {"url": "https://h", "tls": TLS}}, "destination.tls has no effect"),
         ({"home": "x", "watch": {"folder": "x/y"}}, "keep them apart"),
         ({"listener": {"tls": {"certificate": "no.pem", "key": "no.pem"}}}, "is no file"),
     ],
 )
 def test_refused_with_the_reason(settings, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "ca.pem").touch()
+    (tmp_path / "secret").touch(mode=0o600)
     (tmp_path / "serve.yaml").write_text(yaml.safe_dump(settings))
     assert main(["serve", "serve.yaml"]) == 1
     printed = capsys.readouterr().err

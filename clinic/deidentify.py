@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Failure, MammoroiError
+from ..errors import Failure, MammoroiError, is_disk_full
 from ..files import read_csv, write_csv, write_failures
 from ..imaging.formats import Format, identify
 from ..imaging.view import laterality_of, view_of
@@ -91,6 +91,8 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     MammoroiError
         When an input or the key is missing, a file's name is not text, an option is unknown, or
         what must stay apart does not.
+    OSError
+        When the disk is full.
     """
     import pandas as pd
 
@@ -115,7 +117,9 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
         try:
             with values_hidden():
                 image = _export(path, out, key, export, row, written)
-        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             failures.append(_failure(case, path, error))
         else:
             images.append(image)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Failure, MammoroiError
+from ..errors import Failure, MammoroiError, is_disk_full
 from ..files import (
     claim_folder,
     sha256_files,
@@ -126,6 +126,8 @@ def process(
     MammoroiError
         As :func:`.infer.infer`, and when the folder holds results of other images or of another
         bundle.
+    OSError
+        When the disk is full.
     """
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
     bundle.check_batch(batch)
@@ -189,7 +191,10 @@ def write_results(
 def _write_patient(
     patient: PatientResult, failed: Sequence[Failure], out: Path, outputs: Outputs
 ) -> list[Failure]:
-    """Write a patient's objects and page; what cannot be written is a failure, no end."""
+    """Write a patient's objects and page; what cannot be written is a failure, no end.
+
+    A full disk is the end: half of her objects would be taken for all of them.
+    """
     failures = []
     if outputs.objects:
         from .objects import write_objects
@@ -201,14 +206,18 @@ def _write_patient(
                 geometry=outputs.geometry,
                 capture=outputs.capture,
             )
-        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             failures.append(Failure.of(patient.patient_id, "infer/objects", error))
     if outputs.pages:
         from .page import write_page
 
         try:
             write_page(patient, out / "pages" / f"{patient.patient_id}.html", failures=failed)
-        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             failures.append(Failure.of(patient.patient_id, "infer/page", error))
     return failures
 

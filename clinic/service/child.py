@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ...errors import DISK_FULL, Failure, MammoroiError
+from ...errors import Failure, MammoroiError, is_disk_full
 from ..privacy import hide_values
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
         try:
             answer = Outcome(None, failures=tuple(process(files, out)))
         except Exception as error:  # noqa: BLE001  the boundary of one case: recorded
-            full = isinstance(error, OSError) and error.errno in DISK_FULL
+            full = is_disk_full(error)
             told = f"{type(error).__name__}: {error}"
             answer = Outcome("unready", "the disk is full") if full else Outcome("error", told)
         pipe.send(answer)

@@ -1,6 +1,7 @@
 """Whatever identifies goes, whatever the software needs stays, and the key decides who is who."""
 
 import csv
+import errno
 import itertools
 import logging
 import shutil
@@ -387,6 +388,16 @@ def test_a_comment_in_the_compressed_stream(name, comment, mammogram, tmp_path, 
     (failure,) = deidentify([mammogram], tmp_path / "out", Export(key))
     assert "stands in the compressed pixel data" in failure.error
     assert not list((tmp_path / "out").rglob("*.dcm"))
+
+
+def test_a_full_disk_is_not_said_of_every_file(mammogram, tmp_path, key, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Dataset, "save_as", full)
+    words = ["deidentify", mammogram, "-o", tmp_path / "out", "--key", key]
+    assert main([*map(str, words)]) == 1
+    assert "free space on its disk" in capsys.readouterr().err
 
 
 def test_files_that_are_none(mammogram, tmp_path, key):

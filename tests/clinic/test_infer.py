@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import pandas as pd
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from scipy.ndimage import gaussian_filter
 
@@ -24,6 +26,8 @@ from mammoroi.clinic.intervals import RiskSpread, spread_of
 from mammoroi.clinic.ranges import Distribution
 from mammoroi.clinic.results import PatientResult, Risk
 from mammoroi.clinic.risks import index_images
+from mammoroi.clinic.service.config import ProcessingConfig
+from mammoroi.clinic.service.processing import Processing
 from mammoroi.clinic.tables import risk_row
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
@@ -160,6 +164,24 @@ def test_a_folder_never_holds_two_runs_patients(model, study, files, tmp_path, c
     (out / "inputs.json").unlink()
     assert main(first) != 0
     assert "no inputs.json says" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_it_since_half_the_objects_would_be_taken_for_all(
+    files, tmp_path, monkeypatch, capsys
+):
+    """The service sends what it finds: a SEG without the report that did not fit."""
+    save = Dataset.save_as
+
+    def small_disk(dataset, path, **options):
+        if dataset.Modality == "SR":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(dataset, path, **options)
+
+    monkeypatch.setattr(Dataset, "save_as", small_disk)
+    assert main(["infer", str(files[0]), "--out", str(tmp_path / "out")]) == 1
+    assert "free space on its disk" in capsys.readouterr().err
+    with pytest.raises(OSError, match="No space left"):
+        Processing(ProcessingConfig())([files[0]], tmp_path / "service")
 
 
 @pytest.mark.parametrize("command", ["infer", "segment"])

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
 _LONGEST = 200
 """Bytes of a name with folders, so that it fits with an ending into the 255 of a file system."""
+_LONGEST_OWN = 240
+"""Bytes of a file's own name, for the same reason."""
 
 
 def image_name(path: Path) -> str:
@@ -51,9 +53,15 @@ def image_names(paths: Sequence[Path]) -> list[str]:
     Raises
     ------
     MammoroiError
-        When two would still have the same name; names too long for a file are not made.
+        When two would still have the same name, or one is too long for results to be named by it.
     """
     names = [image_name(path) for path in paths]
+    for name in names:
+        if len(os.fsencode(name)) > _LONGEST_OWN:
+            raise MammoroiError(
+                f"the name {name[:40]}... has more than {_LONGEST_OWN} bytes",
+                "rename the file: its results have its name with an ending",
+            )
     again = {name for name, count in Counter(names).items() if count > 1}
     if again:
         # Links are not followed: what they point to may be named by a hash.

@@ -275,6 +275,9 @@ def test_names_are_told_apart_by_folders_where_that_can_be():
     ):
         with pytest.raises(MammoroiError, match="several files are named"):
             named(*paths)
+    assert named(f"x/{'y' * 236}.dcm") == ["y" * 236]
+    with pytest.raises(MammoroiError, match="has more than 240 bytes"):
+        named(f"x/{'ü' * 121}")
 
 
 def test_equal_names_and_no_image_are_refused(files, tmp_path):

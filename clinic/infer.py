@@ -273,9 +273,26 @@ def _measure(
     if bundle.preset is None or not drawn.mask.any():
         return None, None
     try:
-        return extract_case(mammogram, drawn.mask, bundle.preset), None
+        features = extract_case(mammogram, drawn.mask, bundle.preset)
+        _refuse_missing(features, bundle)
+        return features, None
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
         return None, Failure.of(image_id, UNMEASURED, error)
+
+
+def _refuse_missing(features: Mapping[str, float], bundle: Bundle) -> None:
+    """Refuse features that lack one that a classifier takes: pyradiomics leaves filters out."""
+    taken = {
+        name.rpartition("@")[0] or name
+        for one in bundle.classifiers
+        for name in one.model.features()
+    }
+    missing = sorted(taken - set(features))
+    if missing:
+        raise MammoroiError(
+            f"{len(missing)} of {len(taken)} features did not come out, such as {missing[0]}",
+            "the image is too small for a filter of the preset: leave it out",
+        )
 
 
 def _count(mask: NDArray[np.bool_]) -> int:

@@ -430,6 +430,34 @@ def test_risks_rest_on_the_breast_that_was_measured(edited, bundle, monkeypatch)
     assert {"one-view", "both-breasts"} <= codes(patient.flags)
 
 
+def test_features_that_a_filter_left_out_of_a_small_image_end_nothing(
+    files, bundle, model, tmp_path, monkeypatch
+):
+    """pyradiomics leaves a filter out that is larger than the image."""
+    whole = extract.extract_case
+    taken = {name.partition("@")[0] for name in bundle.classifiers[0].model.features()}
+    missing = min(taken)
+
+    def small(mammogram, *given):
+        found = whole(mammogram, *given)
+        left_out.setdefault(files[2], min(set(found) - taken))
+        return {name: found[name] for name in found if name != left_out.get(mammogram.source)}
+
+    left_out = {files[0]: missing}
+
+    monkeypatch.setattr(extract, "extract_case", small)
+    out = tmp_path / "out"
+    images = [str(files[k]) for k in (0, 2, 4)]
+    assert main(["infer", *images, "--out", str(out), "--model", str(model)]) == 3
+    (failure,) = read_csv(out / "failures.csv").itertuples()
+    assert (failure.case, failure.stage) == (files[0].stem, "infer/radiomics")
+    assert missing in failure.error
+    features = read_csv(out / "features.csv", dtype=IDS).set_index("image_id")
+    assert list(features.index) == [files[2].stem, files[4].stem]
+    assert features[left_out[files[2]]].notna().tolist() == [False, True]
+    assert len(read_csv(out / "risks.csv")) == 3 * len(bundle.classifiers)
+
+
 def test_nothing_is_said_of_risks_where_there_are_none(files, bundle):
     bare = replace(bundle, classifiers=(), preset=None)
     patient = only(infer(files[:1], bare))

@@ -77,6 +77,8 @@ class Stow:
             else:
                 user, _, password = line.partition(":")
                 session.auth = (user, password)
+        system = ssl.get_default_verify_paths()  # requests would take those that came with it
+        session.verify = system.cafile or system.capath or True
         if config.authorities is not None:
             with usable("destination.authorities"):
                 ssl.create_default_context(cafile=str(config.authorities))

@@ -157,7 +157,7 @@ class CasesConfig:
         _positive("cases", self, "max_instance_mb", "timeout_s", "memory_gb")
         _positive("cases", self, "attempts", "cases_per_process")
         for name in ("settle_s", "min_free_gb", "keep_hours", "forget_days"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:  # NaN is neither
                 raise MammoroiError(f"cases.{name} is {getattr(self, name)}", "set 0 or more")
 
 
@@ -394,5 +394,5 @@ def _port(section: str, port: int) -> None:
 
 def _positive(section: str, config: object, *names: str) -> None:
     for name in names:
-        if getattr(config, name) <= 0:
+        if not getattr(config, name) > 0:
             raise MammoroiError(f"{section}.{name} is {getattr(config, name)}", "set more than 0")

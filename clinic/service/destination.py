@@ -65,18 +65,20 @@ class Stow:
     def __init__(self, config: DestinationConfig) -> None:
         import requests
         from dicomweb_client.api import DICOMwebClient
+        from requests.auth import HTTPBasicAuth
 
         session = requests.Session()
         session.trust_env = False  # no proxy and no .netrc that the configuration does not name
         session.hooks["response"].append(_see_answer)
         if config.credentials is not None:
             with usable("destination.credentials"):
-                line = config.credentials.read_text(encoding="utf-8").strip()
+                line = config.credentials.read_text(encoding="utf-8-sig").strip()
             if line.startswith("Bearer "):
                 session.headers["Authorization"] = line
             else:
                 user, _, password = line.partition(":")
-                session.auth = (user, password)
+                # Bytes, since text would go as Latin-1.
+                session.auth = HTTPBasicAuth(user.encode(), password.encode())
         system = ssl.get_default_verify_paths()  # requests would take those that came with it
         session.verify = system.cafile or system.capath or True
         if config.authorities is not None:

@@ -33,6 +33,8 @@ TLS = {"certificate": "ca.pem", "key": "secret"}
         ({"listener": {"prot": 104}}, "did you mean listener.port?"),
         ({"cases": {"timeout_s": 0}}, "cases.timeout_s is 0"),
         ({"cases": {"keep_hours": -1}}, "cases.keep_hours is -1"),
+        ({"cases": {"settle_s": float("nan")}}, "cases.settle_s is nan"),
+        ({"cases": {"timeout_s": float("nan")}}, "cases.timeout_s is nan"),
         ({"destination": {"url": "ftp://x"}}, "no http"),
         ({"destination": {"url": "http://u:p@127.0.0.1"}}, "into credentials"),
         ({"destination": {"url": "http://127.0.0.1", "host": "h"}}, "keep one"),

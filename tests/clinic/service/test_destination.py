@@ -1,5 +1,6 @@
 """What counts as sent: only what the PACS says it has stored."""
 
+import base64
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,12 +30,13 @@ def objects(tmp_path):
 @pytest.fixture
 def stow():
     """Give a destination that answers so, and the requests that it got."""
-    servers, asked = [], []
+    servers, asked, said = [], [], []
 
-    def start(status, media_type="", body="", location=""):
+    def start(status, media_type="", body="", location="", **settings):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 asked.append(self.path)
+                said.append(self.headers.get("Authorization"))
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(status)
                 if media_type:
@@ -57,8 +59,9 @@ def stow():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         url = f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
-        return Stow(DestinationConfig(url=url)), asked
+        return Stow(DestinationConfig(url=url, **settings)), asked
 
+    start.said = said
     yield start
     for server in servers:
         server.shutdown()
@@ -97,6 +100,18 @@ def test_some_stored_without_a_word_which_is_refused_and_all_stored_is_sent(stow
     for answer in [(200,), (200, f"{JSON};charset=utf-8", "{}"), (202, JSON, "{}")]:
         pacs, _ = stow(*answer)
         pacs.send(objects)
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig"])
+def test_credentials_of_any_letters_are_sent(stow, objects, tmp_path, coding):
+    """Also from a file of an editor that marks UTF-8 by three bytes."""
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text("jörg:пароль€\n", encoding=coding)
+    pacs, _ = stow(200, credentials=secret)
+    pacs.send(objects)
+    (said,) = stow.said
+    assert base64.b64decode(said.removeprefix("Basic ")).decode() == "jörg:пароль€"
 
 
 def test_by_c_store_a_pacs_that_takes_none_of_the_objects_is_not_away(objects):

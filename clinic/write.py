@@ -31,7 +31,7 @@ from ..files import (
     write_text,
 )
 from .bundle import Bundle, open_bundle
-from .infer import Read, new_patients, read_patients
+from .infer import UNMEASURED, Read, new_patients, read_patients
 from .results import ImageResult, PatientResult
 from .tables import (
     KEYS,
@@ -214,7 +214,9 @@ def _write_patient(
         from .page import write_page
 
         try:
-            write_page(patient, out / "pages" / f"{patient.patient_id}.html", failures=failed)
+            # An image that could not be measured is there, with a flag that says so.
+            unread = [failure for failure in failed if failure.stage != UNMEASURED]
+            write_page(patient, out / "pages" / f"{patient.patient_id}.html", failures=unread)
         except Exception as error:
             if is_disk_full(error):
                 raise

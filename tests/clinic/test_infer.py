@@ -456,6 +456,9 @@ def test_features_that_a_filter_left_out_of_a_small_image_end_nothing(
     assert list(features.index) == [files[2].stem, files[4].stem]
     assert features[left_out[files[2]]].notna().tolist() == [False, True]
     assert len(read_csv(out / "risks.csv")) == 3 * len(bundle.classifiers)
+    page = (out / "pages" / "patient-1.html").read_text("utf-8")
+    assert "The lesion could not be measured" in page
+    assert "Not processed" not in page
 
 
 def test_nothing_is_said_of_risks_where_there_are_none(files, bundle):

@@ -215,6 +215,30 @@ def test_results_that_nobody_could_make_again_are_kept(bench):
         (done / "images" / f"{number}.dcm").unlink()  # as after cases.keep_hours
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_late_view_joins_the_earlier_ones_also_where_there_are_no_links(
+    bench, monkeypatch, links
+):
+    def no_link(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(source))
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    first, second = parts.study("A")[:2]
+    case = bench.put(first).case
+    bench.home.move(case, "incoming", "done")
+    bench.put(second)
+    bench.home.move(case, "incoming", "working")
+    worker = Worker(
+        *(bench.home, bench.inbox, None, bench.config.cases, bench.counters), keep_results=False
+    )
+    worker._add_earlier(case)
+    kept, joined = bench.home.images("done", case), bench.home.images("working", case)
+    assert len(joined) == 2
+    assert kept[0].read_bytes() in [image.read_bytes() for image in joined]
+    assert not list((bench.home.folder / "parts").iterdir())
+
+
 def test_little_space_ends_the_keeping_at_once(bench):
     case = bench.put(parts.mammogram("A")).case
     bench.home.move(case, "incoming", "done")

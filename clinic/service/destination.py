@@ -125,7 +125,7 @@ def _see_answer(answer: Any, *_: Any, **__: Any) -> None:
         When the answer does not say that the objects were stored.
     """
     status = int(answer.status_code)
-    if answer.is_redirect:
+    if 300 <= status < 400:
         raise AwayError(f"http-{status}")
     if not answer.ok:
         return

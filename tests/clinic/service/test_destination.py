@@ -78,9 +78,9 @@ def test_objects_that_were_not_stored_are_refused_whatever_the_charset(
         pacs.send(objects)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307])
-def test_a_redirection_stores_nothing_and_is_not_followed(stow, objects, status):
-    pacs, asked = stow(status, location="/login")
+@pytest.mark.parametrize(("status", "to"), [(301, "/login"), (302, "/"), (307, "/"), (300, "")])
+def test_a_redirection_stores_nothing_and_is_not_followed(stow, objects, status, to):
+    pacs, asked = stow(status, location=to)
     with pytest.raises(AwayError, match=f"http-{status}"):
         pacs.send(objects)
     assert asked == ["/dicom-web/studies"]

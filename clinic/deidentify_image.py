@@ -237,11 +237,21 @@ def write_deidentified(dataset: Dataset, path: Path) -> Path:
 
 
 def image_of_mask(dataset: Dataset, person: Person) -> str:
-    """Where the copy of a segmentation's mammogram is or would be; empty where none is named."""
-    for source in dataset.get("SourceImageSequence") or ():
-        tail = str(source.get("ReferencedSOPInstanceUID") or "").rpartition(".")[2][:20]
-        return (Path(person.name) / f"{tail}.dcm").as_posix()
-    for frame in dataset.get("PerFrameFunctionalGroupsSequence") or ():
-        for derivation in frame.get("DerivationImageSequence") or ():
-            return image_of_mask(derivation, person)
-    return ""
+    """Where the copy of a segmentation's mammogram is or would be; empty where none is named.
+
+    Segmentations name it as their source, in the functional groups of one frame or of all, or
+    only as the one image of the series that they refer to.
+    """
+    named = list(dataset.get("SourceImageSequence") or ())
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in dataset.get(groups) or ():
+            for derivation in group.get("DerivationImageSequence") or ():
+                named += derivation.get("SourceImageSequence") or ()
+    if not named:
+        series = dataset.get("ReferencedSeriesSequence") or ()
+        referred = [one for item in series for one in item.get("ReferencedInstanceSequence") or ()]
+        named = referred if len(referred) == 1 else []
+    if not named:
+        return ""
+    tail = str(named[0].get("ReferencedSOPInstanceUID") or "").rpartition(".")[2][:20]
+    return (Path(person.name) / f"{tail}.dcm").as_posix() if tail else ""

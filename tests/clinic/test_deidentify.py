@@ -239,6 +239,28 @@ def test_mask_and_mammogram_still_belong_together(tmp_path, key):
     assert made.StudyInstanceUID == mammogram.StudyInstanceUID
 
 
+@pytest.mark.parametrize("place", ["frame", "shared", "series"])
+def test_a_mask_names_its_mammogram_in_several_places(place, tmp_path, key):
+    """As segmentations of other makers do."""
+    image = make_image(tmp_path / "in", 0)
+    seg, *_ = write_objects(make_patient(image), tmp_path / "in")
+    made = pydicom.dcmread(seg)
+    source = made.SourceImageSequence
+    (frame,) = made.PerFrameFunctionalGroupsSequence
+    del made.SourceImageSequence
+    if place != "frame":
+        del frame.DerivationImageSequence
+    if place == "shared":
+        derivation = Dataset()
+        derivation.SourceImageSequence = source
+        made.SharedFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]
+    made.save_as(seg)
+    export([image.file, seg], tmp_path / "out", key)
+    with (tmp_path / "out" / "images.csv").open() as stream:
+        rows = {row["kind"]: row for row in csv.DictReader(stream)}
+    assert rows["mask"]["of"] == rows["image"]["file"]
+
+
 def test_the_key_decides_who_is_who(tmp_path, key):
     files = [make_image(tmp_path / "in", number).file for number in range(2)]
     change(files[1], StudyInstanceUID="1.2.3.4", StudyDate="20250102")  # a year later

@@ -37,7 +37,7 @@ from .deidentify_image import (
     write_deidentified,
 )
 from .deidentify_rules import OPTIONS
-from .patients import check_name
+from .patients import check_name, files_below
 from .privacy import pseudonym, read_key, values_hidden
 
 STAGE = "deidentify"
@@ -206,11 +206,10 @@ def _failure(case: str, path: Path, error: Exception) -> Failure:
 
 
 def _files(inputs: Sequence[Path]) -> Iterator[Path]:
-    """Every file; a folder stands for all in it and below, hidden ones left out."""
+    """Every file; a folder stands for all in it and below (:func:`.patients.files_below`)."""
     for path in inputs:
         if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.is_file())
-            yield from (file for file in below if not file.name.startswith("."))
+            yield from files_below(path)
         elif path.is_file():
             yield path
         else:

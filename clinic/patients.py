@@ -17,6 +17,8 @@ _NO_ID = (
 )
 """What exports put in place of the Patient ID of everybody."""
 
+_NO_IMAGES = ("dicomdir", "desktop.ini", "thumbs.db")
+
 
 @dataclass(frozen=True)
 class NewImage:
@@ -74,7 +76,7 @@ class _Found:
 
 
 def expand(images: Sequence[Path], out: Path | None = None) -> list[Path]:
-    """List the files; a folder stands for everything in it and below, hidden files left out.
+    """List the files; a folder stands for everything in it and below (:func:`files_below`).
 
     Parameters
     ----------
@@ -92,10 +94,10 @@ def expand(images: Sequence[Path], out: Path | None = None) -> list[Path]:
     results = out.resolve() if out is not None and (out / INPUTS).is_file() else None
     for path in images:
         if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.is_file())
+            below = files_below(path)
             if results is not None and path.resolve() in results.parents:
                 below = [file for file in below if not file.resolve().is_relative_to(results)]
-            files += [file for file in below if not file.name.startswith(".")]
+            files += below
         elif path.is_file():
             files.append(path)
         else:
@@ -105,6 +107,17 @@ def expand(images: Sequence[Path], out: Path | None = None) -> list[Path]:
     for file in files:
         check_name(file)
     return files
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Files in a folder and below, without hidden ones and those that no image can be.
+
+    These are a disc's table of contents, and what Windows leaves in folders.
+    """
+    found = sorted(file for file in folder.rglob("*") if file.is_file())
+    return [
+        file for file in found if file.name[0] != "." and file.name.casefold() not in _NO_IMAGES
+    ]
 
 
 def check_name(file: Path) -> None:

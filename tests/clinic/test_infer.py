@@ -280,6 +280,19 @@ def test_names_are_told_apart_by_folders_where_that_can_be():
         named(f"x/{'ü' * 121}")
 
 
+def test_what_lies_on_every_disc_and_in_every_folder_is_no_image(files, tmp_path):
+    for name in ("DICOMDIR", "Thumbs.db", "desktop.ini", ".DS_Store", "sub/dicomdir"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(MammoroiError, match="there is no image"):
+        new_patients([tmp_path])
+    (tmp_path / "sub" / "IM0001").write_bytes(files[0].read_bytes())
+    ((image,),) = (patient.images for patient in new_patients([tmp_path]))
+    assert image.image_id == "IM0001"
+    named = tmp_path / "DICOMDIR"
+    assert new_patients([named])[0].images[0].file == named, "who names it may know why"
+
+
 def test_equal_names_and_no_image_are_refused(files, tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("same.dcm", "same"):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Failure, MammoroiError, is_disk_full
+from ..errors import Failure, MammoroiError, is_disk_full, of_the_disk
 from ..files import read_csv, write_csv, write_failures
 from ..imaging.formats import Format, identify
 from ..imaging.view import laterality_of, view_of
@@ -161,6 +161,8 @@ def _export(
     path: Path, out: Path, key: bytes, export: Export, row: dict[str, Any], written: set[Path]
 ) -> dict[str, Any]:
     """Copy one file; gives its row of ``images.csv`` and fills in that of the crosswalk."""
+    with path.open("rb"):
+        pass  # one that cannot be read says so itself, and not that it is no DICOM
     try:
         is_dicom = identify(path) is Format.DICOM
     except MammoroiError:  # it quotes how the file begins
@@ -195,6 +197,8 @@ def _export(
 
 def _failure(case: str, path: Path, error: Exception) -> Failure:
     """Say what went wrong without the file's name, and without a text that may quote a header."""
+    if isinstance(error, OSError):
+        error = of_the_disk(error) or error
     if isinstance(error, MammoroiError):
         return Failure(case, STAGE, error.found.replace(str(path), case), error.action)
     return Failure(

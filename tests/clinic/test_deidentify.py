@@ -422,6 +422,20 @@ def test_a_full_disk_is_not_said_of_every_file(mammogram, tmp_path, key, monkeyp
     assert "free space on its disk" in capsys.readouterr().err
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged(mammogram, tmp_path, key, monkeypatch):
+    real = Path.open
+
+    def closed(path, *given, **options):
+        if path == mammogram:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *given, **options)
+
+    monkeypatch.setattr(Path, "open", closed)
+    (failure,) = deidentify([mammogram], tmp_path / "out", Export(key))
+    assert failure.error == f"{failure.case} cannot be read or written: Permission denied"
+    assert "permissions" in failure.action
+
+
 def test_files_that_are_none(mammogram, tmp_path, key):
     folder = tmp_path / "in"
     folder.mkdir()

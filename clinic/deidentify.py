@@ -89,8 +89,8 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     Raises
     ------
     MammoroiError
-        When an input or the key is missing, a file's name is not text, an option is unknown, or
-        what must stay apart does not.
+        When an input or the key is missing, a folder cannot be read, a file's name is not text, an
+        option is unknown, or what must stay apart does not.
     OSError
         When the disk is full.
     """

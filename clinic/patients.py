@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ _NO_ID = (
 """What exports put in place of the Patient ID of everybody."""
 
 _NO_IMAGES = ("dicomdir", "desktop.ini", "thumbs.db")
+_OF_THE_SYSTEM = ("lost+found", "system volume information")
+"""Folders of a whole disk that nobody may look into."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def expand(images: Sequence[Path], out: Path | None = None) -> list[Path]:
     Raises
     ------
     MammoroiError
-        When something does not exist, its name is not text, or nothing is left.
+        When something does not exist, its name is not text, a folder cannot be read, or nothing is
+        left.
     """
     files: list[Path] = []
     results = out.resolve() if out is not None and (out / INPUTS).is_file() else None
@@ -113,11 +117,28 @@ def files_below(folder: Path) -> list[Path]:
     """Files in a folder and below, without hidden ones and those that no image can be.
 
     These are a disc's table of contents, and what Windows leaves in folders.
+
+    Raises
+    ------
+    MammoroiError
+        When a folder cannot be looked into: what is in it would be left out without a word.
     """
-    found = sorted(file for file in folder.rglob("*") if file.is_file())
-    return [
-        file for file in found if file.name[0] != "." and file.name.casefold() not in _NO_IMAGES
-    ]
+    found = sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=_refuse_closed)
+        for name in names
+        if name[0] != "." and name.casefold() not in _NO_IMAGES
+    )
+    return [file for file in found if file.is_file()]
+
+
+def _refuse_closed(error: OSError) -> None:
+    if Path(error.filename).name.casefold() in _OF_THE_SYSTEM:
+        return
+    raise MammoroiError(
+        f"the folder {error.filename} cannot be read: {error.strerror}",
+        "see to its permissions, or name what can be read",
+    ) from None
 
 
 def check_name(file: Path) -> None:

@@ -293,6 +293,23 @@ def test_what_lies_on_every_disc_and_in_every_folder_is_no_image(files, tmp_path
     assert new_patients([named])[0].images[0].file == named, "who names it may know why"
 
 
+def test_a_folder_that_cannot_be_read_is_not_left_out(files, tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "IM0001").write_bytes(files[0].read_bytes())
+    scandir = os.scandir
+
+    def guarded(path):
+        if Path(path).name in ("closed", "lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(MammoroiError, match="closed cannot be read: Permission denied"):
+        new_patients([tmp_path])
+    (tmp_path / "closed").rename(tmp_path / "lost+found")
+    assert len(new_patients([tmp_path])) == 1
+
+
 def test_equal_names_and_no_image_are_refused(files, tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("same.dcm", "same"):

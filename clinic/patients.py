@@ -18,7 +18,8 @@ _NO_ID = (
 )
 """What exports put in place of the Patient ID of everybody."""
 
-_NO_IMAGES = ("dicomdir", "desktop.ini", "thumbs.db")
+NO_IMAGES = ("dicomdir", "desktop.ini", "thumbs.db")
+"""A disc's table of contents, and what Windows leaves in folders."""
 _OF_THE_SYSTEM = ("lost+found", "system volume information")
 """Folders of a whole disk that nobody may look into."""
 
@@ -114,9 +115,7 @@ def expand(images: Sequence[Path], out: Path | None = None) -> list[Path]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Files in a folder and below, without hidden ones and those that no image can be.
-
-    These are a disc's table of contents, and what Windows leaves in folders.
+    """Files in a folder and below, without hidden ones and :data:`NO_IMAGES`.
 
     Raises
     ------
@@ -127,7 +126,7 @@ def files_below(folder: Path) -> list[Path]:
         Path(place, name)
         for place, _, names in os.walk(folder, onerror=_refuse_closed)
         for name in names
-        if name[0] != "." and name.casefold() not in _NO_IMAGES
+        if name[0] != "." and name.casefold() not in NO_IMAGES
     )
     return [file for file in found if file.is_file()]
 

@@ -2,8 +2,9 @@
 
 A file is taken when it has not changed (size, time of change, identity) for ``watch.stable_s``, by
 this service's own clock: what time the file says it is does not matter. Left alone are names that
-begin with a point or end like a file under way (``.part``, ``.tmp``, ...), links, and whatever is
-no plain file. A file that may not be taken in is kept in ``failed/REASON``.
+begin with a point or end like a file under way (``.part``, ``.tmp``, ...), a disc's ``DICOMDIR``
+and what Windows leaves in folders, links, and whatever is no plain file. A file that may not be
+taken in is kept in ``failed/REASON``.
 
 A file that cannot be read or removed is said once, and tried again when it changes or after a
 minute. If it was taken in but cannot be removed, taking it in again does nothing. A folder that
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...files import sha256_file, sync
+from ..patients import NO_IMAGES
 from .admission import Refusal
 from .config import WatchConfig
 from .home import Home
@@ -112,6 +114,8 @@ class Watch:
             for name in sorted((*names, *(f for f in folders if Path(folder, f).is_symlink()))):
                 path = Path(folder, name)
                 if name.startswith(".") or name.lower().endswith(UNDER_WAY):
+                    continue
+                if name.casefold() in NO_IMAGES:
                     continue
                 try:
                     found = path.lstat()

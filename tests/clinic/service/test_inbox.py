@@ -145,6 +145,18 @@ def test_a_link_is_said_once_for_as_long_as_it_is_there(bench, tmp_path):
     assert bench.counters.read() == {"watch_left": 2}
 
 
+def test_what_lies_on_every_disc_and_in_every_folder_is_left_alone(bench):
+    """It would be a failed case, and the health would not be well for it."""
+    for name in ("DICOMDIR", "Thumbs.db", "desktop.ini"):
+        (bench.config.watch.folder / name).write_bytes(b"x" * 200)
+    watch = Watch(bench.config.watch, bench.home, bench.inbox, bench.counters, bench.clock)
+    for _ in range(3):
+        watch.step(threading.Event())
+        bench.clock.now += 10
+    assert len(list(bench.config.watch.folder.iterdir())) == 3
+    assert (bench.home.failed(), bench.counters.read()) == ({}, {})
+
+
 def test_a_folder_that_cannot_be_read_is_said_once(bench, monkeypatch, caplog):
     (bench.config.watch.folder / "closed").mkdir()
     closed, scandir = {"closed"}, os.scandir

@@ -46,6 +46,7 @@ OLDEST = "090Y"
 
 _SHORTEST_WORD = 2
 _LONG_WORD = 5
+_DIGIT = re.compile(r"\d").search
 _STANDARD_UID = "1.2.840.10008."
 _SCHEMES = ("SCT", "SRT", "SNM3", "99SDM", "DCM", "UCUM", "IBSI", "RADLEX")
 _CODE = re.compile(r"[A-Za-z0-9._+/^{}-]{0,16}")
@@ -282,11 +283,15 @@ def _words(dataset: Dataset) -> Iterator[str]:
             continue
         if element.VR == "PN":
             parts = re.split(r"[\^=\\ ,.]+", str(element.value or ""))
-            yield from (part.upper() for part in parts if _is_word(part))
+            parts += [piece for part in parts for piece in re.split(r"[\W_]+", part)]
+            yield from (part.upper() for part in set(parts) if _is_word(part))
         elif element.keyword in _NAMING:
             text = str(element.value or "").strip().upper()
             if len(text) > _SHORTEST_WORD:
                 yield text
+            # MRN-7736451 is also known without its prefix.
+            pieces = re.split(r"[\W_]+", text)
+            yield from (piece for piece in pieces if len(piece) >= _LONG_WORD and _DIGIT(piece))
 
 
 def _is_word(part: str) -> bool:

@@ -308,6 +308,20 @@ def test_a_short_name_does_not_take_a_device_with_it(mammogram, tmp_path, key):
     assert made.ManufacturerModelName == ""
 
 
+def test_a_number_within_an_identifier_identifies(mammogram, tmp_path, key):
+    change(mammogram, PatientID="MRN-7736451", ManufacturerModelName="Export 7736451")
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    assert b"7736451" not in copy.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["Meier-Huber^Ida", "Meier^Ida (Huber)", "Meier/Huber", "X_Huber"])
+def test_a_part_of_a_double_name_is_a_word_of_it(name, mammogram, tmp_path, key):
+    change(mammogram, PatientName=name, ManufacturerModelName="Raum Huber", Manufacturer="Works")
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    assert b"Huber" not in copy.read_bytes()
+    assert pydicom.dcmread(copy).Manufacturer == "Works"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -59,6 +59,15 @@ def destination(config: DestinationConfig, ae_title: str) -> Destination | None:
     return None
 
 
+def destination_words(config: DestinationConfig) -> str:
+    """Say in the log where results go: a PACS without `host` or `url` gets nothing."""
+    if config.url is not None:
+        return "go to the PACS by DICOMweb"
+    if config.host is not None:
+        return f"go to the PACS {config.ae_title.strip()} by C-STORE"
+    return "stay in done/, no PACS is configured (destination.url or destination.host)"
+
+
 class Stow:
     """A PACS by DICOMweb."""
 

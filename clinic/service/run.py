@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ...errors import MammoroiError
 from .child import Child, Process, wait_for_predecessor
 from .config import ServeConfig
-from .destination import destination
+from .destination import destination, destination_words
 from .health import Health, HealthServer
 from .home import Home
 from .inbox import Inbox
@@ -80,6 +80,7 @@ class Service:
             raise
         self.health.model = self._child.runs
         LOGGER.info("service: model %s", self._child.runs or "(none)")
+        LOGGER.info("service: results %s", destination_words(self._config.destination))
         self._worker.recover()
         self._thread("worker", lambda: self._worker.run(self._stopping, self._now))
         self._thread("sender", lambda: self._sender.run(self._stopping))

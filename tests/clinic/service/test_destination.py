@@ -9,7 +9,13 @@ import pytest
 from pynetdicom import AE, evt
 
 from mammoroi.clinic.service.config import DestinationConfig
-from mammoroi.clinic.service.destination import AwayError, CStore, RefusedError, Stow
+from mammoroi.clinic.service.destination import (
+    AwayError,
+    CStore,
+    RefusedError,
+    Stow,
+    destination_words,
+)
 
 from .conftest import fast, parts
 
@@ -128,3 +134,16 @@ def test_by_c_store_a_pacs_that_takes_none_of_the_objects_is_not_away(objects):
         server.shutdown()
     with pytest.raises(AwayError, match="no-connection"):
         CStore(config, "MAMMOROI").send(objects)
+
+
+def test_a_pacs_without_an_address_is_said_to_get_nothing():
+    told = [
+        destination_words(DestinationConfig(**settings))
+        for settings in (
+            {"ae_title": "ARCHIVE", "port": 11112},
+            {"ae_title": "ARCHIVE", "host": "192.0.2.20"},
+            {"url": "https://pacs.example/dicom-web"},
+        )
+    ]
+    assert told[0].startswith("stay in done/, no PACS is configured")
+    assert told[1:] == ["go to the PACS ARCHIVE by C-STORE", "go to the PACS by DICOMweb"]

@@ -108,6 +108,8 @@ class Service:
 
     def _parts(self) -> dict[str, bool]:
         parts = {name: thread.is_alive() for name, thread in self._threads.items()}
+        if "watch" in parts:
+            parts["watch"] &= self._watch.is_well
         parts["process"] = self._worker.process_is_well
         if self._config.listener.enabled:
             parts["listener"] = self._listener.is_alive

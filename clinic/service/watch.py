@@ -73,6 +73,11 @@ class Watch:
         self._said: set[Path] = set()
         self._missing = False
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the watched folder was there, and could be looked into, at the last look."""
+        return not self._missing
+
     def run(self, stopping: threading.Event) -> None:
         """Look until ``stopping``."""
         while not stopping.is_set():
@@ -94,7 +99,7 @@ class Watch:
             self._missing = True
             return
         self._missing = False
-        there = dict(self._files(root))
+        there = dict(self._files(root))  # finds out whether the folder can be looked into
         self._seen = {path: seen for path, seen in self._seen.items() if path in there}
         self._said = {path for path in self._said if os.path.lexists(path)}
         for path, identity in there.items():
@@ -129,7 +134,9 @@ class Watch:
     def _is_closed(self, error: OSError) -> None:
         """Say once that a folder, or the watched one itself, cannot be looked into."""
         if not isinstance(error, FileNotFoundError):  # it may have gone since it was listed
-            self._leave(Path(error.filename), "is a folder that cannot be read; tried again")
+            closed = Path(error.filename)
+            self._missing |= closed == self._config.folder
+            self._leave(closed, "is a folder that cannot be read; tried again")
 
     def _leave(self, path: Path, why: str) -> None:
         """Say once that a file is left where it is; it is named by its hash."""

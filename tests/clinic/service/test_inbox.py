@@ -171,8 +171,16 @@ def test_a_folder_that_cannot_be_read_is_said_once(bench, monkeypatch, caplog):
     for _ in range(3):
         watch.step(threading.Event())
     assert bench.counters.read() == {"watch_left": 1}
+    assert watch.is_well
     closed.add("watched")
     watch.step(threading.Event())
+    assert not watch.is_well
+    closed.clear()
+    watch.step(threading.Event())
+    assert watch.is_well
+    bench.config.watch.folder.rename(bench.config.watch.folder.with_name("away"))
+    watch.step(threading.Event())
+    assert not watch.is_well
     assert bench.counters.read() == {"watch_left": 2}
     assert "is a folder that cannot be read" in caplog.text
     assert "closed" not in caplog.text

@@ -11,6 +11,7 @@ What it and its libraries print goes to ``out/process.log`` of the case, and nev
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import threading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
+LOGGER = logging.getLogger(__name__)
 Process = Callable[[Sequence[Path], Path], list[Failure]]
 """What computes: takes the DICOM files of one study and a folder for results.
 
@@ -172,6 +174,8 @@ class Child:
         self._running = psutil.Process(self._handle.pid)
         answer = self._first_word(ours, stop)
         if isinstance(answer, str):
+            if self.runs not in ("", answer):
+                LOGGER.warning("worker: the model is another one from now on: %s", answer)
             self.runs = answer
             return True
         self.end()

@@ -64,7 +64,10 @@ class Service:
         )
         self._listener = Listener(config.listener, self._inbox, self.counters)
         self._watch = Watch(config.watch, self.home, self._inbox, self.counters)
-        self.health = Health(self.home, config, self.counters, self._parts, self._sender.state)
+        self.health = Health(
+            *(self.home, config, self.counters, self._parts, self._sender.state),
+            lambda: self._child.runs,
+        )
         self._http: HealthServer | None = None
         self._stopping, self._now = threading.Event(), threading.Event()
         self._threads: dict[str, threading.Thread] = {}
@@ -78,7 +81,6 @@ class Service:
         except MammoroiError:
             self.home.close()
             raise
-        self.health.model = self._child.runs
         LOGGER.info("service: model %s", self._child.runs or "(none)")
         LOGGER.info("service: results %s", destination_words(self._config.destination))
         self._worker.recover()

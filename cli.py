@@ -6,6 +6,7 @@ Exit codes: 0 all is well; 1 the input cannot be used (one line says what and wh
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -115,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     import difflib
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal or file of another alphabet lacks signs such as mm²: no reason to end.
+        sys.stdout.reconfigure(errors="replace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(help_text())

@@ -68,9 +68,9 @@ def segment(arguments: Sequence[str]) -> int:
     from .segmentation.new_mammograms import segment_images
     from .segmentation.weights import demonstration_model
 
-    images = expand(given.images)
     model = given.model or demonstration_model()
     out = given.out or new_masks_folder()
+    images = expand(given.images, out)
     return new_results(segment_images(model, images, out, given.spacing_mm), out)
 
 

@@ -40,6 +40,11 @@ class MammoroiError(Exception):
         return type(self), (self.found, self.action)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a disk took no more, which is no case's fault and would be every further one's."""
+    return isinstance(error, OSError) and error.errno in DISK_FULL
+
+
 def of_the_disk(error: OSError) -> MammoroiError | None:
     """Say what a disk did not take or give, and what to do; None for an error of another kind."""
     place = error.filename or "a file"

@@ -91,9 +91,11 @@ def dates(lab: Lab) -> Iterator[Row]:
 def folder_away(lab: Lab) -> Iterator[Row]:
     away = lab.service.watched.rename(lab.service.watched.with_name("away"))
     wait_for(lambda: "watched folder is not there" in lab.service.log.read_text(), 20)
+    problems = lab.service.health()["problems"]
+    assert "watch-stopped" in problems, problems
     away.rename(lab.service.watched)
     dataset = lab.fresh()
     answer = lab.by_folder(lab.file(dataset))
     assert answer == "taken (received)", answer
     lab.accepted.add(str(dataset.SOPInstanceUID))
-    yield "folder", "said once; when it is back: " + answer
+    yield "folder", "said once, health says watch-stopped; when it is back: " + answer

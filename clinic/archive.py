@@ -85,6 +85,9 @@ def unpack(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
+            if infos and min(info.header_offset for info in infos) > 0:
+                # The end of a file that was cut may be that of a classifier, a zip archive too.
+                raise zipfile.BadZipFile("its end is that of another archive")
             _check_directory(path, infos)
             members = {info.filename: archive.read(info) for info in infos}
     except FileNotFoundError:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Failure, MammoroiError
+from ..errors import Failure, MammoroiError, is_disk_full, of_the_disk
 from ..files import read_csv, write_csv, write_failures
 from ..imaging.formats import Format, identify
 from ..imaging.view import laterality_of, view_of
@@ -37,7 +37,7 @@ from .deidentify_image import (
     write_deidentified,
 )
 from .deidentify_rules import OPTIONS
-from .patients import check_name
+from .patients import check_name, files_below
 from .privacy import pseudonym, read_key, values_hidden
 
 STAGE = "deidentify"
@@ -89,8 +89,10 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
     Raises
     ------
     MammoroiError
-        When an input or the key is missing, a file's name is not text, an option is unknown, or
-        what must stay apart does not.
+        When an input or the key is missing, a folder cannot be read, a file's name is not text, an
+        option is unknown, or what must stay apart does not.
+    OSError
+        When the disk is full.
     """
     import pandas as pd
 
@@ -115,7 +117,9 @@ def deidentify(inputs: Sequence[Path], out: Path, export: Export) -> list[Failur
         try:
             with values_hidden():
                 image = _export(path, out, key, export, row, written)
-        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             failures.append(_failure(case, path, error))
         else:
             images.append(image)
@@ -157,6 +161,8 @@ def _export(
     path: Path, out: Path, key: bytes, export: Export, row: dict[str, Any], written: set[Path]
 ) -> dict[str, Any]:
     """Copy one file; gives its row of ``images.csv`` and fills in that of the crosswalk."""
+    with path.open("rb"):
+        pass  # one that cannot be read says so itself, and not that it is no DICOM
     try:
         is_dicom = identify(path) is Format.DICOM
     except MammoroiError:  # it quotes how the file begins
@@ -191,6 +197,8 @@ def _export(
 
 def _failure(case: str, path: Path, error: Exception) -> Failure:
     """Say what went wrong without the file's name, and without a text that may quote a header."""
+    if isinstance(error, OSError):
+        error = of_the_disk(error) or error
     if isinstance(error, MammoroiError):
         return Failure(case, STAGE, error.found.replace(str(path), case), error.action)
     return Failure(
@@ -202,11 +210,10 @@ def _failure(case: str, path: Path, error: Exception) -> Failure:
 
 
 def _files(inputs: Sequence[Path]) -> Iterator[Path]:
-    """Every file; a folder stands for all in it and below, hidden ones left out."""
+    """Every file; a folder stands for all in it and below (:func:`.patients.files_below`)."""
     for path in inputs:
         if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.is_file())
-            yield from (file for file in below if not file.name.startswith("."))
+            yield from files_below(path)
         elif path.is_file():
             yield path
         else:

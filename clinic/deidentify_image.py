@@ -39,6 +39,8 @@ _DUMMIES = {
 }
 _STANDARD_UID = "1.2.840.10008."
 _LONG_WORD = 5
+_CODINGS = ("latin-1", "utf-8")
+"""Of comments in compressed pixels."""
 
 
 def read_exportable(path: Path, accept_unstated: bool) -> Dataset:
@@ -178,8 +180,9 @@ def _refuse_words_in_stream(path: Path, dataset: Dataset, person: Person) -> Non
     """JPEG and its kin may carry comments, which are part of the pixel data."""
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
-    words = [re.escape(word.encode()) for word in person.words if len(word) >= _LONG_WORD]
-    if words and re.search(b"|".join(words), dataset.PixelData, re.IGNORECASE):
+    words = [word for word in person.words if len(word) >= _LONG_WORD]
+    streams = (dataset.PixelData.decode(coding, "ignore").upper() for coding in _CODINGS)
+    if words and any(word in stream for stream in streams for word in words):
         raise MammoroiError(
             f"a name or identifier of the patient stands in the compressed pixel data of {path}",
             "export the image uncompressed: the comment in the compressed stream is lost then",
@@ -234,11 +237,21 @@ def write_deidentified(dataset: Dataset, path: Path) -> Path:
 
 
 def image_of_mask(dataset: Dataset, person: Person) -> str:
-    """Where the copy of a segmentation's mammogram is or would be; empty where none is named."""
-    for source in dataset.get("SourceImageSequence") or ():
-        tail = str(source.get("ReferencedSOPInstanceUID") or "").rpartition(".")[2][:20]
-        return (Path(person.name) / f"{tail}.dcm").as_posix()
-    for frame in dataset.get("PerFrameFunctionalGroupsSequence") or ():
-        for derivation in frame.get("DerivationImageSequence") or ():
-            return image_of_mask(derivation, person)
-    return ""
+    """Where the copy of a segmentation's mammogram is or would be; empty where none is named.
+
+    Segmentations name it as their source, in the functional groups of one frame or of all, or
+    only as the one image of the series that they refer to.
+    """
+    named = list(dataset.get("SourceImageSequence") or ())
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in dataset.get(groups) or ():
+            for derivation in group.get("DerivationImageSequence") or ():
+                named += derivation.get("SourceImageSequence") or ()
+    if not named:
+        series = dataset.get("ReferencedSeriesSequence") or ()
+        referred = [one for item in series for one in item.get("ReferencedInstanceSequence") or ()]
+        named = referred if len(referred) == 1 else []
+    if not named:
+        return ""
+    tail = str(named[0].get("ReferencedSOPInstanceUID") or "").rpartition(".")[2][:20]
+    return (Path(person.name) / f"{tail}.dcm").as_posix() if tail else ""

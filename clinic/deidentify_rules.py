@@ -46,6 +46,7 @@ OLDEST = "090Y"
 
 _SHORTEST_WORD = 2
 _LONG_WORD = 5
+_DIGIT = re.compile(r"\d").search
 _STANDARD_UID = "1.2.840.10008."
 _SCHEMES = ("SCT", "SRT", "SNM3", "99SDM", "DCM", "UCUM", "IBSI", "RADLEX")
 _CODE = re.compile(r"[A-Za-z0-9._+/^{}-]{0,16}")
@@ -259,10 +260,16 @@ def _shifted(date: str, days: int) -> str | None:
 
 
 def identifying(text: str, words: frozenset[str]) -> bool:
-    """Whether a long word stands anywhere in the text, or a short one (ANN, LI) by itself."""
+    """Whether a long word stands anywhere in the text, or a short one (ANN, LI) by itself.
+
+    One with other than plain letters counts anywhere: scripts without blanks know no "by itself".
+    """
     upper = text.upper()
     alone = set(re.split(r"[^A-Z0-9]+", upper))
-    return any(word in upper if len(word) >= _LONG_WORD else word in alone for word in words)
+    return any(
+        word in upper if len(word) >= _LONG_WORD or not word.isascii() else word in alone
+        for word in words
+    )
 
 
 def words_of(dataset: Dataset) -> frozenset[str]:
@@ -276,8 +283,17 @@ def _words(dataset: Dataset) -> Iterator[str]:
             continue
         if element.VR == "PN":
             parts = re.split(r"[\^=\\ ,.]+", str(element.value or ""))
-            yield from (part.upper() for part in parts if len(part) >= _SHORTEST_WORD)
+            parts += [piece for part in parts for piece in re.split(r"[\W_]+", part)]
+            yield from (part.upper() for part in set(parts) if _is_word(part))
         elif element.keyword in _NAMING:
             text = str(element.value or "").strip().upper()
             if len(text) > _SHORTEST_WORD:
                 yield text
+            # MRN-7736451 is also known without its prefix.
+            pieces = re.split(r"[\W_]+", text)
+            yield from (piece for piece in pieces if len(piece) >= _LONG_WORD and _DIGIT(piece))
+
+
+def _is_word(part: str) -> bool:
+    """Whether a part of a name is more than an initial; an ideograph is a name."""
+    return len(part) >= _SHORTEST_WORD or (part.isalpha() and part.upper() == part.lower())

@@ -107,8 +107,10 @@ def infer(
     return found
 
 
-def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:
-    """List the patients of files and folders.
+def new_patients(
+    images: Sequence[Path], spacing_mm: float | None = None, out: Path | None = None
+) -> list[NewPatient]:
+    """List the patients of files and folders; ``out`` as for :func:`.patients.expand`.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def new_patients(images: Sequence[Path], spacing_mm: float | None = None) -> lis
         When there is no image, two get the same name, or the spacing cannot be meant.
     """
     check_spacing(spacing_mm)
-    return group(expand(images), spacing_mm)
+    return group(expand(images, out), spacing_mm)
 
 
 def read_patients(
@@ -274,9 +276,26 @@ def _measure(
     if bundle.preset is None or not drawn.mask.any():
         return None, None
     try:
-        return extract_case(mammogram, drawn.mask, bundle.preset), None
+        features = extract_case(mammogram, drawn.mask, bundle.preset)
+        _refuse_missing(features, bundle)
+        return features, None
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
         return None, Failure.of(image_id, UNMEASURED, error)
+
+
+def _refuse_missing(features: Mapping[str, float], bundle: Bundle) -> None:
+    """Refuse features that lack one that a classifier takes: pyradiomics leaves filters out."""
+    taken = {
+        name.rpartition("@")[0] or name
+        for one in bundle.classifiers
+        for name in one.model.features()
+    }
+    missing = sorted(taken - set(features))
+    if missing:
+        raise MammoroiError(
+            f"{len(missing)} of {len(taken)} features did not come out, such as {missing[0]}",
+            "the image is too small for a filter of the preset: leave it out",
+        )
 
 
 def _count(mask: NDArray[np.bool_]) -> int:

@@ -2,8 +2,8 @@
 
 Patient and study are kept as they are. Attributes of type 2 that the file lacks are added empty,
 which the standard allows; values that are none of their kind (a date that is text, a sex other
-than F, M or O) become empty; a frame of reference, which a projection does not have, is left out.
-What cannot be done without is asked for by name.
+than F, M or O, several names in place of one) become empty; a frame of reference, which a
+projection does not have, is left out. What cannot be done without is asked for by name.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _EMPTY_ALLOWED = (
 _DATED = ("Content", "Acquisition", "Series", "Study")
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _DIRECTIONS = re.compile(r"[AFHLPR]{1,3}")
-_TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
 
 
 def read_source(image: ImageResult) -> Dataset:
@@ -69,6 +69,9 @@ def read_source(image: ImageResult) -> Dataset:
         source.StudyTime = ""
     if source.PatientSex not in ("", "F", "M", "O"):
         source.PatientSex = ""
+    for keyword in ("PatientName", "ReferringPhysicianName"):
+        if source[keyword].VM > 1:
+            setattr(source, keyword, "")
     for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):
         if keyword in source:
             del source[keyword]

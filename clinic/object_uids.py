@@ -3,13 +3,16 @@
 A result that is made again has the UID that it had, and the same bytes: an archive that has it
 already loses nothing and gains nothing. What changes a result is in its UID: the source images and
 the spacing at which they were read, the model's SHA-256, the declared geometry, of a report also
-what its risks and flags rest on besides its own images, and :data:`LAYOUT`, which is raised
-whenever this software writes the same result in another way.
+what its risks and flags rest on besides its own images, the version of this software, which stands
+in the result, and :data:`LAYOUT`, which is raised whenever a version under way writes the same
+result in another way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from .. import __version__
 
 LAYOUT = "2"
 
@@ -42,7 +45,7 @@ def result_uid(
 
 
 def derived_uid(*names: str) -> str:
-    """A UID that is always the same for the same names."""
+    """A UID that is always the same for the same names and version."""
     from pydicom.uid import generate_uid
 
-    return str(generate_uid(entropy_srcs=["mammoroi results", LAYOUT, *names]))
+    return str(generate_uid(entropy_srcs=["mammoroi results", __version__, LAYOUT, *names]))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MammoroiError
+from ..files import INPUTS
 from ..imaging.spacing import GIVEN
 
 _NO_ID = (
@@ -15,6 +17,11 @@ _NO_ID = (
     *("na", "none", "null", "removed", "unknown"),
 )
 """What exports put in place of the Patient ID of everybody."""
+
+NO_IMAGES = ("dicomdir", "desktop.ini", "thumbs.db")
+"""A disc's table of contents, and what Windows leaves in folders."""
+_OF_THE_SYSTEM = ("lost+found", "system volume information")
+"""Folders of a whole disk that nobody may look into."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +79,30 @@ class _Found:
     studies: set[str] = field(default_factory=set)
 
 
-def expand(images: Sequence[Path]) -> list[Path]:
-    """List the files; a folder stands for everything in it and below, hidden files left out.
+def expand(images: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """List the files; a folder stands for everything in it and below (:func:`files_below`).
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Files and folders.
+    out : Path, optional
+        Where results are to go. What an earlier run has written there is no input.
 
     Raises
     ------
     MammoroiError
-        When something does not exist, its name is not text, or nothing is left.
+        When something does not exist, its name is not text, a folder cannot be read, or nothing is
+        left.
     """
     files: list[Path] = []
+    results = out.resolve() if out is not None and (out / INPUTS).is_file() else None
     for path in images:
         if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.is_file())
-            files += [file for file in below if not file.name.startswith(".")]
+            below = files_below(path)
+            if results is not None and path.resolve() in results.parents:
+                below = [file for file in below if not file.resolve().is_relative_to(results)]
+            files += below
         elif path.is_file():
             files.append(path)
         else:
@@ -94,6 +112,32 @@ def expand(images: Sequence[Path]) -> list[Path]:
     for file in files:
         check_name(file)
     return files
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Files in a folder and below, without hidden ones and :data:`NO_IMAGES`.
+
+    Raises
+    ------
+    MammoroiError
+        When a folder cannot be looked into: what is in it would be left out without a word.
+    """
+    found = sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=_refuse_closed)
+        for name in names
+        if name[0] != "." and name.casefold() not in NO_IMAGES
+    )
+    return [file for file in found if file.is_file()]
+
+
+def _refuse_closed(error: OSError) -> None:
+    if Path(error.filename).name.casefold() in _OF_THE_SYSTEM:
+        return
+    raise MammoroiError(
+        f"the folder {error.filename} cannot be read: {error.strerror}",
+        "see to its permissions, or name what can be read",
+    ) from None
 
 
 def check_name(file: Path) -> None:

@@ -1,9 +1,9 @@
 """A cohort on which a frozen model is to be tried: its images, masks and outcomes, as they are.
 
 Nothing is opened here. A line of ``cohort.csv`` without a name, an image or a patient of
-``patients.csv``, with a name that another line has, or with a number that cannot be meant, is
-excluded; a file that cannot be read fails later, and is counted there. Masks and outcomes are not
-needed: what can be said without them is said.
+``patients.csv``, with a name that another line has, with a number that cannot be meant, or whose
+patient has several lines in ``patients.csv``, is excluded; a file that cannot be read fails later,
+and is counted there. Masks and outcomes are not needed: what can be said without them is said.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def read_cohort(folder: Path) -> SecondCohort:
         for column in needed:
             if column not in table:
                 raise MammoroiError(f"{folder / name} has no column '{column}'", "add it")
-    known = set(patients["patient_id"].dropna())
+    lines = patients["patient_id"].dropna().value_counts()
     names = images["image_id"]
     repeated = set(names[names.duplicated(keep=False)].dropna())
     found: dict[str, list[NewImage]] = {}
     references: dict[str, Reference] = {}
     excluded: list[Failure] = []
     for line, row in zip(images.index + 2, records(images), strict=True):
-        reason = _unusable(row, known, repeated)
+        reason = _unusable(row, lines, repeated)
         if reason is not None:
             case = row["image_id"] or f"line {line}"
             excluded.append(Failure(case, "validate/cohort", *reason))
@@ -123,28 +123,32 @@ def read_cohort(folder: Path) -> SecondCohort:
         name=str(about["name"]),
         synthetic=bool(about["synthetic"]),
         patients=[NewPatient(tuple(group), name) for name, group in found.items()],
-        outcomes=derive_her2(patients.drop_duplicates("patient_id")),
+        outcomes=derive_her2(patients.drop_duplicates("patient_id", keep=False)),
         references=references,
         excluded=excluded,
         n_images=len(images),
-        n_patients=len(known),
+        n_patients=len(lines),
     )
 
 
-def _unusable(row: dict[str, Any], known: set[str], repeated: set[str]) -> tuple[str, str] | None:
-    """Why a line cannot be used, and what to do."""
+def _unusable(row: dict[str, Any], lines: pd.Series, repeated: set[str]) -> tuple[str, str] | None:
+    """Why a line cannot be used, and what to do; ``lines`` counts those of each patient."""
     for column in ("image_id", "patient_id", "image"):
         if not row[column]:
             return f"{column} is empty", "fill it"
     if row["image_id"] in repeated:
         return "another line has the same image_id", "keep one, or rename it"
-    if row["patient_id"] not in known:
+    if row["patient_id"] not in lines:
         return "its patient is not in patients.csv", "add the patient, or correct patient_id"
+    if lines[row["patient_id"]] > 1:
+        return "its patient has several lines in patients.csv", "keep one of them"
     for column in ("spacing_mm", "mask_label"):
         try:
             number = float(row.get(column) or 1)
             if column == "spacing_mm":
                 check_spacing(number)
+            elif not number.is_integer():
+                return f"{column} is '{row[column]}', which is no whole number", "correct it"
         except ValueError:
             return f"{column} is '{row[column]}', which is no number", "correct or empty it"
         except MammoroiError as error:

@@ -141,7 +141,7 @@ def table_of(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataF
     """Make a table of rows, with at least these columns."""
     import pandas as pd
 
-    further = [name for row in rows[:1] for name in row if name not in columns]
+    further = dict.fromkeys(name for row in rows for name in row if name not in columns)
     return pd.DataFrame(rows, columns=[*columns, *further])
 
 

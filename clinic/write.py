@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Failure, MammoroiError
+from ..errors import Failure, MammoroiError, is_disk_full
 from ..files import (
     claim_folder,
     sha256_files,
@@ -32,7 +32,7 @@ from ..files import (
     write_text,
 )
 from .bundle import Bundle, open_bundle
-from .infer import Read, new_patients, read_patients
+from .infer import UNMEASURED, Read, new_patients, read_patients
 from .results import ImageResult, PatientResult
 from .tables import (
     CLASS_COLUMNS,
@@ -130,10 +130,12 @@ def process(
     MammoroiError
         As :func:`.infer.infer`, and when the folder holds results of other images or of another
         bundle.
+    OSError
+        When the disk is full.
     """
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
     bundle.check_batch(batch)
-    patients = new_patients(files, spacing_mm)
+    patients = new_patients(files, spacing_mm, out)
     images = {image.image_id: image.file for one in patients for image in one.images}
     claim_folder(out, {"images": sha256_files(images), "model": bundle.sha256}, RESULTS)
     read = read_patients(bundle, patients, batch=batch)
@@ -197,7 +199,10 @@ def write_results(
 def _write_patient(
     patient: PatientResult, failed: Sequence[Failure], out: Path, outputs: Outputs
 ) -> list[Failure]:
-    """Write a patient's objects and page; what cannot be written is a failure, no end."""
+    """Write a patient's objects and page; what cannot be written is a failure, no end.
+
+    A full disk is the end: half of her objects would be taken for all of them.
+    """
     failures = []
     if outputs.objects:
         from .objects import write_objects
@@ -209,14 +214,20 @@ def _write_patient(
                 geometry=outputs.geometry,
                 capture=outputs.capture,
             )
-        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             failures.append(Failure.of(patient.patient_id, "infer/objects", error))
     if outputs.pages:
         from .page import write_page
 
         try:
-            write_page(patient, out / "pages" / f"{patient.patient_id}.html", failures=failed)
-        except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, not hidden
+            # An image that could not be measured is there, with a flag that says so.
+            unread = [failure for failure in failed if failure.stage != UNMEASURED]
+            write_page(patient, out / "pages" / f"{patient.patient_id}.html", failures=unread)
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             failures.append(Failure.of(patient.patient_id, "infer/page", error))
     return failures
 

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
 _LONGEST = 200
 """Bytes of a name with folders, so that it fits with an ending into the 255 of a file system."""
+_LONGEST_OWN = 240
+"""Bytes of a file's own name, for the same reason."""
 
 
 def image_name(path: Path) -> str:
@@ -51,17 +53,23 @@ def image_names(paths: Sequence[Path]) -> list[str]:
     Raises
     ------
     MammoroiError
-        When two would still have the same name; names too long for a file are not made.
+        When two would still have the same name, or one is too long for results to be named by it.
     """
     names = [image_name(path) for path in paths]
+    for name in names:
+        if len(os.fsencode(name)) > _LONGEST_OWN:
+            raise MammoroiError(
+                f"the name {name[:40]}... has more than {_LONGEST_OWN} bytes",
+                "rename the file: its results have its name with an ending",
+            )
     again = {name for name, count in Counter(names).items() if count > 1}
     if again:
         # Links are not followed: what they point to may be named by a hash.
         at = [Path(os.path.abspath(path)).parent for path in paths]  # noqa: PTH100
         shared = os.path.commonpath([at[k] for k, name in enumerate(names) if name in again])
-        for k, name in enumerate(names):
-            longer = "-".join([*at[k].relative_to(shared).parts, name])
-            if name in again and len(os.fsencode(longer)) <= _LONGEST:
+        for k in [k for k, name in enumerate(names) if name in again]:
+            longer = "-".join([*at[k].relative_to(shared).parts, names[k]])
+            if len(os.fsencode(longer)) <= _LONGEST:
                 names[k] = longer
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:

@@ -11,6 +11,7 @@ What it and its libraries print goes to ``out/process.log`` of the case, and nev
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import threading
@@ -24,13 +25,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ...errors import DISK_FULL, Failure, MammoroiError
+from ...errors import Failure, MammoroiError, is_disk_full
 from ..privacy import hide_values
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
+LOGGER = logging.getLogger(__name__)
 Process = Callable[[Sequence[Path], Path], list[Failure]]
 """What computes: takes the DICOM files of one study and a folder for results.
 
@@ -172,6 +174,8 @@ class Child:
         self._running = psutil.Process(self._handle.pid)
         answer = self._first_word(ours, stop)
         if isinstance(answer, str):
+            if self.runs not in ("", answer):
+                LOGGER.warning("worker: the model is another one from now on: %s", answer)
             self.runs = answer
             return True
         self.end()
@@ -266,7 +270,7 @@ def _work(process: Process, pipe: Connection, lock: Path, service: int) -> None:
         try:
             answer = Outcome(None, failures=tuple(process(files, out)))
         except Exception as error:  # noqa: BLE001  the boundary of one case: recorded
-            full = isinstance(error, OSError) and error.errno in DISK_FULL
+            full = is_disk_full(error)
             told = f"{type(error).__name__}: {error}"
             answer = Outcome("unready", "the disk is full") if full else Outcome("error", told)
         pipe.send(answer)

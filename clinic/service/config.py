@@ -157,7 +157,7 @@ class CasesConfig:
         _positive("cases", self, "max_instance_mb", "timeout_s", "memory_gb")
         _positive("cases", self, "attempts", "cases_per_process")
         for name in ("settle_s", "min_free_gb", "keep_hours", "forget_days"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:  # NaN is neither
                 raise MammoroiError(f"cases.{name} is {getattr(self, name)}", "set 0 or more")
 
 
@@ -261,11 +261,23 @@ class DestinationConfig:
                     f"destination.credentials: others may read {self.credentials}",
                     f"chmod 600 {self.credentials}",
                 )
+        self._refuse_of_the_other_way()
         check_ae_title("destination", self.ae_title)
         _port("destination", self.port)
         if self.tls is not None:
             self.tls.check("destination")
         _positive("destination", self, "timeout_s", "retry_s", "retry_max_s", "refusals")
+
+    def _refuse_of_the_other_way(self) -> None:
+        """Refuse what would be without effect: who asks for encryption must not go without."""
+        https = self.url is not None and urlsplit(self.url).scheme == "https"
+        for name, useless, action in (
+            ("tls", self.url is not None, "for DICOMweb give https and authorities"),
+            ("authorities", not https, "they are for https; of C-STORE they stand in tls"),
+            ("credentials", self.url is None, "they are for DICOMweb, with url"),
+        ):
+            if getattr(self, name) is not None and useless:
+                raise MammoroiError(f"destination.{name} has no effect here", action)
 
 
 @dataclass(frozen=True)
@@ -382,5 +394,5 @@ def _port(section: str, port: int) -> None:
 
 def _positive(section: str, config: object, *names: str) -> None:
     for name in names:
-        if getattr(config, name) <= 0:
+        if not getattr(config, name) > 0:
             raise MammoroiError(f"{section}.{name} is {getattr(config, name)}", "set more than 0")

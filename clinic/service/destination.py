@@ -22,6 +22,11 @@ _BUSY = range(0xA700, 0xA800)
 """Refused: Out of Resources."""
 _HTTP_WAIT = (401, 403, 404, 408, 425, 429)
 """Answers that somebody can mend without touching the objects; all of 5xx is among them too."""
+_STORE_ANSWERS = (
+    *("application/dicom+json", "application/json"),
+    *("application/dicom+xml", "application/xml"),
+)
+"""Media types in which a PACS says which objects it has stored (PS3.18, 10.5.3)."""
 
 
 class AwayError(Exception):
@@ -54,23 +59,37 @@ def destination(config: DestinationConfig, ae_title: str) -> Destination | None:
     return None
 
 
+def destination_words(config: DestinationConfig) -> str:
+    """Say in the log where results go: a PACS without `host` or `url` gets nothing."""
+    if config.url is not None:
+        return "go to the PACS by DICOMweb"
+    if config.host is not None:
+        return f"go to the PACS {config.ae_title.strip()} by C-STORE"
+    return "stay in done/, no PACS is configured (destination.url or destination.host)"
+
+
 class Stow:
     """A PACS by DICOMweb."""
 
     def __init__(self, config: DestinationConfig) -> None:
         import requests
         from dicomweb_client.api import DICOMwebClient
+        from requests.auth import HTTPBasicAuth
 
         session = requests.Session()
         session.trust_env = False  # no proxy and no .netrc that the configuration does not name
+        session.hooks["response"].append(_see_answer)
         if config.credentials is not None:
             with usable("destination.credentials"):
-                line = config.credentials.read_text(encoding="utf-8").strip()
+                line = config.credentials.read_text(encoding="utf-8-sig").strip()
             if line.startswith("Bearer "):
                 session.headers["Authorization"] = line
             else:
                 user, _, password = line.partition(":")
-                session.auth = (user, password)
+                # Bytes, since text would go as Latin-1.
+                session.auth = HTTPBasicAuth(user.encode(), password.encode())
+        system = ssl.get_default_verify_paths()  # requests would take those that came with it
+        session.verify = system.cafile or system.capath or True
         if config.authorities is not None:
             with usable("destination.authorities"):
                 ssl.create_default_context(cafile=str(config.authorities))
@@ -101,6 +120,30 @@ class Stow:
                 raise AwayError(f"status-{reason:04X}")
             if reason not in _ACCEPTED or reason == 0:
                 raise RefusedError(f"status-{reason:04X}")
+
+
+def _see_answer(answer: Any, *_: Any, **__: Any) -> None:
+    """Let dicomweb_client read an answer, or say that it is none to objects that were sent.
+
+    It takes what it cannot read for success: an answer whose media type has a ``charset``, a page
+    of another kind, and what a redirection leads to, where a POST becomes a GET.
+
+    Raises
+    ------
+    AwayError, RefusedError
+        When the answer does not say that the objects were stored.
+    """
+    status = int(answer.status_code)
+    if 300 <= status < 400:
+        raise AwayError(f"http-{status}")
+    if not answer.ok:
+        return
+    media_type = str(answer.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    answer.headers["Content-Type"] = media_type
+    if answer.content and media_type not in _STORE_ANSWERS:
+        raise AwayError("no-dicomweb")
+    if status == 202 and not answer.content:  # not all of them, and not which
+        raise RefusedError("http-202")
 
 
 class CStore:
@@ -139,6 +182,8 @@ class CStore:
             **options,
         )
         if not association.is_established:
+            if association.rejected_contexts:  # it answers, but takes none of these objects
+                raise RefusedError("no-context")
             raise AwayError("rejected" if association.is_rejected else "no-connection")
         try:
             for dataset in datasets:

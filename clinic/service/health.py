@@ -36,6 +36,8 @@ class Health:
         Gives for each part that should run its name and whether it does.
     sender : callable
         The state of the sending (:meth:`.send.Sender.state`).
+    model : callable
+        Name and hash of the model that is run now.
     """
 
     def __init__(
@@ -45,12 +47,12 @@ class Health:
         counters: Counters,
         parts: Callable[[], dict[str, bool]],
         sender: Callable[[], dict[str, Any]],
+        model: Callable[[], str],
     ) -> None:
         self._home, self._config, self._counters = home, config, counters
-        self._parts, self._sender = parts, sender
+        self._parts, self._sender, self._model = parts, sender, model
         self._began = time.monotonic()
         self.ports: dict[str, int] = {}
-        self.model = ""
         self.stopping = False
 
     def read(self) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class Health:
             problems.append("failed-cases")
         return {
             "version": __version__,
-            "model": self.model,
+            "model": self._model(),
             "state": "stopping" if self.stopping else "running",
             "problems": problems,
             "uptime_s": round(time.monotonic() - self._began, 1),

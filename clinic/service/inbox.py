@@ -5,8 +5,8 @@ into its case. Only after that is a sender told "success", so what was confirmed
 a power cut.
 
 A repeated image (same SOP Instance UID, same pixels) changes nothing. The same identifier with
-other pixels is refused. An image that lies in ``failed/`` may be sent again: it is taken out of
-there and tried anew.
+other pixels is refused. An image that lies in ``failed/`` may be sent again, with other pixels too:
+it is taken out of there and tried anew.
 """
 
 from __future__ import annotations
@@ -115,14 +115,12 @@ class Inbox:
         case, image = self._home.name(found.study_uid), self._home.name(found.sop_uid)
         with self._home.lock:
             earlier = self._home.find(case, image)
-            if earlier is not None and is_conflict(
-                self._digest(earlier), pixel_digest(part, found)
-            ):
-                return self._refuse(Refusal("conflict"), case, image)
             failed = isinstance(earlier, Path) and earlier.is_relative_to(
                 self._home.folder / FAILED
             )
-            if earlier is not None and not failed:
+            if earlier is not None and not failed:  # a failed one may have been mended
+                if is_conflict(self._digest(earlier), pixel_digest(part, found)):
+                    return self._refuse(Refusal("conflict"), case, image)
                 self._counters.add("repeated")
                 LOGGER.info("image %s of case %s: came before, nothing to do", image, case)
                 return Receipt(case, image, repeated=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ...errors import MammoroiError
 from .child import Child, Process, wait_for_predecessor
 from .config import ServeConfig
-from .destination import destination
+from .destination import destination, destination_words
 from .health import Health, HealthServer
 from .home import Home
 from .inbox import Inbox
@@ -64,7 +64,10 @@ class Service:
         )
         self._listener = Listener(config.listener, self._inbox, self.counters)
         self._watch = Watch(config.watch, self.home, self._inbox, self.counters)
-        self.health = Health(self.home, config, self.counters, self._parts, self._sender.state)
+        self.health = Health(
+            *(self.home, config, self.counters, self._parts, self._sender.state),
+            lambda: self._child.runs,
+        )
         self._http: HealthServer | None = None
         self._stopping, self._now = threading.Event(), threading.Event()
         self._threads: dict[str, threading.Thread] = {}
@@ -78,8 +81,8 @@ class Service:
         except MammoroiError:
             self.home.close()
             raise
-        self.health.model = self._child.runs
         LOGGER.info("service: model %s", self._child.runs or "(none)")
+        LOGGER.info("service: results %s", destination_words(self._config.destination))
         self._worker.recover()
         self._thread("worker", lambda: self._worker.run(self._stopping, self._now))
         self._thread("sender", lambda: self._sender.run(self._stopping))
@@ -107,6 +110,8 @@ class Service:
 
     def _parts(self) -> dict[str, bool]:
         parts = {name: thread.is_alive() for name, thread in self._threads.items()}
+        if "watch" in parts:
+            parts["watch"] &= self._watch.is_well
         parts["process"] = self._worker.process_is_well
         if self._config.listener.enabled:
             parts["listener"] = self._listener.is_alive

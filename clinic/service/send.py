@@ -1,8 +1,9 @@
 """The outbox: results wait on the disk until the PACS has them.
 
-When the PACS is away, everything waits, with pauses that double up to a longest one; when it
-refuses the objects of one case, that case waits and the others go on, and after
-``destination.refusals`` tries the case is set aside in ``failed/pacs-refused``.
+When the PACS is away, everything waits, with pauses that double up to a longest one; each time
+another case is tried, since it may be one case at which the PACS stumbles. When it refuses the
+objects of one case, that case waits and the others go on, and after ``destination.refusals`` tries
+the case is set aside in ``failed/pacs-refused``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +56,7 @@ class Sender:
         self._home, self._destination, self._config = home, destination, config
         self._counters, self._wake, self._clock = counters, wake, clock
         self._refusals: dict[str, tuple[int, float]] = {}
+        self._unsent: Counter[str] = Counter()
         self._away = 0
         self._away_since = self._not_before = 0.0
         self._code = ""
@@ -86,8 +89,8 @@ class Sender:
             self._wake.clear()
 
     def step(self, stopping: threading.Event) -> None:
-        """Send every case whose time has come."""
-        for case in self._home.cases("outbox"):
+        """Send every case whose time has come, those first that were tried least."""
+        for case in sorted(self._home.cases("outbox"), key=lambda name: self._unsent[name]):
             if stopping.is_set() or self._clock() < self._not_before:
                 return
             if self._clock() >= self._refusals.get(case, (0, 0.0))[1]:
@@ -99,6 +102,7 @@ class Sender:
             if self._destination is not None:
                 self._destination.send(objects)
         except AwayError as error:
+            self._unsent[case] += 1
             self._is_away(str(error))
             return
         except RefusedError as error:
@@ -111,6 +115,7 @@ class Sender:
             LOGGER.info("PACS: answers again after %d failures", self._away)
             self._away, self._not_before = 0, 0.0
         self._refusals.pop(case, None)
+        self._unsent.pop(case, None)
         self._home.move(case, "outbox", "done")
         if self._destination is not None:
             self._counters.add("sent")
@@ -143,6 +148,7 @@ class Sender:
             )
             return
         self._refusals.pop(case, None)
+        self._unsent.pop(case, None)
         record = self._home.record("outbox", case)
         record |= {"reason": REFUSED, "text": "the PACS refused its objects", "detail": code}
         write_synced(self._home.case("outbox", case) / "record.json", record)

@@ -2,11 +2,13 @@
 
 A file is taken when it has not changed (size, time of change, identity) for ``watch.stable_s``, by
 this service's own clock: what time the file says it is does not matter. Left alone are names that
-begin with a point or end like a file under way (``.part``, ``.tmp``, ...), links, and whatever is
-no plain file. A file that may not be taken in is kept in ``failed/REASON``.
+begin with a point or end like a file under way (``.part``, ``.tmp``, ...), a disc's ``DICOMDIR``
+and what Windows leaves in folders, links, and whatever is no plain file. A file that may not be
+taken in is kept in ``failed/REASON``.
 
 A file that cannot be read or removed is said once, and tried again when it changes or after a
-minute. If it was taken in but cannot be removed, taking it in again does nothing.
+minute. If it was taken in but cannot be removed, taking it in again does nothing. A folder that
+cannot be read is said once, too.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...files import sha256_file, sync
+from ..patients import NO_IMAGES
 from .admission import Refusal
 from .config import WatchConfig
 from .home import Home
@@ -70,6 +73,11 @@ class Watch:
         self._said: set[Path] = set()
         self._missing = False
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the watched folder was there, and could be looked into, at the last look."""
+        return not self._missing
+
     def run(self, stopping: threading.Event) -> None:
         """Look until ``stopping``."""
         while not stopping.is_set():
@@ -91,7 +99,7 @@ class Watch:
             self._missing = True
             return
         self._missing = False
-        there = dict(self._files(root))
+        there = dict(self._files(root))  # finds out whether the folder can be looked into
         self._seen = {path: seen for path, seen in self._seen.items() if path in there}
         self._said = {path for path in self._said if os.path.lexists(path)}
         for path, identity in there.items():
@@ -106,11 +114,13 @@ class Watch:
 
     def _files(self, root: Path) -> Iterator[tuple[Path, _Identity]]:
         """Plain files in and below a folder, with what changes when they do; links are counted."""
-        for folder, folders, names in os.walk(root):
+        for folder, folders, names in os.walk(root, onerror=self._is_closed):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted((*names, *(f for f in folders if Path(folder, f).is_symlink()))):
                 path = Path(folder, name)
                 if name.startswith(".") or name.lower().endswith(UNDER_WAY):
+                    continue
+                if name.casefold() in NO_IMAGES:
                     continue
                 try:
                     found = path.lstat()
@@ -120,6 +130,13 @@ class Watch:
                     yield path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
                 else:
                     self._leave(path, "is a link or no plain file, left alone")
+
+    def _is_closed(self, error: OSError) -> None:
+        """Say once that a folder, or the watched one itself, cannot be looked into."""
+        if not isinstance(error, FileNotFoundError):  # it may have gone since it was listed
+            closed = Path(error.filename)
+            self._missing |= closed == self._config.folder
+            self._leave(closed, "is a folder that cannot be read; tried again")
 
     def _leave(self, path: Path, why: str) -> None:
         """Say once that a file is left where it is; it is named by its hash."""

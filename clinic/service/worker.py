@@ -163,8 +163,14 @@ class Worker:
         """Add the images of the same study that were processed before and are still kept."""
         folder = self._home.case("working", case) / "images"
         for image in self._home.images("done", case):
-            if not (folder / image.name).exists():
+            if (folder / image.name).exists():
+                continue
+            try:
                 os.link(image, folder / image.name)
+            except OSError:  # a share or disk on which a file has but one name
+                part = self._home.part()
+                shutil.copyfile(image, part)
+                part.rename(folder / image.name)
 
     def _failed_try(self, case: str, outcome: Outcome) -> None:
         folder = self._home.case("working", case)

@@ -200,6 +200,15 @@ def test_a_truncated_file_is_refused(model, tmp_path, share):
     assert "cut short or changed" in refusal(cut)
 
 
+def test_a_file_that_was_cut_behind_a_classifier_is_not_called_foreign(model, tmp_path):
+    with zipfile.ZipFile(model) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("model.skops"))
+        content = archive.read(name)
+    whole, cut = model.read_bytes(), tmp_path / "cut.mroi"
+    cut.write_bytes(whole[: whole.index(content) + len(content) + 100])
+    assert "cut short or changed" in refusal(cut)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -1,6 +1,7 @@
 """Whatever identifies goes, whatever the software needs stays, and the key decides who is who."""
 
 import csv
+import errno
 import itertools
 import logging
 import shutil
@@ -238,6 +239,28 @@ def test_mask_and_mammogram_still_belong_together(tmp_path, key):
     assert made.StudyInstanceUID == mammogram.StudyInstanceUID
 
 
+@pytest.mark.parametrize("place", ["frame", "shared", "series"])
+def test_a_mask_names_its_mammogram_in_several_places(place, tmp_path, key):
+    """As segmentations of other makers do."""
+    image = make_image(tmp_path / "in", 0)
+    seg, *_ = write_objects(make_patient(image), tmp_path / "in")
+    made = pydicom.dcmread(seg)
+    source = made.SourceImageSequence
+    (frame,) = made.PerFrameFunctionalGroupsSequence
+    del made.SourceImageSequence
+    if place != "frame":
+        del frame.DerivationImageSequence
+    if place == "shared":
+        derivation = Dataset()
+        derivation.SourceImageSequence = source
+        made.SharedFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]
+    made.save_as(seg)
+    export([image.file, seg], tmp_path / "out", key)
+    with (tmp_path / "out" / "images.csv").open() as stream:
+        rows = {row["kind"]: row for row in csv.DictReader(stream)}
+    assert rows["mask"]["of"] == rows["image"]["file"]
+
+
 def test_the_key_decides_who_is_who(tmp_path, key):
     files = [make_image(tmp_path / "in", number).file for number in range(2)]
     change(files[1], StudyInstanceUID="1.2.3.4", StudyDate="20250102")  # a year later
@@ -283,6 +306,37 @@ def test_a_short_name_does_not_take_a_device_with_it(mammogram, tmp_path, key):
     made = pydicom.dcmread(copy)
     assert made.Manufacturer == "Scanner Works"
     assert made.ManufacturerModelName == ""
+
+
+def test_a_number_within_an_identifier_identifies(mammogram, tmp_path, key):
+    change(mammogram, PatientID="MRN-7736451", ManufacturerModelName="Export 7736451")
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    assert b"7736451" not in copy.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["Meier-Huber^Ida", "Meier^Ida (Huber)", "Meier/Huber", "X_Huber"])
+def test_a_part_of_a_double_name_is_a_word_of_it(name, mammogram, tmp_path, key):
+    change(mammogram, PatientName=name, ManufacturerModelName="Raum Huber", Manufacturer="Works")
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    assert b"Huber" not in copy.read_bytes()
+    assert pydicom.dcmread(copy).Manufacturer == "Works"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Köhl^Anna", "Anlage Köhl"),
+        ("ÖZ^Li", "Öz 3"),
+        ("Yamada^Taro=山田^太郎", "山田の装置"),
+        ("Lin^Ming=林^明", "林明"),
+    ],
+)
+def test_a_short_name_in_letters_that_are_not_plain(name, text, mammogram, tmp_path, key):
+    change(
+        mammogram, SpecificCharacterSet="ISO_IR 192", PatientName=name, ManufacturerModelName=text
+    )
+    (copy,) = export([mammogram], tmp_path / "out", key)
+    assert text.encode() not in copy.read_bytes()
 
 
 def test_no_patient_id_means_one_patient_per_study(tmp_path, key):
@@ -348,19 +402,52 @@ def test_unstated_is_taken_by_declared_choice(mammogram, tmp_path, key):
     assert main([*map(str, words)]) == 3
 
 
-def test_a_comment_in_the_compressed_stream(mammogram, tmp_path, key):
+@pytest.mark.parametrize(
+    ("name", "comment"),
+    [
+        (NAME, NAME.lower().encode()),
+        ("Müllerin", "MÜLLERIN".encode()),
+        ("MÜLLERIN", "Müllerin".encode("latin-1")),
+    ],
+)
+def test_a_comment_in_the_compressed_stream(name, comment, mammogram, tmp_path, key):
+    change(mammogram, SpecificCharacterSet="ISO_IR 192", PatientName=name)
     dataset = pydicom.dcmread(mammogram)
     dataset.compress(JPEG2000Lossless)
     marker = b"\xff\x64"  # COM of JPEG 2000 (ISO 15444-1), written by the coder
     start = dataset.PixelData.index(marker)
     length = int.from_bytes(dataset.PixelData[start + 2 : start + 4])
-    comment = (NAME.encode() * 9)[: length - 4]
+    comment = (comment * 9)[: length - 4]
     data = dataset.PixelData
     dataset.PixelData = data[: start + 6] + comment + data[start + 2 + length :]
     dataset.save_as(mammogram)
     (failure,) = deidentify([mammogram], tmp_path / "out", Export(key))
     assert "stands in the compressed pixel data" in failure.error
     assert not list((tmp_path / "out").rglob("*.dcm"))
+
+
+def test_a_full_disk_is_not_said_of_every_file(mammogram, tmp_path, key, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Dataset, "save_as", full)
+    words = ["deidentify", mammogram, "-o", tmp_path / "out", "--key", key]
+    assert main([*map(str, words)]) == 1
+    assert "free space on its disk" in capsys.readouterr().err
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(mammogram, tmp_path, key, monkeypatch):
+    real = Path.open
+
+    def closed(path, *given, **options):
+        if path == mammogram:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *given, **options)
+
+    monkeypatch.setattr(Path, "open", closed)
+    (failure,) = deidentify([mammogram], tmp_path / "out", Export(key))
+    assert failure.error == f"{failure.case} cannot be read or written: Permission denied"
+    assert "permissions" in failure.action
 
 
 def test_files_that_are_none(mammogram, tmp_path, key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import pandas as pd
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from scipy.ndimage import gaussian_filter
 
@@ -24,6 +26,8 @@ from mammoroi.clinic.intervals import RiskSpread, spread_of
 from mammoroi.clinic.ranges import Distribution
 from mammoroi.clinic.results import PatientResult, Risk
 from mammoroi.clinic.risks import index_images
+from mammoroi.clinic.service.config import ProcessingConfig
+from mammoroi.clinic.service.processing import Processing
 from mammoroi.clinic.tables import risk_row
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.cohort.split import load_splits
@@ -162,6 +166,37 @@ def test_a_folder_never_holds_two_runs_patients(model, study, files, tmp_path, c
     assert "no inputs.json says" in capsys.readouterr().err
 
 
+def test_a_full_disk_ends_it_since_half_the_objects_would_be_taken_for_all(
+    files, tmp_path, monkeypatch, capsys
+):
+    """The service sends what it finds: a SEG without the report that did not fit."""
+    save = Dataset.save_as
+
+    def small_disk(dataset, path, **options):
+        if dataset.Modality == "SR":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(dataset, path, **options)
+
+    monkeypatch.setattr(Dataset, "save_as", small_disk)
+    assert main(["infer", str(files[0]), "--out", str(tmp_path / "out")]) == 1
+    assert "free space on its disk" in capsys.readouterr().err
+    with pytest.raises(OSError, match="No space left"):
+        Processing(ProcessingConfig())([files[0]], tmp_path / "service")
+
+
+@pytest.mark.parametrize("command", ["infer", "segment"])
+def test_results_in_the_folder_of_the_mammograms_are_not_read_as_such(
+    command, files, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.dcm").write_bytes(files[0].read_bytes())
+    words = [command, ".", "--out", "results"]
+    assert main(words) == 0
+    made = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(words) == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == made
+
+
 def test_nothing_says_who_the_patient_is(edited, model, tmp_path, caplog):
     secret = {"PatientID": "ID-4711-SECRET", "PatientName": "Secretive^Sandra"}
     edited(0, "a", **secret)
@@ -231,6 +266,7 @@ def test_names_are_told_apart_by_folders_where_that_can_be():
     assert named("x/a.png", "/else/x/a.png")[1].endswith("else-x-a")
     assert named("x/a.png", "x/y/a.dcm", "x/b.png") == ["a", "y-a", "b"]
     assert named("x/a/../c/a.png", "x/b/a.png") == ["c-a", "b-a"]
+    assert named("x/DICOMDIR", "x/y/A/a", "x/y/B/a") == ["DICOMDIR", "A-a", "B-a"]
     for paths in (
         ("x/a.png", "x/a.dcm"),
         ("x/a.png", "x/a.png"),
@@ -239,6 +275,39 @@ def test_names_are_told_apart_by_folders_where_that_can_be():
     ):
         with pytest.raises(MammoroiError, match="several files are named"):
             named(*paths)
+    assert named(f"x/{'y' * 236}.dcm") == ["y" * 236]
+    with pytest.raises(MammoroiError, match="has more than 240 bytes"):
+        named(f"x/{'ü' * 121}")
+
+
+def test_what_lies_on_every_disc_and_in_every_folder_is_no_image(files, tmp_path):
+    for name in ("DICOMDIR", "Thumbs.db", "desktop.ini", ".DS_Store", "sub/dicomdir"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(MammoroiError, match="there is no image"):
+        new_patients([tmp_path])
+    (tmp_path / "sub" / "IM0001").write_bytes(files[0].read_bytes())
+    ((image,),) = (patient.images for patient in new_patients([tmp_path]))
+    assert image.image_id == "IM0001"
+    named = tmp_path / "DICOMDIR"
+    assert new_patients([named])[0].images[0].file == named, "who names it may know why"
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(files, tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "IM0001").write_bytes(files[0].read_bytes())
+    scandir = os.scandir
+
+    def guarded(path):
+        if Path(path).name in ("closed", "lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(MammoroiError, match="closed cannot be read: Permission denied"):
+        new_patients([tmp_path])
+    (tmp_path / "closed").rename(tmp_path / "lost+found")
+    assert len(new_patients([tmp_path])) == 1
 
 
 def test_equal_names_and_no_image_are_refused(files, tmp_path):
@@ -389,6 +458,37 @@ def test_risks_rest_on_the_breast_that_was_measured(edited, bundle, monkeypatch)
     assert {failure.stage for failure in failures} == {"infer/radiomics"}
     assert patient.risks[0].n_images == 1
     assert {"one-view", "both-breasts"} <= codes(patient.flags)
+
+
+def test_features_that_a_filter_left_out_of_a_small_image_end_nothing(
+    files, bundle, model, tmp_path, monkeypatch
+):
+    """pyradiomics leaves a filter out that is larger than the image."""
+    whole = extract.extract_case
+    taken = {name.partition("@")[0] for name in bundle.classifiers[0].model.features()}
+    missing = min(taken)
+
+    def small(mammogram, *given):
+        found = whole(mammogram, *given)
+        left_out.setdefault(files[2], min(set(found) - taken))
+        return {name: found[name] for name in found if name != left_out.get(mammogram.source)}
+
+    left_out = {files[0]: missing}
+
+    monkeypatch.setattr(extract, "extract_case", small)
+    out = tmp_path / "out"
+    images = [str(files[k]) for k in (0, 2, 4)]
+    assert main(["infer", *images, "--out", str(out), "--model", str(model)]) == 3
+    (failure,) = read_csv(out / "failures.csv").itertuples()
+    assert (failure.case, failure.stage) == (files[0].stem, "infer/radiomics")
+    assert missing in failure.error
+    features = read_csv(out / "features.csv", dtype=IDS).set_index("image_id")
+    assert list(features.index) == [files[2].stem, files[4].stem]
+    assert features[left_out[files[2]]].notna().tolist() == [False, True]
+    assert len(read_csv(out / "risks.csv")) == 3 * len(bundle.classifiers)
+    page = (out / "pages" / "patient-1.html").read_text("utf-8")
+    assert "The lesion could not be measured" in page
+    assert "Not processed" not in page
 
 
 def test_nothing_is_said_of_risks_where_there_are_none(files, bundle):

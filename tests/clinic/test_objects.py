@@ -291,6 +291,19 @@ def test_again_gives_the_same_bytes_and_another_model_other_uids(study, tmp_path
     assert not uids & {str(pydicom.dcmread(path).SOPInstanceUID) for path in other}
 
 
+def test_another_version_is_another_result(study, tmp_path, monkeypatch):
+    """Its number stands in the objects, and it may measure otherwise: archives keep one of two."""
+    patient, paths = study
+    for module in ("object_common", "object_uids"):
+        monkeypatch.setattr(f"mammoroi.clinic.{module}.__version__", "99.0")
+    again = write_objects(patient, tmp_path / "again", capture=True)
+    for earlier, later in zip(paths["none"], again, strict=True):
+        one, other = pydicom.dcmread(earlier), pydicom.dcmread(later)
+        assert earlier.read_bytes() != later.read_bytes()
+        assert one.SOPInstanceUID != other.SOPInstanceUID
+        assert one.SeriesInstanceUID != other.SeriesInstanceUID
+
+
 def test_another_spacing_is_another_result(study, tmp_path):
     patient, _ = study
     image = patient.images[0]
@@ -366,6 +379,8 @@ ODD = {
     "no-such-character-set": {"SpecificCharacterSet": "ISO_IR 999", "PatientName": "Doe^Jane"},
     "no-device": {"DeviceSerialNumber": None, "ManufacturerModelName": None, "Manufacturer": ""},
     "burned-in": {"BurnedInAnnotation": "YES"},
+    "midnight": {"StudyTime": "240000"},
+    "two-physicians": {"ReferringPhysicianName": ["Zimmerle^Ottokar", "Vogel^Ida"]},
 }  # fmt: skip
 
 

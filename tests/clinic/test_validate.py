@@ -68,10 +68,10 @@ def test_a_number_that_is_none_excludes_its_line(model, second, tmp_path):
     folder, out = tmp_path / "cohort", tmp_path / "out"
     folder.mkdir()
     cohort = load_cohort(second)
-    images = cohort.images.head(4).astype({"spacing_mm": object})
+    images = cohort.images.head(8).astype({"spacing_mm": object})
     for column in ("image", "mask"):
         images[column] = [str(cohort.path(name)) for name in images[column]]
-    images["mask_label"] = ["", "lesion", "", ""]
+    images["mask_label"] = ["", "lesion", "", "", "1.5", "nan", "", ""]
     images.loc[images.index[[0, 2]], "spacing_mm"] = ["about half", "70"]
     images.to_csv(folder / "cohort.csv", index=False)
     cohort.patients.to_csv(folder / "patients.csv", index=False)
@@ -81,7 +81,28 @@ def test_a_number_that_is_none_excludes_its_line(model, second, tmp_path):
         "spacing_mm is 'about half', which is no number",
         "mask_label is 'lesion', which is no number",
         "spacing_mm is 70",
+        "mask_label is '1.5', which is no whole number",
+        "mask_label is 'nan', which is no whole number",
     ]
+
+
+def test_a_patient_of_whom_two_lines_speak_is_not_tried_on_the_first(model, second, tmp_path):
+    folder, out = tmp_path / "cohort", tmp_path / "out"
+    folder.mkdir()
+    cohort = load_cohort(second)
+    images = cohort.images.drop(columns="mask").groupby("patient_id").head(1).head(2)
+    images["image"] = [str(cohort.path(name)) for name in images["image"]]
+    images.to_csv(folder / "cohort.csv", index=False)
+    patients = cohort.patients[cohort.patients["patient_id"].isin(images["patient_id"])]
+    twice = images["patient_id"].iloc[0]
+    other = patients[patients["patient_id"] == twice].assign(sln="negative")
+    pd.concat([other, patients]).to_csv(folder / "patients.csv", index=False)
+    assert main(["validate", str(folder), "--model", str(model), "-o", str(out)]) == 3
+    excluded = read_csv(out / "excluded.csv", dtype=str)
+    assert excluded["error"].tolist() == ["its patient has several lines in patients.csv"]
+    assert twice not in set(read_csv(out / "risks.csv", dtype=IDS)["patient_id"])
+    counted = read_csv(out / "flow.csv").query("level == 'patients' and target.isna()")
+    assert counted["n"].tolist() == [2, 1, 0, 1]
 
 
 def test_masks_are_compared_with_the_manual_ones(validated, second):

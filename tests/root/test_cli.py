@@ -72,6 +72,22 @@ def test_a_disk_that_refuses_is_one_line_and_exit_code_1(code, capsys, monkeypat
     assert " -> " in printed
 
 
+@pytest.mark.parametrize("coding", ["ascii", "cp1251"])
+def test_a_terminal_of_another_alphabet_is_no_reason_to_end(coding):
+    code = (
+        "import sys; from mammoroi import cli; "
+        "cli.COMMANDS['doctor'] = cli.Command('', lambda _: print('12 mm²', flush=True) or 0); "
+        "sys.exit(cli.main(['doctor']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": coding},
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, b"12 mm?"), done.stderr
+
+
 def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
     monkeypatch.setitem(COMMANDS, "check", refuse_with(OSError(errno.EIO, "a fault")))
     with pytest.raises(OSError, match="a fault"):

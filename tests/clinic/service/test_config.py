@@ -17,6 +17,8 @@ from mammoroi.errors import MammoroiError
 
 from .conftest import fast
 
+TLS = {"certificate": "ca.pem", "key": "secret"}
+
 
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -31,16 +33,24 @@ from .conftest import fast
         ({"listener": {"prot": 104}}, "did you mean listener.port?"),
         ({"cases": {"timeout_s": 0}}, "cases.timeout_s is 0"),
         ({"cases": {"keep_hours": -1}}, "cases.keep_hours is -1"),
+        ({"cases": {"settle_s": float("nan")}}, "cases.settle_s is nan"),
+        ({"cases": {"timeout_s": float("nan")}}, "cases.timeout_s is nan"),
         ({"destination": {"url": "ftp://x"}}, "no http"),
         ({"destination": {"url": "http://u:p@127.0.0.1"}}, "into credentials"),
         ({"destination": {"url": "http://127.0.0.1", "host": "h"}}, "keep one"),
         ({"destination": {"credentials": "nowhere"}}, "is no file"),
+        ({"destination": {"host": "h", "authorities": "ca.pem"}}, "of C-STORE they stand in tls"),
+        ({"destination": {"url": "http://h", "authorities": "ca.pem"}}, "authorities has no"),
+        ({"destination": {"host": "h", "credentials": "secret"}}, "they are for DICOMweb"),
+        ({"destination": {"url": "https://h", "tls": TLS}}, "destination.tls has no effect"),
         ({"home": "x", "watch": {"folder": "x/y"}}, "keep them apart"),
         ({"listener": {"tls": {"certificate": "no.pem", "key": "no.pem"}}}, "is no file"),
     ],
 )
 def test_refused_with_the_reason(settings, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "ca.pem").touch()
+    (tmp_path / "secret").touch(mode=0o600)
     (tmp_path / "serve.yaml").write_text(yaml.safe_dump(settings))
     assert main(["serve", "serve.yaml"]) == 1
     printed = capsys.readouterr().err

@@ -1,11 +1,14 @@
 """The way in and the states of a case, without a network and by a clock of our own."""
 
+import errno
 import os
 import random
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import pydicom
 import pytest
 
 from mammoroi.clinic.service.admission import REFUSALS, Image, examine, pixel_digest
@@ -142,6 +145,47 @@ def test_a_link_is_said_once_for_as_long_as_it_is_there(bench, tmp_path):
     assert bench.counters.read() == {"watch_left": 2}
 
 
+def test_what_lies_on_every_disc_and_in_every_folder_is_left_alone(bench):
+    """It would be a failed case, and the health would not be well for it."""
+    for name in ("DICOMDIR", "Thumbs.db", "desktop.ini"):
+        (bench.config.watch.folder / name).write_bytes(b"x" * 200)
+    watch = Watch(bench.config.watch, bench.home, bench.inbox, bench.counters, bench.clock)
+    for _ in range(3):
+        watch.step(threading.Event())
+        bench.clock.now += 10
+    assert len(list(bench.config.watch.folder.iterdir())) == 3
+    assert (bench.home.failed(), bench.counters.read()) == ({}, {})
+
+
+def test_a_folder_that_cannot_be_read_is_said_once(bench, monkeypatch, caplog):
+    (bench.config.watch.folder / "closed").mkdir()
+    closed, scandir = {"closed"}, os.scandir
+
+    def guarded(path):
+        if Path(path).name in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    watch = Watch(bench.config.watch, bench.home, bench.inbox, bench.counters, bench.clock)
+    for _ in range(3):
+        watch.step(threading.Event())
+    assert bench.counters.read() == {"watch_left": 1}
+    assert watch.is_well
+    closed.add("watched")
+    watch.step(threading.Event())
+    assert not watch.is_well
+    closed.clear()
+    watch.step(threading.Event())
+    assert watch.is_well
+    bench.config.watch.folder.rename(bench.config.watch.folder.with_name("away"))
+    watch.step(threading.Event())
+    assert not watch.is_well
+    assert bench.counters.read() == {"watch_left": 2}
+    assert "is a folder that cannot be read" in caplog.text
+    assert "closed" not in caplog.text
+
+
 def test_a_repeated_image_is_known_for_as_long_as_its_note_is_kept(bench):
     dataset = parts.mammogram("A")
     receipt = bench.put(dataset)
@@ -191,6 +235,30 @@ def test_results_that_nobody_could_make_again_are_kept(bench):
         (done / "images" / f"{number}.dcm").unlink()  # as after cases.keep_hours
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_late_view_joins_the_earlier_ones_also_where_there_are_no_links(
+    bench, monkeypatch, links
+):
+    def no_link(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(source))
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    first, second = parts.study("A")[:2]
+    case = bench.put(first).case
+    bench.home.move(case, "incoming", "done")
+    bench.put(second)
+    bench.home.move(case, "incoming", "working")
+    worker = Worker(
+        *(bench.home, bench.inbox, None, bench.config.cases, bench.counters), keep_results=False
+    )
+    worker._add_earlier(case)
+    kept, joined = bench.home.images("done", case), bench.home.images("working", case)
+    assert len(joined) == 2
+    assert kept[0].read_bytes() in [image.read_bytes() for image in joined]
+    assert not list((bench.home.folder / "parts").iterdir())
+
+
 def test_little_space_ends_the_keeping_at_once(bench):
     case = bench.put(parts.mammogram("A")).case
     bench.home.move(case, "incoming", "done")
@@ -217,6 +285,19 @@ def test_a_failed_image_may_be_sent_again(bench):
     assert not receipt.repeated
     assert bench.home.failed() == {"crash": 0}
     assert len(bench.home.images("incoming", case)) == 1
+
+
+def test_a_failed_image_may_be_sent_again_with_other_pixels(bench):
+    """Those that it had were damaged; of an image that has results they are a conflict."""
+    dataset = parts.mammogram("A")
+    receipt = bench.put(dataset)
+    bench.home.move(receipt.case, "incoming", "failed/images")
+    sound = bytes(reversed(dataset.PixelData))
+    dataset.PixelData = sound
+    assert bench.put(dataset).refusal is None
+    assert bench.home.failed() == {"images": 0}
+    (image,) = bench.home.images("incoming", receipt.case)
+    assert pydicom.dcmread(image).PixelData == sound
 
 
 def test_any_damage_to_a_file_ends_in_a_reason(bench):

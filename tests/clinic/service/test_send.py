@@ -55,6 +55,27 @@ def test_while_the_pacs_is_away_it_is_asked_ever_more_seldom(outbox):
     assert sender.state()["away"] == {}
 
 
+def test_a_case_at_which_the_pacs_stumbles_holds_no_other_up(outbox):
+    """It answers as if it were away, to the first case in the outbox alone."""
+    home, pacs, sender, now = outbox
+    (home.case("outbox", "a" * 16) / "out" / "objects" / "a.dcm").touch()
+    sound = pacs.send
+
+    def send(objects):
+        if objects:
+            raise AwayError("http-500")
+        sound(objects)
+
+    pacs.send = send
+    for _ in range(2):
+        sender.step(threading.Event())
+        now[0] += 10
+    assert home.cases("outbox") == ["a" * 16]
+    assert home.cases("done") == ["b" * 16]
+    sender.step(threading.Event())
+    assert sender.state()["away"]["code"] == "http-500"
+
+
 def test_a_case_that_is_refused_is_set_aside_and_the_other_goes(outbox):
     home, pacs, sender, now = outbox
     pacs.error = RefusedError("http-409")

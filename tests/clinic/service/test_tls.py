@@ -5,10 +5,14 @@ import socket
 import ssl
 import subprocess
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import SecondaryCaptureImageStorage
+
+from mammoroi.clinic.service.config import DestinationConfig
+from mammoroi.clinic.service.destination import AwayError, Stow
 
 from .conftest import fast, parts
 
@@ -89,3 +93,39 @@ def test_in_and_out_over_tls(certificates, pacs, tmp_path):
     finally:
         service.stop()
     assert threading.active_count() < 30
+
+
+@pytest.mark.parametrize("system", ["theirs", "strange"])
+def test_an_https_pacs_is_believed_by_the_systems_authorities(
+    certificates, tmp_path, monkeypatch, system
+):
+    """As of a clinic's own authority, which is in the system's store and in no package's."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "theirs.pem", certificates / "theirs.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    fast.write_capture(parts.mammogram(), tmp_path / "result.dcm")
+    url = f"https://localhost:{server.server_address[1]}/dicom-web"
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / f"{system}.pem"))
+    try:
+        for authorities in (None, certificates / "theirs.pem"):
+            pacs = Stow(DestinationConfig(url=url, authorities=authorities))
+            if system == "strange" and authorities is None:
+                with pytest.raises(AwayError, match="SSLError"):
+                    pacs.send([tmp_path / "result.dcm"])
+            else:
+                pacs.send([tmp_path / "result.dcm"])
+    finally:
+        server.shutdown()

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from mammoroi.clinic.service.log import Counters
 from mammoroi.clinic.service.processing import Processing
 from mammoroi.clinic.service.worker import Worker
 from mammoroi.cohort.cohort import load_cohort
-from mammoroi.errors import MammoroiError
+from mammoroi.errors import Failure, MammoroiError
 from mammoroi.files import read_csv
 from mammoroi.radiomics import extract
 
@@ -82,3 +83,32 @@ def test_a_full_disk_is_no_cases_fault(tmp_path):
     assert home.cases("ready") == ["case"]
     assert not worker.process_is_well
     home.close()
+
+
+@dataclass(frozen=True)
+class Named:
+    """Stands for a processing whose model is a file that somebody replaces."""
+
+    file: Path
+
+    def prepare(self) -> str:
+        return self.file.read_text()
+
+    def __call__(self, files: list[Path], out: Path) -> list[Failure]:
+        return []
+
+
+def test_a_model_that_was_replaced_is_said(tmp_path, caplog):
+    """A new process reads it anew, after so many cases: results rest on it from then on."""
+    file = tmp_path / "model"
+    file.write_text("first")
+    child = Child(Named(file), tmp_path / "lock", 60.0, 8.0, 1)
+    for case in range(2):
+        assert child.run([], tmp_path / str(case), threading.Event()).reason is None
+        assert child.runs == "first"
+    assert caplog.text == ""
+    file.write_text("second")
+    child.run([], tmp_path / "3", threading.Event())
+    child.end()
+    assert child.runs == "second"
+    assert "the model is another one from now on: second" in caplog.text

@@ -39,8 +39,8 @@ def test_the_methods_have_the_numbers_of_the_files(complete: Path) -> None:
         "imputed inside the folds",
         "(grade in 1 of 60 patients)",
         "fitted anew on the training patients alone of each of the 3 folds",
-        "estimated for sln (logistic regression) with one variable at a time (n = 59 to 60), by maximum "
-        "likelihood",
+        "estimated for sln (logistic regression) with one variable at a time (n = 59 to 60), by "
+        "maximum likelihood",
         "777 paired bootstrap samples",
         "mammoroi 0.1.0 (Python 3.11.2, numpy 2.4.6, torch 2.9.0); seeds: cohort 15",
         "| Discretisation | Grey levels were binned",

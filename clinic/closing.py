@@ -70,6 +70,8 @@ def _patient_lines(patient: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}  {image['image_id']}: {found}{_flags(image['flags'])}"
     risks = "; ".join(map(_risk_words, patient["risks"])) or "none, the model has no classifiers"
     yield f"{name}  risks: {risks}{_flags(patient['flags'])}"
+    for one in patient.get("classes", []):
+        yield f"{name}  {one['task']}, all classes: {_class_words(one)}"
 
 
 def _risk_words(risk: Mapping[str, Any]) -> str:
@@ -80,6 +82,19 @@ def _risk_words(risk: Mapping[str, Any]) -> str:
     else:
         said = doubts[0] if doubts else f"{of_100(risk['risk'])} of 100 with “{risk['positive']}”"
     return f"{risk['target']} {said}{_flags(risk['flags'], leave_out=tuple(_DOUBTS))}"
+
+
+def _class_words(classes: Mapping[str, Any]) -> str:
+    codes = [flag["code"] for flag in classes["flags"]]
+    doubts = [words for code, words in _DOUBTS.items() if code in codes]
+    if classes["risks"] is None:
+        said = "no answer"
+    elif doubts:
+        said = doubts[0]
+    else:
+        shares = zip(classes["classes"], map(of_100, classes["risks"]), strict=True)
+        said = ", ".join(f"{name} {share}" for name, share in shares) + " of 100"
+    return said + _flags(classes["flags"], leave_out=tuple(_DOUBTS))
 
 
 def _flags(flags: Sequence[Mapping[str, str]], leave_out: tuple[str, ...] = ()) -> str:

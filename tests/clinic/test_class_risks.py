@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from mammoroi.cli import main
 from mammoroi.clinic.bundle import open_bundle
 from mammoroi.clinic.class_risks import class_risks
+from mammoroi.clinic.closing import closing_lines
 from mammoroi.clinic.freeze import freeze
 from mammoroi.clinic.objects import write_objects
 from mammoroi.clinic.page import write_page
@@ -78,6 +79,8 @@ def test_the_studys_own_test_patients_get_the_studys_own_shares(her2, results):
     assert (given["n_test"] == tested["n"]).all()
     in_json = read_json(results / "results.json")["patients"]
     assert all(len(one["classes"]) == 1 for one in in_json)
+    said = [line for line in closing_lines(results) if "her2, all classes: " in line]
+    assert len(said) == len(in_json)
     page = next((results / "pages").glob("*.html")).read_text("utf-8")
     assert "all classes together" in page
 

@@ -26,6 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	PYTHONWARNINGS='ignore:Editable installation' \
 	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+	@echo "mammoroi is installed in $(VENV)/: type \`. $(BIN)/activate\`, then \`mammoroi --help\`"
 
 setup: $(STAMP) ## Make .venv/ with everything that mammoroi needs (about 6 GB)
 

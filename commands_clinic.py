@@ -137,9 +137,11 @@ def validate(arguments: Sequence[str]) -> int:
     parser.add_argument("--batch", help="centre or device, where the model needs it")
     given = parser.parse_args(arguments)
     from .clinic.bundle import open_bundle
+    from .clinic.closing import validation_lines
     from .clinic.validate import validate as validate_model
 
     failures = validate_model(open_bundle(given.model), given.cohort, given.out, batch=given.batch)
+    print("".join(f"{line}\n" for line in validation_lines(given.out)), end="")
     code = new_results(failures, given.out)
     print(f"Report: {given.out / 'report.html'}")
     return code

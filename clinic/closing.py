@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json
-from ..reporting.wording import plural
+from ..files import read_csv, read_json
+from ..reporting.wording import interval, plural
 from .page_words import of_100
 
 MOST_IMAGES = 40
@@ -46,6 +46,30 @@ def closing_lines(out: Path) -> list[str]:
         lines.append(f"Page: {pages[0]}")
     elif pages:
         lines.append(f"Pages: {out / 'pages'}, {len(pages)} files")
+    return lines
+
+
+def validation_lines(out: Path) -> list[str]:
+    """Say how a validation went: the Dice, and of each question AUC and patients.
+
+    Parameters
+    ----------
+    out : Path
+        The folder of the results of :func:`.validate.validate`.
+    """
+    lines = []
+    if (out / "agreement_summary.csv").exists():
+        rows = read_csv(out / "agreement_summary.csv").to_dict("records")
+        (dice,) = (row for row in rows if row["metric"] == "dice")
+        shown = interval(dice["mean"], dice["mean_lower"], dice["mean_upper"])
+        lines.append(f"masks: mean Dice {shown} of {dice['n']:.0f} images")
+    if (out / "performance.csv").exists():
+        for row in read_csv(out / "performance.csv").to_dict("records"):
+            shown = interval(row["auc"], row["auc_lower"], row["auc_upper"])
+            lines.append(
+                f"{row['target']}: AUC {shown} of {row['n']} patients, {row['n_positive']} of them "
+                f"positive ({row['patients']})"
+            )
     return lines
 
 

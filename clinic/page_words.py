@@ -266,10 +266,10 @@ def record_of_classes(classes: ClassRisks) -> str:
 def doubts(risks: Sequence[Risk]) -> list[str]:
     """Say first which risks are not worth a look, and why."""
     reasons = {
-        "not-told-from-chance": "On the patients kept apart from the training {they} could not be "
-        "told from chance",
-        "untested": "How well {they} would do on patients kept apart from the training is not "
-        "known",
+        "not-told-from-chance": "On the patients kept apart from the training {its} could not be "
+        "told from chance.",
+        "untested": "How well {its} would do on patients kept apart from the training is not "
+        "known.",
     }
     said = []
     given = [risk for risk in risks if _known(risk.risk)]
@@ -280,8 +280,11 @@ def doubts(risks: Sequence[Risk]) -> list[str]:
             if (found := doubt(risk.tested)) and found.code == code
         ]
         if titles:
-            these, they = ("this risk", "it") if len(titles) == 1 else ("these risks", "they")
-            said.append(f"{reason.format(they=they)}: do not go by {these}: {', '.join(titles)}.")
+            one = len(titles) == 1
+            these, its = (
+                ("this risk", "its classifier") if one else ("these risks", "their classifiers")
+            )
+            said.append(f"Do not go by {these}: {', '.join(titles)}. {reason.format(its=its)}")
     return said
 
 

@@ -139,6 +139,12 @@ def usable_lines(folder: Path, problems: list[Problem]) -> list[str]:
             counted = [f"{(cells == value).sum()} {value}" for value in label.values]  # noqa: PD011
             counted.append(f"{cells.isna().sum()} not known")
             lines.append(f"{label.name}: {', '.join(counted)}.")
+    known = {column.name for column in PATIENT_COLUMNS}
+    if own := [str(name) for name in patients.columns if name not in known]:
+        lines.append(
+            f"Columns of {PATIENTS} that are no standard ones, and count only where the settings "
+            f"name them: {', '.join(own)}."
+        )
     return lines
 
 

@@ -100,7 +100,7 @@ def model(config: ModelStage | ModelingConfig, study: Path) -> Path:
     announce(ready, config)
     results = fit_all(ready, config, failures)
     groups, _ = read_groups(study)
-    _remove_models(folder)
+    _remove_models(folder, {target.name for target in targets})
     for result in results:
         own = folder / result.data.target.name / result.data.roi
         write_result(own, result, config, _about(study, result))
@@ -155,8 +155,11 @@ def _with_test_patients(study: Path) -> Splits:
     return splits
 
 
-def _remove_models(folder: Path) -> None:
-    """Remove what an earlier run of this stage left in ``models/<target>/``."""
+def _remove_models(folder: Path, asked: set[str]) -> None:
+    """Remove what an earlier run of this stage left in ``models/<target>/``; say what is lost."""
+    there = {path.parts[-3] for path in folder.glob("*/*/metrics.json")}
+    if lost := sorted(there - asked):
+        log.warning("models that are no longer asked for are removed: %s", ", ".join(lost))
     for path in {*folder.glob("*/*/metrics.json"), *folder.glob("*/classes/*/metrics.json")}:
         shutil.rmtree(path.parent)
     for path in [*folder.glob("*/classes"), *folder.glob("*")]:

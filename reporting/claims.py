@@ -89,16 +89,16 @@ def claim_sentences(targets: list[Target]) -> list[str]:
     roi = "manual" if (rows["roi"] == "manual").any() else str(rows["roi"].iloc[0])
     rows = rows[rows["roi"] == roi]
     several = "" if len(rows) == 1 else f" in the {len(rows)} questions of this study"
-    who = "these patients" if (rows["patients"] == "all").all() else "the training patients"
+    who = "all patients" if (rows["patients"] == "all").all() else "the training patients"
     return [
         f"With the steps in the order of {PAPER} (features chosen and synthetic patients made "
         "before the test patients are set apart), the same data would have claimed a test AUC of "
         f"{_span(rows['claimed'])}{several}, and {_span(rows['claimed_refit'])} with the "
-        "classifier fitted to 99% of the patients, as that text also has it.",
-        f"With this study's recipe and every step inside the training folds {who} give "
-        f"{_span(rows['true'])} ({NAME[roi]}). {_meaning(rows['difference'])} It mixes two things: "
-        "the order of the steps and the recipe (features, classifier, weights). What the order "
-        "alone buys, the leakage audit tells.",
+        "classifier fitted to 99% of the patients, as the text of that paper also has it.",
+        f"With this study's recipe and every step inside the training folds {who}, out of fold, "
+        f"give {_span(rows['true'])} ({NAME[roi]}). {_meaning(rows['difference'])} It mixes two "
+        "things: the order of the steps and the recipe (features, classifier, weights). What the "
+        "order alone buys, the leakage audit tells.",
     ]
 
 

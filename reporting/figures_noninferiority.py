@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from . import wording
 from .figures_compare import RULES
-from .results import Results
+from .results import Results, Target
 from .style import COLOUR, GREY, INK, Plot, bare, legend_below, panels
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 EVERYONE = "intention_to_diagnose"
 SET_LABEL = {"test": "test", "train": "out of fold", "all": "all, out of fold"}
@@ -78,24 +78,28 @@ def draw_noninferiority(results: Results) -> Plot | None:
         f"part, the automatic masks are shown to lose less than the margin of {margin:g}, which "
         "the settings name: non-inferior; if it does not reach 0, a smaller loss is shown. "
         "Wholly left of the dashed line they are inferior; across it neither is shown.",
-        "\n".join(_verdicts(results, table)),
+        "\n".join(line for one in results.targets for line in noninferiority_of(results, one)),
         figure,
         table,
     )
 
 
-def _verdicts(results: Results, table: pd.DataFrame) -> list[str]:
-    """One sentence for each target, on the test patients, everyone counted."""
+def noninferiority_of(results: Results, target: Target) -> list[str]:
+    """The verdict on a target, everyone counted: on all patients out of fold, on the test patients.
+
+    Without a comparison, or where a set was not compared, there is none.
+    """
+    table = results.paired.get("noninferiority")
+    if table is None or table.empty:
+        return []
     words = []
-    for target in results.targets:
+    for part, who in (("all", "all patients, out of fold"), ("test", "test patients")):
         rows = table[
-            (table["target"] == target.name)
-            & (table["set"] == "test")
-            & (table["rule"] == EVERYONE)
+            (table["target"] == target.name) & (table["set"] == part) & (table["rule"] == EVERYONE)
         ]
         for _, row in rows.iterrows():
             bounds = wording.interval(row["difference"], row["lower"], row["upper"], 3)
-            text = f"{target.heading}, test patients, everyone: {WORDS[row['verdict']]} ({bounds})"
+            text = f"{target.heading}, {who}, everyone: {WORDS[row['verdict']]} ({bounds})"
             detectable = row["minimal_detectable_difference"]
             if detectable == detectable:
                 text += (

@@ -11,6 +11,7 @@ from .facts_data import unanswered
 from .facts_detection import lesion_detection
 from .figures_classifiers import metric
 from .figures_masks import beside_reader2, boxes, lesions_beside, lesions_missed, mean_dice
+from .figures_noninferiority import noninferiority_of
 from .record import SOURCES, Record
 from .results import Results, Target
 from .style import NAME
@@ -96,9 +97,9 @@ def mask_sentences(results: Results) -> list[str]:
         sentences.append(found.text)
     if boxed := wording.boxes(*boxes(results)):
         sentences.append(boxed)
-    sentences.append(
-        f"{wording.missed(*lesions_missed(results))} {wording.beside(*lesions_beside(results))}"
-    )
+    missed, n = lesions_missed(results)
+    drawn = wording.beside(*lesions_beside(results)) if missed < n else ""
+    sentences.append(f"{wording.missed(missed, n)} {drawn}".rstrip())
     return sentences
 
 
@@ -109,12 +110,16 @@ def target_sentences(results: Results, target: Target) -> list[str]:
         auc = metric(target, roi, "test", "auc")
         words = wording.discrimination(auc, target.positive, target.negative)
         table = target.results[roi].predictions
-        flat = wording.flat_risks(table.loc[table["set"] == "test", "risk"].tolist())
+        risks = table.loc[table["set"] == "test", "risk"]
+        if len(risks) > 1 and risks.nunique() == 1:  # there is no higher risk to go to anybody
+            words = "It tells nobody from anybody."
+        flat = wording.flat_risks(risks.tolist())
         sentences.append(f"With {NAME[roi]}: {words} {flat}".rstrip())
     delta = difference_of(results, target)
     if delta is not None:
         resampled = difference_of(results, target, interval="bootstrap_")
         sentences.append(wording.difference(delta, resampled))
+    sentences += noninferiority_of(results, target)
     sentences.append(small_numbers(target))
     return [sentence for sentence in sentences if sentence]
 
@@ -172,8 +177,9 @@ def limits(results: Results) -> list[str]:
                 else "They count as missed."  # no manual mask is an outline
             )
             + (
-                " A patient without features for it gets the average risk: she counts in the "
-                "performance of automatic masks, not in a difference of lesions always found."
+                " A patient of whom a classifier has no features gets the average risk: she "
+                "counts in the performance of automatic masks, not in a difference of lesions "
+                "always found."
                 if results.classifiers
                 else ""
             )

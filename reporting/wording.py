@@ -234,7 +234,9 @@ def difference(delta: Estimate, resampled: Estimate | None = None) -> str:
 
 
 NOT_ESTIMATED = "cannot be estimated"
-WHY_NOT_ESTIMATED = "few patients, a class that is absent, or risks that separate the classes"
+WHY_NOT_ESTIMATED = (
+    "few patients, a class that is absent, or risks that separate the classes or are all alike"
+)
 
 
 def estimated(value: float | None, lower: float | None, upper: float | None) -> str:

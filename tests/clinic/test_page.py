@@ -85,7 +85,7 @@ def test_a_risk_not_told_from_chance_is_not_printed_large(tmp_path):
     patient = made_patient(tmp_path, risks=(replace(chance, flags=(caution,)),))
     page = read(write_page(patient, tmp_path / "page.html"))
     text = words_of(page)
-    lead = "Caution: On the patients kept apart from the training it could not be told from chance"
+    lead = "Caution: Do not go by this risk: "
     assert text.index(lead) < text.index("Risks")
     assert "AUC 0.25 (95 % interval 0.03 to 0.76; 0.5 is chance)" in text
     assert "Trained on 168 patients" in text

@@ -48,10 +48,10 @@ def test_a_worthless_classifier_is_said_to_be_so_first():
     unknown = replace(ABOVE, title="B", tested=None)
     assert words.answer(unknown).head == "Not known to work"
     assert words.doubts([chance, BELOW, unknown]) == [
-        "On the patients kept apart from the training it could not be told from chance: do not go "
-        "by this risk: “Sentinel lymph node”.",
-        "How well it would do on patients kept apart from the training is not known: do not go by "
-        "this risk: “B”.",
+        "Do not go by this risk: “Sentinel lymph node”. On the patients kept apart from the "
+        "training its classifier could not be told from chance.",
+        "Do not go by this risk: “B”. How well its classifier would do on patients kept apart from "
+        "the training is not known.",
     ]
 
 

@@ -165,15 +165,22 @@ def _wrong_value(target: Callable[..., Any], message: str) -> MammoroiError | No
         return None
     *place, value = found.groups()
     name = ".".join(part for part in place if part)
-    annotation: Any = target
+    owner: Any = target
     for part in name.split("."):
-        annotation = settings_of(config_class(annotation) or annotation).get(part)
+        annotation = settings_of(owner).get(part) if owner is not None else None
+        owner = _owner(annotation)
     words = _values(annotation)
     if words is None:
         return None
     close = difflib.get_close_matches(value, _choices(annotation), n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}? (it takes {words})" if close else f"give {words}"
     return MammoroiError(f"{name} is '{value}'", hint)
+
+
+def _owner(annotation: Any) -> Any:
+    """The data class of a setting, or of the values of its list; None where there is none."""
+    inner = (_owner(option) for option in typing.get_args(annotation))
+    return config_class(annotation) or next((found for found in inner if found), None)
 
 
 _VALUES = {

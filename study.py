@@ -35,8 +35,9 @@ from .stages import STAGES, Stage, StudyConfig
 logger = logging.getLogger(__name__)
 
 LOCK = ".study.lock"
-ORPHAN_S = 4.0
-"""Worker processes of a run that was killed live on for a moment, and hold what it held."""
+ORPHAN_S = 10.0
+"""Processes that load images look every 5 seconds for the run that began them, and hold what it
+held for that long when it was killed."""
 
 
 def run_study(config: StudyConfig, only: str | None = None) -> int:

@@ -149,9 +149,14 @@ class Bundle:
         return of_both_stages(self.networks, self.outline)
 
     def unknown_targets(self) -> list[str]:
-        """Name the targets of questions of several classes that have no classifier."""
-        known = {one.target for one in self.classifiers}
-        return [name for one in self.classes for name in one.targets if name not in known]
+        """Name the targets of questions of several classes without a classifier of their class."""
+        known = {(one.target, one.positive) for one in self.classifiers}
+        return [
+            target
+            for one in self.classes
+            for target, name in zip(one.targets, one.classes, strict=True)
+            if (target, name) not in known
+        ]
 
     def check_batch(self, batch: str | None) -> None:
         """Refuse a centre or device that the classifiers need and do not know."""

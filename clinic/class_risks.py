@@ -52,12 +52,28 @@ class ClassModel:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> ClassModel:
-        """Read it from an entry of ``classes`` in ``bundle.json``."""
+        """Read it from an entry of ``classes`` in ``bundle.json``.
+
+        Raises
+        ------
+        ValueError
+            When targets or coupling are not those of so many classes.
+        """
+        classes, targets = list(entry["classes"]), list(entry["targets"])
+        n = len(classes)
+        if entry["classes"] != classes or len(set(classes)) < n or len(targets) != n:
+            raise ValueError(f"{entry['task']}: {n} classes, {len(targets)} targets")
+        for name, values in entry["coupling"].items():
+            numbers = np.asarray(values, dtype=float)
+            if numbers.shape != (n, n)[: 1 + (name == "weights")] or not np.isfinite(numbers).all():
+                raise ValueError(
+                    f"{entry['task']}: the {name} of its coupling are not of {n} classes"
+                )
         return cls(
             str(entry["task"]),
             str(entry["title"]),
-            tuple(map(str, entry["classes"])),
-            tuple(map(str, entry["targets"])),
+            tuple(map(str, classes)),
+            tuple(map(str, targets)),
             Coupling(**entry["coupling"]),
             tested_from(entry),
         )

@@ -53,8 +53,8 @@ def write_bundle(study: Path, out: Path, name: str | None = None) -> Path:
     Raises
     ------
     MammoroiError
-        When it is no study folder, has no trained network, or its files contradict each other,
-        or when another name is given to a bundle.
+        When it is no study folder, has no trained network, is of manual masks alone, or its files
+        contradict each other, or when another name is given to a bundle.
     """
     from .archive import read_folder
 
@@ -81,6 +81,7 @@ def freeze(study: Path, name: str | None = None) -> dict[str, bytes]:
     MammoroiError
         As :func:`write_bundle`.
     """
+    _refuse_manual(study)
     refuse_outdated(study, _READ, between=("segment",))
     _refuse_missing_folds(study)
     members = dict(_networks(study))
@@ -112,6 +113,15 @@ def freeze(study: Path, name: str | None = None) -> dict[str, bytes]:
     members["card.md"] = bundle_card(study, facts).encode()
     manifest = pack(members)
     return _with_manifest(manifest, members)
+
+
+def _refuse_manual(study: Path) -> None:
+    """Refuse a study of manual masks alone: new mammograms have none."""
+    if read_json(study / "config.json").get("masks") == "manual":
+        raise MammoroiError(
+            f"{study} is a study of manual masks alone: no network draws in new mammograms",
+            "run `mammoroi study CONFIG --masks both` first",
+        )
 
 
 def _refuse_missing_folds(study: Path) -> None:

@@ -18,7 +18,7 @@ from mammoroi.clinic.bundle import open_bundle
 from mammoroi.clinic.freeze import write_bundle
 from mammoroi.clinic.tested import doubt
 from mammoroi.errors import MammoroiError
-from mammoroi.files import write_json
+from mammoroi.files import read_json, write_json
 from mammoroi.reporting.wording import interval
 from mammoroi.segmentation.weights import load_model, save_model
 from mammoroi.stages import STAGES
@@ -324,3 +324,14 @@ def test_the_shipped_bundle_is_small_and_says_what_it_is():
         card = shipped.card.partition(f"`models/{one.target}/automatic`")[2].partition("Recipe")[0]
         assert f"AUC {auc}" in card
         assert ("cannot be told from chance" in card) == (doubt(one.tested) is not None)
+
+
+def test_a_study_of_manual_masks_alone_is_no_bundle(study, tmp_path, capsys):
+    """It asked for `mammoroi train`, which `masks: manual` refuses."""
+    copy = shutil.copytree(study, tmp_path / "study")
+    write_json(copy / "config.json", {**read_json(copy / "config.json"), "masks": "manual"})
+    shutil.rmtree(copy / "segmentation")
+    assert main(["bundle", str(copy), "-o", str(tmp_path / "model.mroi")]) == 1
+    said = capsys.readouterr().err
+    assert "is a study of manual masks alone" in said
+    assert "--masks both" in said

@@ -13,6 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mammoroi.cli import main
+from mammoroi.clinic.archive import MANIFEST, pack
 from mammoroi.clinic.bundle import open_bundle
 from mammoroi.clinic.class_risks import class_risks
 from mammoroi.clinic.closing import closing_lines
@@ -194,3 +195,26 @@ def test_on_a_second_cohort_all_classes_are_measured_together(her2, second, tmp_
         assert rows.loc["all", "n"] == len(wide)
         assert rows.loc["all", "n_missed"] == len(wide) - len(given)
     assert "All classes of a question together" in (out / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda one: one["coupling"]["weights"].pop(), "the weights of its coupling"),
+        (lambda one: one["coupling"]["means"].pop(), "the means of its coupling"),
+        (lambda one: one["coupling"]["means"].__setitem__(0, "x"), "could not convert"),
+        (lambda one: one["coupling"]["spreads"].__setitem__(0, float("nan")), "the spreads"),
+        (lambda one: one["classes"].pop(), "her2: 2 classes, 3 targets"),
+        (lambda one: one["targets"].pop(), "her2: 3 classes, 2 targets"),
+        (lambda one: one["targets"].reverse(), "her2-positive"),
+    ],
+)
+def test_classes_that_contradict_themselves_are_refused(her2, tmp_path, capsys, edit, said):
+    """Their shares would be wrong, or the command would end with the first patient."""
+    members = {name: content for name, content in freeze(her2).items() if name != MANIFEST}
+    about = json.loads(members["bundle.json"])
+    edit(about["classes"][0])
+    members["bundle.json"] = json.dumps(about).encode()
+    (tmp_path / "edited.mroi").write_bytes(pack(members))
+    assert main(["bundle", "inspect", str(tmp_path / "edited.mroi")]) == 1
+    assert said in capsys.readouterr().err

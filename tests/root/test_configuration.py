@@ -64,6 +64,16 @@ def test_a_synthetic_cohort_from_file_and_command_line(tmp_path):
             ["--segmentation.patch", "3"],
             r"patch is '3' -> give a list of 2 values, each a who",
         ),
+        (
+            GOOD + "modeling: {tasks: [{name: grade, label: grade, classes: [1, 2, 3]}]}\n",
+            [],
+            r"^modeling\.tasks\.classes is '1' -> give a list of values, each text$",
+        ),
+        (
+            GOOD + "modeling: {tasks: [{name: grade, label: 5, classes: [a, b]}]}\n",
+            [],
+            r"^modeling\.tasks\.label is '5' -> give text$",
+        ),
         (GOOD, ["--masks", "automatic"], r"masks is 'automatic' -> give both or manual$"),
         (
             GOOD + "modeling: {views: means}\n",

@@ -22,7 +22,7 @@ from mammoroi.lock import held
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.radiomics.phantom import textured_phantom
 from mammoroi.stages import STAGE_NAMES, STAGES, StudyConfig
-from mammoroi.study import LOCK, run_study
+from mammoroi.study import LOCK, ORPHAN_S, run_study
 
 IDS = {"image_id": str, "patient_id": str, "fold": str}
 
@@ -296,3 +296,10 @@ def test_two_runs_at_once_do_not_write_into_one_study(tmp_path, capsys, monkeypa
         assert f"study is being written by another process (id {os.getpid()}) -> wait" in said
         assert not (tmp_path / "study" / "stages.json").exists()
     assert main(["accept", "my.yaml"]) == 0
+
+
+def test_a_killed_run_is_waited_for_as_long_as_its_loaders_live():
+    """They inherit the lock, and look for their parent only now and then."""
+    from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL
+
+    assert ORPHAN_S >= MP_STATUS_CHECK_INTERVAL + 1

@@ -90,7 +90,8 @@ def prepare_all(config: SegmentationConfig, study: Path) -> Path:
         are not ready.
     """
     with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
-        _prepare(config, study)
+        # Worker processes may have been started elsewhere: a relative path is not theirs.
+        _prepare(config, Path(study).resolve())
     return Path(study) / SEGMENTATION
 
 

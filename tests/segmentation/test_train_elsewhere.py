@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from mammoroi.cli import main
 from mammoroi.files import read_json
+from mammoroi.segmentation.cases import map_cases
 from mammoroi.segmentation.weights import load_models
 
 from .conftest import write_study
@@ -32,6 +34,33 @@ segmentation:
 def digests(study: Path) -> list[str]:
     folders = (study / "segmentation", study / "segmentation" / "outline")
     return [model.sha256 for folder in folders for model in load_models(folder)]
+
+
+def where(_: int) -> Path:
+    return Path.cwd()
+
+
+def test_arrays_lie_in_the_study_wherever_worker_processes_were_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    cohort = write_study(home / "cohort", patients=8, test=2, folds=2)
+    names = "".join(f"P{number:02d}\n" for number in range(8))
+    (cohort / "patients.csv").write_text(f"patient_id\n{names}")
+    (home / "my.yaml").write_text(SETTINGS.replace("workers: 1", "workers: 2"))
+    elsewhere.mkdir()
+    monkeypatch.setattr("mammoroi.segmentation.cases._CASES_PER_PROCESS", 1)
+    monkeypatch.chdir(home)
+    assert main(["accept", "my.yaml"]) == 0
+    get_reusable_executor().shutdown()
+    monkeypatch.chdir(elsewhere)
+    cases = [(str(number), (number,)) for number in range(4)]
+    assert set(map_cases(where, cases, "x", "Looking", 2)) == {elsewhere}
+    monkeypatch.chdir(home)
+    assert main(["prepare", "my.yaml"]) == 0
+    assert len(list((home / "study" / "segmentation" / "prepared").glob("*-CC.npy"))) == 8
+    assert not list(elsewhere.iterdir())
+    get_reusable_executor().shutdown()
 
 
 def test_a_machine_without_mammograms_trains(

@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "mammoroi is installed in $(VENV)/: type \`. $(BIN)/activate\`, then \`mammoroi --help\`"
 
-setup: $(STAMP) ## Make .venv/ with everything that mammoroi needs (about 6 GB)
+setup: $(STAMP) ## Make .venv/ with everything that mammoroi needs (6 to 8 GB)
 
 demo: $(STAMP) ## Run the whole study on a synthetic cohort; open demo/report.html
 	$(BIN)/mammoroi demo --out demo

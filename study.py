@@ -62,18 +62,17 @@ def run_study(config: StudyConfig, only: str | None = None) -> int:
         settings do not ask for ``only``, or another process is at work in the study folder.
     """
     _refuse_unasked(only, config)
+    # Worker processes may have been started elsewhere: a relative path is not theirs.
     out = config.out.resolve()
     if only in (None, "accept"):
         refuse_shared_folder(config.cohort.folder, out)
     if config.segmentation.normal_cohort is not None:
         refuse_shared_folder(Path(config.segmentation.normal_cohort), out)
     with held(out / LOCK, str(config.out), ORPHAN_S):
-        return _run(config, only)
+        return _run(config, only, out)
 
 
-def _run(config: StudyConfig, only: str | None) -> int:
-    # Worker processes may have been started elsewhere: a relative path is not theirs.
-    out = config.out.resolve()
+def _run(config: StudyConfig, only: str | None, out: Path) -> int:
     if config.synthetic is not None and only in (None, "accept"):
         _synthesize(config.synthetic, config.cohort.folder.resolve())
     done: dict[str, Any] = _read_or_empty(out / "stages.json")

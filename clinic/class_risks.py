@@ -9,7 +9,7 @@ patient, so has the task as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,7 @@ def study_classes(study: Path, source: str) -> list[dict[str, Any]]:
         folder = study / "models" / row["task"] / FOLDER / source
         coupling = read_json(folder / "coupling.json")
         entry = {name: row[name] for name in ("task", "title", "classes", "targets")}
-        entry["coupling"] = asdict(
-            Coupling(**{name: coupling[name] for name in Coupling.__dataclass_fields__})
-        )
+        entry["coupling"] = {name: coupling[name] for name in Coupling.__dataclass_fields__}
         found.append({**entry, "test": study_test(folder, MACRO)})
     return found
 

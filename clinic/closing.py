@@ -99,26 +99,26 @@ def _patient_lines(patient: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _risk_words(risk: Mapping[str, Any]) -> str:
-    codes = [flag["code"] for flag in risk["flags"]]
-    doubts = [words for code, words in _DOUBTS.items() if code in codes]
-    if risk["risk"] is None:
-        said = "no answer"
-    else:
-        said = doubts[0] if doubts else f"{of_100(risk['risk'])} of 100 with “{risk['positive']}”"
+    said = "no answer"
+    if risk["risk"] is not None:
+        said = f"{of_100(risk['risk'])} of 100 with “{risk['positive']}”"
+        said = _doubt(risk["flags"]) or said
     return f"{risk['target']} {said}{_flags(risk['flags'], leave_out=tuple(_DOUBTS))}"
 
 
 def _class_words(classes: Mapping[str, Any]) -> str:
-    codes = [flag["code"] for flag in classes["flags"]]
-    doubts = [words for code, words in _DOUBTS.items() if code in codes]
-    if classes["risks"] is None:
-        said = "no answer"
-    elif doubts:
-        said = doubts[0]
-    else:
+    said = "no answer"
+    if classes["risks"] is not None:
         shares = zip(classes["classes"], map(of_100, classes["risks"]), strict=True)
         said = ", ".join(f"{name} {share}" for name, share in shares) + " of 100"
+        said = _doubt(classes["flags"]) or said
     return said + _flags(classes["flags"], leave_out=tuple(_DOUBTS))
+
+
+def _doubt(flags: Sequence[Mapping[str, str]]) -> str:
+    """What stands in place of a number that is not worth a look; empty where it is."""
+    codes = [flag["code"] for flag in flags]
+    return next((words for code, words in _DOUBTS.items() if code in codes), "")
 
 
 def _flags(flags: Sequence[Mapping[str, str]], leave_out: tuple[str, ...] = ()) -> str:

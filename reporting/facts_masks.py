@@ -7,7 +7,7 @@ from typing import Any
 from ..segmentation.bootstrap import LEAST_PATIENTS
 from ..segmentation.folds import NetworkName
 from . import wording
-from .record import Fact, Record, has_automatic, listed, span
+from .record import Fact, Record, listed, span
 
 _LOSS = {
     "dice-ce": "the sum of Dice loss and cross-entropy",
@@ -255,7 +255,7 @@ def cross_fitted(record: Record) -> Fact | None:
 
 def test_masks(record: Record) -> Fact | None:
     """Whether one reader, or the automatic method alone, outlined the test patients."""
-    if not has_automatic(record.folder):
+    if not record.automatic:
         return _one_reader(record)
     masks = record.table("masks/predictions.csv")
     if masks is None or "fold" not in masks:

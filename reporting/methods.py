@@ -15,7 +15,7 @@ from ..errors import MammoroiError
 from ..files import read_csv, write_text
 from .facts import FACTS
 from .facts_features import plain
-from .record import Record, has_classifiers
+from .record import Record
 from .references import cite
 from .standards import FOLDER, TITLES
 
@@ -129,7 +129,7 @@ def image_processing(record: Record) -> list[tuple[str, str]]:
 def to_add(study: Path) -> str:
     """What a person has to add; the checklist CLEAR, or CLAIM, holds advice on each."""
     name, numbers = "clear", BY_PEOPLE
-    if not has_classifiers(study):
+    if not Record(Path(study)).classifiers:
         name, numbers = "claim", BY_PEOPLE_OF_MASKS
     items = read_csv(FOLDER / f"{name}.csv", dtype=str).set_index("item")
     topics = [items["topic"][item] for item in numbers]

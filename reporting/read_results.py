@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MammoroiError
 from ..files import read_csv, read_json
 from ..modeling.config import ModelingConfig
-from .record import has_automatic, has_classifiers
+from .record import Record
 from .results import SETS, FeatureSet, Results, RoiResult, Target
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def read_results(folder: Path) -> Results:
     folder = Path(folder)
     if not folder.is_dir():
         raise MammoroiError(f"there is no folder {folder}", "give the folder of a finished study")
-    classifiers, automatic = has_classifiers(folder), has_automatic(folder)
+    record = Record(folder)
+    classifiers, automatic = record.classifiers, record.automatic
     compared = classifiers and automatic
     auc = _asked(compared, folder, "comparison/auc.csv", "compare", _AUC)
     _check_sign(auc)

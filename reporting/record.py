@@ -30,19 +30,6 @@ OF_AUTOMATIC = ("segmentation", "comparison")
 """Those that mean nothing in a study of manual masks alone."""
 
 
-def has_classifiers(folder: Path) -> bool:
-    """Whether a study is of classifiers, too: not where its settings name no task."""
-    path = Path(folder) / "config.json"
-    modeling = (read_json(path) if path.is_file() else {}).get("modeling") or {}
-    return modeling.get("tasks") != []
-
-
-def has_automatic(folder: Path) -> bool:
-    """Whether a study has automatic masks: not where its settings say ``masks: manual``."""
-    path = Path(folder) / "config.json"
-    return (read_json(path) if path.is_file() else {}).get("masks") != "manual"
-
-
 @dataclass(frozen=True)
 class Fact:
     """One thing that the files of a run say.
@@ -109,14 +96,20 @@ class Record:
 
     @property
     def classifiers(self) -> bool:
-        """Whether the study is of classifiers, too."""
-        return has_classifiers(self.folder)
+        """Whether the study is of classifiers, too: not where its settings name no task."""
+        modeling = (self.json("config.json") or {}).get("modeling") or {}
+        return bool(modeling.get("tasks") != [])
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the study has automatic masks: not where its settings say ``masks: manual``."""
+        return bool((self.json("config.json") or {}).get("masks") != "manual")
 
     @property
     def unused(self) -> tuple[str, ...]:
         """The sections of the settings that mean nothing in this study."""
         without = () if self.classifiers else CLASSIFYING
-        return without if has_automatic(self.folder) else (*without, *OF_AUTOMATIC)
+        return without if self.automatic else (*without, *OF_AUTOMATIC)
 
     def json(self, name: str) -> Any:
         """A JSON file, or None.

@@ -61,16 +61,26 @@ def validation_lines(out: Path) -> list[str]:
     if (out / "agreement_summary.csv").exists():
         rows = read_csv(out / "agreement_summary.csv").to_dict("records")
         (dice,) = (row for row in rows if row["metric"] == "dice")
-        shown = interval(dice["mean"], dice["mean_lower"], dice["mean_upper"])
-        lines.append(f"masks: mean Dice {shown} of {dice['n']:.0f} images")
+        lines.append(f"masks: mean Dice {_interval(dice, 'mean')} of {dice['n']:.0f} images")
     if (out / "performance.csv").exists():
         for row in read_csv(out / "performance.csv").to_dict("records"):
-            shown = interval(row["auc"], row["auc_lower"], row["auc_upper"])
+            here, study = (_interval(row, name) for name in ("auc", "study_auc"))
             lines.append(
-                f"{row['target']}: AUC {shown} of {row['n']} patients, {row['n_positive']} of them "
-                f"positive ({row['patients']})"
+                f"{row['target']}: AUC {here} of {row['n']} patients, {row['n_positive']} of them "
+                f"positive ({row['patients']}); in the study {study}"
+            )
+    if (out / "classes_performance.csv").exists():
+        for row in read_csv(out / "classes_performance.csv").to_dict("records"):
+            here, study = (_interval(row, name) for name in ("macro_auc", "study_macro_auc"))
+            lines.append(
+                f"{row['task']}, all classes: macro AUC {here} of {row['n']} patients "
+                f"({row['patients']}); in the study {study}"
             )
     return lines
+
+
+def _interval(row: Mapping[Any, Any], name: str) -> str:
+    return interval(row[name], row[f"{name}_lower"], row[f"{name}_upper"])
 
 
 def _first(patients: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

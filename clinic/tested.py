@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,25 @@ def tested_from(entry: Mapping[str, Any]) -> Discrimination | None:
     """Read it from an entry of ``bundle.json``; None in bundles from before it was kept."""
     found = entry.get("test")
     return Discrimination(**found) if found else None
+
+
+def study_columns(tested: Discrimination | None, figure: str = "auc") -> dict[str, float]:
+    """Give it as columns of a table, beside the same figure of other patients.
+
+    Parameters
+    ----------
+    tested : Discrimination or None
+        None makes columns of what is not known.
+    figure : str
+        See :func:`study_test`.
+
+    Returns
+    -------
+    dict of str to float
+        ``study_n, study_<figure>, study_<figure>_lower, study_<figure>_upper``.
+    """
+    names = ("study_n", *(f"study_{figure}{end}" for end in ("", "_lower", "_upper")))
+    return dict(zip(names, astuple(tested) if tested else (math.nan,) * 4, strict=True))
 
 
 def doubt(tested: Discrimination | None) -> Flag | None:

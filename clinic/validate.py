@@ -12,7 +12,8 @@ Nothing is fitted to the second cohort but the recalibrations, which are reporte
                         the measures of :class:`..segmentation.metrics.Similarity`
 ``agreement_summary.csv``  ``metric, n, mean, mean_lower, mean_upper, median, median_lower,
                         median_upper``
-``performance.csv``     ``target, patients`` and the columns of :func:`..modeling.metrics.measure`;
+``performance.csv``     ``target, patients``, the columns of :func:`..modeling.metrics.measure` and
+                        the AUC of the study's test patients (:func:`.tested.study_columns`);
                         ``patients`` is ``with a risk``, or ``all``: those without one get the
                         prevalence of the training, since nothing was measured
 ``classes*.csv``        of questions of three or more classes, see :mod:`.validate_classes`
@@ -58,6 +59,7 @@ from .tables import (
     risk_row,
     table_of,
 )
+from .tested import study_columns
 from .validate_classes import class_tables
 
 if TYPE_CHECKING:
@@ -278,7 +280,9 @@ def _performance(one: Classifier, rows: pd.DataFrame) -> list[dict[str, Any]]:
         missed = ~table.index.isin(given.index)
         y, risk = table["label"].to_numpy(dtype=int), table["risk"].to_numpy(dtype=float)
         measured = measure(y, risk, one.threshold, missed, N_BOOTSTRAP, SEED)
-        found.append({"target": one.target, "patients": name, **measured})
+        found.append(
+            {"target": one.target, "patients": name, **measured, **study_columns(one.tested)}
+        )
     return found
 
 

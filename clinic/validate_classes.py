@@ -3,8 +3,8 @@
 ``classes.csv``: as of new mammograms (:mod:`.tables`), with the ``label`` of the patient, her
 class, where it is known. ``classes_performance.csv``: ``task, patients`` (*with a risk*; *all*,
 where some with an outcome have none, who then count with the prevalences of the training), ``n,
-n_missed`` and the measures of :func:`..modeling.class_measures.measure_classes` with their
-intervals.
+n_missed``, the measures of :func:`..modeling.class_measures.measure_classes` with their intervals,
+and the macro AUC of the study's test patients (:func:`.tested.study_columns`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from ..reporting import wording
 from ..reporting.tables import Table
 from .class_risks import ClassModel
 from .tables import CLASS_COLUMNS, table_of
+from .tested import MACRO, study_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = {
-    "macro_auc": "Macro AUC",
+    "study_macro_auc": "Macro AUC in the study",
+    "macro_auc": "Macro AUC here",
     "hand_till": "M",
     "balanced_accuracy": "Balanced accuracy",
     "quadratic_kappa": "Kappa, quadratic",
@@ -92,7 +94,8 @@ def _measured(
                 *(codes[chosen], risks[chosen], absent[chosen], one.classes, n_bootstrap, seed)
             )
             measured.pop("by_class")  # of the single classifiers: performance.csv
-            found.append({"task": one.task, "patients": name, **measured})
+            study = study_columns(one.tested, MACRO)
+            found.append({"task": one.task, "patients": name, **measured, **study})
     return found
 
 
@@ -115,7 +118,8 @@ def class_table(frame: pd.DataFrame | None) -> Table | None:
     return Table(
         "classes_performance",
         "All classes of a question together",
-        "Estimate (95% bootstrap interval over patients). “All”: patients without a risk got the "
+        "Estimate (95% bootstrap interval over patients). In the study: of its test patients, "
+        "everyone counted. “All”: patients without a risk got the "
         "prevalences of the training. M: Hand and Till. A scaled Brier score of 0 is that of "
         "giving everybody the prevalences, 1 is right.",
         frame,

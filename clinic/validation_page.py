@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORTING = Path(__file__).resolve().parent.parent / "reporting"
-SHOWN_CALLS = {name: words for name, words in CALLS.items() if name != "f1"}
+SHOWN_CALLS = {"study_auc": "AUC in the study"} | {
+    name: "AUC here" if name == "auc" else words for name, words in CALLS.items() if name != "f1"
+}
 MEASURES = {**METRICS, "found": "Lesion found, share of images"}
 METHOD_NAME = {"none": "as it is", "intercept": "intercept only", "logistic": "logistic"}
 
@@ -68,6 +70,7 @@ def write_page(
                     SHOWN_CALLS,
                     "performance",
                     "At the model's own threshold",
+                    "In the study: of its test patients, everyone counted. ",
                 )
             ),
             risks=table(performance(tables.get("performance"), RISKS, "performance", "As risks")),
@@ -124,7 +127,7 @@ def agreement(frame: pd.DataFrame | None) -> Table | None:
 
 
 def performance(
-    frame: pd.DataFrame | None, shown: Mapping[str, str], name: str, title: str
+    frame: pd.DataFrame | None, shown: Mapping[str, str], name: str, title: str, beside: str = ""
 ) -> Table | None:
     """Measures of every target, over the patients with a risk and over all."""
     if frame is None or frame.empty:
@@ -146,7 +149,8 @@ def performance(
     return Table(
         name,
         title,
-        "Estimate (95% confidence interval: AUC DeLong, F1 bootstrap, shares Wilson). “All”: "
+        "Estimate (95% confidence interval: AUC DeLong, F1 bootstrap, shares Wilson). "
+        f"{beside}“All”: "
         "patients without a risk got the prevalence of the training. O:E 1, intercept 0 and slope "
         "1 are right; an intercept below 0 says that risks are too high, a slope below 1 that they "
         "are too extreme.",

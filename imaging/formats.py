@@ -19,7 +19,12 @@ class Format(Enum):
     JPEG = "JPEG"
     TIFF = "TIFF"
     NIFTI = "NIfTI"
+    NRRD = "NRRD"
+    METAIMAGE = "MetaImage"
 
+
+VOLUMES = (Format.NIFTI, Format.NRRD, Format.METAIMAGE)
+"""Formats of volumes, one slice of which is a mammogram or a mask; headers state a spacing."""
 
 _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", Format.PNG),
@@ -28,6 +33,8 @@ _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"MM\x00*", Format.TIFF),
     (b"II+\x00", Format.TIFF),
     (b"MM\x00+", Format.TIFF),
+    (b"NRRD0", Format.NRRD),
+    (b"ObjectType", Format.METAIMAGE),
 )
 
 
@@ -67,5 +74,6 @@ def identify(path: Path) -> Format:
         return Format.DICOM
     raise MammoroiError(
         f"{path} is not an image of a known kind (it begins with {header[:8]!r})",
-        "give DICOM, PNG, JPEG, TIFF or NIfTI; if it should be one of them, the copy is damaged",
+        "give DICOM, PNG, JPEG, TIFF, NIfTI, NRRD or MetaImage; if it should be one of them, the "
+        "copy is damaged",
     )

@@ -1,4 +1,4 @@
-"""Masks of lesions: PNG, TIFF, NIfTI or DICOM SEG in, on the mammogram's grid; PNG out."""
+"""Masks of lesions on the mammogram's grid: pictures, volumes or DICOM SEG in, PNG out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..errors import MammoroiError
 from ..files import atomic
 from .dicom import decoded_pixels, open_dicom
-from .formats import Format, identify
-from .raster import lossy_mask, nifti_directions, read_nifti, read_raster
+from .formats import VOLUMES, Format, identify
+from .raster import directions, lossy_mask, read_raster, read_volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -34,7 +34,7 @@ def read_mask(
     Parameters
     ----------
     path : Path | str
-        PNG, TIFF, NIfTI or DICOM SEG. A palette PNG is read by its indices.
+        PNG, TIFF, NIfTI, NRRD, MetaImage or DICOM SEG. A palette PNG is read by its indices.
     shape : tuple[int, int]
         (rows, columns) of the mammogram.
     label : int | None
@@ -96,7 +96,7 @@ def n_values(path: Path) -> int:
 
 def _labels(path: Path, kind: Format) -> NDArray[Any]:
     """The values of a mask file that is no DICOM SEG, (rows, columns)."""
-    return read_nifti(path)[0] if kind is Format.NIFTI else read_raster(path, labels=True)
+    return read_volume(path, kind)[0] if kind in VOLUMES else read_raster(path, labels=True)
 
 
 def _check_grid(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:
@@ -104,7 +104,7 @@ def _check_grid(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> N
         return
     hint = "draw the mask on this mammogram, or give the mammogram that it was drawn on"
     if tuple(found) == tuple(shape)[::-1]:
-        hint = "rows and columns are exchanged: transpose the mask; a NIfTI's first axis is columns"
+        hint = "rows and columns are exchanged: transpose it; a volume's first axis is columns"
     raise MammoroiError(
         f"{path} has {found[0]} rows x {found[1]} columns, its mammogram {shape[0]} x {shape[1]}",
         hint,
@@ -154,15 +154,17 @@ def drawn_on_another(mask: Path, image: Path) -> bool:
 
 
 def turned_against(mask: Path, image: Path) -> bool:
-    """Whether the headers of a NIfTI mask and a NIfTI mammogram give their axes other directions.
+    """Whether the headers of mask and mammogram, both volumes, give their axes other directions.
 
-    False where one of them is no NIfTI file. Both are read as their pixels are stored
-    (:mod:`.raster`): where one program has mirrored rows or columns and noted it in the header, and
-    the other has not, the mask is mirrored on the mammogram, and has its shape all the same.
+    False where one of them is no volume (:data:`.formats.VOLUMES`). Both are read as their pixels
+    are stored (:mod:`.raster`): where one program has mirrored rows or columns and noted it in the
+    header, and the other has not, the mask is mirrored on the mammogram, and has its shape all the
+    same.
     """
-    if not identify(mask) is identify(image) is Format.NIFTI:
+    kinds = identify(mask), identify(image)
+    if not all(kind in VOLUMES for kind in kinds):
         return False
-    one, other = nifti_directions(mask), nifti_directions(image)
+    one, other = directions(mask, kinds[0]), directions(image, kinds[1])
     return len(one) == len(other) and not np.allclose(one, other, atol=_SAME_DIRECTION)
 
 
@@ -172,7 +174,7 @@ def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) ->
     if dataset.get("Modality") != "SEG":
         raise MammoroiError(
             f"{path} is a DICOM object of modality {dataset.get('Modality')}, not a segmentation",
-            "give a DICOM SEG, PNG, TIFF or NIfTI mask",
+            "give a DICOM SEG, PNG, TIFF, NIfTI, NRRD or MetaImage mask",
         )
     if len(_source_images(dataset)) > 1:
         raise MammoroiError(

@@ -1,10 +1,10 @@
-"""PNG, JPEG, TIFF and NIfTI: one grey image each, as an array.
+"""PNG, JPEG, TIFF, and slices of NIfTI, NRRD and MetaImage: one grey image each, as an array.
 
 What these files say about size: the print resolution in PNG, JPEG and TIFF is not a measurement
-and is not used. A NIfTI header's voxel size is, unless it is exactly 1 x 1, which is what every
-writer puts there when it knows nothing, or no mammogram's (outside 0.01 to 2 mm).
+and is not used. The voxel size in the header of a volume is, unless it is exactly 1 x 1, which is
+what every writer puts there when it knows nothing, or no mammogram's (outside 0.01 to 2 mm).
 
-How a NIfTI slice lies: its first axis is the column and its second the row, as SimpleITK, ITK-SNAP
+How a slice lies: its first axis is the column and its second the row, as SimpleITK, ITK-SNAP
 and 3D Slicer write an image whose rows run downwards. Its orientation matrix is not applied: a
 projection has no place in the patient, and image and mask then agree with what was written. Where
 the two have different ones, `mammoroi check` warns.
@@ -12,8 +12,10 @@ the two have different ones, `mammoroi check` warns.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MammoroiError
+from .formats import Format
 from .mammogram import Spacing
 from .spacing import possible
 
@@ -34,6 +37,19 @@ _PHOTOMETRIC_TAG = 262
 _ORIENTATION_TAG = 274
 
 
+_STATED_BY = {
+    Format.NIFTI: "the NIfTI header (pixdim)",
+    Format.NRRD: "the NRRD header (space directions)",
+    Format.METAIMAGE: "the MetaImage header (ElementSpacing)",
+}
+_IO = {
+    Format.NIFTI: "NiftiImageIO",
+    Format.NRRD: "NrrdImageIO",
+    Format.METAIMAGE: "MetaImageIO",
+}
+_HEADER_LINES = 1000
+
+
 def _sitk_read(path: Path) -> sitk.Image:
     import SimpleITK as sitk
 
@@ -44,17 +60,49 @@ def _sitk_read(path: Path) -> sitk.Image:
         raise MammoroiError(f"{path} cannot be decoded", _DAMAGED) from None
 
 
-def read_nifti(path: Path) -> tuple[NDArray[Any], Spacing | None]:
-    """Read a NIfTI file of one slice: (rows, columns) and its spacing, if it knows one.
+def _pixels_elsewhere(path: Path) -> bool:
+    """Whether a header of NRRD or MetaImage names another file for the pixels."""
+    with path.open("rb") as stream:
+        for line in islice(stream, _HEADER_LINES):
+            if not line.strip():  # the end of a header of NRRD
+                return False
+            if re.match(rb"data ?file:", line, re.IGNORECASE):
+                return True
+            if found := re.match(rb"ElementDataFile\s*=\s*(\S+)", line):
+                return found[1] != b"LOCAL"
+    return False
+
+
+def _volume_reader(path: Path, kind: Format) -> sitk.ImageFileReader:
+    """Open a volume as what its content says it is."""
+    import SimpleITK as sitk
+
+    if kind is not Format.NIFTI and _pixels_elsewhere(path):
+        raise MammoroiError(
+            f"{path} is a header alone: its pixels are in another file",
+            "save both in one file, as .nrrd, .mha or .nii.gz do",
+        )
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_IO[kind])
+    reader.SetFileName(str(path))
+    return reader
+
+
+def read_volume(path: Path, kind: Format) -> tuple[NDArray[Any], Spacing | None]:
+    """Read a volume of one slice: (rows, columns), and its spacing, if it knows one.
 
     Raises
     ------
     MammoroiError
-        When it is damaged, has several slices or several channels.
+        When it is damaged, has several slices or several channels, or its pixels lie elsewhere.
     """
     import SimpleITK as sitk
 
-    image = _sitk_read(path)
+    try:
+        image = _volume_reader(path, kind).Execute()
+    except RuntimeError:
+        raise MammoroiError(f"{path} cannot be decoded", _DAMAGED) from None
     size = image.GetSize()
     if any(length != 1 for length in size[2:]) or image.GetNumberOfComponentsPerPixel() != 1:
         shape = " x ".join(str(length) for length in size)
@@ -66,22 +114,18 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], Spacing | None]:
     array = sitk.GetArrayFromImage(image).reshape(size[1], size[0])
     if (row_mm, column_mm) == (1.0, 1.0) or not possible(row_mm, column_mm):
         return array, None
-    return array, Spacing(row_mm, column_mm, "the NIfTI header (pixdim)")
+    return array, Spacing(row_mm, column_mm, _STATED_BY[kind])
 
 
-def nifti_directions(path: Path) -> tuple[float, ...]:
-    """The direction cosines of a NIfTI header, row by row, which are not applied to its pixels.
+def directions(path: Path, kind: Format) -> tuple[float, ...]:
+    """The direction cosines of a volume's header, row by row, which are not applied to its pixels.
 
     Raises
     ------
     MammoroiError
         When it is damaged.
     """
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = _volume_reader(path, kind)
     try:
         reader.ReadImageInformation()
     except RuntimeError:
@@ -153,7 +197,7 @@ def lossy_mask(path: Path) -> MammoroiError:
     """The refusal of a mask whose coding is lossy."""
     return MammoroiError(
         f"{path} is a JPEG mask, whose lossy coding moves the lesion's edge",
-        "save the mask as PNG, TIFF without JPEG, NIfTI or DICOM SEG",
+        "save the mask as PNG, TIFF without JPEG, NIfTI, NRRD, MetaImage or DICOM SEG",
     )
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..errors import MammoroiError
 from .dicom import intent_of, open_mammogram, stored_range, stored_values
-from .formats import Format, identify
+from .formats import VOLUMES, Format, identify
 from .mammogram import Mammogram, Spacing
-from .raster import read_nifti, read_raster
+from .raster import read_raster, read_volume
 from .spacing import agreed_spacing, dicom_spacing, manifest_spacing
 from .transform import attenuation, bright_padding, displayed
 from .view import laterality_of, view_of
@@ -30,7 +30,7 @@ _MOST_VALUES = 1 << 16
 def read_mammogram(
     path: Path | str, *, spacing_mm: float | None = None, spacing_source: str = "measured"
 ) -> Mammogram:
-    """Read a mammogram for computing: DICOM, PNG, JPEG, TIFF or NIfTI.
+    """Read a mammogram for computing: DICOM, PNG, JPEG, TIFF, NIfTI, NRRD or MetaImage.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def _of_plain(
 
 def _plain_image(path: Path, kind: Format) -> tuple[NDArray[np.generic], Spacing | None]:
     """A file that is not DICOM: its array and the spacing it states."""
-    array, stated = read_nifti(path) if kind is Format.NIFTI else (read_raster(path), None)
+    array, stated = read_volume(path, kind) if kind in VOLUMES else (read_raster(path), None)
     if array.dtype == bool:
         raise MammoroiError(
             f"{path} has one bit per pixel", "give the mammogram; this looks like a mask"

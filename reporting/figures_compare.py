@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import wording
 from .figures_classifiers import metric
-from .results import SETS, Results
+from .results import SETS, Results, everyone
 from .style import (
     COLOUR,
     COMPARISON,
@@ -132,13 +132,13 @@ def draw_auc(results: Results) -> Plot | None:
 
 
 def _auc_words(results: Results) -> str:
-    rows = results.auc[(results.auc["set"] == "test") & (results.auc["rule"] == "complete_case")]
+    rows = everyone(results.auc).query("set == 'test'")
     parts = [
         f"{row['target']}: {wording.interval(row['difference'], row['lower'], row['upper'], 3)}, "
         f"{wording.p_value(row['p_delong'])}"
         for _, row in rows.iterrows()
     ]
-    return f"Differences on the test patients: {'; '.join(parts)}." if parts else ""
+    return f"Differences on the test patients, everyone: {'; '.join(parts)}." if parts else ""
 
 
 def draw_icc(results: Results) -> Plot | None:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from . import wording
 from .figures_compare import RULES
-from .results import Results, Target
+from .results import Results, Target, everyone
 from .style import COLOUR, GREY, INK, Plot, bare, legend_below, panels
 
 if TYPE_CHECKING:
     pass
 
-EVERYONE = "intention_to_diagnose"
 SET_LABEL = {"test": "test", "train": "out of fold", "all": "all, out of fold"}
 WORDS = {
     "non-inferior": "automatic masks are non-inferior",
@@ -94,9 +93,8 @@ def noninferiority_of(results: Results, target: Target) -> list[str]:
         return []
     words = []
     for part, who in (("all", "all patients, out of fold"), ("test", "test patients")):
-        rows = table[
-            (table["target"] == target.name) & (table["set"] == part) & (table["rule"] == EVERYONE)
-        ]
+        rows = everyone(table)
+        rows = rows[(rows["target"] == target.name) & (rows["set"] == part)]
         for _, row in rows.iterrows():
             bounds = wording.interval(row["difference"], row["lower"], row["upper"], 3)
             text = f"{target.heading}, {who}, everyone: {WORDS[row['verdict']]} ({bounds})"

@@ -14,6 +14,11 @@ METRIC_SETS = {**SETS, "all": "all_out_of_fold"}
 """The last only where the study predicted all patients out of fold."""
 
 
+def everyone(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of a table of ``comparison`` that count a patient with a missed lesion, too."""
+    return table[table["rule"] == "intention_to_diagnose"]
+
+
 @dataclass(frozen=True)
 class RoiResult:
     """What the modelling stage wrote for one target and one source of masks.

@@ -13,7 +13,7 @@ from .figures_classifiers import metric
 from .figures_masks import beside_reader2, boxes, lesions_beside, lesions_missed, mean_dice
 from .figures_noninferiority import noninferiority_of
 from .record import SOURCES, Record
-from .results import Results, Target
+from .results import Results, Target, everyone
 from .style import NAME
 from .wording import Estimate
 
@@ -38,15 +38,13 @@ class Glance:
     verdict: str
 
 
-def difference_of(
-    results: Results, target: Target, rule: str = "complete_case", interval: str = ""
-) -> Estimate | None:
-    """Automatic minus manual test AUC, or ``None`` when the two were not compared.
+def difference_of(results: Results, target: Target, interval: str = "") -> Estimate | None:
+    """Automatic minus manual test AUC, everyone counted, or ``None`` if they were not compared.
 
     The interval is DeLong's; with ``interval="bootstrap_"`` that of resampled patients.
     """
-    rows = results.auc
-    rows = rows[(rows["target"] == target.name) & (rows["set"] == "test") & (rows["rule"] == rule)]
+    rows = everyone(results.auc)
+    rows = rows[(rows["target"] == target.name) & (rows["set"] == "test")]
     if rows.empty:
         return None
     row = rows.iloc[0]
@@ -178,8 +176,7 @@ def limits(results: Results) -> list[str]:
             )
             + (
                 " A patient of whom a classifier has no features gets the average risk: she "
-                "counts in the performance of automatic masks, not in a difference of lesions "
-                "always found."
+                "counts in every figure but those of lesions always found."
                 if results.classifiers
                 else ""
             )

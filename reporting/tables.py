@@ -123,8 +123,7 @@ def comparison(results: Results) -> Table:
             wording.number(row["auc_automatic"]),
             wording.interval(row["difference"], row["lower"], row["upper"], 3),
             wording.p_value(row["p_delong"]).removeprefix("P ").removeprefix("= "),
-            f"{wording.number(row['bootstrap_lower'], 3)} to "
-            f"{wording.number(row['bootstrap_upper'], 3)}",
+            wording.bounds(row["bootstrap_lower"], row["bootstrap_upper"], 3),
         ]
         for _, row in frame.iterrows()
     ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import wording
-from .figures_noninferiority import EVERYONE
-from .results import Results
+from .results import Results, everyone
 from .tables import SHORT_SET, Table, blank_repeats
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def cross_application(results: Results) -> Table | None:
                 for name in ("calibration_intercept", "calibration_slope")
             ),
         ]
-        for _, row in frame[frame["rule"] == EVERYONE].iterrows()
+        for _, row in everyone(frame).iterrows()
     ]
     blank_repeats(cells, 2)
     return Table(
@@ -78,7 +77,7 @@ def net_reclassification(results: Results) -> Table | None:
             f"{row['n_down']:.0f}",
             _interval(row, "nri", 3),
         ]
-        for _, row in frame[frame["rule"] == EVERYONE].iterrows()
+        for _, row in everyone(frame).iterrows()
     ]
     return Table(
         "net_reclassification",

@@ -49,10 +49,17 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def interval(value: float | None, lower: float | None, upper: float | None, digits: int = 2) -> str:
-    """``0.81 (0.72 to 0.89)``."""
-    if not _finite(lower) and not _finite(upper):
+    """``0.81 (0.72 to 0.89)``; the number alone without an interval, or with one of no width."""
+    if lower == upper or (not _finite(lower) and not _finite(upper)):
         return number(value, digits)
-    return f"{number(value, digits)} ({number(lower, digits)} to {number(upper, digits)})"
+    return f"{number(value, digits)} ({bounds(lower, upper, digits)})"
+
+
+def bounds(lower: float | None, upper: float | None, digits: int = 2) -> str:
+    """``0.72 to 0.89``; a dash when there is no interval."""
+    if not _finite(lower) and not _finite(upper):
+        return DASH
+    return f"{number(lower, digits)} to {number(upper, digits)}"
 
 
 def p_value(p: float | None) -> str:

@@ -26,7 +26,7 @@ from .weights import Model, place_of_networks
 
 log = logging.getLogger(__name__)
 
-ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
+ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".nrrd", ".mha")
 _LONGEST = 200
 """Bytes of a name with folders, so that it fits with an ending into the 255 of a file system."""
 _LONGEST_OWN = 240

@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 
 from mammoroi.cli import main
 from mammoroi.clinic.bundle import Classifier
+from mammoroi.clinic.closing import validation_lines
 from mammoroi.clinic.drift import drift_table
 from mammoroi.clinic.ranges import Distribution, Ranges
 from mammoroi.clinic.validate import target_of
@@ -21,6 +22,7 @@ from mammoroi.files import read_csv
 from mammoroi.modeling.metrics import measure
 from mammoroi.modeling.recalibration import recalibrated, recalibration_table
 from mammoroi.modeling.targets import classes_of, labels_of
+from mammoroi.reporting.wording import interval
 
 IDS = {"image_id": str, "patient_id": str}
 
@@ -125,6 +127,16 @@ def test_performance_is_that_of_the_frozen_risks(validated, bundle, second):
     expected = measure(known["label"], known["risk"], bundle.classifiers[0].threshold, [False])
     for name in ("auc", "auc_lower", "calibration_intercept", "brier", "sensitivity"):
         assert row[name] == pytest.approx(expected[name]), name
+
+
+def test_the_studys_own_figure_stands_beside(validated, bundle):
+    _, out = validated
+    row, tested = read_csv(out / "performance.csv").iloc[0], bundle.classifiers[0].tested
+    assert (row["study_n"], row["study_auc"]) == (tested.n, pytest.approx(tested.auc))
+    words = interval(tested.auc, tested.lower, tested.upper)
+    page = (out / "report.html").read_text("utf-8").replace("\u00a0", " ")
+    assert f"<td>{words}</td>" in page
+    assert any(line.endswith(f"; in the study {words}") for line in validation_lines(out))
 
 
 def test_a_cohort_of_the_same_kind_has_not_drifted(validated):

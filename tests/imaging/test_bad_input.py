@@ -48,7 +48,10 @@ def zero_bytes(folder, mg):
     return folder / "empty.dcm"
 
 
-@bad("not an image of a known kind (it begins with b'<!DOCTYP')", "PNG, JPEG, TIFF or NIfTI")
+@bad(
+    "not an image of a known kind (it begins with b'<!DOCTYP')",
+    "PNG, JPEG, TIFF, NIfTI, NRRD or MetaImage",
+)
 def web_page_named_jpg(folder, mg):
     (folder / "page.jpg").write_text("<!DOCTYPE html><title>Please log in</title>")
     return folder / "page.jpg"
@@ -243,6 +246,43 @@ def not_a_number(folder, mg):
 def nifti_volume(folder, mg):
     sitk.WriteImage(sitk.GetImageFromArray(np.stack([GREY, GREY])), str(folder / "volume.nii.gz"))
     return folder / "volume.nii.gz"
+
+
+@bad("is a header alone", "save both in one file")
+def metaimage_in_two_files(folder, mg):
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(folder / "two.mhd"))
+    return folder / "two.mhd"
+
+
+@bad("is a header alone", "save both in one file")
+def nrrd_in_two_files(folder, mg):
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(folder / "two.nhdr"))
+    return folder / "two.nhdr"
+
+
+@bad("is a volume of 40 x 48, 3 channel(s)", "one channel")
+def nrrd_in_colour(folder, mg):
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.stack([GREY] * 3, axis=-1), isVector=True),
+        str(folder / "colour.nrrd"),
+    )
+    return folder / "colour.nrrd"
+
+
+@bad("cannot be decoded", "cut short")
+def truncated_nrrd(folder, mg):
+    path = folder / "cut.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(path))
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+@bad("cannot be decoded", "cut short")
+def truncated_metaimage(folder, mg):
+    path = folder / "cut.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(path))
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
 
 
 @bad("cannot be decoded", "cut short")

@@ -62,13 +62,13 @@ def write_seg(write_mg, phantom, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", ["mask.png", "mask.tif", "mask.nii.gz"])
+@pytest.mark.parametrize("name", ["mask.png", "mask.tif", "mask.nii.gz", "a.seg.nrrd", "mask.mha"])
 @pytest.mark.parametrize(("value", "label"), [(1, None), (255, None), (2, 2)])
-def test_raster_and_nifti(tmp_path, region, name, value, label):
+def test_raster_and_volume(tmp_path, region, name, value, label):
     labels = region.astype(np.uint8) * value
     if label is not None:
         labels[40:45, 30:35] = 7  # another label, not asked for
-    if name.endswith("nii.gz"):
+    if name.endswith(("nii.gz", "nrrd", "mha")):
         sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / name))
     else:
         PIL.Image.fromarray(labels).save(tmp_path / name)
@@ -158,8 +158,9 @@ def test_a_seg_of_another_image_of_this_grid_is_noticed(tmp_path, write_mg, writ
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_a_nifti_mask_with_rows_in_another_direction_is_noticed(
-    tmp_path, phantom, region, dimensions
+@pytest.mark.parametrize("suffix", ["nii.gz", "nrrd"])
+def test_a_mask_with_rows_in_another_direction_is_noticed(
+    tmp_path, phantom, region, dimensions, suffix
 ):
     """Converters turn the rows upside down and say so in the header, which is not applied."""
 
@@ -171,7 +172,7 @@ def test_a_nifti_mask_with_rows_in_another_direction_is_noticed(
         sitk.WriteImage(image, str(tmp_path / name))
         return tmp_path / name
 
-    mask = save("mask.nii.gz", region.astype(np.uint8), 1.0)
+    mask = save(f"mask.{suffix}", region.astype(np.uint8), 1.0)
     image, turned = (save("image.nii", phantom, 1.0), save("turned.nii", phantom[::-1], -1.0))
     assert not turned_against(mask, image)
     assert turned_against(mask, turned)

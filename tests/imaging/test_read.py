@@ -108,16 +108,27 @@ def test_a_jpeg_or_png_is_turned_as_viewers_show_it(tmp_path: Path, phantom, suf
         np.testing.assert_array_equal(read_mask(path, drawn.shape), drawn)
 
 
-@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+@pytest.mark.parametrize(
+    ("suffix", "stated_by"),
+    [
+        ("nii", "the NIfTI header (pixdim)"),
+        ("nii.gz", "the NIfTI header (pixdim)"),
+        ("nrrd", "the NRRD header (space directions)"),
+        ("mha", "the MetaImage header (ElementSpacing)"),
+    ],
+)
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_nifti(tmp_path: Path, phantom, suffix, dimensions):
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_slice_in_a_format_of_volumes(
+    tmp_path: Path, phantom, suffix, stated_by, dimensions, compressed
+):
     path = tmp_path / f"image.{suffix}"
     image = sitk.GetImageFromArray(phantom if dimensions == 2 else phantom[None])
     image.SetSpacing((COLUMN_MM, ROW_MM, 1.0)[:dimensions])
-    sitk.WriteImage(image, str(path))
+    sitk.WriteImage(image, str(path), compressed)
     mammogram = read_mammogram(path)
     check(mammogram, phantom)
-    assert mammogram.spacing.source == "the NIfTI header (pixdim)"
+    assert mammogram.spacing.source == stated_by
 
 
 def test_nifti_orientation_is_not_applied(tmp_path: Path, phantom):
@@ -129,12 +140,13 @@ def test_nifti_orientation_is_not_applied(tmp_path: Path, phantom):
 
 
 @pytest.mark.parametrize("voxel_mm", [1.0, 70.0])
-def test_nifti_voxel_size_that_says_nothing_is_no_spacing(tmp_path: Path, phantom, voxel_mm):
+@pytest.mark.parametrize("suffix", ["nii", "nrrd", "mha"])
+def test_voxel_size_that_says_nothing_is_no_spacing(tmp_path: Path, phantom, voxel_mm, suffix):
     image = sitk.GetImageFromArray(phantom)
     image.SetSpacing((voxel_mm, voxel_mm))
-    sitk.WriteImage(image, str(tmp_path / "image.nii"))
-    assert read_mammogram(tmp_path / "image.nii").spacing is None
-    assert read_mammogram(tmp_path / "image.nii", spacing_mm=0.09).spacing.row_mm == 0.09
+    sitk.WriteImage(image, str(tmp_path / f"image.{suffix}"))
+    assert read_mammogram(tmp_path / f"image.{suffix}").spacing is None
+    assert read_mammogram(tmp_path / f"image.{suffix}", spacing_mm=0.09).spacing.row_mm == 0.09
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])

@@ -33,7 +33,9 @@ def test_risks_that_are_nearly_the_same_are_said_to_be() -> None:
 def test_interval() -> None:
     assert wording.interval(0.814, 0.721, 0.889) == "0.81 (0.72 to 0.89)"
     assert wording.interval(-0.0212, -0.06, 0.018, 3) == "−0.021 (−0.060 to 0.018)"
-    assert wording.interval(0.81, None, NAN) == "0.81"
+    assert wording.interval(0.81, None, NAN) == wording.interval(0.81, 0.81, 0.81) == "0.81"
+    assert wording.bounds(-0.06, 0.018, 3) == "−0.060 to 0.018"
+    assert wording.bounds(None, NAN) == "–"
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
+from mammoroi import progress
 from mammoroi.progress import with_bar
 
 
@@ -27,3 +31,14 @@ def test_what_is_printed_can_go_into_a_file(
     assert list(with_bar(iter("abc"), "Reading", 3)) == ["a", "b", "c"]
     assert "Reading" in errors.getvalue() if errors.isatty() else errors.getvalue() == ""
     assert capsys.readouterr().out == ""
+
+
+def test_a_log_gets_a_line_a_minute(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    clock = count(0.0, 25.0)  # every look at the clock, 25 s later
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with caplog.at_level(logging.INFO):
+        assert list(with_bar(range(7), "Fitting", 7)) == list(range(7))
+    assert [line.getMessage() for line in caplog.records] == ["Fitting: 3 of 7", "Fitting: 6 of 7"]

@@ -16,6 +16,7 @@ from mammoroi.modeling.risk_errors import CURVE_SAMPLES
 from mammoroi.modeling.sample_size import expected_shrinkage, needed_patients
 from mammoroi.reporting import wording
 from mammoroi.reporting.facts import FACTS
+from mammoroi.reporting.figures_classifiers import metric
 from mammoroi.reporting.figures_masks import draw_history
 from mammoroi.reporting.methods import sections
 from mammoroi.reporting.model_card import segmentation_card
@@ -23,7 +24,7 @@ from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.record import Record
 from mammoroi.reporting.references import WORKS, cite
 from mammoroi.reporting.standards import _gathered, standards
-from mammoroi.reporting.summary import limits
+from mammoroi.reporting.summary import difference_of, limits
 from mammoroi.reporting.trust import OUTDATED, leakage_table, no_audit, size_table
 
 
@@ -292,7 +293,22 @@ def test_why_no_feature_was_judged_by_its_stability(complete: Path, copied: Path
 def test_limits_say_where_patients_without_a_lesion_found_count(copied: Path) -> None:
     (missed,) = (text for text in limits(read_results(copied)) if "no lesion was found" in text)
     assert "Their Dice is 0 and counts in every mean" in missed
-    assert "gets the average risk: she counts in the performance of automatic masks" in missed
+    assert "gets the average risk: she counts in every figure but those of lesions" in missed
+
+
+def test_the_summary_counts_everyone_in_aucs_and_their_difference(copied: Path) -> None:
+    path = copied / "comparison/auc.csv"
+    table = pd.read_csv(path)
+    found = table["rule"] == "complete_case"
+    ends = ["lower", "upper", "bootstrap_lower", "bootstrap_upper"]
+    table.loc[found, ["auc_automatic", "difference", *ends]] -= 0.1
+    write_csv(path, table)
+    results = read_results(copied)
+    for target in results.targets:
+        manual, automatic = (metric(target, roi, "test", "auc") for roi in ("manual", "automatic"))
+        delta = difference_of(results, target)
+        assert delta is not None
+        assert delta.value == pytest.approx(automatic.value - manual.value)
 
 
 def test_where_all_masks_are_boxes_no_dice_is_spoken_of(copied: Path) -> None:

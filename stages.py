@@ -220,7 +220,6 @@ STAGES: tuple[Stage, ...] = (
             "pixel_calibration.csv",
             *("uncertainty.json", "uncertainty.csv"),
         ),
-        _segments,
         own=_agreement,
         opens=True,
     ),
@@ -264,7 +263,7 @@ STAGES: tuple[Stage, ...] = (
         ("modeling", "comparison"),
         ("accept", "agree", "extract", "perturb", "model"),
         ("comparison/*",),
-        lambda study: _classifies(study) and _segments(study),
+        _classifies,
     ),
     Stage(
         "tables",

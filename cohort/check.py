@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from .cohort import (
 from .inspection import Finding, Inspection, Severity, inspect_image
 from .labels import contradiction
 from .persons import mixed_up
-from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, nearest
+from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column
 
 IMAGES = "cohort.csv"
 PATIENTS = "patients.csv"
@@ -180,9 +181,10 @@ def _check_images(
     yield from _check_cells(images, IMAGE_COLUMNS)
     yield from _check_unique(images, "image_id")
     yield from _check_capitals(images)
-    known = dict.fromkeys(
-        sorted(str(row["patient_id"]) for row in patients.values() if row.get("patient_id"))
-    )
+    known = {str(row["patient_id"]) for row in patients.values() if row.get("patient_id")}
+    alike: dict[str, list[str]] = {}
+    for patient_id in sorted(known):
+        alike.setdefault(_bare(patient_id), []).append(patient_id)
     for line, row in images.items():
         image_id, patient_id = row.get("image_id"), row.get("patient_id")
         if image_id and not SAFE_ID.fullmatch(image_id):
@@ -200,7 +202,9 @@ def _check_images(
                 Finding(
                     "error",
                     f"patient_id '{patient_id}' is not in patients.csv",
-                    f"add the patient or correct it; {nearest(patient_id, list(known), 'it has')}",
+                    f"did you mean '{same[0]}'?"
+                    if len(same := alike.get(_bare(patient_id), [])) == 1
+                    else "add the patient or correct it",
                 ),
             )
     inspections = _inspect(folder, images)
@@ -210,6 +214,11 @@ def _check_images(
     yield from _check_copies(images, inspections)
     yield from _check_shared_masks(folder, images, inspections)
     yield from mixed_up(images, inspections)
+
+
+def _bare(patient_id: str) -> str:
+    """An ID without case, signs and leading zeros; one that differs in more is another's."""
+    return re.sub(r"[\W_]", "", patient_id).casefold().lstrip("0")
 
 
 def _check_cells(

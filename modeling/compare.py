@@ -1,4 +1,4 @@
-"""The stage `compare`: what changes when automatic masks take the place of manual ones.
+"""The stage `compare`: what changes when other masks take the place of manual ones.
 
 ``comparison/auc.csv``: ``target, set (train|test|all), rule, n, n_missed, auc_manual,
 auc_automatic, difference (automatic minus manual), lower, upper, p_delong, bootstrap_lower,
@@ -9,6 +9,9 @@ out. The other tables, of which those without rows are not there: see :mod:`.agr
 of the features), :mod:`.compare_features` (ICC by Dice, bias), :mod:`.compare_risks`
 (non-inferiority, agreement, reclassification, decision curves, calibration),
 :mod:`.cross_application` and :mod:`.subgroups_files` (Dice by group).
+
+In a study of manual masks alone only ``summary.json`` and the stability of the features are there,
+between two readers and under perturbations.
 """
 
 from __future__ import annotations
@@ -84,7 +87,8 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
         Bootstrap, seed, views and ICC threshold, and what was declared about the comparison; the
         declarations' defaults where only the former are given.
     study : Path
-        A study folder with ``models/`` and ``features/`` of both sources.
+        A study folder with ``features/`` of manual masks; where automatic ones were drawn, with
+        theirs, too, and with ``models/``.
 
     Returns
     -------
@@ -94,32 +98,78 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
     Raises
     ------
     MammoroiError
-        When there are no features of automatic masks, or predictions of the two sources rest on
-        different folds.
+        When masks were drawn, and there are no features of them, or predictions of the two sources
+        rest on different folds.
     """
-    import pandas as pd
-
     stage = config if isinstance(config, CompareStage) else CompareStage(config)
-    if not has_features(study, ROIS[1]):
+    manual, automatic = ROIS
+    if (study / "masks" / "predictions.csv").exists() and not has_features(study, automatic):
         raise MammoroiError(
             "there are no features of automatic masks, so there is nothing to compare",
             "run 'train', 'segment' and 'extract', then 'model'",
         )
-    tables = {roi: load_features(study, roi) for roi in ROIS}
-    if has_features(study, SECOND_READER):
-        tables[SECOND_READER] = load_features(study, SECOND_READER)
+    sources = [manual, *(roi for roi in (automatic, SECOND_READER) if has_features(study, roi))]
+    tables = {roi: load_features(study, roi) for roi in sources}
     check_made_alike(list(tables.values()))
     images = {roi: table.images for roi, table in tables.items()}
-    manual, automatic, second = images[ROIS[0]], images[ROIS[1]], images.get(SECOND_READER)
-    perturbed = load_perturbed(study, tables[ROIS[0]])
-    folder = study / "comparison"
-
-    found = {"automatic": feature_agreement([manual, automatic], "2,1")}
-    if second is not None:
-        found["reader"] = feature_agreement([manual, second], "2,1")
+    perturbed = load_perturbed(study, tables[manual])
+    found = {
+        name: feature_agreement([images[manual], images[roi]], "2,1")
+        for name, roi in (("automatic", automatic), ("reader", SECOND_READER))
+        if roi in images
+    }
     if perturbed:
-        found["perturbation"] = feature_agreement([manual, *perturbed.values()], "1,1")
-    written = compare_features(stage, manual, automatic, found, dice_of(study))
+        found["perturbation"] = feature_agreement([images[manual], *perturbed.values()], "1,1")
+    written = stability(feature_names(images[manual]), found, stage.modeling.icc_threshold)
+    about: dict[str, Any] = {
+        "n_images_manual": len(images[manual]),
+        "n_images_both_readers": _both(images, SECOND_READER),
+        "perturbations": list(perturbed),
+        "icc": {source: UNITS[source] for source in SOURCES if source in found},
+        "icc_threshold": stage.modeling.icc_threshold,
+    }
+    if automatic in images:
+        compared, more = compare_sources(stage, study, images)
+        written, about = written | compared, more | about
+    folder = study / "comparison"
+    for earlier in folder.glob("*.csv"):  # a table that has no rows now must not keep those of then
+        earlier.unlink()
+    for table, frame in written.items():
+        write_csv(folder / f"{table}.csv", frame)
+    write_json(folder / "summary.json", about)
+    return folder
+
+
+def _both(images: dict[str, pd.DataFrame], roi: str) -> int:
+    """Count the images of which the manual masks and another source have features."""
+    if roi not in images:
+        return 0
+    return int(images[ROIS[0]]["image_id"].isin(images[roi]["image_id"]).sum())
+
+
+def compare_sources(
+    stage: CompareStage, study: Path, images: dict[str, pd.DataFrame]
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Compare features and classifiers of automatic with those of manual masks.
+
+    Parameters
+    ----------
+    stage : CompareStage
+        The settings.
+    study : Path
+        The study folder.
+    images : dict
+        Feature tables by source, a row for each image.
+
+    Returns
+    -------
+    tuple of dict and dict
+        Tables by file name, and entries for ``summary.json``.
+    """
+    import pandas as pd
+
+    manual, automatic = (images[roi] for roi in ROIS)
+    written = compare_features(stage, manual, automatic, dice_of(study))
     n_dice = int(written["icc_dice_summary"].query("group == 'all'")["n_images"].sum())
 
     missed = missed_images(study)
@@ -147,42 +197,27 @@ def compare(config: CompareStage | ModelingConfig, study: Path) -> Path:
     written["subgroups_dice"] = dice_by_group(
         study, stage.modeling.n_bootstrap, stage.modeling.seed
     )
-    for earlier in folder.glob("*.csv"):  # a table that has no rows now must not keep those of then
-        earlier.unlink()
-    for table, frame in written.items():
-        write_csv(folder / f"{table}.csv", frame)
-    write_json(
-        folder / "summary.json",
-        {
-            "rules": rules_of(stage.modeling.views),
-            "difference": "AUC with automatic minus AUC with manual ROIs",
-            "declared": stage.declared,
-            "one_sided_level": ONE_SIDED_LEVEL,
-            "power": POWER,
-            "net_reclassification": CAVEAT,
-            "few_images": FEW_IMAGES,
-            "targets": list(left_out),
-            "predicted_from_one_source_only": left_out,
-            "n_images_manual": len(manual),
-            "n_images_automatic": len(automatic),
-            "n_images_missed": len(missed),
-            "n_patients_with_a_missed_image": int(missed["patient_id"].nunique()),
-            "n_patients_without_any_automatic_mask": len(
-                set(missed["patient_id"]) - set(automatic["patient_id"])
-            ),
-            "n_images_both_sources": int(manual["image_id"].isin(automatic["image_id"]).sum()),
-            "n_images_both_sources_with_dice": n_dice,
-            "n_images_both_readers": 0
-            if second is None
-            else int(manual["image_id"].isin(second["image_id"]).sum()),
-            "perturbations": list(perturbed),
-            "icc": {source: UNITS[source] for source in SOURCES if source in found},
-            "icc_threshold": stage.modeling.icc_threshold,
-            "n_bootstrap": stage.modeling.n_bootstrap,
-            "seed": stage.modeling.seed,
-        },
-    )
-    return folder
+    return written, {
+        "rules": rules_of(stage.modeling.views),
+        "difference": "AUC with automatic minus AUC with manual ROIs",
+        "declared": stage.declared,
+        "one_sided_level": ONE_SIDED_LEVEL,
+        "power": POWER,
+        "net_reclassification": CAVEAT,
+        "few_images": FEW_IMAGES,
+        "targets": list(left_out),
+        "predicted_from_one_source_only": left_out,
+        "n_images_automatic": len(automatic),
+        "n_images_missed": len(missed),
+        "n_patients_with_a_missed_image": int(missed["patient_id"].nunique()),
+        "n_patients_without_any_automatic_mask": len(
+            set(missed["patient_id"]) - set(automatic["patient_id"])
+        ),
+        "n_images_both_sources": _both(images, ROIS[1]),
+        "n_images_both_sources_with_dice": n_dice,
+        "n_bootstrap": stage.modeling.n_bootstrap,
+        "seed": stage.modeling.seed,
+    }
 
 
 def uncalibrated(table: pd.DataFrame) -> list[str]:
@@ -209,30 +244,29 @@ def uncalibrated(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def compare_features(
-    stage: CompareStage,
-    manual: pd.DataFrame,
-    automatic: pd.DataFrame,
-    found: dict[str, pd.DataFrame],
-    dice: pd.Series,
+def stability(
+    features: list[str], found: dict[str, pd.DataFrame], threshold: float
 ) -> dict[str, pd.DataFrame]:
-    """Compare the features: ICC over all images and by Dice, and bias; tables by file name."""
+    """Tabulate the ICC of each feature, by source, and their summary; tables by file name."""
     import pandas as pd
 
+    if not found:
+        return {}
+    table = stability_table(features, found)
+    summaries = [summarise(table, source, threshold) for source in SOURCES if source in found]
+    return {"stability": table, "icc_summary": pd.concat(summaries, ignore_index=True)}
+
+
+def compare_features(
+    stage: CompareStage, manual: pd.DataFrame, automatic: pd.DataFrame, dice: pd.Series
+) -> dict[str, pd.DataFrame]:
+    """Compare the features: ICC by Dice, and bias; tables by file name."""
     settings = stage.modeling
-    stability = stability_table(feature_names(manual), found)
-    summaries = [
-        summarise(stability, source, settings.icc_threshold)
-        for source in SOURCES
-        if source in found
-    ]
     icc_dice, icc_dice_summary = icc_by_dice(
         manual, automatic, dice, stage.declared.dice_cuts, settings.icc_threshold
     )
     bias = feature_bias(*patients_of([manual, automatic], settings.views))
     return {
-        "stability": stability,
-        "icc_summary": pd.concat(summaries, ignore_index=True),
         "icc_dice": icc_dice,
         "icc_dice_summary": icc_dice_summary,
         "feature_bias": bias,

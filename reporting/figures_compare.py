@@ -145,6 +145,8 @@ def draw_icc(results: Results) -> Plot | None:
     """ICC per feature family: automatic, second reader's and perturbed against manual masks."""
     import numpy as np
 
+    if results.stability.empty:
+        return None
     table, threshold = _long(results.stability), results.icc_threshold
     if table.empty:
         return None

@@ -35,8 +35,11 @@ def summary(results: Results, comparison: str, group: str = "all") -> pd.Series 
 def mean_dice(results: Results, comparison: str) -> Estimate | None:
     """Mean Dice of a comparison with its interval, or ``None`` when it was not made."""
     row = summary(results, comparison)
-    if row is None:
-        return None
+    return None if row is None else mean_of(row)
+
+
+def mean_of(row: pd.Series) -> Estimate:
+    """The mean in a row of ``agreement_summary.csv``."""
     return Estimate(row["mean"], row["mean_lower"], row["mean_upper"])
 
 
@@ -111,7 +114,8 @@ def draw_dice(results: Results) -> Plot | None:
         "dice_distribution",
         "How well the masks overlap",
         "Each dot is one image; the box holds the middle half of the images, its thick line is "
-        "the median. Further right is better. A missed lesion counts as 0.",
+        "the median. Further right is better."
+        + (" A missed lesion counts as 0." if "automatic-manual" in kinds else ""),
         f"Here: {'; '.join(findings)}.",
         figure,
         table,

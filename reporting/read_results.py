@@ -57,8 +57,8 @@ def read_results(folder: Path) -> Results:
             stage: _optional(folder, name, FAILURE_COLUMNS) for stage, name in _FAILURES.items()
         },
         masks=_asked(automatic, folder, "masks/predictions.csv", "segment", _MASKS),
-        agreement=_asked(automatic, folder, "agreement.csv", "agree", _AGREEMENT),
-        agreement_summary=_asked(automatic, folder, "agreement_summary.csv", "agree", _SUMMARY),
+        agreement=_needed(automatic, folder, "agreement.csv", "agree", _AGREEMENT),
+        agreement_summary=_needed(automatic, folder, "agreement_summary.csv", "agree", _SUMMARY),
         overlays=_optional(folder, "overlays/overlays.csv", ("image_id", "rank", "dice", "file")),
         histories={
             path.parent.name: _table(folder, path.relative_to(folder).as_posix(), "train", _HISTORY)
@@ -69,7 +69,7 @@ def read_results(folder: Path) -> Results:
         missed=_optional(folder, "features/missed.csv", ("image_id", "patient_id", "roi")),
         targets=[_target(folder, entry) for entry in _targets(folder)] if classifiers else [],
         auc=auc,
-        stability=_asked(compared, folder, "comparison/stability.csv", "compare", _STABILITY),
+        stability=_needed(compared, folder, "comparison/stability.csv", "compare", _STABILITY),
         icc_threshold=_optional_json(folder, "comparison/summary.json").get(
             "icc_threshold", ModelingConfig.icc_threshold
         ),
@@ -289,6 +289,14 @@ def _asked(
     if asked:
         return _table(folder, name, command, columns)
     return pd.DataFrame(columns=list(columns))
+
+
+def _needed(
+    needed: bool, folder: Path, name: str, command: str, columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """A table that must be there in a study that needs it, and may be in others."""
+    there = needed or (folder / name).exists()
+    return _asked(there, folder, name, command, columns)
 
 
 def _check_sign(auc: pd.DataFrame) -> None:

@@ -161,7 +161,11 @@ def _pieces(results: Results) -> dict[str, Any]:
                 draw_history(results),
             ),
             "agreement": table(tables.agreement(results)),
-            "features": plots(draw_funnel(results)) if tasks else [],
+            "features": plots(
+                draw_funnel(results), None if results.automatic else draw_icc(results)
+            )
+            if tasks
+            else [],
             "tasks": [
                 _task(folder, tasks[at], last + 2 * at, 2 * at, table, plots)
                 for at in range(len(tasks))

@@ -96,7 +96,8 @@ class Results:
     ``paired`` holds the tables of ``comparison/`` that a study of an earlier version lacks.
     ``targets`` is empty in a study of the masks alone, and there only; so are ``features``,
     ``missed``, ``auc``, ``stability`` and ``paired`` then. ``masks`` is empty in a study of manual
-    masks alone, and there only; so is all that is measured of automatic masks then. A feature
+    masks alone, and there only; so is all that is measured of automatic masks then. ``agreement``
+    and ``stability`` then hold what two readers' masks have in common, if there are two. A feature
     counted as stable has an ICC above ``icc_threshold``.
     """
 
@@ -140,6 +141,11 @@ class Results:
     def read_twice(self) -> bool:
         """Whether masks of a second reader were compared."""
         return bool((self.agreement["comparison"] == "reader2-manual").any())
+
+    @property
+    def masks_compared(self) -> bool:
+        """Whether any masks were compared with the manual ones."""
+        return self.automatic or self.read_twice
 
     @property
     def failed(self) -> pd.DataFrame:

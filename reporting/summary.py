@@ -10,7 +10,15 @@ from . import wording
 from .facts_data import unanswered
 from .facts_detection import lesion_detection
 from .figures_classifiers import metric
-from .figures_masks import beside_reader2, boxes, lesions_beside, lesions_missed, mean_dice
+from .figures_masks import (
+    beside_reader2,
+    boxes,
+    lesions_beside,
+    lesions_missed,
+    mean_dice,
+    mean_of,
+    summary,
+)
 from .figures_noninferiority import noninferiority_of
 from .record import SOURCES, Record
 from .results import Results, Target, everyone
@@ -85,7 +93,8 @@ def target_glance(target: Target) -> str:
 def mask_sentences(results: Results) -> list[str]:
     """What the comparison of the masks came to; without a Dice, how many lesions were found."""
     if not results.automatic:
-        return []
+        readers = summary(results, "reader2-manual")
+        return [] if readers is None else [wording.readers(mean_of(readers), int(readers["n"]))]
     automatic = mean_dice(results, "automatic-manual")
     sentences = []
     if automatic is not None:

@@ -125,6 +125,14 @@ def overlap(
     return f"{text}the interval includes 0, no difference from a second reader is shown."
 
 
+def readers(dice: Estimate, n: int) -> str:
+    """How alike two readers' masks are, where no automatic ones stand beside them."""
+    return (
+        f"A second reader's masks overlap with the first's with a mean Dice of {dice} on the "
+        f"{plural(n, 'image')} that both outlined."
+    )
+
+
 def missed(n_missed: int, n: int) -> str:
     """How many lesions the automatic segmentation did not find at all."""
     if n == 0:

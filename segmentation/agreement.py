@@ -21,7 +21,9 @@ median_lower, median_upper``, where ``n`` counts the images that have the measur
 ``set=train|test``. Intervals are 95 % bootstrap intervals over patients, empty where there are
 fewer than five. ``found`` is the share of lesions found, ``uncertain`` that of masks flagged.
 
-Detection, calibration and uncertainty have files of their own, see :mod:`.evaluation`.
+Detection, calibration and uncertainty have files of their own, see :mod:`.evaluation`. In a study
+of manual masks alone the two readers are compared, and nothing else; with one reader the tables
+have no row.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ from .evaluation import (
 )
 from .metrics import Similarity, similarity, size_group
 from .overlays import write_overlays
-from .prepare import Source, load_mapping, sources
+from .prepare import Source, is_prepared, load_mapping, sources
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +70,16 @@ GROUPS = ("view", "size_group", "breast_density", "n_regions", "set")
 log = logging.getLogger(__name__)
 
 AUTOMATIC, READER2 = "automatic-manual", "reader2-manual"
+OF_TABLE = [*KEYS, *MEASURES, *COLUMNS, *GROUPS]
+SUMMARY = (
+    *("comparison", "group", "metric", "n", "mean", "mean_lower", "mean_upper"),
+    *("median", "median_lower", "median_upper"),
+)
+OF_AUTOMATIC = (
+    *("lesions.csv", "froc.csv", "froc_summary.csv", "froc_masks.csv", "normals.csv"),
+    *("pixel_calibration.csv", "uncertainty.csv", "uncertainty.json", "overlays/*"),
+)
+"""What is written of automatic masks alone."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
     Raises
     ------
     MammoroiError
-        When no automatic mask was drawn yet, or none can be compared.
+        When there are masks to compare, and none of them can be.
     """
     import pandas as pd
 
@@ -100,8 +112,10 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
     study = Path(study)
     cohort = load_cohort(study)
     comparisons = list_comparisons(cohort, study)
-    candidates = read_candidates(study)
-    uncertain = read_uncertainty(study)
+    if not comparisons:
+        return _nothing_to_compare(study)
+    drawn = {item.source.image_id: item for item in comparisons if item.name == AUTOMATIC}
+    candidates = read_candidates(study) if drawn else {}
     cases = [
         (item.source.image_id, (item, study, candidates.get(item.source.image_id, []), config))
         for item in comparisons
@@ -117,9 +131,11 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
             f"no masks in {study} could be compared", "see agreement_failures.csv there"
         )
     examined = {row["image_id"]: found for row, found in compared if found is not None}
-    _tell_boxes([item for item in comparisons if item.name == AUTOMATIC])
+    _tell_boxes(list(drawn.values()))
     table = describe(pd.DataFrame([row for row, _ in compared]), cohort, study)
-    table = add_evaluation(table, uncertain, examined, config)
+    if drawn:
+        table = add_evaluation(table, read_uncertainty(study), examined, config)
+    table = table.reindex(columns=OF_TABLE)
     write_csv(study / "agreement.csv", table)
     summary = summarise(table, config)
     write_csv(study / "agreement_summary.csv", summary)
@@ -127,15 +143,36 @@ def agree(config: SegmentationConfig, study: Path) -> Path:
     automatic = table[table["comparison"] == AUTOMATIC]
     if len(automatic):
         write_evaluation(study, automatic, examined, flag_masks(automatic, config), config)
-    failures += write_overlays(
-        study / "overlays",
-        automatic[automatic["dice"].notna()],
-        {item.source.image_id: item for item in comparisons if item.name == AUTOMATIC},
-        study,
-        config.overlays,
-    )
+        failures += write_overlays(
+            study / "overlays",
+            automatic[automatic["dice"].notna()],
+            drawn,
+            study,
+            config.overlays,
+        )
+    else:
+        _remove_evaluation(study)
     write_failures(study / "agreement_failures.csv", failures)
     return study / "agreement.csv"
+
+
+def _nothing_to_compare(study: Path) -> Path:
+    """Write tables without a row."""
+    import pandas as pd
+
+    log.info("one reader and no automatic masks: there are no masks to compare")
+    write_csv(study / "agreement.csv", pd.DataFrame(columns=OF_TABLE))
+    write_csv(study / "agreement_summary.csv", pd.DataFrame(columns=SUMMARY))
+    write_failures(study / "agreement_failures.csv", [])
+    _remove_evaluation(study)
+    return study / "agreement.csv"
+
+
+def _remove_evaluation(study: Path) -> None:
+    """Remove what an earlier run said of automatic masks that are no longer there."""
+    for pattern in OF_AUTOMATIC:
+        for path in study.glob(pattern):
+            path.unlink()
 
 
 def _tell_boxes(automatic: list[Comparison]) -> None:
@@ -165,8 +202,8 @@ def list_comparisons(cohort: Cohort, study: Path) -> list[Comparison]:
     """List the automatic and the second reader's masks, each with the manual one."""
     import pandas as pd
 
-    predictions = read_csv(study / "masks" / "predictions.csv", dtype=str)
-    drawn = set(predictions["image_id"])
+    predictions = study / "masks" / "predictions.csv"
+    drawn = set(read_csv(predictions, dtype=str)["image_id"]) if predictions.exists() else set()
     comparisons = []
     for source, reader2 in zip(sources(cohort), cohort.images["mask_reader2"], strict=True):
         if source.mask is None:
@@ -198,8 +235,7 @@ def compare(
 
     from ..imaging.mask import read_mask
 
-    mapping = load_mapping(study, item.source.image_id)
-    shape = (mapping.rows, mapping.columns)
+    shape, spacing = _grid(study, item)
     label = item.source.mask_label
     box = item.source.mask_is_box
     if box and item.name == READER2:
@@ -209,7 +245,7 @@ def compare(
         )
     manual = read_mask(item.manual, shape, label)
     other = read_mask(item.other, shape, label if item.name == READER2 else None)
-    measures = similarity(other, manual, mapping.spacing, config.surface_tolerance_mm)
+    measures = similarity(other, manual, spacing, config.surface_tolerance_mm)
     _, regions = ndimage.label(manual, [[1] * 3] * 3)
     row = {
         "image_id": item.source.image_id,
@@ -221,7 +257,19 @@ def compare(
     }
     if item.name != AUTOMATIC:
         return row, None
+    mapping = load_mapping(study, item.source.image_id)
     return row, examine(study, item.source, manual, other, mapping, candidates, config)
+
+
+def _grid(study: Path, item: Comparison) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Shape and spacing of an image; of one that was not prepared for networks, by its file."""
+    if is_prepared(study, item.source.image_id):
+        mapping = load_mapping(study, item.source.image_id)
+        return (mapping.rows, mapping.columns), mapping.spacing
+    mammogram = item.source.read()
+    spacing = mammogram.require_spacing()
+    rows, columns = mammogram.pixels.shape
+    return (rows, columns), (spacing.row_mm, spacing.column_mm)
 
 
 def add_evaluation(
@@ -241,7 +289,7 @@ def add_evaluation(
         flag.uncertain(value) if mine else None
         for value, mine in zip(table["expected_dice"], automatic, strict=True)
     ]
-    return table[[*KEYS, *MEASURES, *COLUMNS, *GROUPS]]
+    return table
 
 
 def describe(measured: pd.DataFrame, cohort: Cohort, study: Path) -> pd.DataFrame:

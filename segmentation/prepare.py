@@ -357,6 +357,11 @@ def check_prepared(spacing_mm: float, folder: Path, index: pd.DataFrame) -> None
             )
 
 
+def is_prepared(study: Path, image_id: str, place: str = SEGMENTATION) -> bool:
+    """Whether an image was prepared; ``place`` as for :func:`prepare`."""
+    return (Path(study) / place / "prepared" / f"{image_id}.json").exists()
+
+
 def load_mapping(study: Path, image_id: str, place: str = SEGMENTATION) -> Mapping:
     """Read the mapping of a prepared image; ``place`` as for :func:`prepare`."""
     folder = Path(study) / place / "prepared"

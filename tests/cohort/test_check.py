@@ -389,11 +389,16 @@ def test_each_problem_is_found_and_alone(cohort: Any, bad: Bad) -> None:
         assert problem.action
 
 
-def test_unknown_patient_names_the_nearest(cohort: Any) -> None:
-    cohort.images.loc[0, "patient_id"] = "P00"
+@pytest.mark.parametrize(
+    ("written", "action"),
+    [("p-1", "did you mean 'P1'?"), ("P99", "add the patient or correct it")],
+)
+def test_unknown_patient_is_not_taken_for_another(cohort: Any, written: str, action: str) -> None:
+    row = cohort.images.index[cohort.images["patient_id"] == "P1"][0]
+    cohort.images.loc[row, "patient_id"] = written
     (problem,) = check(cohort.save())
-    assert problem.found == "patient_id 'P00' is not in patients.csv"
-    assert "did you mean 'P0'?" in problem.action
+    assert problem.found == f"patient_id '{written}' is not in patients.csv"
+    assert problem.action == action
 
 
 def test_unknown_patient_of_a_large_cohort_is_not_told_all_of_it() -> None:

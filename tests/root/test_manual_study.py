@@ -1,19 +1,20 @@
 """A study of manual masks alone, ``masks: manual``: its stages, its report, its way back."""
 
 import re
+import shutil
 
 import pandas as pd
 import pytest
 
 from mammoroi.cli import main
-from mammoroi.files import read_csv, read_json, sha256_file
+from mammoroi.files import read_csv, read_json, sha256_file, write_csv
 from mammoroi.reporting.methods import methods
 from mammoroi.reporting.standards import standards
 
-STAGES = ["accept", "extract", "perturb", "model", "tables", "report"]
+STAGES = ["accept", "agree", "extract", "perturb", "model", "compare", "tables", "report"]
 ONLY = ["my-study.yaml", "--masks", "manual"]
 RISKS = "models/sln/manual/predictions.csv"
-OF_AUTOMATIC = ("automatic mask", "network", "U-Net", "Dice", "torch", "epoch", "seeds: .*segment")
+OF_AUTOMATIC = ("automatic mask", "network", "U-Net", "torch", "epoch", "seeds: .*segment")
 
 
 def words(page):
@@ -31,13 +32,23 @@ def test_the_classifiers_of_manual_masks_stand_alone(copied, documented):
     assert sha256_file(study / features) == sha256_file(documented.study / features)
     assert sorted(path.name for path in (study / "models" / "sln").iterdir()) == ["manual"]
     assert not (study / "features" / "automatic.parquet").exists()
-    assert not [name for name in ("agreement.csv", "comparison", "masks/automatic", "overlays")
-                if (study / name).exists()]  # fmt: skip
+    gone = ("masks/automatic", "overlays/overlays.csv", "froc.csv", "lesions.csv",
+            "uncertainty.json", "pixel_calibration.csv", "comparison/auc.csv")  # fmt: skip
+    assert not [name for name in gone if (study / name).exists()]
 
     page = (study / "report.html").read_text("utf-8")
     sections = re.findall(r'<section id="([^"]*)"', page)
     assert sections == [
-        *("summary", "data", "clinical", "features", "task-sln", "subgroups-section", "claim"),
+        *(
+            "summary",
+            "data",
+            "clinical",
+            "masks",
+            "features",
+            "task-sln",
+            "subgroups-section",
+            "claim",
+        ),
         *("trust", "methods", "standards", "limits"),
     ]
     assert set(re.findall(r'href="#([^"]*)"', page)) <= set(re.findall(r'id="([^"]*)"', page))
@@ -59,6 +70,35 @@ def test_the_classifiers_of_manual_masks_stand_alone(copied, documented):
     assert all(stage["skipped"] for stage in read_json(study / "run.json")["stages"])
 
 
+def test_two_readers_are_compared_without_networks(copied, documented):
+    """By the files of the mammograms; with networks, by what was prepared for them."""
+    study = copied / "my-study"
+    shutil.rmtree(study / "segmentation")
+    assert main(["study", *ONLY]) == 0
+    found, before = (read_csv(folder / "agreement.csv") for folder in (study, documented.study))
+    before = before[before["comparison"] == "reader2-manual"].reset_index(drop=True)
+    assert len(before) > 5
+    pd.testing.assert_frame_equal(found, before, check_dtype=False)
+    readers = [
+        read_csv(folder / "comparison/stability.csv")[["feature", "icc_reader", "n_reader"]]
+        for folder in (study, documented.study)
+    ]
+    pd.testing.assert_frame_equal(*readers)
+    assert f"mean Dice of {before['dice'].mean():.2f}" in words(study / "report.html")
+    assert "icc_families" in {path.stem for path in (study / "figures").iterdir()}
+
+
+def test_one_reader_alone_is_compared_with_nobody(copied):
+    table = read_csv(copied / "my-cohort" / "cohort.csv", dtype=str)
+    write_csv(copied / "my-cohort" / "cohort.csv", table.drop(columns="mask_reader2"))
+    few = ["--stability.growth_mm", "[]", "--stability.noise_mm", "[]"]  # nor perturbations
+    assert main(["study", *ONLY, *few]) == 0
+    study = copied / "my-study"
+    assert read_csv(study / "agreement.csv").empty
+    assert [path.name for path in (study / "comparison").iterdir()] == ["summary.json"]
+    assert '<section id="masks"' not in (study / "report.html").read_text("utf-8")
+
+
 def test_networks_and_masks_are_set_aside_and_come_back(copied):
     study = copied / "my-study"
     network, mask = "segmentation/fold-0/model.safetensors", "masks/predictions.csv"
@@ -78,7 +118,7 @@ def test_networks_and_masks_are_set_aside_and_come_back(copied):
     assert not (study / "set-aside").exists()
 
 
-@pytest.mark.parametrize("stage", ["train", "segment", "agree", "compare"])
+@pytest.mark.parametrize("stage", ["train", "segment"])
 def test_a_stage_of_automatic_masks_is_refused(tmp_path, stage, capsys):
     (tmp_path / "my.yaml").write_text(f"out: {tmp_path}/study\ncohort: {{folder: {tmp_path}}}\n")
     assert main([stage, str(tmp_path / "my.yaml"), "--masks", "manual"]) == 1

@@ -183,8 +183,8 @@ def _check_images(
     yield from _check_capitals(images)
     known = {str(row["patient_id"]) for row in patients.values() if row.get("patient_id")}
     alike: dict[str, list[str]] = {}
-    for patient_id in sorted(known):
-        alike.setdefault(_bare(patient_id), []).append(patient_id)
+    for one in sorted(known):
+        alike.setdefault(_bare(one), []).append(one)
     for line, row in images.items():
         image_id, patient_id = row.get("image_id"), row.get("patient_id")
         if image_id and not SAFE_ID.fullmatch(image_id):

@@ -7,7 +7,8 @@ spacing in the breast. The order of trust is that of DICOM PS3.3, 10.7.1.3:
 2. Imager Pixel Spacing / Estimated Radiographic Magnification Factor;
 3. Imager Pixel Spacing / (Distance Source to Detector / Distance Source to Patient);
 4. Imager Pixel Spacing as it is (in the plane of the detector);
-5. what the manifest states, or the user for all files at once; 6. nothing.
+5. of a digitised film, Nominal Scanned Pixel Spacing, with the magnification of 2 or 3 or as it is;
+6. what the manifest states, or the user for all files at once; 7. nothing.
 
 What cannot be true counts as absent: a spacing outside 0.01 to 2 mm (a header in micrometres or
 metres), an uncalibrated Pixel Spacing of exactly 1 x 1 mm (a converter's that knew nothing), a
@@ -82,7 +83,7 @@ def _magnification(dataset: Dataset) -> tuple[float, str] | None:
 
 
 def dicom_spacing(dataset: Dataset) -> Spacing | None:
-    """Apply rules 1 to 4 to a DICOM data set; ``None`` when it states no spacing."""
+    """Apply rules 1 to 5 to a DICOM data set; ``None`` when it states no spacing."""
     spacing = _pair(dataset, "PixelSpacing")
     imager = _pair(dataset, "ImagerPixelSpacing")
     calibration = str(dataset.get("PixelSpacingCalibrationType") or "").strip().upper()
@@ -95,12 +96,15 @@ def dicom_spacing(dataset: Dataset) -> Spacing | None:
             return Spacing(*spacing, f"{name}, calibration not stated")
         if any(abs(s - i) > _SAME * i for s, i in zip(spacing, imager, strict=True)):
             return Spacing(*spacing, f"{name}, differs from Imager Pixel Spacing (0018,1164)")
+    name, plane = "Imager Pixel Spacing (0018,1164)", "detector"
     if imager is None:
+        imager = _pair(dataset, "NominalScannedPixelSpacing")
+        name, plane = "Nominal Scanned Pixel Spacing (0018,2010)", "film"
+    if imager is None or (plane == "film" and imager == (1.0, 1.0)):
         return None
-    name = "Imager Pixel Spacing (0018,1164)"
     magnification = _magnification(dataset)
     if magnification is None:
-        return Spacing(*imager, f"{name}, in the plane of the detector")
+        return Spacing(*imager, f"{name}, in the plane of the {plane}")
     factor, source = magnification
     return Spacing(imager[0] / factor, imager[1] / factor, f"{name} / {source}")
 

@@ -111,6 +111,27 @@ CHAIN = {
         {"PixelSpacing": [1, 1], **IMAGER},
         (0.07, 0.1, "Imager Pixel Spacing (0018,1164), in the plane of the detector"),
     ),
+    "a film's": (
+        {"NominalScannedPixelSpacing": [0.05, 0.05]},
+        (0.05, 0.05, "Nominal Scanned Pixel Spacing (0018,2010), in the plane of the film"),
+    ),
+    "a film's, magnified": (
+        {
+            "NominalScannedPixelSpacing": [0.05, 0.05],
+            "EstimatedRadiographicMagnificationFactor": 1.5,
+        },
+        (
+            0.05 / 1.5,
+            0.05 / 1.5,
+            "Nominal Scanned Pixel Spacing (0018,2010) / Estimated Radiographic Magnification "
+            "Factor (0018,1114)",
+        ),
+    ),
+    "the imager's before a film's": (
+        {"NominalScannedPixelSpacing": [0.05, 0.05], **IMAGER},
+        (0.07, 0.1, "Imager Pixel Spacing (0018,1164), in the plane of the detector"),
+    ),
+    "a film's of a converter": ({"NominalScannedPixelSpacing": [1, 1]}, None),
     "a converter's alone": ({"PixelSpacing": [1, 1]}, None),
     "micrometres": ({"PixelSpacing": [70, 70]}, None),
     "metres": ({"ImagerPixelSpacing": [0.00007, 0.00007]}, None),

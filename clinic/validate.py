@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ from ..files import claim_folder, sha256_files, write_csv, write_failures
 from ..modeling.metrics import calibration_table, measure, roc_table
 from ..modeling.netbenefit import decision_curve
 from ..modeling.recalibration import recalibration_table
-from ..modeling.targets import Target, classes_of, labels_of
+from ..modeling.targets import Target, classes_of, labels_of, no_class
 from .bundle import Bundle, Classifier
 from .drift import drift_table
 from .infer import read_patients
@@ -137,6 +137,7 @@ def validate(bundle: Bundle, cohort: Path, out: Path, *, batch: str | None = Non
         raise MammoroiError(
             f"no image of {cohort} could be processed; first: {first.error}", first.action
         )
+    second = _without_strange_outcomes(bundle, second, gathered)
     labels = _labels(bundle, second, gathered)
     tables = _tables(bundle, second, gathered, labels)
     for name, table in tables.items():
@@ -175,6 +176,32 @@ def _agreement(image: ImageResult, reference: Reference) -> dict[str, Any]:
     measures = similarity(image.mask, manual, image.spacing_mm, TOLERANCE_MM)
     keys = {name: getattr(image, name) for name in ("image_id", "patient_id", "view")}
     return keys | asdict(measures)
+
+
+def _without_strange_outcomes(
+    bundle: Bundle, second: SecondCohort, gathered: _Gathered
+) -> SecondCohort:
+    """Empty the cells that hold no class of their question, each a failure.
+
+    Where no cell of a column holds one, the column is another's, or coded otherwise: it is left to
+    :func:`_labels`, which says so once.
+    """
+    outcomes, seen = second.outcomes.copy(), set()
+    for one in bundle.classifiers:
+        target = target_of(one)
+        if target.label in seen or target.label not in outcomes:
+            continue
+        seen.add(target.label)
+        values = outcomes[target.label].dropna().astype(str).str.strip()
+        known = values.isin((target.positive, *target.negative))
+        if not known.any():
+            continue
+        for row, value in values[~known].items():
+            case = str(outcomes.loc[row, "patient_id"])
+            error = no_class(target, case, value)
+            gathered.failures.append(Failure.of(case, "validate/outcome", error))
+        outcomes.loc[values[~known].index, target.label] = None
+    return replace(second, outcomes=outcomes)
 
 
 def _labels(bundle: Bundle, second: SecondCohort, gathered: _Gathered) -> dict[str, pd.Series]:

@@ -104,11 +104,17 @@ def classes_of(target: Target, patients: pd.DataFrame) -> pd.Series:
     classes = (target.positive, *target.negative)
     for patient, value in values.items():
         if value not in classes:
-            raise MammoroiError(
-                f"patient {patient} has '{value}' in column '{target.label}' (task {target.task})",
-                f"correct it, empty the cell, or add it to the classes; {nearest(value, classes)}",
-            )
+            raise no_class(target, str(patient), value)
     return values
+
+
+def no_class(target: Target, patient: str, value: str) -> MammoroiError:
+    """Give the refusal of a patient whose cell holds none of a target's classes."""
+    classes = (target.positive, *target.negative)
+    return MammoroiError(
+        f"patient {patient} has '{value}' in column '{target.label}' (task {target.task})",
+        f"correct it, empty the cell, or add it to the classes; {nearest(value, classes)}",
+    )
 
 
 def labels_of(target: Target, classes: pd.Series) -> pd.Series:

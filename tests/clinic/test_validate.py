@@ -107,6 +107,24 @@ def test_a_patient_of_whom_two_lines_speak_is_not_tried_on_the_first(model, seco
     assert counted["n"].tolist() == [2, 1, 0, 1]
 
 
+def test_a_misspelt_outcome_costs_its_patient_alone(model, second, tmp_path):
+    folder, out = tmp_path / "cohort", tmp_path / "out"
+    folder.mkdir()
+    cohort = load_cohort(second)
+    images = cohort.images.drop(columns="mask").groupby("patient_id").head(1).head(3)
+    images["image"] = [str(cohort.path(name)) for name in images["image"]]
+    images.to_csv(folder / "cohort.csv", index=False)
+    patients = cohort.patients.set_index("patient_id").loc[images["patient_id"]]
+    patients["sln"] = ["postive", "negative", "positive"]
+    patients.to_csv(folder / "patients.csv")
+    assert main(["validate", str(folder), "--model", str(model), "-o", str(out)]) == 3
+    (failure,) = read_csv(out / "failures.csv", dtype=str).to_dict("records")
+    assert failure["case"] == patients.index[0]
+    assert "has 'postive' in column 'sln'" in failure["error"]
+    assert "did you mean 'positive'?" in failure["action"]
+    assert read_csv(out / "risks.csv")["label"].tolist()[1:] == [0, 1]
+
+
 def test_masks_are_compared_with_the_manual_ones(validated, second):
     _, out = validated
     agreement = read_csv(out / "agreement.csv", dtype=IDS)

@@ -200,8 +200,36 @@ def test_sigmoid_recovers_the_true_one_and_never_turns_round():
     found = fit_calibration(scores, labels)
     assert (found.intercept, found.slope) == pytest.approx((-1, 2), abs=0.15)
     reverse = fit_calibration(-scores, labels)
-    assert reverse.slope == SMALLEST_SLOPE
+    assert reverse.slope == SMALLEST_SLOPE == 0.01
     assert reverse.risk(scores).mean() == pytest.approx(labels.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_sigmoid_is_scikit_learns(scale):
+    """Platt's smoothed targets, on so few patients that they matter; flat and steep sigmoids."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(6)
+    labels = np.arange(30) % 3 // 2
+    scores = (labels + rng.normal(size=30)) / scale
+    frozen = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    frozen.coef_, frozen.intercept_ = np.array([[1.0]]), np.array([0.0])  # its score is its input
+    rows = scores[:, None]
+    theirs = CalibratedClassifierCV(FrozenEstimator(frozen), method="sigmoid").fit(rows, labels)
+    risks = fit_calibration(scores, labels).risk(scores)
+    assert risks == pytest.approx(theirs.predict_proba(rows)[:, 1], abs=1e-3)
+
+
+def test_a_risk_at_the_threshold_is_treated():
+    labels, risks = np.array([1, 0, 1, 0]), np.array([0.25, 0.25, 0.5, 0.1])
+    found = net_benefit(labels, risks, np.array([0.25, 0.5]))
+    assert found == pytest.approx([(2 - 1 / 3) / 4, 1 / 4])
+    curve = decision_curve(labels, risks).set_index("threshold")
+    at = np.isclose(curve.index.to_numpy()[:, None], [0.25, 0.5]).any(axis=1)
+    assert curve["n_treated"][at].to_list() == [3, 1]
+    assert curve["net_benefit"][at].to_list() == pytest.approx(found)
 
 
 def test_net_benefit_is_dcurves():

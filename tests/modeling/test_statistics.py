@@ -193,6 +193,25 @@ def test_calibration_that_cannot_be_told_is_nan():
     assert np.isnan(calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4])).all()
 
 
+def test_slope_of_risks_that_differ_little_is_told_from_a_spread_of_0_05_on():
+    labels = np.arange(400) % 2
+    rng = np.random.default_rng(3)
+    scores = rng.permutation(norm.ppf((np.arange(400) + 0.5) / 400))
+    scores /= scores.std()
+    for spread, told in ((0.06, True), (0.04, False)):
+        risks = 1 / (1 + np.exp(-spread * scores))
+        assert np.isfinite(calibration_slope(labels, risks)).all() == told
+
+
+@pytest.mark.parametrize(("n", "groups"), [(5, 1), (64, 6), (100, 10), (250, 10)])
+def test_calibration_curve_has_up_to_ten_groups_of_ten_patients_or_more(n, groups):
+    risks = np.random.default_rng(7).random(n)
+    table = calibration_table(risks > 0.5, risks)
+    assert len(table) == groups
+    assert table["n"].sum() == n
+    assert table["predicted"].is_monotonic_increasing
+
+
 def test_sigmoid_recovers_the_true_one_and_never_turns_round():
     rng = np.random.default_rng(2)
     scores = rng.normal(size=4000)

@@ -264,6 +264,14 @@ BAD = [
         severity="warning",
     ),
     Bad(
+        "one person, four patients",
+        persons(*"AAAAAAAA", "B"),
+        "the file has the Patient ID (0010,0020) of a file of P",
+        "one patient_id",
+        lines=(2, 4, 6, 8),
+        severity="warning",
+    ),
+    Bad(
         "another person's file",
         persons("A", "A", "B", "B", "C", "D"),
         "another Patient ID (0010,0020) than the patient's on line 6",

@@ -8,11 +8,13 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from mammoroi.modeling.bootstrap import bootstrap_interval, resample_counts
 from mammoroi.modeling.calibration import (
     SMALLEST_SLOPE,
     calibration_intercept,
     calibration_slope,
     fit_calibration,
+    observed_expected,
 )
 from mammoroi.modeling.compare import uncalibrated
 from mammoroi.modeling.discrimination import (
@@ -282,3 +284,28 @@ def test_threshold_and_figures_by_hand():
     assert found["auc"] == pytest.approx(8 / 9)
     assert len(roc_table([1, 1], [0.2, 0.3])) == 0
     assert calibration_table(labels, risks)["n"].sum() == 6
+
+
+@pytest.mark.parametrize("name", ["intercept", "slope", "observed_expected", "auc", "bootstrap"])
+def test_another_coverage_is_another_width(name, scored):
+    """Intervals are as wide as the quantiles say, on the scale on which they are normal."""
+    labels, scores, _ = scored
+    risks = 1 / (1 + np.exp(0.4 - 0.9 * scores))
+    counts = resample_counts(len(labels), 4000, 1)
+
+    def interval(level):
+        given = {
+            "intercept": lambda: calibration_intercept(labels, risks, level),
+            "slope": lambda: calibration_slope(labels, risks, level),
+            "observed_expected": lambda: np.log(observed_expected(labels, risks, level)),
+            "auc": lambda: auc_interval(labels, scores, level, "plain"),
+            "bootstrap": lambda: bootstrap_interval(
+                lambda c: c @ scores / c.sum(axis=1), counts, level, "bca"
+            ),
+        }
+        return given[name]()
+
+    narrow, wide = interval(0.8), interval(0.95)
+    assert narrow[0] == wide[0]
+    ratio = (narrow[2] - narrow[1]) / (wide[2] - wide[1])
+    assert ratio == pytest.approx(norm.ppf(0.9) / norm.ppf(0.975), rel=0.05)

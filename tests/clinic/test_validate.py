@@ -15,6 +15,7 @@ from mammoroi.cli import main
 from mammoroi.clinic.bundle import Classifier
 from mammoroi.clinic.drift import drift_table
 from mammoroi.clinic.ranges import Distribution, Ranges
+from mammoroi.clinic.second_cohort import read_cohort
 from mammoroi.clinic.validate import target_of
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.files import read_csv
@@ -103,6 +104,17 @@ def test_a_patient_of_whom_two_lines_speak_is_not_tried_on_the_first(model, seco
     assert twice not in set(read_csv(out / "risks.csv", dtype=IDS)["patient_id"])
     counted = read_csv(out / "flow.csv").query("level == 'patients' and target.isna()")
     assert counted["n"].tolist() == [2, 1, 0, 1]
+
+
+def test_rectangles_around_lesions_are_no_masks_to_compare_with(tmp_path):
+    images = pd.DataFrame({"image_id": list("abc"), "patient_id": list("ABC"), "view": "CC"})
+    images = images.assign(laterality="L", image="a.png", mask="m.png")
+    images["mask_kind"] = ["outline", "box", None]
+    images.to_csv(tmp_path / "cohort.csv", index=False)
+    pd.DataFrame({"patient_id": list("ABC")}).to_csv(tmp_path / "patients.csv", index=False)
+    found = read_cohort(tmp_path)
+    assert [one.patient_id for one in found.patients] == list("ABC")
+    assert sorted(found.references) == ["a", "c"]
 
 
 def test_masks_are_compared_with_the_manual_ones(validated, second):

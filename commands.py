@@ -235,7 +235,11 @@ def leakage(arguments: Sequence[str]) -> int:
     from .modeling.leakage import lines
     from .stages import StudyConfig
 
-    parser = parser_for("leakage", "What steps out of place would have bought on this study.")
+    parser = parser_for(
+        "leakage",
+        "What steps out of place would have bought on this study. Its settings may follow, as for "
+        "`mammoroi study`.",
+    )
     parser.add_argument("config", help="the study's configuration; its features are there already")
     parser.add_argument("--replicates", type=int, default=20, help="shuffles of the labels (20)")
     given, rest = parser.parse_known_args(arguments)

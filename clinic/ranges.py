@@ -89,9 +89,9 @@ class Distribution:
         """The largest value."""
         return self.quantiles[-1]
 
-    def outside(self, value: float, scale: float = 0.0) -> bool:
+    def outside(self, value: float, scale: float = 0.0, same: float = SAME) -> bool:
         """Whether a value is beyond the range, see :func:`beyond`."""
-        return beyond(value, self.minimum, self.maximum, scale)
+        return beyond(value, self.minimum, self.maximum, scale, same)
 
 
 def _rounded(value: float) -> float:

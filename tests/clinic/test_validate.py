@@ -270,6 +270,15 @@ def test_a_constant_quantity_drifts_when_it_changes():
     assert other["outside"] == 1.0
 
 
+def test_outside_is_for_a_feature_what_it_is_for_the_classifier_that_takes_it():
+    """From 0.97 to 0.98 in training: 0.985 is outside for a feature, not for a grey level."""
+    known = Distribution.of(np.linspace(0.97, 0.98, 40))
+    ranges = Ranges({"breast_median": known}, {"correlation": known}, {})
+    rows = [[{name: 0.985}] * 20 for name in ("breast_median", "correlation")]
+    found = drift_table(ranges, *rows, 2.0).set_index("name")["outside"]
+    assert found.to_dict() == {"breast_median": 0.0, "correlation": 1.0}
+
+
 @pytest.mark.parametrize(
     ("title", "negative", "classes"),
     [

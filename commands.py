@@ -7,6 +7,7 @@ Those of two rooms have modules of their own, :mod:`.commands_segmentation` and
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ def parser_for(name: str, summary: str) -> argparse.ArgumentParser:
 def demo(arguments: Sequence[str]) -> int:
     """Run the whole study on a synthetic cohort of phantoms."""
     parser = parser_for("demo", "Run the whole study on a synthetic cohort of phantoms.")
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="study folder (demo)")
+    parser.add_argument("-o", "--out", type=Path, default=Path("demo"), help="study folder (demo)")
     parser.add_argument("--patients", type=int, help="synthetic patients (the preset's number)")
     given = parser.parse_args(arguments)
     overrides = ["--out", str(given.out), "--cohort.folder", str(given.out / "cohort")]
@@ -55,8 +56,8 @@ def synthesize_command(arguments: Sequence[str]) -> int:
     from .configuration import configured
 
     program = "mammoroi synthesize OUT"
-    if "--help" in arguments or "-h" in arguments:
-        configured(SyntheticConfig, program, None, ["--help"])
+    if asked := help_asked(arguments):
+        configured(SyntheticConfig, program, None, asked)
     out, rest = first_argument(arguments, "OUT", "the folder to write the cohort to")
     config = configured(SyntheticConfig, program, None, rest)
     print(f"Synthetic cohort: {synthesize(config, Path(out))}")
@@ -86,8 +87,8 @@ def study_config(name: str, arguments: Sequence[str]) -> StudyConfig:
     from .stages import StudyConfig
 
     program = f"mammoroi {name} CONFIG"
-    if "--help" in arguments or "-h" in arguments:
-        configured(StudyConfig, program, None, ["--help"])
+    if asked := help_asked(arguments):
+        configured(StudyConfig, program, None, asked)
     preset, rest = first_argument(
         arguments, "CONFIG", "a YAML file, or the name of a shipped preset"
     )
@@ -112,6 +113,15 @@ def study(name: str, arguments: Sequence[str]) -> int:
         print(f"Mend them, or accept them: --allow_failures {fallen_out}", file=sys.stderr)
         return EXIT_CASES_FAILED
     return EXIT_OK
+
+
+def help_asked(arguments: Sequence[str]) -> list[str]:
+    """Give the first word that asks for help, of all or of a part (``--clinical.help``), if any.
+
+    It is answered without the settings that a command otherwise wants first.
+    """
+    asked = [word for word in arguments if re.fullmatch(r"-h|--([\w.]+\.)?help", word)]
+    return asked[:1]
 
 
 def first_argument(arguments: Sequence[str], name: str, meaning: str) -> tuple[str, list[str]]:
@@ -225,7 +235,11 @@ def leakage(arguments: Sequence[str]) -> int:
     from .modeling.leakage import lines
     from .stages import StudyConfig
 
-    parser = parser_for("leakage", "What steps out of place would have bought on this study.")
+    parser = parser_for(
+        "leakage",
+        "What steps out of place would have bought on this study. Its settings may follow, as for "
+        "`mammoroi study`.",
+    )
     parser.add_argument("config", help="the study's configuration; its features are there already")
     parser.add_argument("--replicates", type=int, default=20, help="shuffles of the labels (20)")
     given, rest = parser.parse_known_args(arguments)

@@ -6,7 +6,7 @@ from argparse import BooleanOptionalAction
 from collections.abc import Sequence
 from pathlib import Path
 
-from .commands import first_argument, new_results, parser_for
+from .commands import first_argument, help_asked, new_results, parser_for
 from .errors import EXIT_OK, MammoroiError
 
 
@@ -108,8 +108,8 @@ def serve(arguments: Sequence[str]) -> int:
     from .configuration import configured, find_config
 
     program = "mammoroi serve CONFIG"
-    if "--help" in arguments or "-h" in arguments:
-        configured(ServeConfig, program, None, ["--help"])
+    if asked := help_asked(arguments):
+        configured(ServeConfig, program, None, asked)
     meaning = "a YAML file, or the name of a shipped preset"
     preset, rest = first_argument(arguments, "CONFIG", meaning)
     config = configured(ServeConfig, program, find_config(preset, "serve"), rest)
@@ -156,14 +156,30 @@ def deidentify(arguments: Sequence[str]) -> int:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the copies")
     parser.add_argument("--key", type=Path, required=True, help="the key's file; stays at home")
     parser.add_argument("--new-key", action="store_true", help="make the key first")
-    parser.add_argument("--dates", choices=("remove", "shift"), default="remove")
-    parser.add_argument("--patient", choices=("remove", "keep"), default="remove")
-    parser.add_argument("--device", choices=("remove", "keep"), default="remove")
+    parser.add_argument(
+        "--dates",
+        choices=("remove", "shift"),
+        default="remove",
+        help="remove dates, or move all of one patient back by the same number of days (remove)",
+    )
+    parser.add_argument(
+        "--patient",
+        choices=("remove", "keep"),
+        default="remove",
+        help="sex, age, size and weight (remove)",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("remove", "keep"),
+        default="remove",
+        help="serial number, station name and detector ID (remove)",
+    )
     parser.add_argument(
         "--unstated",
         choices=("refuse", "accept"),
         default="refuse",
-        help="images that do not say whether text is burned in (accept: you looked at them)",
+        help="images that do not say whether text is burned in (refuse; accept: you "
+        "looked at them)",
     )
     parser.add_argument("--crosswalk", type=Path, help="write who is who, outside OUT")
     given = parser.parse_args(arguments)

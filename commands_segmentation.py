@@ -55,7 +55,10 @@ def segment(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("images", type=Path, nargs="+", help="mammograms, or folders of them")
     parser.add_argument(
-        "--out", type=Path, help=f"folder for the results ({NEW_MASKS}, which must be empty then)"
+        "-o",
+        "--out",
+        type=Path,
+        help=f"folder for the results ({NEW_MASKS}, which must be empty then)",
     )
     parser.add_argument(
         "--model",
@@ -108,7 +111,7 @@ def export_command(arguments: Sequence[str]) -> int:
         "model", type=Path, help="a study folder, one of fold-0, ..., or one of these"
     )
     parser.add_argument("--to", required=True, help=" | ".join(FORMATS))
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write to")
     given = parser.parse_args(arguments)
     print(f"Exported: {export(given.model, given.to, given.out)}")
     return EXIT_OK

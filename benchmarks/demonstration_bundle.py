@@ -11,6 +11,7 @@ makes the study in ``demonstration/`` and writes its bundle, unpacked, to ``chec
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import logging
 import shutil
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Make checkpoints/phantoms/ anew.").parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
     config = configured(
         StudyConfig, "demonstration", ROOT / "checkpoints" / "demonstration.yaml", []

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..modeling.multiplicity import adjusted
-from .ranges import QUANTILES, Distribution, Ranges
+from .ranges import QUANTILES, SAME, Distribution, Ranges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +61,10 @@ def drift_table(
             values = np.array([row[name] for row in given if name in row], dtype=float)
             values = values[np.isfinite(values)]
             if values.size:
-                scale = ranges.scale(name) if kind == "image" else 0.0
-                row = _row(training, values, images_per_patient, scale)
+                # As for single images (clinic/flags.py) and for classifiers (clinic/risks.py).
+                slack = (ranges.scale(name), SAME) if kind == "image" else (0.0, 0.0)
+                outside = float(np.mean([training.outside(value, *slack) for value in values]))
+                row = _row(training, values, images_per_patient, outside)
                 rows.append({"kind": kind, "name": name, **row})
     table = pd.DataFrame(
         rows, columns=[name for name in COLUMNS if name not in ("q_value", "drifted")]
@@ -74,7 +76,7 @@ def drift_table(
 
 
 def _row(
-    training: Distribution, values: NDArray[np.float64], images_per_patient: float, scale: float
+    training: Distribution, values: NDArray[np.float64], images_per_patient: float, outside: float
 ) -> dict[str, Any]:
     sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
     difference = (
@@ -94,7 +96,7 @@ def _row(
         "mean": float(values.mean()),
         "sd": sd,
         "difference": difference,
-        "outside": float(np.mean([training.outside(value, scale) for value in values])),
+        "outside": outside,
         "psi": psi,
         "p_value": min(1.0, len(known) * min(known)) if known else float("nan"),
     }

@@ -39,7 +39,7 @@ MARGIN = 0.1
 """A value is outside when it is beyond the training's smallest or largest by more than this part
 of their distance: the next patient of the same kind may be a little beyond."""
 SAME = 0.02
-"""Or by more than this part of the end itself, where the training images hardly differed."""
+"""And by more than this part of the end itself: training images may hardly have differed."""
 UNKNOWN = "unknown"
 
 
@@ -89,9 +89,9 @@ class Distribution:
         """The largest value."""
         return self.quantiles[-1]
 
-    def outside(self, value: float, scale: float = 0.0) -> bool:
+    def outside(self, value: float, scale: float = 0.0, same: float = SAME) -> bool:
         """Whether a value is beyond the range, see :func:`beyond`."""
-        return beyond(value, self.minimum, self.maximum, scale)
+        return beyond(value, self.minimum, self.maximum, scale, same)
 
 
 def _rounded(value: float) -> float:
@@ -99,7 +99,9 @@ def _rounded(value: float) -> float:
     return float(f"{value:.10g}")
 
 
-def beyond(value: float, minimum: float, maximum: float, scale: float = 0.0) -> bool:
+def beyond(
+    value: float, minimum: float, maximum: float, scale: float = 0.0, same: float = SAME
+) -> bool:
     """Whether a value is beyond a range by more than :data:`MARGIN` and :data:`SAME` allow.
 
     Parameters
@@ -108,8 +110,10 @@ def beyond(value: float, minimum: float, maximum: float, scale: float = 0.0) -> 
         The value and the range.
     scale : float
         How large such values can be, where the range does not tell: a darkest grey level of 0.
+    same : float
+        In place of :data:`SAME`; 0 where the range is what a difference is measured by.
     """
-    slack = max(MARGIN * (maximum - minimum), SAME * max(abs(minimum), abs(maximum), scale))
+    slack = max(MARGIN * (maximum - minimum), same * max(abs(minimum), abs(maximum), scale))
     return bool(value < minimum - slack or value > maximum + slack)
 
 

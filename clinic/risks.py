@@ -190,7 +190,8 @@ def _feature_flags(classifier: Classifier, table: pd.DataFrame, batches: pd.Seri
         one["name"]
         for one in known
         if np.isfinite(values[one["name"]])
-        and beyond(float(values[one["name"]]), one["minimum"], one["maximum"])
+        # A classifier measures a feature by its spread, not by its size: 0.98 may be far from 0.95.
+        and beyond(float(values[one["name"]]), one["minimum"], one["maximum"], same=0.0)
     ]
     flags = []
     if missing:

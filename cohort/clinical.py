@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 TEMPLATE = "paper_cohort_838.csv"
-N_TEMPLATE = 838
 COLUMNS = (
     "patient_id", "age", "ethnicity", "size_cm", "lymphovascular_invasion", "er_percent",
     "pr_percent", "ki67_percent", "nerve_invasion", "menopause", "ck5_6", "lesion_shape",

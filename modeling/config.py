@@ -85,23 +85,23 @@ class ModelingConfig:
         reader, ICC(1,1) of the manual masks and their perturbations (`stability`). Skipped, and
         said so, where there is neither.
     recipe : Recipe or str
-        Settings of your own, or the name of a recipe: `rigorous`, `paper-clean` (:mod:`.recipes`).
+        Settings of your own, or the name of a recipe: `rigorous`, `paper-clean`.
     repeats : int
         How often the patients are divided into folds: once as in `splits.json`, then anew, by
         the task's classes. A patient's out-of-fold risk is the mean over the repeats.
     all_patients : bool
         Whether to cross-validate over all patients as well, the test set's included.
     comparators : tuple of {"elastic-net", "random-forest", "gradient-boosting"}
-        Other estimators to run through the same folds (:mod:`.comparators`).
+        Other estimators to run through the same folds.
     predictors : bool
-        Whether to compare with clinical variables, where the cohort has some, and to combine both
-        (:mod:`.predictors`).
+        Whether to compare with clinical variables, where the cohort has some, and to combine
+        both.
     leave_one_centre_out : bool
         Whether to hold out each centre in turn, where ``patients.csv`` has at least two that are
-        large enough (:mod:`.centres`).
+        large enough.
     harmonise : {"none", "combat"}
-        Whether features of different batches are brought together, fitted in each fold
-        (:mod:`.combat`).
+        Whether features of different batches are brought together, fitted in each
+        fold.
     harmonise_by : {"centre", "device"}
         What a batch is: a patient's ``centre``, or the ``device`` of her images.
     calibration_folds : int

@@ -18,7 +18,8 @@ class RadiomicsConfig:
     Attributes
     ----------
     preset : str
-        ``mammography-1311``, ``paper-1409``, or the path of a pyradiomics parameter file (YAML).
+        ``mammography-1311``, ``mammography-8bit-1311``, ``mammography-prepared``, ``paper-1409``,
+        or the path of a pyradiomics parameter file (YAML).
     engine : {"exact", "pyradiomics"}
         Who computes: the fast engine, or plain pyradiomics on the whole image. Same names, same
         values.

@@ -77,8 +77,9 @@ def features_of(
     Raises
     ------
     MammoroiError
-        When the mammogram has no spacing, or the ROI is empty, on another grid, too small or too
-        thin; when the preparation cannot be done, or leaves too little of a ring.
+        When the mammogram has no spacing, or the ROI is no mask of true and false, empty, on
+        another grid, too small or too thin; when the preparation cannot be done, or leaves too
+        little of a ring.
     ValueError
         pyradiomics' own, when the ROI is a horizontal or vertical line.
     """
@@ -122,6 +123,11 @@ def _check_mask(mammogram: Mammogram, mask: NDArray[np.bool_]) -> None:
         raise MammoroiError(
             f"a mask of {mask.shape} for {mammogram.source} of {mammogram.pixels.shape}",
             "give the mask that was drawn on this mammogram",
+        )
+    if mask.dtype != np.bool_:
+        raise MammoroiError(
+            f"the mask holds {mask.dtype}, not true and false",
+            "say which pixels are the lesion, such as by `mask > 0`",
         )
     if not mask.any():
         raise MammoroiError("the mask is empty", "outline the lesion, or leave this image out")

@@ -85,7 +85,8 @@ def extract_case(
     Raises
     ------
     MammoroiError
-        When the preset or the spacing is missing, or the ROI is empty or too small.
+        When the preset or the spacing is missing, or the ROI is no mask of true and false, empty
+        or too small.
     ValueError
         When the ROI is a horizontal or vertical line.
     """

@@ -46,8 +46,10 @@ class StabilityConfig:
 
     Attributes
     ----------
-    growth_mm, shrinkage_mm : tuple of float
-        One perturbation for each distance by which the outline is moved.
+    growth_mm : tuple of float
+        One perturbation for each distance by which the outline is moved outwards.
+    shrinkage_mm : tuple of float
+        One perturbation for each distance by which it is moved inwards.
     noise_mm : tuple of float
         Standard deviations of a smooth random displacement of the outline.
     noise_repeats : int

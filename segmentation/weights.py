@@ -177,6 +177,8 @@ def load_models(folder: Path) -> list[Model]:
         as in a training that is not finished, or they were trained with other settings.
     """
     folders = network_folders(folder)
+    if not folder.is_dir():
+        raise MammoroiError(f"there is no folder {folder}", "correct the path of the networks")
     if not folders:
         raise MammoroiError(f"{folder} holds no fold-0/model.safetensors", "run mammoroi train")
     folds = [name.fold for name in folders]

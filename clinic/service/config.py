@@ -216,8 +216,10 @@ class DestinationConfig:
         Encryption of C-STORE.
     timeout_s : float
         An answer that takes longer counts as none.
-    retry_s, retry_max_s : float
-        Pause after a first failure; it doubles with each further one, up to the second number.
+    retry_s : float
+        Pause after a first failure; it doubles with each further one.
+    retry_max_s : float
+        The longest such pause.
     refusals : int
         Results that were refused so often are set aside.
     """

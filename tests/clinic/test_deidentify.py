@@ -7,6 +7,7 @@ import logging
 import shutil
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -19,6 +20,7 @@ from pydicom.tag import Tag
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from mammoroi.cli import main
+from mammoroi.clinic import deidentify_rules
 from mammoroi.clinic.deidentify import Export, deidentify
 from mammoroi.clinic.deidentify_rules import TABLE, rules
 from mammoroi.clinic.objects import write_objects
@@ -567,3 +569,14 @@ def test_the_table():
             assert without in ("empty", "remove", "uid", "pseudonym"), row
     source = next(row for row in rows if row["keyword"] == "SourceImageSequence")
     assert source["profile"] == "X/Z/U*"  # U*: kept, with the UIDs in it replaced
+
+
+@pytest.mark.parametrize(("byte", "days"), [(b"\x00", 1), (b"\xff", 368)])
+def test_dates_move_by_1_to_3652_days(byte, days, monkeypatch):
+    """Never by none, whatever the key makes of a patient."""
+    digest = SimpleNamespace(digest=lambda: 32 * byte)
+    monkeypatch.setattr(deidentify_rules, "hmac", SimpleNamespace(new=lambda *_: digest))
+    mammogram = Dataset()
+    mammogram.PatientID = "1"
+    person = deidentify_rules.person_of(mammogram, b"key", frozenset())
+    assert person.days == days

@@ -653,7 +653,8 @@ def test_intervals_hold_the_share_of_positives_as_often_as_they_claim():
 
 def test_an_interval_is_not_made_up():
     calibration = fit_calibration(np.zeros(4), np.array([0, 1, 0, 1]))
-    assert spread_of(calibration, np.arange(10.0), np.arange(10) % 2) is None, "too few"
+    assert spread_of(calibration, np.arange(19.0), np.arange(19) % 2) is None, "too few"
+    assert spread_of(calibration, np.arange(20.0), np.arange(20) % 2) is not None
     assert spread_of(calibration, np.zeros(40), np.arange(40) % 2) is None, "equal scores"
     assert spread_of(calibration, np.arange(40.0), np.ones(40)) is None, "one class"
     prevalence = spread_of(None, np.zeros(40), np.arange(40) % 4 == 0)

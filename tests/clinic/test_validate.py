@@ -16,6 +16,7 @@ from mammoroi.clinic.bundle import Classifier
 from mammoroi.clinic.closing import validation_lines
 from mammoroi.clinic.drift import drift_table
 from mammoroi.clinic.ranges import Distribution, Ranges
+from mammoroi.clinic.second_cohort import read_cohort
 from mammoroi.clinic.validate import target_of
 from mammoroi.cohort.cohort import load_cohort
 from mammoroi.files import read_csv
@@ -123,6 +124,17 @@ def test_a_misspelt_outcome_costs_its_patient_alone(model, second, tmp_path):
     assert "has 'postive' in column 'sln'" in failure["error"]
     assert "did you mean 'positive'?" in failure["action"]
     assert read_csv(out / "risks.csv")["label"].tolist()[1:] == [0, 1]
+
+
+def test_rectangles_around_lesions_are_no_masks_to_compare_with(tmp_path):
+    images = pd.DataFrame({"image_id": list("abc"), "patient_id": list("ABC"), "view": "CC"})
+    images = images.assign(laterality="L", image="a.png", mask="m.png")
+    images["mask_kind"] = ["outline", "box", None]
+    images.to_csv(tmp_path / "cohort.csv", index=False)
+    pd.DataFrame({"patient_id": list("ABC")}).to_csv(tmp_path / "patients.csv", index=False)
+    found = read_cohort(tmp_path)
+    assert [one.patient_id for one in found.patients] == list("ABC")
+    assert sorted(found.references) == ["a", "c"]
 
 
 def test_masks_are_compared_with_the_manual_ones(validated, second):
@@ -286,6 +298,15 @@ def test_a_constant_quantity_drifts_when_it_changes():
     assert not same["drifted"]
     assert other["drifted"]
     assert other["outside"] == 1.0
+
+
+def test_outside_is_for_a_feature_what_it_is_for_the_classifier_that_takes_it():
+    """From 0.97 to 0.98 in training: 0.985 is outside for a feature, not for a grey level."""
+    known = Distribution.of(np.linspace(0.97, 0.98, 40))
+    ranges = Ranges({"breast_median": known}, {"correlation": known}, {})
+    rows = [[{name: 0.985}] * 20 for name in ("breast_median", "correlation")]
+    found = drift_table(ranges, *rows, 2.0).set_index("name")["outside"]
+    assert found.to_dict() == {"breast_median": 0.0, "correlation": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,13 @@ def mask(*boxes: tuple[slice, slice], **options: Any) -> Spoil:
     return lambda cohort: cohort.write_mask("masks/I0-CC.png", *boxes, **options)
 
 
-def in_air(cohort: Any) -> None:
+def in_air(cohort: Any, first: int = 40) -> None:
     """Draw the lesion beside the breast, which is on the left."""
     breast = np.where(np.arange(60) < 30, 200, 0) + np.random.default_rng(0).integers(
         0, 9, (60, 60)
     )
     Image.fromarray(breast.astype(np.uint8)).save(cohort.folder / "images/I0-CC.png")
-    cohort.write_mask("masks/I0-CC.png", (slice(20, 40), slice(40, 55)), shape=(60, 60))
+    cohort.write_mask("masks/I0-CC.png", (slice(20, 40), slice(first, first + 15)), shape=(60, 60))
 
 
 def blurred(cohort: Any) -> None:
@@ -133,6 +133,7 @@ class Bad:
 SMALL = (slice(2, 5), slice(2, 5))
 OTHER = (slice(10, 14), slice(10, 14))
 ALL = (slice(None), slice(None))
+MOST = (slice(0, 14), slice(None))
 
 BAD = [
     Bad(
@@ -187,11 +188,19 @@ BAD = [
     ),
     Bad("second reader a copy", same_reader, "same as mask", "copy", severity="warning"),
     Bad("beside the breast", in_air, "outside the breast, 100%", "mirrored", severity="warning"),
+    Bad(
+        "mostly beside the breast",
+        lambda cohort: in_air(cohort, 26),
+        "outside the breast, 60%",
+        "mirrored",
+        severity="warning",
+    ),
     Bad("blurred mask", blurred, "different values", "threshold it", severity="warning"),
     Bad("nothing to see", plain_image, "have the same value", "look at the file"),
     Bad("image is a folder", cell("images", 0, "image", "images"), "is a folder", "one image file"),
     Bad("regions", mask(SMALL, OTHER), "2 separate regions", "belong", severity="warning"),
     Bad("inverted", mask(ALL), "covers 100% of the image", "inverted", severity="warning"),
+    Bad("large", mask(MOST), "covers 58% of the image", "inverted", severity="warning"),
     Bad(
         "same pixels, other patient",
         copy_image("I0-CC", "I1-CC"),
@@ -252,6 +261,14 @@ BAD = [
         "the file has the Patient ID (0010,0020) of a file of P",
         "one patient_id",
         lines=(2, 4),
+        severity="warning",
+    ),
+    Bad(
+        "one person, four patients",
+        persons(*"AAAAAAAA", "B"),
+        "the file has the Patient ID (0010,0020) of a file of P",
+        "one patient_id",
+        lines=(2, 4, 6, 8),
         severity="warning",
     ),
     Bad(
@@ -501,6 +518,23 @@ def test_about_that_is_no_json(cohort: Any) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(MammoroiError, match="is no folder"):
         check(tmp_path / "nowhere")
+
+
+def test_a_file_of_masks_may_be_shared_where_each_image_has_its_own_label(cohort: Any) -> None:
+    """As a reader writes it who outlines all of a patient's images in one program."""
+    path = cohort.folder / "masks/I0-CC.png"
+    both = np.array(Image.open(path)) // 255
+    both[-3:, -3:] = 2
+    Image.fromarray(both).save(path)
+    for row, label in ((0, "1"), (1, "2")):
+        cohort.images.loc[row, ["mask", "mask_label"]] = ["masks/I0-CC.png", label]
+        cohort.images.loc[row, "mask_reader2"] = None
+    assert [str(problem) for problem in check(cohort.save())] == []
+
+
+def test_a_mask_of_which_a_little_lies_beside_the_breast_is_sound(cohort: Any) -> None:
+    in_air(cohort, 24)
+    assert check(cohort.save()) == []
 
 
 def test_byte_order_mark_is_accepted(cohort: Any) -> None:

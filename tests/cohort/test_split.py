@@ -66,6 +66,23 @@ def test_same_seed_same_bytes_whatever_the_order(tmp_path: Path) -> None:
     assert make_splits(CohortConfig(seed=16), patients).test != load_splits(tmp_path / "a").test
 
 
+def test_another_seed_makes_other_folds_where_the_test_set_is_given() -> None:
+    patients = paper_patients().assign(split="train")
+    patients.loc[::4, "split"] = "test"
+    one, other = (make_splits(CohortConfig(seed=seed), patients) for seed in (15, 16))
+    assert (one.train, one.test) == (other.train, other.test)
+    assert one.folds != other.folds
+
+
+def test_a_stratum_of_as_many_patients_as_there_are_folds_is_divided() -> None:
+    patients = paper_patients().iloc[:50].assign(her2="zero")
+    patients.loc[patients.index[:5], "her2"] = "low"
+    given = patients.assign(split=["train"] * 49 + ["test"])
+    splits = make_splits(CohortConfig(n_folds=5), given)
+    rare = set(patients["patient_id"][:5])
+    assert [len(rare & set(fold.validation)) for fold in splits.folds] == [1] * 5
+
+
 def test_written_and_read_again(tmp_path: Path) -> None:
     splits = make_splits(CohortConfig(), paper_patients())
     path = write_splits(tmp_path, splits)

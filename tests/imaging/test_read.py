@@ -230,6 +230,15 @@ def test_modality_lut_sequence(write_mg, sequence_item):
     assert read_mammogram(path).pixels[0, 0] == 65535 - 7
 
 
+def test_a_lut_that_says_0_entries_has_65536(write_mg, sequence_item):
+    """PS3.3, C.11.1.1: the number does not fit into 16 bits."""
+    stored = np.array([[0, 3], [4, 4000]], dtype=np.uint16)
+    entries = (65535 - np.arange(65536)).astype("<u2")
+    lut = sequence_item(LUTDescriptor=[0, 0, 16], ModalityLUTType="US", LUTData=entries.tobytes())
+    path = write_mg(stored, ModalityLUTSequence=[lut])
+    np.testing.assert_array_equal(read_mammogram(path).pixels, 65535 - stored.astype(int))
+
+
 @pytest.mark.parametrize(
     ("photometric", "sign", "inverted"),
     [

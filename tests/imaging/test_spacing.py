@@ -31,6 +31,14 @@ CHAIN = {
         {"PixelSpacing": [0.05, 0.06], "EstimatedRadiographicMagnificationFactor": 1.8, **IMAGER},
         (0.05, 0.06, "Pixel Spacing (0028,0030), differs from Imager Pixel Spacing (0018,1164)"),
     ),
+    "differs from the imager's by the least magnification": (
+        {"PixelSpacing": [0.0693, 0.099], **IMAGER},
+        (0.0693, 0.099, "Pixel Spacing (0028,0030), differs from Imager Pixel Spacing (0018,1164)"),
+    ),
+    "equal to the imager's but for rounding": (
+        {"PixelSpacing": [0.07002, 0.10003], **IMAGER},
+        (0.07, 0.1, "Imager Pixel Spacing (0018,1164), in the plane of the detector"),
+    ),
     "stands alone": (
         {"PixelSpacing": [0.05, 0.06]},
         (0.05, 0.06, "Pixel Spacing (0028,0030), calibration not stated"),

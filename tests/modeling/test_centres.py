@@ -102,6 +102,18 @@ def test_a_centre_is_never_in_both_parts(awkward, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("rare", [0, 1])
+def test_a_centre_needs_ten_patients_of_either_class(centres_data, rare):
+    data = centres_data(0.5)
+    of = list(data.centres.index[data.centres == "B"])
+    for n, held_out in ((9, False), (10, True)):
+        labels = data.y.copy()
+        labels[of] = 1 - rare
+        labels[of[:n]] = rare
+        found = held_out_centres(replace(data, y=labels), CONFIG)
+        assert ("B" in found) == held_out
+
+
 def test_the_centre_held_out_changes_nothing_that_is_fitted(centres_data):
     data = replace(centres_data(1.0), batches=centres_data(1.0).centres)
     of = list(data.centres.index[data.centres == "B"])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from scipy.special import expit
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -20,7 +21,7 @@ from mammoroi.modeling.calibration import fit_calibration
 from mammoroi.modeling.compare import compare
 from mammoroi.modeling.compare_config import CompareConfig, CompareStage
 from mammoroi.modeling.config import ModelingConfig
-from mammoroi.modeling.cross_application import exchanged
+from mammoroi.modeling.cross_application import cross_rows, exchanged
 from mammoroi.modeling.persist import FORMAT, predict_risk
 
 CONFIG = ModelingConfig(tasks=("sln",), n_bootstrap=200)
@@ -121,6 +122,21 @@ def test_a_classifier_on_the_other_masks(folder: Path) -> None:
     assert (applied["automatic"].tolist(), applied["manual"].tolist()) == ([1], [0])
     # The folds' models were not applied to the other masks: only their own masks are there.
     assert everybody.query("set == 'train'")["difference"].isna().all()
+
+
+def test_what_other_masks_cost_a_classifier_is_below_zero() -> None:
+    rng = np.random.default_rng(8)
+    label = np.arange(80) % 2
+    good, bad = (rng.normal(2 * label, spread) for spread in (1.0, 8.0))
+    part = pd.DataFrame({"patient_id": [f"P{i}" for i in range(80)], "label": label})
+    part = part.assign(risk_manual=expit(good), risk_automatic=expit(good), missed=False)
+    crossed = {"manual": pd.Series(expit(bad), part["patient_id"]), "automatic": None}
+    rows = pd.DataFrame(cross_rows(part, crossed)).set_index(["trained_on", "applied_to"])
+    assert len(rows) == 3
+    other, own = rows.loc[("manual", "automatic")], rows.loc[("manual", "manual")]
+    assert other["auc"] < own["auc"] - 0.1
+    assert other["difference"] == pytest.approx(other["auc"] - own["auc"])
+    assert other["difference_lower"] < other["difference_upper"] < 0
 
 
 def test_every_table_of_the_stage(folder: Path) -> None:

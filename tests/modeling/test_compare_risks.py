@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
 from mammoroi.modeling.bland_altman import limits_of_agreement
+from mammoroi.modeling.compare import _auc_row
 from mammoroi.modeling.compare_features import FEW_IMAGES, feature_bias, icc_by_dice, summarise_bias
 from mammoroi.modeling.compare_risks import compare_risks
+from mammoroi.modeling.config import ModelingConfig
 from mammoroi.modeling.icc import icc
 from mammoroi.modeling.netbenefit import net_benefit
 from mammoroi.modeling.reclassification import (
@@ -167,6 +171,34 @@ def test_risks_compared_on_all_counts() -> None:
     calibration = found["calibration"].set_index("roi")
     assert abs(calibration.loc["manual", "calibration_intercept"]) < 0.4
     assert calibration.loc["automatic", "calibration_intercept_upper"] < 0
+
+
+@pytest.mark.parametrize("worse", ["automatic", "manual"])
+def test_the_difference_is_automatic_minus_manual(worse: str) -> None:
+    """Automatic masks that cost the classifier its order are inferior; manual ones never are."""
+    rng = np.random.default_rng(11)
+    label = np.arange(300) % 2
+    spread = {"manual": 0.8, "automatic": 0.8, worse: 6.0}
+    risks = {roi: rng.normal(label, width) for roi, width in spread.items()}
+    pairs = pd.DataFrame({"label": label, "missed": False, "patient_id": range(300)})
+    pairs = pairs.assign(**{f"risk_{roi}": expit(risk) for roi, risk in risks.items()})
+    own = {"manual": 0.5, "automatic": 0.5}
+    shown = compare_risks(pairs, 0.05, (), own, 200, 1)["noninferiority"].iloc[0]
+    row = _auc_row(pairs, ModelingConfig(n_bootstrap=200))
+    aucs = {roi: roc_auc_score(label, risk) for roi, risk in risks.items()}
+    assert row["auc_manual"] == pytest.approx(aucs["manual"])
+    assert row["auc_automatic"] == pytest.approx(aucs["automatic"])
+    for found in (row["difference"], shown["difference"]):
+        assert found == pytest.approx(aucs["automatic"] - aucs["manual"])
+    lost = worse == "automatic"
+    said = "inferior" if lost else "non-inferior"
+    assert shown["verdict"] == shown["bootstrap_verdict"] == said
+    assert shown["manual_above_chance"] == lost  # 0.55, whose interval holds 0.5, is not above it
+    assert 0.5 < min(aucs.values()) < 0.58
+    for lower, upper in (("lower", "upper"), ("bootstrap_lower", "bootstrap_upper")):
+        for found in (row, shown):
+            assert (found[upper] < 0) == lost
+            assert (found[lower] > 0) != lost
 
 
 def test_a_standard_that_separates_the_classes_is_above_chance_but_nothing_is_shown() -> None:

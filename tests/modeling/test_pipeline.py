@@ -192,6 +192,27 @@ def test_unstable_features_go(study):
     assert few.mask_.all()
 
 
+def test_a_feature_at_the_threshold_and_one_without_icc_are_not_stable():
+    X, _ = table(p=4)
+    other = X + np.random.default_rng(1).normal(scale=[0.1, 0.3, 0.5, 0.7], size=X.shape)
+    other["f3"] = X["f3"] = 1.0  # no variation: its ICC cannot be told
+    readers = Repeats("reader2", (X, other))
+    values = StableFeatures(readers, 0.0).fit(X).icc_
+    assert np.isnan(values[3])
+    assert values[0] > values[1] > values[2] > 0
+    stable = StableFeatures(readers, values[1]).fit(X)
+    assert stable.mask_.tolist() == [True, False, False, False]
+
+
+def test_scores_are_scaled_by_real_patients_only():
+    X, y = table(shift=3.0)
+    rows, recipe = X.to_numpy(), replace(CLEAN, smote=True)
+    assert svm.smote_neighbours(y.to_numpy(), recipe)
+    scorer = svm.fit_svm(rows, y.to_numpy(), recipe, "linear", 0.1, 15)
+    scores = scorer.scores(rows)
+    assert (scores.mean(), scores.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
+
+
 def test_incomplete_and_constant_features_go_and_gaps_are_filled():
     X = np.arange(12.0).reshape(4, 3)
     X[1, 0], X[:, 1] = np.nan, 5.0

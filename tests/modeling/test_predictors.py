@@ -24,7 +24,7 @@ from mammoroi.modeling.predictors import (
     with_scores,
 )
 from mammoroi.modeling.predictors_config import ModelStage
-from mammoroi.modeling.predictors_files import NO_VARIABLES, performance
+from mammoroi.modeling.predictors_files import NO_VARIABLES, decision_table, performance
 from mammoroi.modeling.recipes import PRESET_RECIPES
 
 BOTH, ALONE = "radiomics+preoperative", "preoperative"
@@ -258,3 +258,22 @@ def test_files_of_a_study_with_clinical_variables_and_without(study, tmp_path):
     model(replace(CONFIG, repeats=1, all_patients=False), folder)
     assert read_json(place / "predictors.json") == {"skipped": NO_VARIABLES}
     assert not (place / "predictors.csv").exists()
+
+
+def test_the_decision_curve_counts_what_radiomics_adds_to_the_clinical_variables():
+    """With it nobody is treated in vain; without it half of those who are."""
+    label = np.arange(80) % 2
+    risks = {"clinical": np.full(80, 0.45), "radiomics+clinical": 0.05 + 0.9 * label}
+    table = pd.concat(
+        pd.DataFrame({"set": "test", "patient_id": range(80), "label": label, "risk": risk}).assign(
+            predictor=name
+        )
+        for name, risk in risks.items()
+    )
+    found = decision_table(table).set_index("threshold")
+    assert found["predictor"].unique().tolist() == ["radiomics+clinical"]
+    at = found.iloc[np.abs(found.index.to_numpy() - 0.4).argmin()]
+    odds = at.name / (1 - at.name)
+    assert (at["first"], at["second"]) == pytest.approx((0.5, 0.5 - 0.5 * odds))
+    assert at["difference"] == pytest.approx(0.5 * odds)
+    assert 0 < at["lower"] < at["upper"]

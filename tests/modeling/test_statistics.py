@@ -8,11 +8,13 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from mammoroi.modeling.bootstrap import bootstrap_interval, resample_counts
 from mammoroi.modeling.calibration import (
     SMALLEST_SLOPE,
     calibration_intercept,
     calibration_slope,
     fit_calibration,
+    observed_expected,
 )
 from mammoroi.modeling.compare import uncalibrated
 from mammoroi.modeling.discrimination import (
@@ -193,6 +195,25 @@ def test_calibration_that_cannot_be_told_is_nan():
     assert np.isnan(calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4])).all()
 
 
+def test_slope_of_risks_that_differ_little_is_told_from_a_spread_of_0_05_on():
+    labels = np.arange(400) % 2
+    rng = np.random.default_rng(3)
+    scores = rng.permutation(norm.ppf((np.arange(400) + 0.5) / 400))
+    scores /= scores.std()
+    for spread, told in ((0.06, True), (0.04, False)):
+        risks = 1 / (1 + np.exp(-spread * scores))
+        assert np.isfinite(calibration_slope(labels, risks)).all() == told
+
+
+@pytest.mark.parametrize(("n", "groups"), [(5, 1), (64, 6), (100, 10), (250, 10)])
+def test_calibration_curve_has_up_to_ten_groups_of_ten_patients_or_more(n, groups):
+    risks = np.random.default_rng(7).random(n)
+    table = calibration_table(risks > 0.5, risks)
+    assert len(table) == groups
+    assert table["n"].sum() == n
+    assert table["predicted"].is_monotonic_increasing
+
+
 def test_sigmoid_recovers_the_true_one_and_never_turns_round():
     rng = np.random.default_rng(2)
     scores = rng.normal(size=4000)
@@ -200,8 +221,36 @@ def test_sigmoid_recovers_the_true_one_and_never_turns_round():
     found = fit_calibration(scores, labels)
     assert (found.intercept, found.slope) == pytest.approx((-1, 2), abs=0.15)
     reverse = fit_calibration(-scores, labels)
-    assert reverse.slope == SMALLEST_SLOPE
+    assert reverse.slope == SMALLEST_SLOPE == 0.01
     assert reverse.risk(scores).mean() == pytest.approx(labels.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_sigmoid_is_scikit_learns(scale):
+    """Platt's smoothed targets, on so few patients that they matter; flat and steep sigmoids."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(6)
+    labels = np.arange(30) % 3 // 2
+    scores = (labels + rng.normal(size=30)) / scale
+    frozen = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    frozen.coef_, frozen.intercept_ = np.array([[1.0]]), np.array([0.0])  # its score is its input
+    rows = scores[:, None]
+    theirs = CalibratedClassifierCV(FrozenEstimator(frozen), method="sigmoid").fit(rows, labels)
+    risks = fit_calibration(scores, labels).risk(scores)
+    assert risks == pytest.approx(theirs.predict_proba(rows)[:, 1], abs=1e-3)
+
+
+def test_a_risk_at_the_threshold_is_treated():
+    labels, risks = np.array([1, 0, 1, 0]), np.array([0.25, 0.25, 0.5, 0.1])
+    found = net_benefit(labels, risks, np.array([0.25, 0.5]))
+    assert found == pytest.approx([(2 - 1 / 3) / 4, 1 / 4])
+    curve = decision_curve(labels, risks).set_index("threshold")
+    at = np.isclose(curve.index.to_numpy()[:, None], [0.25, 0.5]).any(axis=1)
+    assert curve["n_treated"][at].to_list() == [3, 1]
+    assert curve["net_benefit"][at].to_list() == pytest.approx(found)
 
 
 def test_net_benefit_is_dcurves():
@@ -235,3 +284,28 @@ def test_threshold_and_figures_by_hand():
     assert found["auc"] == pytest.approx(8 / 9)
     assert len(roc_table([1, 1], [0.2, 0.3])) == 0
     assert calibration_table(labels, risks)["n"].sum() == 6
+
+
+@pytest.mark.parametrize("name", ["intercept", "slope", "observed_expected", "auc", "bootstrap"])
+def test_another_coverage_is_another_width(name, scored):
+    """Intervals are as wide as the quantiles say, on the scale on which they are normal."""
+    labels, scores, _ = scored
+    risks = 1 / (1 + np.exp(0.4 - 0.9 * scores))
+    counts = resample_counts(len(labels), 4000, 1)
+
+    def interval(level):
+        given = {
+            "intercept": lambda: calibration_intercept(labels, risks, level),
+            "slope": lambda: calibration_slope(labels, risks, level),
+            "observed_expected": lambda: np.log(observed_expected(labels, risks, level)),
+            "auc": lambda: auc_interval(labels, scores, level, "plain"),
+            "bootstrap": lambda: bootstrap_interval(
+                lambda c: c @ scores / c.sum(axis=1), counts, level, "bca"
+            ),
+        }
+        return given[name]()
+
+    narrow, wide = interval(0.8), interval(0.95)
+    assert narrow[0] == wide[0]
+    ratio = (narrow[2] - narrow[1]) / (wide[2] - wide[1])
+    assert ratio == pytest.approx(norm.ppf(0.9) / norm.ppf(0.975), rel=0.05)

@@ -110,6 +110,28 @@ def test_a_group_whose_classes_are_separate_is_stated_but_not_tested(cohort):
     assert np.isnan(found["p_value"])
 
 
+def test_patients_without_a_value_are_no_group_of_the_test(cohort):
+    predictions, patients = cohort
+    lost = patients.assign(centre=patients["centre"].where(patients.index % 3 > 0))
+    performance = subgroup_performance(predictions, patient_groups(lost))
+    assert performance.set_index("group").loc[NOT_KNOWN, "stated"]
+    found = heterogeneity(performance).set_index("grouping").loc["centre"]
+    assert found["groups"] == 2
+
+
+@pytest.mark.parametrize("rare", [0, 1])
+def test_a_group_needs_ten_patients_of_either_class(cohort, rare):
+    predictions, patients = cohort
+    for n, stated in ((9, False), (10, True)):
+        of_class = (predictions["label"] == rare).to_numpy()
+        small = np.flatnonzero(of_class)[:n]
+        common = np.flatnonzero(~of_class)[:50]
+        centre = np.full(len(patients), "large", dtype=object)
+        centre[np.concatenate([small, common])] = "small"
+        table = subgroup_performance(predictions, patient_groups(patients.assign(centre=centre)))
+        assert table.set_index("group").loc["small", "stated"] == stated
+
+
 def test_dice_by_group():
     rng = np.random.default_rng(2)
     ids = [f"P{i:02d}" for i in range(40)]
@@ -132,3 +154,15 @@ def test_dice_by_group():
     assert table.loc[("view", "MLO"), "dice"] == pytest.approx(0.7, abs=0.01)
     assert not table.loc[("age", "70 and over"), "stated"]
     assert np.isnan(table.loc[("age", "70 and over"), "dice"])
+
+
+def test_no_dice_of_ten_images_of_one_patient_alone():
+    agreement = pd.DataFrame({"image_id": [f"I{i}" for i in range(40)], "dice": 0.8})
+    agreement["patient_id"] = np.where(agreement.index < 12, "one", agreement["image_id"])
+    patients = pd.DataFrame({"patient_id": agreement["patient_id"].unique()})
+    patients["centre"] = np.where(patients["patient_id"] == "one", "north", "south")
+    table = subgroup_agreement(agreement, patient_groups(patients), None, 50, 1)
+    found = table.set_index("group")
+    assert (found.loc["north", "n_images"], found.loc["north", "n_patients"]) == (12, 1)
+    assert not found.loc["north", "stated"]
+    assert found.loc["south", "stated"]

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from mammoroi.errors import MammoroiError
+from mammoroi.files import write_csv
 from mammoroi.modeling.config import ModelingConfig
 from mammoroi.modeling.repeats import patients_of
-from mammoroi.modeling.table import combine_views
+from mammoroi.modeling.table import combine_views, missed_images
 
 AREA = "original_shape2D_PixelSurface"
 MEAN = "original_firstorder_Mean"
@@ -75,3 +76,14 @@ def test_readers_are_paired_on_the_same_images() -> None:
 def test_views_that_cannot_be_meant() -> None:
     with pytest.raises(MammoroiError, match="did you mean 'maximum'"):
         ModelingConfig(views="maximun")
+
+
+def test_only_automatic_masks_miss_a_lesion(tmp_path):
+    rows = [("a", "A", "automatic"), ("b", "B", "reader2"), ("b", "B", "automatic")]
+    path = tmp_path / "features" / "missed.csv"
+    write_csv(path, pd.DataFrame(rows, columns=["image_id", "patient_id", "roi"]))
+    found = missed_images(tmp_path)
+    assert found["image_id"].tolist() == ["a", "b"]
+    assert found["roi"].unique().tolist() == ["automatic"]
+    path.unlink()
+    assert missed_images(tmp_path).empty

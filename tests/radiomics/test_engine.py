@@ -186,6 +186,9 @@ def test_missing_spacing_and_a_foreign_mask_are_refused(phantom) -> None:
         features_of(replace(mammogram, spacing=None), mask, load_preset())
     with pytest.raises(MammoroiError, match="on this mammogram"):
         features_of(mammogram, mask[1:], load_preset())
+    for numbers in (mask.astype(np.uint8) * 255, mask.astype(float)):
+        with pytest.raises(MammoroiError, match=r"not true and false -> .*`mask > 0`"):
+            features_of(mammogram, numbers, load_preset())
 
 
 def test_settings_that_the_engine_does_not_cover_go_to_pyradiomics(phantom, tmp_path: Path) -> None:

@@ -194,3 +194,14 @@ def test_small_lesions_and_bad_images_are_named(tmp_path):
     assert counts == {"cases_in": 7, "used": 2, "too_small": 4, "failed": 1}
     with pytest.raises(MammoroiError, match="names no perturbation"):
         perturb(config(folder, StabilityConfig()), folder)
+
+
+def test_a_mask_of_the_least_size_is_measured(tmp_path):
+    folder = make(tmp_path / "study", 4)
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[40:45, 40:45] = 7
+    Image.fromarray(mask).save(folder / "masks/I00.png")
+    perturb(config(folder, StabilityConfig(translation_mm=(SPACING_MM,))), folder)
+    masks = read_csv(folder / "stability" / "masks.csv").set_index("image_id").loc["I00"]
+    assert masks["pixels"].to_list() == [25] * 4
+    assert set(masks["outcome"]) == {"used"}

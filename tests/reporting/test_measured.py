@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from mammoroi.files import write_json
 from mammoroi.modeling.compare import rules_of
+from mammoroi.reporting.figures_masks import beside_reader2
 from mammoroi.reporting.flow import _classifier
 from mammoroi.reporting.tables import _everyone, _not_compared
 
@@ -57,3 +59,15 @@ def test_a_mask_that_could_not_be_measured_is_a_failure_not_an_empty_outline() -
     row = _classifier(found, found.targets[0], "automatic")
     parts = {name: row[name] for name in ("cases_in", "used", "no_lesion_found", "failed")}
     assert parts == {"cases_in": 4, "used": 1, "no_lesion_found": 1, "failed": 2}
+
+
+def test_a_network_that_is_worse_than_the_second_reader_is_below_zero() -> None:
+    images = [f"I{number}" for number in range(20)]
+    parts = [("automatic-manual", 0.70), ("reader2-manual", 0.85), ("perturbed-manual", 0.1)]
+    rows = [(name, name, kind, dice) for kind, dice in parts for name in images]
+    rows += [("alone", "alone", "automatic-manual", 1.0)]  # no second reader: it does not count
+    columns = ["image_id", "patient_id", "comparison", "dice"]
+    results: Any = SimpleNamespace(agreement=pd.DataFrame(rows, columns=columns))
+    found, n = beside_reader2(results)
+    assert n == 20
+    assert (found.value, found.lower, found.upper) == pytest.approx((-0.15, -0.15, -0.15))

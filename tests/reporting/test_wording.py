@@ -215,3 +215,11 @@ def test_verdict_names_chance_and_the_worse_masks() -> None:
         wording.verdict({"manual": manual, "automatic": None}, None)
         == "manual: better than chance; automatic: not known"
     )
+    for ends, said in (
+        ((0.5, 0.7), "not told from chance"),
+        ((0.51, 0.7), "better than chance"),
+        ((0.3, 0.5), "not told from chance"),
+        ((0.3, 0.49), "worse than chance"),
+    ):
+        found = Estimate(sum(ends) / 2, *ends)
+        assert wording.verdict({"manual": found}, None) == f"manual: {said}"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,29 @@ def test_help_of_every_command(name, capsys):
     assert f"usage: mammoroi {name}" in printed
     assert len(printed[printed.index("usage: ") :].split("\n\n")[0]) < 600  # not every setting
     assert ("--prepared" in printed) == (name == "train")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_something_of_every_option(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    printed = capsys.readouterr().out
+    options = re.split(r"^(?=  -)", printed.partition("\noptions:")[2], flags=re.MULTILINE)[1:]
+    assert options
+    for option in options:
+        asked, *said = re.split(r"\s{2,}", option.split("\n\n")[0].strip(), maxsplit=1)
+        assert said, f"{name} is silent of {asked}"
+        assert not said[0].startswith("(type"), f"{name} is silent of {asked}"
+    assert ":mod:" not in printed
+
+
+def test_help_of_a_part_needs_no_configuration(capsys):
+    for words in (["study", "--clinical.help"], ["serve", "--listener.tls.help"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 0
+        assert words[1].removesuffix("help") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -104,6 +104,8 @@ def test_a_study_folder_is_a_model_and_a_bundle_is_for_infer(
     capsys.readouterr()
     assert main([*words, str(tmp_path / "none"), "--model", str(bundle)]) == 1
     assert "a bundle is for mammoroi infer" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "none"), "--model", "nowhere"]) == 1
+    assert "there is no folder nowhere" in capsys.readouterr().err
 
 
 def test_an_image_without_spacing_is_told_what_to_say_here(phantoms: Path, tmp_path: Path) -> None:

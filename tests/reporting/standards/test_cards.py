@@ -15,6 +15,8 @@ from mammoroi.reporting.model_card import card_of, model_card, segmentation_card
 from mammoroi.reporting.read_results import read_results
 from mammoroi.reporting.summary import target_sentences
 
+FILES = ("funnel", "metrics")
+
 
 def test_a_card_has_the_figures_of_its_model(complete: Path) -> None:
     metrics = json.loads((complete / "models/her2-low/automatic/metrics.json").read_text())
@@ -52,6 +54,25 @@ def test_risks_are_off_scale_where_the_interval_shows_it(
     text = model_card(copied, "sln", "manual")
     assert ("Risks are off scale (calibration slope 0.70 (0.50 to 0.90))" in text) == said
     assert ("off scale" in text) == said
+
+
+@pytest.mark.parametrize(
+    ("index", "smaller", "unstable", "overfitted"),
+    [(0.39, 49, True, True), (0.4, 50, False, False), (0.8, 200, False, False)],
+)
+def test_unstable_selections_and_few_patients_for_the_features_are_said(
+    copied: Path, index: float, smaller: int, unstable: bool, overfitted: bool
+) -> None:
+    """Poor is Nogueira's index below 0.4; few are less than 10 of the smaller class a feature."""
+    folder = copied / "models/sln/manual"
+    funnel, metrics = (json.loads((folder / f"{name}.json").read_text()) for name in FILES)
+    write_json(folder / "funnel.json", funnel | {"lasso": 5, "stability": {"value": index}})
+    train = metrics["train_out_of_fold"] | {"n": smaller + 300, "n_positive": smaller}
+    write_json(folder / "metrics.json", metrics | {"train_out_of_fold": train})
+    text = model_card(copied, "sln", "manual")
+    assert ("Refits select other features" in text) == unstable
+    few = f"{smaller} training patients of the smaller class for 5 features: overfitting is likely."
+    assert (few in text) == overfitted
 
 
 def test_nearly_equal_risks_are_said_in_card_and_summary(copied: Path) -> None:

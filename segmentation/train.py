@@ -48,6 +48,7 @@ from .folds import NetworkName
 from .gpus import claim_gpu, gpus_for_folds
 from .learned_from import learned_from, note_learned_from
 from .learnt import learn
+from .loading import named
 from .loggers import require_logger
 from .network import NetworkSpec
 from .normals import find_normals, taken_per_epoch
@@ -213,6 +214,7 @@ def _failure(name: NetworkName, error: BaseException, place: str) -> Failure:
     """Describe why a network could not be trained."""
     if isinstance(error, KeyboardInterrupt):
         raise error
+    error = named(error)
     if isinstance(error, BrokenProcessPool):
         error = MammoroiError(
             "its process was killed again and again, in the end while no other network was trained",

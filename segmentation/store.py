@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import MammoroiError
+from ..resources import free_memory
 from .prepare import NORMALS
 from .side_by_side import processes_beside
 
@@ -108,9 +109,7 @@ def fits(needed: int) -> bool:
 
     Networks that are trained side by side load their arrays at the same time, and share it.
     """
-    import psutil
-
-    free = psutil.virtual_memory().available / processes_beside()
+    free = free_memory() / processes_beside()
     if needed <= SHARE_OF_FREE_MEMORY * free:
         return True
     log.info(

@@ -81,6 +81,13 @@ class ArrayStore:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to the process of another device without the arrays.
+
+        Each reads them from the files, of which the system holds one copy for all.
+        """
+        return vars(self) | {"in_memory": False, "_held": []}
+
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Give an image (float16) and its mask (uint8), each (1, rows, columns) of the canvas."""
         image, mask = (window(array, 0, 0, *self.canvas) for array in self.arrays(number))

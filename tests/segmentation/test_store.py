@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ def test_networks_side_by_side_share_the_free_memory() -> None:
     eighth = psutil.virtual_memory().available // 8
     assert store.fits(eighth)
     assert dict(side_by_side([(store.fits, (eighth,))] * 2, 4, 1)) == {0: False, 1: False}
+
+
+def test_arrays_are_not_copied_to_the_processes_of_several_devices(study: Path) -> None:
+    arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
+    assert arrays.in_memory
+    sent = pickle.dumps(arrays)
+    assert len(sent) < 2000 < arrays.arrays(0)[0].nbytes
+    arrived = pickle.loads(sent)
+    for number in range(len(IDS)):
+        for here, there in zip(arrays[number], arrived[number], strict=True):
+            assert here.equal(there)
 
 
 def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:

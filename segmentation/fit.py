@@ -67,16 +67,22 @@ def memory_ran_out(call: Callable[..., None], *arguments: Any) -> bool:
 
     try:
         call(*arguments)
-    except torch.cuda.OutOfMemoryError:
-        pass
     except Exception as error:
-        if not any(words in str(error) for words in FULL_MEMORY):
+        if not memory_is_full(error):
             raise
     else:
         return False
     gc.collect()  # here, where the exception no longer holds the tensors of the step
     torch.cuda.empty_cache()
     return True
+
+
+def memory_is_full(error: Exception) -> bool:
+    """Tell whether an error says that the device's memory was not enough."""
+    import torch
+
+    full = isinstance(error, torch.cuda.OutOfMemoryError)
+    return full or any(words in str(error) for words in FULL_MEMORY)
 
 
 def with_smaller_parts(config: SegmentationConfig) -> SegmentationConfig:

@@ -37,7 +37,8 @@ import torch
 from mammoroi.files import write_csv
 
 HERE = Path(__file__).parent
-TESTS = HERE.parent / "tests" / "segmentation"
+TESTS = HERE.parent / "tests" / "segmentation" / "test_speed_gpu.py"
+"""All tests marked ``gpu``: the other files need packages that a bare GPU machine does not have."""
 
 
 def inputs(work: Path, patients: int) -> dict[str, list[str]]:

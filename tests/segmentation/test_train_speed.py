@@ -90,6 +90,17 @@ def test_ways_share_a_process_on_a_gpu_alone(train_speed: ModuleType) -> None:
     assert train_speed.processes([nnunet, device], "cuda") == [[device], [nnunet]]
 
 
+def test_all_tests_that_need_a_gpu_are_where_the_check_looks(train_speed: ModuleType) -> None:
+    check = BENCHMARK.with_name("gpu_check.py").read_text("utf-8")
+    marked = {
+        path.name
+        for path in Path(__file__).parents[1].rglob("test_*.py")
+        if "pytest.mark." + "gpu" in path.read_text("utf-8")
+    }
+    assert len(marked) == 1
+    assert f'"{marked.pop()}"' in check
+
+
 @pytest.mark.slow
 def test_it_runs_as_it_is(train_speed: ModuleType, tmp_path: Path) -> None:
     out = tmp_path / "speed.csv"

@@ -27,12 +27,24 @@ def gpus_for_folds(config: SegmentationConfig, accelerator: str) -> list[str]:
     Every GPU is named ``networks_per_gpu`` times, all of them once before one is named again; with
     ``devices: 1`` the first one only. Empty where there is but one place, or where the settings
     give each network several devices.
+
+    Raises
+    ------
+    MammoroiError
+        When they give it more than there are.
     """
     import torch
 
+    if accelerator == "cpu":
+        return []
+    count = torch.cuda.device_count() if accelerator == "gpu" else 1
+    if config.devices != "auto" and int(config.devices) > count:
+        raise MammoroiError(
+            f"segmentation.devices is {config.devices}, and PyTorch finds {count} here",
+            f"set it to auto, or to {count} or less",
+        )
     if accelerator != "gpu" or config.devices not in ("auto", 1):
         return []
-    count = torch.cuda.device_count()
     names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     names = names[:count] if len(names) >= count else [str(number) for number in range(count)]
     places = (names[:1] if config.devices == 1 else names) * config.networks_per_gpu

@@ -47,6 +47,10 @@ def test_gpus_are_shared_among_folds_only_where_there_are_several(
     assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "8", "7", "8"]
     assert gpus_for_folds(replace(TINY, networks_per_gpu=3, devices=1), "gpu") == ["7"] * 3
     assert gpus_for_folds(replace(TINY, devices=1), "gpu") == []
+    assert gpus_for_folds(replace(TINY, devices=2), "gpu") == []
+    with pytest.raises(MammoroiError, match=r"devices is 3, and PyTorch finds 2 here -> set it to"):
+        gpus_for_folds(replace(TINY, devices=3), "gpu")
+    assert gpus_for_folds(replace(TINY, devices=3), "cpu") == []
     with pytest.raises(MammoroiError, match=r"networks_per_gpu is 2 -> set it to 1, or devices to"):
         replace(TINY, networks_per_gpu=2, devices=2)
 

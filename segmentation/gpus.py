@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import time
 from pathlib import Path
 
 from ..errors import MammoroiError
+from ..files import sha256_of
 from .config import SegmentationConfig
 from .side_by_side import LOOK_S
 
@@ -54,7 +56,8 @@ def gpus_for_folds(config: SegmentationConfig, accelerator: str) -> list[str]:
 def claim_gpu(folder: Path, names: list[str]) -> str:
     """Take a place that no other process of this training has; see only its GPU from now on.
 
-    To be called in a fresh process, before CUDA is used.
+    To be called in a fresh process, before CUDA is used. Where the file system of ``folder`` knows
+    no locks, as some of clusters, the files are in the machine's folder for temporary ones.
 
     Raises
     ------
@@ -67,17 +70,28 @@ def claim_gpu(folder: Path, names: list[str]) -> str:
             before = names[:number].count(name)
             place = f"{name}-{before}" if before else name
             place = place.replace("/", "_")  # as in the names of MIG devices, MIG-GPU-.../1/0
-            handle = os.open(folder / f".gpu-{place}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(handle)
-                continue
-            _held.append(handle)  # the lock goes with the process
-            os.environ[VISIBLE] = name
-            return name
+            if _taken(folder, f".gpu-{place}.lock"):
+                os.environ[VISIBLE] = name
+                return name
         time.sleep(LOOK_S)
     raise MammoroiError(
         f"all {len(names)} places on GPUs are taken by other processes of this training",
         "wait for them or end them, then run the same command again",
     )
+
+
+def _taken(folder: Path, file: str) -> bool:
+    """Lock a file for as long as this process lives; tell whether nobody else had."""
+    handle = os.open(folder / file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        temporary = Path(tempfile.gettempdir())
+        if isinstance(error, BlockingIOError) or folder.parent == temporary:
+            return False
+        elsewhere = temporary / f"mammoroi-{sha256_of(str(folder.resolve()))[:16]}"
+        elsewhere.mkdir(exist_ok=True)
+        return _taken(elsewhere, file)
+    _held.append(handle)
+    return True

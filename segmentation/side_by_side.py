@@ -114,7 +114,11 @@ def _begin(
     logging.getLogger().addHandler(_ToFile(messages))
     _package().setLevel(level)
     if begin is not None:
-        begin()
+        try:
+            begin()
+        except Exception as error:
+            log.warning("a process cannot begin: %s", error)
+            raise
 
 
 def _package() -> logging.Logger:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import psutil
@@ -11,6 +14,7 @@ import pytest
 
 from mammoroi.errors import MammoroiError
 from mammoroi.segmentation import store
+from mammoroi.segmentation import train as training
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.side_by_side import side_by_side
@@ -59,6 +63,28 @@ def test_arrays_are_not_copied_to_the_processes_of_several_devices(study: Path) 
     for number in range(len(IDS)):
         for here, there in zip(arrays[number], arrived[number], strict=True):
             assert here.equal(there)
+
+
+def test_the_arrays_of_a_finished_network_are_given_up(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks that are trained one after the other, as on one GPU."""
+    alive: WeakSet[ArrayStore] = WeakSet()
+    there = []
+    begin, one = ArrayStore.__init__, training.train_fold
+
+    def held(self: ArrayStore, *given: Any, **settings: Any) -> None:
+        begin(self, *given, **settings)
+        alive.add(self)
+
+    def train_fold(*given: Any) -> Path:
+        there.append(len(alive))
+        return one(*given)
+
+    monkeypatch.setattr(ArrayStore, "__init__", held)
+    monkeypatch.setattr(training, "train_fold", train_fold)
+    training.train(replace(TINY, epochs=1), study)
+    assert [*there, len(alive)] == [0, 0, 0]
 
 
 def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:

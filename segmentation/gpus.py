@@ -15,10 +15,8 @@ from pathlib import Path
 from ..errors import MammoroiError
 from ..files import sha256_of
 from .config import SegmentationConfig
-from .side_by_side import LOOK_S
+from .side_by_side import LOOK_S, ORPHAN_S
 
-WAIT_S = 20 * LOOK_S
-"""Processes of a training that was killed live on for a moment."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _held: list[int] = []
 
@@ -64,7 +62,7 @@ def claim_gpu(folder: Path, names: list[str]) -> str:
     MammoroiError
         When all are taken.
     """
-    end = time.monotonic() + WAIT_S
+    end = time.monotonic() + ORPHAN_S
     while time.monotonic() < end:
         for number, name in enumerate(names):
             before = names[:number].count(name)

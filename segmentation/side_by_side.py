@@ -22,6 +22,9 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 LOOK_S = 0.2
+ORPHAN_S = 10.0
+"""Processes of a training that was killed live on for a moment, and hold what it held: those that
+load images look for the one that began them every 5 seconds."""
 _together = 1
 
 log = logging.getLogger(__name__)

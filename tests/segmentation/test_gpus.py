@@ -103,7 +103,7 @@ def test_a_gpu_has_as_many_places_as_it_is_named(
     mig = "MIG-GPU-1/1/0"
     names = ["7", mig, "7"]
     assert [claim_gpu(tmp_path, names) for _ in names] == names
-    monkeypatch.setattr(gpus, "WAIT_S", 0.1)
+    monkeypatch.setattr(gpus, "ORPHAN_S", 0.1)
     with pytest.raises(MammoroiError, match="all 3 places"):
         claim_gpu(tmp_path, names)
     for handle in held:
@@ -177,7 +177,7 @@ def test_gpus_are_shared_where_the_study_lies_on_a_file_system_without_locks(
     monkeypatch.setattr(fcntl, "flock", flock_of_a_cluster)
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.setattr(gpus, "_held", held)
-    monkeypatch.setattr(gpus, "WAIT_S", 0.1)
+    monkeypatch.setattr(gpus, "ORPHAN_S", 0.1)
     monkeypatch.setenv(VISIBLE, "to be restored")
     assert [claim_gpu(study, ["0", "7"]) for _ in range(2)] == ["0", "7"]
     with pytest.raises(MammoroiError, match="all 2 places"):

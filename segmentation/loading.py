@@ -6,6 +6,8 @@ and of one that was killed by the number of the signal.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 from ..errors import MammoroiError
@@ -31,7 +33,13 @@ def named(error: BaseException) -> BaseException:
             "give a container more of it (docker run --ipc=host, or --shm-size=8g), or lower "
             "segmentation.workers or segmentation.batch_size",
         )
-    if any(words in text for words in _FILES):
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.EAGAIN, errno.ENOMEM):
+        return MammoroiError(
+            f"a process that loads images could not be started: {os.strerror(number)}",
+            "lower segmentation.workers, or raise the limits of processes (ulimit -u) and memory",
+        )
+    if number == errno.EMFILE or any(words in text for words in _FILES):
         return MammoroiError(
             "the training has too many files open",
             "raise the limit (ulimit -n 65536), or lower segmentation.workers",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from torch.utils.data import DataLoader
@@ -102,6 +104,24 @@ def test_a_loader_that_is_killed_is_told(
 def test_what_pytorch_says_of_loaders_is_put_in_words(words: str, found: str, action: str) -> None:
     with pytest.raises(MammoroiError, match=f"{found}.* -> .*{action}"):
         raise named(RuntimeError(words))
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EAGAIN, "could not be started: Resource temporarily .* -> .*ulimit -u"),
+        (errno.ENOMEM, "could not be started: Cannot allocate memory -> lower .*workers"),
+        (errno.EMFILE, "too many files open -> .*ulimit -n"),
+    ],
+)
+def test_loaders_that_cannot_be_started_are_told(
+    study: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def start(_: DataLoader) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(DataLoader, "_get_iterator", start)
+    assert re.search(message, " -> ".join(told(study)))
 
 
 def test_other_errors_stay_as_they_are() -> None:

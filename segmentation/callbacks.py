@@ -184,7 +184,8 @@ class MovingAverage(Averaging):
             for kind in (True, False):
                 of_kind = [pair for pair in pairs if pair[0].is_floating_point() == kind]
                 if of_kind:
-                    _average(self.decay, *map(list, zip(*of_kind, strict=True)), None)
+                    averages, weights = zip(*of_kind, strict=True)
+                    _average(self.decay, list(averages), list(weights), None)
             average.n_averaged += 1
             self._latest_update_step = trainer.global_step
 

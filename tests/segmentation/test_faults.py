@@ -624,16 +624,34 @@ list(side_by_side([(time.sleep, (60,)), (time.sleep, (60,))], 2, 1))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_processes_end_with_the_one_that_started_them(number: int) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", SLEEPERS], start_new_session=True)
+OF_A_DEVICE = """
+import multiprocessing, time
+from mammoroi.segmentation.several_devices import Told
+process = multiprocessing.get_context("spawn").Process(target=Told(time.sleep, None), args=(120,))
+process.start()
+process.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "number", "processes"),  # two workers or that of a device, and a tracker
+    [
+        (SLEEPERS, signal.SIGKILL, 3),
+        (SLEEPERS, signal.SIGTERM, 3),
+        (OF_A_DEVICE, signal.SIGKILL, 2),
+    ],
+)
+def test_processes_end_with_the_one_that_started_them(
+    program: str, number: int, processes: int
+) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
     children: list[psutil.Process] = []
     try:
         end = time.monotonic() + 60
-        while len(children) < 3 and time.monotonic() < end:  # two workers and loky's tracker
+        while len(children) < processes and time.monotonic() < end:
             time.sleep(0.1)
             children = psutil.Process(parent.pid).children(recursive=True)
-        time.sleep(1.0)
+        time.sleep(1.0 if program == SLEEPERS else 15.0)  # it imports PyTorch
         os.kill(parent.pid, number)
         parent.wait()
         _, alive = psutil.wait_procs(children, timeout=60)

@@ -251,9 +251,12 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
+    # From 3.1 on pandas always reads so, and warns of the argument.
+    asks = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
+    precision: dict[str, Any] = {"float_precision": "round_trip"} if asks else {}
     try:
         table: pd.DataFrame = pd.read_csv(
-            path, keep_default_na=False, na_values=[""], float_precision="round_trip", **options
+            path, keep_default_na=False, na_values=[""], **precision, **options
         )
         return table
     except FileNotFoundError:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -48,6 +49,50 @@ def cores() -> int:
     from joblib import cpu_count
 
     return int(cpu_count())
+
+
+def free_memory(
+    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Count the bytes of memory that this process may still take.
+
+    What the machine has available, and no more than its control groups leave of their limits (a
+    container, a job of SLURM); pages of files that a group holds count as free.
+
+    Parameters
+    ----------
+    groups, own : Path
+        Where Linux shows the control groups, and names those of this process.
+    """
+    left = [psutil.virtual_memory().available]
+    lines = own.read_text().splitlines() if own.exists() else []
+    for _, kinds, name in (line.split(":", 2) for line in lines):
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        # Without a kind it is version 2; a container may see its own group as the root.
+        root = groups / "memory" if kinds else groups
+        group = root / name.strip("/")
+        places = [group, *group.parents[: len(group.relative_to(root).parts)]]
+        left += [rest for place in places if (rest := _left_of(place)) is not None]
+    return max(0, min(left))
+
+
+def _left_of(group: Path) -> int | None:
+    """Bytes that a control group leaves; None where it has no limit."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        try:
+            most, now = (int((group / name).read_text()) for name in (limit, used))
+            stat = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+            held = {name: int(value) for name, value in stat}
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+        sums = "total_" if "total_active_file" in held else ""
+        files = sum(held.get(f"{sums}{which}_file", 0) for which in ("active", "inactive"))
+        return most - max(0, now - files)
+    return None
 
 
 def memory_mb() -> float:

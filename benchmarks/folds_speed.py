@@ -5,8 +5,9 @@ through the product's own stage, for a few epochs without a tuning metric that c
 
     python benchmarks/folds_speed.py STUDY --preset small --epochs 6 --together 1 4
 
-``STUDY`` is prepared (``train_speed.py --make STUDY``). ``seconds`` counts everything that the
-stage does, its processes' start included; ``images_per_s`` are training images of all folds.
+``STUDY`` is prepared (``train_speed.py --make STUDY``); ``--spacing-mm`` says so where its pixels
+have another size than the preset's. ``seconds`` counts everything that the stage does, its
+processes' start included; ``images_per_s`` are training images of all folds.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("study", type=Path)
     parser.add_argument("--preset", default="small")
+    parser.add_argument("--spacing-mm", type=float, help="pixel size of the study's arrays")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--together", type=int, nargs="+", default=[1, 4])
@@ -43,6 +45,7 @@ def main() -> None:
     config = configured(StudyConfig, "folds_speed", find_config(given.preset), []).segmentation
     config = replace(
         config,
+        working_spacing_mm=given.spacing_mm or config.working_spacing_mm,
         batch_size=given.batch or config.batch_size,
         epochs=given.epochs,
         patience=0,

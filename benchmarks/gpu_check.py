@@ -36,8 +36,11 @@ import torch
 
 from mammoroi.files import write_csv
 
+SPACING_MM = "0.3"
+"""Of the phantoms."""
 HERE = Path(__file__).parent
-TESTS = HERE.parent / "tests" / "segmentation"
+TESTS = HERE.parent / "tests" / "segmentation" / "test_speed_gpu.py"
+"""All tests marked ``gpu``: the other files need packages that a bare GPU machine does not have."""
 
 
 def inputs(work: Path, patients: int) -> dict[str, list[str]]:
@@ -45,7 +48,7 @@ def inputs(work: Path, patients: int) -> dict[str, list[str]]:
     made = {
         "phantoms": (work / "study" / "splits.json", [
             *("train_speed.py", "--make", str(work / "study"), "--root", str(work / "nnunet")),
-            *("--patients", str(patients), "--spacing-mm", "0.3"),
+            *("--patients", str(patients), "--spacing-mm", SPACING_MM),
         ]),
         "mammogram": (work / "one" / "phantom.dcm", [
             *("segment_speed.py", "--make", "--folder", str(work / "one")),
@@ -76,7 +79,10 @@ def steps(out: Path, work: Path) -> dict[str, list[str]]:
         ],
         "default": [*training("default", preset="default"), *ways],
         "large": [*training("large", preset="large", steps=15), "--ways", "limit", "device"],
-        "folds": ["folds_speed.py", str(work / "study"), "--out", str(out / "folds.csv")],
+        "folds": [
+            *("folds_speed.py", str(work / "study"), "--spacing-mm", SPACING_MM),
+            *("--out", str(out / "folds.csv")),
+        ],
         "small": [*training("small", preset="small"), "--ways", "limit", "device"],
         "compiled": [*training("compiled", preset="default"), "--ways", "compiled"],
     }

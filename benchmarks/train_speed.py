@@ -186,7 +186,7 @@ def train_mammoroi(way: str, config: SegmentationConfig, study: Path, counter: C
     from mammoroi.segmentation.callbacks import quiet_lightning
     from mammoroi.segmentation.compiling import compile_network
     from mammoroi.segmentation.fit import images_of
-    from mammoroi.segmentation.fold_jobs import fold_job, make_plan
+    from mammoroi.segmentation.fold_jobs import fold_job
     from mammoroi.segmentation.module import SegmentationModule
     from mammoroi.segmentation.trainer import choose_accelerator, choose_device, choose_precision
 
@@ -196,7 +196,7 @@ def train_mammoroi(way: str, config: SegmentationConfig, study: Path, counter: C
     index = read_csv(folder / "prepared" / "index.csv", dtype={"image_id": str, "patient_id": str})
     index = index[index["has_mask"]]
     job = fold_job(config, load_splits(study), 0, index)
-    images = images_of(config, folder, job, make_plan(config, index))
+    images = images_of(config, folder, job, plan_of(config, index))
     accelerator = choose_accelerator(config)
     with quiet_lightning():
         trainer = Trainer(
@@ -228,6 +228,18 @@ def train_mammoroi(way: str, config: SegmentationConfig, study: Path, counter: C
             return
         images.train_dataloader = lambda: Watched(loader, counter)  # type: ignore[method-assign]
         trainer.fit(module, datamodule=images)
+
+
+def plan_of(config: SegmentationConfig, index: pd.DataFrame) -> dict[str, Any]:
+    """Choose a canvas that holds the patch, which a training cuts to the size of its images.
+
+    Breasts of phantoms are small: a step of a preset would be one of a smaller patch than it names.
+    """
+    from mammoroi.segmentation.fold_jobs import make_plan
+
+    plan = make_plan(config, index)
+    sides = zip(plan["canvas"], config.patch or (0, 0), strict=True)
+    return plan | {"canvas": [max(both) for both in sides]}
 
 
 def train_nnunet(way: str, root: Path, device: str, counter: Counter) -> None:

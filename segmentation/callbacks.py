@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,32 @@ class MovingAverage(Averaging):
     def __init__(self, decay: float) -> None:
         # As a function of this module it can go to the processes of several devices.
         super().__init__(multi_avg_fn=partial(_average, decay))
+        self.decay = decay
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *given: Any) -> None:
+        """Take the weights of a step into the average.
+
+        PyTorch's own way sends how many were averaged to the device, in every step and for each
+        type of tensor: the host would wait for a GPU. The function does not look at it.
+        """
+        average = self._average_model
+        assert average is not None
+        if not average.n_averaged:
+            super().on_train_batch_end(trainer, module, *given)
+        elif trainer.global_step > self._latest_update_step:
+            pairs = list(zip(_tensors(average.module), _tensors(module), strict=True))
+            for kind in (True, False):
+                of_kind = [pair for pair in pairs if pair[0].is_floating_point() == kind]
+                if of_kind:
+                    averages, weights = zip(*of_kind, strict=True)
+                    _average(self.decay, list(averages), list(weights), None)
+            average.n_averaged += 1
+            self._latest_update_step = trainer.global_step
+
+
+def _tensors(module: torch.nn.Module) -> Iterator[Tensor]:
+    """Give a module's parameters and buffers."""
+    return (tensor.detach() for tensor in chain(module.parameters(), module.buffers()))
 
 
 def _average(decay: float, averages: Any, weights: Any, number: Any) -> None:

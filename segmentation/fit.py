@@ -62,21 +62,31 @@ def fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str, 
 
 
 def memory_ran_out(call: Callable[..., None], *arguments: Any) -> bool:
-    """Call a function, and tell whether the device's memory was not enough for it."""
+    """Call a function, and tell whether the device's memory was not enough for it.
+
+    What it leaves is given up at once: Lightning's objects refer to each other, so that prepared
+    arrays would be held beside those of the next network until Python happens to look.
+    """
     import torch
 
+    full = False
     try:
         call(*arguments)
-    except torch.cuda.OutOfMemoryError:
-        pass
     except Exception as error:
-        if not any(words in str(error) for words in FULL_MEMORY):
+        full = memory_is_full(error)
+        if not full:
             raise
-    else:
-        return False
     gc.collect()  # here, where the exception no longer holds the tensors of the step
     torch.cuda.empty_cache()
-    return True
+    return full
+
+
+def memory_is_full(error: Exception) -> bool:
+    """Tell whether an error says that the device's memory was not enough."""
+    import torch
+
+    full = isinstance(error, torch.cuda.OutOfMemoryError)
+    return full or any(words in str(error) for words in FULL_MEMORY)
 
 
 def with_smaller_parts(config: SegmentationConfig) -> SegmentationConfig:

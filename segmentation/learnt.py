@@ -16,6 +16,7 @@ only; without the first the first three are the configured ones.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .normals import Normals
 
 LEARNT_VERSION = 1
+_LOOKS = ".learn-"
 THRESHOLDS: tuple[float | str, ...] = (
     EXPECTED_DICE,
     *(round(0.1 + 0.05 * step, 2) for step in range(15)),
@@ -271,7 +273,9 @@ def learn(
     if file.exists() and read_json(file).get("key") == key:
         return
     device = choose_device(config)
-    with TemporaryDirectory(prefix=".learn-", dir=folder) as place:
+    for left in folder.glob(f"{_LOOKS}*"):  # as of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=_LOOKS, dir=folder) as place:
         with on_device(of_both_stages(models, outline), device):
             looks, without = (
                 list(look_at(config, folder, folds, some, outline, device, Path(place)))

@@ -28,6 +28,7 @@ from ..files import (
     atomic,
     read_csv,
     read_json,
+    remove_unfinished,
     sha256_file,
     sha256_of,
     write_csv,
@@ -156,6 +157,7 @@ def prepare_cases(
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)  # also of a patient whom the cohort no longer has
     arguments = [
         (case.image_id, (case, training, config.working_spacing_mm, folder))
         for case, training in cases

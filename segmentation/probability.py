@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import MammoroiError
+from .fit import memory_is_full
 from .mapping import padded_size, resize
 from .weights import Model
 
@@ -58,6 +60,11 @@ def run_network(
     """Give the probability of one image, (rows, columns) both.
 
     It is padded to ``canvas``, without one to the training's, or beyond it where it is larger.
+
+    Raises
+    ------
+    MammoroiError
+        When the device's memory is not enough for it.
     """
     import torch
 
@@ -66,22 +73,50 @@ def run_network(
         max(int(side), padded_size(size, model.spec.multiple))
         for side, size in zip(canvas or model.card["plan"]["canvas"], image.shape, strict=True)
     ]
-    padded = torch.zeros(1, 1, *sides, device=device)
-    padded[0, 0, :rows, :columns] = torch.from_numpy(image.copy()).to(device)
-    with torch.inference_mode():
+    with _enough_memory(f"an array of {sides[0]} x {sides[1]} pixels"), torch.inference_mode():
+        padded = torch.zeros(1, 1, *sides, device=device)
+        padded[0, 0, :rows, :columns] = torch.from_numpy(image.copy()).to(device)
         probability = model.network(padded)[0, 0, :rows, :columns].sigmoid()
-    result: NDArray[np.float32] = probability.float().cpu().numpy()
+        result: NDArray[np.float32] = probability.float().cpu().numpy()
     return result
 
 
 @contextmanager
-def on_device(models: Sequence[Model], device: torch.device) -> Iterator[None]:
-    """Have the networks on a device for a while."""
+def _enough_memory(what: str) -> Iterator[None]:
+    """Say what to do where a device's memory is not enough; leave all of it to what comes next."""
     import torch
 
-    for model in models:
-        model.network.to(device).to(memory_format=torch.channels_last)
+    full = False
     try:
+        yield
+    except Exception as error:
+        full = memory_is_full(error)
+        if not full:
+            raise
+    if full:  # here, where the exception no longer holds the tensors of the network
+        torch.cuda.empty_cache()
+        raise MammoroiError(
+            f"the device's memory is not enough for {what}",
+            "end other programs that use the GPU (nvidia-smi lists them), or draw without it: "
+            "segmentation.accelerator cpu, or CUDA_VISIBLE_DEVICES= before the command",
+        )
+
+
+@contextmanager
+def on_device(models: Sequence[Model], device: torch.device) -> Iterator[None]:
+    """Have the networks on a device for a while.
+
+    Raises
+    ------
+    MammoroiError
+        When its memory is not enough for them.
+    """
+    import torch
+
+    try:
+        with _enough_memory(f"{len(models)} networks"):
+            for model in models:
+                model.network.to(device).to(memory_format=torch.channels_last)
         yield
     finally:
         for model in models:

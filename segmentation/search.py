@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MammoroiError
 from ..files import read_json, sha256_of, write_json
 from .config import SegmentationConfig
+from .loading import named
 from .side_by_side import side_by_side
 from .start import begin_with_start, start_key
 
@@ -66,7 +67,7 @@ def with_found(
     if found.get("key") != key:
         ((_, result),) = side_by_side([(find, (config, folder, job, plan))], 1, threads)
         if isinstance(result, BaseException):
-            raise result
+            raise named(result)
         found = {"key": key, **result}
         write_json(path, found)
     log.info("batch size %d, learning rate %.2g", found["batch_size"], found["learning_rate"])

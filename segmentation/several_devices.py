@@ -7,6 +7,7 @@ a text; here the error itself comes back, so that it is named, and survived, as 
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from ..errors import MammoroiError
 from .callbacks import quiet_lightning
+from .side_by_side import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +76,16 @@ class Told:
     def __init__(self, function: Callable[..., Any], errors: Any) -> None:
         self.function = function
         self.errors = errors
+        self.parent = os.getpid()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function, with as little said as where there is one device."""
+        """Call the function, with as little said as where there is one device.
+
+        A process that waits for another one on a GPU hears no signal: it ends with its parent all
+        the same.
+        """
+        if os.getpid() != self.parent:
+            end_with_parent(self.parent)
         with quiet_lightning():
             try:
                 return self.function(*args, **kwargs)

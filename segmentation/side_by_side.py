@@ -22,6 +22,9 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 LOOK_S = 0.2
+ORPHAN_S = 10.0
+"""Processes of a training that was killed live on for a moment, and hold what it held: those that
+load images look for the one that began them every 5 seconds."""
 _together = 1
 
 log = logging.getLogger(__name__)
@@ -114,7 +117,11 @@ def _begin(
     logging.getLogger().addHandler(_ToFile(messages))
     _package().setLevel(level)
     if begin is not None:
-        begin()
+        try:
+            begin()
+        except Exception as error:
+            log.warning("a process cannot begin: %s", error)
+            raise
 
 
 def _package() -> logging.Logger:

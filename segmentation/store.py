@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import MammoroiError
+from ..resources import free_memory
 from .prepare import NORMALS
 from .side_by_side import processes_beside
 
@@ -80,6 +81,13 @@ class ArrayStore:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to the process of another device without the arrays.
+
+        Each reads them from the files, of which the system holds one copy for all.
+        """
+        return vars(self) | {"in_memory": False, "_held": []}
+
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Give an image (float16) and its mask (uint8), each (1, rows, columns) of the canvas."""
         image, mask = (window(array, 0, 0, *self.canvas) for array in self.arrays(number))
@@ -108,9 +116,7 @@ def fits(needed: int) -> bool:
 
     Networks that are trained side by side load their arrays at the same time, and share it.
     """
-    import psutil
-
-    free = psutil.virtual_memory().available / processes_beside()
+    free = free_memory() / processes_beside()
     if needed <= SHARE_OF_FREE_MEMORY * free:
         return True
     log.info(

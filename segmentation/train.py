@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
@@ -48,6 +49,7 @@ from .folds import NetworkName
 from .gpus import claim_gpu, gpus_for_folds
 from .learned_from import learned_from, note_learned_from
 from .learnt import learn
+from .loading import named
 from .loggers import require_logger
 from .network import NetworkSpec
 from .normals import find_normals, taken_per_epoch
@@ -56,15 +58,13 @@ from .outline import forget_outline, note_outline, training_places
 from .prepare import SEGMENTATION, prepare, read_prepared
 from .progress import watching
 from .search import with_found
-from .side_by_side import LOOK_S, side_by_side
+from .side_by_side import ORPHAN_S, side_by_side
 from .start import begin_with_start, check_start, start_card, start_key, start_of
 from .surplus import arrange, put_in_place
 
 log = logging.getLogger(__name__)
 
 TRAINING_VERSION = 1
-ORPHAN_S = 20 * LOOK_S
-"""Processes of a training that was killed live on for a moment."""
 
 
 def train(config: SegmentationConfig, study: Path) -> Path:
@@ -75,7 +75,7 @@ def train(config: SegmentationConfig, study: Path) -> Path:
     Path
         ``segmentation`` in the study folder.
     """
-    with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
+    with _lock(study):
         _prepare(config, study)
         return _train(config, study)
 
@@ -89,7 +89,7 @@ def prepare_all(config: SegmentationConfig, study: Path) -> Path:
         ``segmentation`` in the study folder; ``prepared/failures.csv`` in it lists the images that
         are not ready.
     """
-    with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
+    with _lock(study):
         # Worker processes may have been started elsewhere: a relative path is not theirs.
         _prepare(config, Path(study).resolve())
     return Path(study) / SEGMENTATION
@@ -118,8 +118,12 @@ def train_prepared(config: SegmentationConfig, study: Path) -> Path:
         When a fold has no image to train or tune on, the network cannot be built, another process
         trains in this folder, or a network failed.
     """
-    with held(lock_of(study), f"{Path(study) / 'segmentation'}"):
+    with _lock(study):
         return _train(config, study)
+
+
+def _lock(study: Path) -> AbstractContextManager[None]:
+    return held(lock_of(study), f"{Path(study) / SEGMENTATION}", wait_s=ORPHAN_S)
 
 
 def lock_of(study: Path) -> Path:
@@ -213,6 +217,7 @@ def _failure(name: NetworkName, error: BaseException, place: str) -> Failure:
     """Describe why a network could not be trained."""
     if isinstance(error, KeyboardInterrupt):
         raise error
+    error = named(error)
     if isinstance(error, BrokenProcessPool):
         error = MammoroiError(
             "its process was killed again and again, in the end while no other network was trained",

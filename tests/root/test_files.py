@@ -156,6 +156,18 @@ def test_numbers_are_read_to_their_last_digit(tmp_path):
     assert np.array_equal(read_csv(path)["risk"], numbers)
 
 
+@pytest.mark.parametrize(("version", "asks"), [("2.3.3", True), ("3.0.2", True), ("3.1.0", False)])
+def test_pandas_is_asked_for_the_last_digit_only_where_it_must_be(
+    tmp_path, monkeypatch, version, asks
+):
+    path = write_csv(tmp_path / "t.csv", pd.DataFrame({"x": [0.1]}))
+    options = {}
+    monkeypatch.setattr(pd, "__version__", version)
+    monkeypatch.setattr(pd, "read_csv", lambda _, **given: options.update(given))
+    read_csv(path)
+    assert ("float_precision" in options) == asks
+
+
 def test_failures_have_their_columns_even_when_there_are_none(tmp_path):
     path = write_failures(tmp_path / "failures.csv", [])
     assert read_csv(path).columns.tolist() == ["case", "stage", "error", "action"]

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 import mammoroi
-from mammoroi.resources import cores
+from mammoroi.resources import cores, free_memory
 
 PACKAGE = Path(mammoroi.__file__).parent
 
@@ -30,3 +31,33 @@ def test_no_module_counts_the_machines_cores() -> None:
     of_users += [path for room in rooms for path in (PACKAGE / room).rglob("*.py")]
     assert len(of_users) > 100
     assert [path for path in of_users if "os.cpu_count" in path.read_text()] == []
+
+
+def group(folder: Path, version: int, limit: str, used: int, files: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("memory.max", "memory.current")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for name, text in zip(names, (limit, str(used)), strict=True):
+        (folder / name).write_text(f"{text}\n")
+    total = "total_" if version == 1 else ""
+    both = f"{total}inactive_file {files}\n{total}active_file {files}\n"
+    (folder / "memory.stat").write_text(f"anon 5\n{both}")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_free_memory_is_no_more_than_control_groups_leave(tmp_path: Path, version: int) -> None:
+    root, own = tmp_path / "groups", tmp_path / "cgroup"
+    own.write_text(f"{'4:memory' if version == 1 else '0:'}:/slurm/job_7/step_0\n5:pids:/\n")
+    place = root / "memory" if version == 1 else root
+    free = psutil.virtual_memory().available
+    assert abs(free_memory(root, own) - free) < 0.2 * free  # no such groups
+    none = "max" if version == 2 else str(2**63 - 4096)
+    group(place / "slurm" / "job_7" / "step_0", version, none, 500, 0)
+    assert abs(free_memory(root, own) - free) < 0.2 * free  # no limit
+    group(place / "slurm" / "job_7", version, "1000", 500, 100)
+    assert free_memory(root, own) == 700
+    group(place, version, "600", 500, 0)  # a container that sees its own group as the root
+    assert free_memory(root, own) == 100
+    group(place, version, "600", 700, 0)
+    assert free_memory(root, own) == 0

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from monai.networks.nets.basic_unet import BasicUNet
 from PIL import Image
 
 from mammoroi.errors import MammoroiError
-from mammoroi.files import read_json
+from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation.agreement import agree
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.drawing import note_drawing
@@ -139,3 +141,28 @@ def test_what_is_said_of_the_upside_down_image_is_turned_back() -> None:
         for upright, turned_back in zip(members[::2], members[1::2], strict=True):
             np.testing.assert_allclose(turned_back, upright, atol=1e-5)
         np.testing.assert_allclose(members[0], 1 / (1 + np.exp(-array.astype(float))), atol=1e-3)
+
+
+def test_a_device_whose_memory_is_full_says_what_to_do(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, called = BasicUNet.forward, []
+
+    def starved(self: BasicUNet, image: torch.Tensor) -> torch.Tensor:
+        called.append(image.shape)
+        if len(called) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+        return forward(self, image)
+
+    monkeypatch.setattr(BasicUNet, "forward", starved)
+    segment(CONFIG, study)
+    (failure,) = read_csv(study / "masks" / "failures.csv").to_dict("records")
+    assert failure["error"].startswith("the device's memory is not enough for an array of")
+    assert "segmentation.accelerator cpu" in failure["action"]
+
+    def full(self: BasicUNet, *_: Any) -> BasicUNet:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+
+    monkeypatch.setattr(BasicUNet, "to", full)
+    with pytest.raises(MammoroiError, match=r"not enough for 2 networks -> .*nvidia-smi"):
+        segment(CONFIG, study)

@@ -38,6 +38,7 @@ from mammoroi.segmentation.fold_jobs import fold_job, make_plan
 from mammoroi.segmentation.folds import NetworkName
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.side_by_side import ORPHAN_S
 from mammoroi.segmentation.weights import load_model
 
 TINY = SegmentationConfig(
@@ -581,13 +582,39 @@ def test_a_prepared_image_that_is_not_sound_is_named(
     assert image.read_bytes() == before
 
 
-def test_a_second_training_of_the_same_folder_is_refused(study: Path) -> None:
+def test_a_second_training_of_the_same_folder_is_refused(study: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(training, "ORPHAN_S", 0.0)
     with held(training.lock_of(study), "x"):
         for start in (training.train, training.train_prepared):
             with pytest.raises(MammoroiError, match=rf"another process \(id {os.getpid()}\)"):
                 start(TINY, study)
     with held(training.lock_of(study), "x"):
         pass
+
+
+LOCKED = """
+import os, sys, time
+from pathlib import Path
+from mammoroi.lock import held
+from mammoroi.segmentation.train import lock_of
+with held(lock_of(Path(sys.argv[1])), "x"):
+    if os.fork() == 0:  # as a process that loads images
+        time.sleep(6)
+        os._exit(0)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_training_is_waited_for_as_long_as_its_loaders_live(study: Path) -> None:
+    """They inherit the lock, and look for their parent only now and then."""
+    from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL
+
+    assert ORPHAN_S >= MP_STATUS_CHECK_INTERVAL + 1
+    config = replace(TINY, epochs=1)
+    prepare(config, study)
+    killed = subprocess.run([sys.executable, "-c", LOCKED, str(study)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    training.train_prepared(config, study)
 
 
 SLEEPERS = """
@@ -597,16 +624,34 @@ list(side_by_side([(time.sleep, (60,)), (time.sleep, (60,))], 2, 1))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_processes_end_with_the_one_that_started_them(number: int) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", SLEEPERS], start_new_session=True)
+OF_A_DEVICE = """
+import multiprocessing, time
+from mammoroi.segmentation.several_devices import Told
+process = multiprocessing.get_context("spawn").Process(target=Told(time.sleep, None), args=(120,))
+process.start()
+process.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "number", "processes"),  # two workers or that of a device, and a tracker
+    [
+        (SLEEPERS, signal.SIGKILL, 3),
+        (SLEEPERS, signal.SIGTERM, 3),
+        (OF_A_DEVICE, signal.SIGKILL, 2),
+    ],
+)
+def test_processes_end_with_the_one_that_started_them(
+    program: str, number: int, processes: int
+) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
     children: list[psutil.Process] = []
     try:
         end = time.monotonic() + 60
-        while len(children) < 3 and time.monotonic() < end:  # two workers and loky's tracker
+        while len(children) < processes and time.monotonic() < end:
             time.sleep(0.1)
             children = psutil.Process(parent.pid).children(recursive=True)
-        time.sleep(1.0)
+        time.sleep(1.0 if program == SLEEPERS else 15.0)  # it imports PyTorch
         os.kill(parent.pid, number)
         parent.wait()
         _, alive = psutil.wait_procs(children, timeout=60)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
+import tempfile
 import time
 from dataclasses import replace
 from functools import partial
@@ -47,6 +50,10 @@ def test_gpus_are_shared_among_folds_only_where_there_are_several(
     assert gpus_for_folds(replace(TINY, networks_per_gpu=2), "gpu") == ["7", "8", "7", "8"]
     assert gpus_for_folds(replace(TINY, networks_per_gpu=3, devices=1), "gpu") == ["7"] * 3
     assert gpus_for_folds(replace(TINY, devices=1), "gpu") == []
+    assert gpus_for_folds(replace(TINY, devices=2), "gpu") == []
+    with pytest.raises(MammoroiError, match=r"devices is 3, and PyTorch finds 2 here -> set it to"):
+        gpus_for_folds(replace(TINY, devices=3), "gpu")
+    assert gpus_for_folds(replace(TINY, devices=3), "cpu") == []
     with pytest.raises(MammoroiError, match=r"networks_per_gpu is 2 -> set it to 1, or devices to"):
         replace(TINY, networks_per_gpu=2, devices=2)
 
@@ -96,7 +103,7 @@ def test_a_gpu_has_as_many_places_as_it_is_named(
     mig = "MIG-GPU-1/1/0"
     names = ["7", mig, "7"]
     assert [claim_gpu(tmp_path, names) for _ in names] == names
-    monkeypatch.setattr(gpus, "WAIT_S", 0.1)
+    monkeypatch.setattr(gpus, "ORPHAN_S", 0.1)
     with pytest.raises(MammoroiError, match="all 3 places"):
         claim_gpu(tmp_path, names)
     for handle in held:
@@ -151,3 +158,39 @@ def test_folds_are_trained_on_a_gpu_each(study: Path, monkeypatch: pytest.Monkey
     assert len(load_models(study / "segmentation")) == 2
     assert (study / "segmentation" / ".gpu-0.lock").exists()
     assert (study / "segmentation" / ".gpu-1.lock").exists()
+
+
+def test_gpus_are_shared_where_the_study_lies_on_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, temporary = tmp_path / "study" / "segmentation", tmp_path / "temporary"
+    for folder in (study, temporary):
+        folder.mkdir(parents=True)
+    held: list[int] = []
+    flock = fcntl.flock
+
+    def flock_of_a_cluster(handle: int, how: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").readlink().is_relative_to(study):
+            raise OSError(errno.ENOSYS, "Function not implemented")
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock_of_a_cluster)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(gpus, "_held", held)
+    monkeypatch.setattr(gpus, "ORPHAN_S", 0.1)
+    monkeypatch.setenv(VISIBLE, "to be restored")
+    assert [claim_gpu(study, ["0", "7"]) for _ in range(2)] == ["0", "7"]
+    with pytest.raises(MammoroiError, match="all 2 places"):
+        claim_gpu(study, ["0", "7"])
+    for handle in held:
+        os.close(handle)
+    assert len(list(temporary.glob("mammoroi-*/.gpu-*.lock"))) == 2
+
+
+def cannot_begin() -> NoReturn:
+    raise MammoroiError("all 1 places are taken", "wait")
+
+
+def test_why_a_process_cannot_begin_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    list(side_by_side([(time.sleep, (0.1,))], 1, 1, cannot_begin))
+    assert "a process cannot begin: all 1 places are taken -> wait" in caplog.text

@@ -246,3 +246,20 @@ def test_a_fold_is_calibrated_without_the_fold(
     assert load_models(folder)[0].card["inference"]["calibration"] == pytest.approx(
         asdict(everyone)
     )
+
+
+def test_what_a_killed_run_looked_at_does_not_stay(
+    learnt_study: tuple[Path, SegmentationConfig],
+) -> None:
+    from mammoroi.segmentation.train import train
+
+    study, config = learnt_study
+    folder = study / "segmentation"
+    for left in (folder / ".learn-x" / "P02-L-CC.npy", folder / "prepared" / ".part-x.npy"):
+        left.parent.mkdir(exist_ok=True)
+        left.write_bytes(b"of a patient")
+    (folder / "postprocessing.json").unlink()
+    train(config, study)
+    assert (folder / "postprocessing.json").exists()
+    assert not list(folder.glob(".learn-*"))
+    assert not list(folder.glob("prepared/.part-*"))

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show: ``pytest -m gpu tests/segmentation``."""
+"""What only a CUDA device can show: ``pytest -m gpu tests/segmentation/test_speed_gpu.py``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mammoroi.segmentation import search
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.device_augmentation import Windows, augment_batch, for_host
 from mammoroi.segmentation.fold_jobs import FoldJob, fold_job, make_plan
+from mammoroi.segmentation.gpus import gpus_for_folds
 from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.probability import on_device, probabilities
@@ -131,10 +132,11 @@ def test_masks_on_the_gpu_are_those_on_the_cpu(study: Path) -> None:
 
 def test_two_folds_share_a_gpu(study: Path) -> None:
     prepare(GPU, study)
-    train_prepared(replace(GPU, epochs=1, networks_per_gpu=2), study)
+    train_prepared(replace(GPU, epochs=1, networks_per_gpu=2, devices=1), study)
     assert len(load_models(study / "segmentation")) == 2
+    gpu, _ = gpus_for_folds(replace(GPU, networks_per_gpu=2, devices=1), "gpu")
     places = {path.name for path in (study / "segmentation").glob(".gpu-*")}
-    assert places == {".gpu-0.lock", ".gpu-0-1.lock"}
+    assert places == {f".gpu-{gpu}.lock", f".gpu-{gpu}-1.lock"}
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
@@ -142,7 +144,7 @@ def test_folds_have_a_gpu_each(study: Path) -> None:
     prepare(GPU, study)
     train_prepared(replace(GPU, epochs=1), study)
     assert len(load_models(study / "segmentation")) == 2
-    assert (study / "segmentation" / ".gpu-1.lock").exists()
+    assert len(list((study / "segmentation").glob(".gpu-*.lock"))) == 2
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")

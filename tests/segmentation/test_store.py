@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import psutil
@@ -10,6 +14,7 @@ import pytest
 
 from mammoroi.errors import MammoroiError
 from mammoroi.segmentation import store
+from mammoroi.segmentation import train as training
 from mammoroi.segmentation.data import PreparedImages
 from mammoroi.segmentation.prepare import prepare
 from mammoroi.segmentation.side_by_side import side_by_side
@@ -47,6 +52,39 @@ def test_networks_side_by_side_share_the_free_memory() -> None:
     eighth = psutil.virtual_memory().available // 8
     assert store.fits(eighth)
     assert dict(side_by_side([(store.fits, (eighth,))] * 2, 4, 1)) == {0: False, 1: False}
+
+
+def test_arrays_are_not_copied_to_the_processes_of_several_devices(study: Path) -> None:
+    arrays = ArrayStore(prepare(TINY, study), IDS, CANVAS)
+    assert arrays.in_memory
+    sent = pickle.dumps(arrays)
+    assert len(sent) < 2000 < arrays.arrays(0)[0].nbytes
+    arrived = pickle.loads(sent)
+    for number in range(len(IDS)):
+        for here, there in zip(arrays[number], arrived[number], strict=True):
+            assert here.equal(there)
+
+
+def test_the_arrays_of_a_finished_network_are_given_up(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks that are trained one after the other, as on one GPU."""
+    alive: WeakSet[ArrayStore] = WeakSet()
+    there = []
+    begin, one = ArrayStore.__init__, training.train_fold
+
+    def held(self: ArrayStore, *given: Any, **settings: Any) -> None:
+        begin(self, *given, **settings)
+        alive.add(self)
+
+    def train_fold(*given: Any) -> Path:
+        there.append(len(alive))
+        return one(*given)
+
+    monkeypatch.setattr(ArrayStore, "__init__", held)
+    monkeypatch.setattr(training, "train_fold", train_fold)
+    training.train(replace(TINY, epochs=1), study)
+    assert [*there, len(alive)] == [0, 0, 0]
 
 
 def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:

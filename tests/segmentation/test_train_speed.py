@@ -10,25 +10,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
+
+from mammoroi.segmentation.config import SegmentationConfig
+from mammoroi.segmentation.fit import patch_within
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "train_speed.py"
 
 
-@pytest.fixture(scope="module")
-def train_speed() -> ModuleType:
-    if not BENCHMARK.exists():
+def benchmark(file: Path) -> ModuleType:
+    if not file.exists():
         pytest.skip("the benchmarks are not installed with the package")
-    sys.path.insert(0, str(BENCHMARK.parent))
-    spec = importlib.util.spec_from_file_location("train_speed", BENCHMARK)
+    sys.path.insert(0, str(file.parent))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     finally:
-        sys.path.remove(str(BENCHMARK.parent))
+        sys.path.remove(str(file.parent))
     return module
+
+
+@pytest.fixture(scope="module")
+def train_speed() -> ModuleType:
+    return benchmark(BENCHMARK)
 
 
 class Sleeping:
@@ -88,6 +96,45 @@ def test_ways_share_a_process_on_a_gpu_alone(train_speed: ModuleType) -> None:
     together = [[limit, host, device], [compiled], [nnunet_limit, nnunet]]
     assert train_speed.processes(every, "cuda") == together
     assert train_speed.processes([nnunet, device], "cuda") == [[device], [nnunet]]
+
+
+def test_a_preset_is_measured_with_its_own_patch_on_images_that_are_smaller(
+    train_speed: ModuleType,
+) -> None:
+    index = pd.DataFrame({"working_rows": [650, 500], "working_columns": [280, 289]})
+    for patch, canvas in (((640, 448), [656, 448]), ((1024, 640), [1024, 640]), (None, [656, 304])):
+        config = SegmentationConfig(patch=patch)
+        assert train_speed.plan_of(config, index)["canvas"] == canvas
+        assert patch_within(config, tuple(canvas)) == patch
+
+
+def test_folds_are_trained_on_the_pixels_of_the_phantoms(tmp_path: Path) -> None:
+    check = benchmark(BENCHMARK.with_name("gpu_check.py"))
+    made = check.inputs(tmp_path, 4)["phantoms"]
+    folds = check.steps(tmp_path, tmp_path)["folds"]
+    spacings = {given[given.index("--spacing-mm") + 1] for given in (made, folds)}
+    assert len(spacings) == 1
+
+
+@pytest.mark.slow
+def test_folds_speed_runs_as_it_is(train_speed: ModuleType, tmp_path: Path) -> None:
+    study = train_speed.make_study(tmp_path / "study", 8, 1.6)
+    script = BENCHMARK.with_name("folds_speed.py")
+    command = [sys.executable, str(script), str(study), "--spacing-mm", "1.6", "--epochs", "1"]
+    command += ["--accelerator", "cpu", "--batch", "2", "--together", "1", "--out"]
+    subprocess.run([*command, str(tmp_path / "folds.csv")], check=True, timeout=900)
+    assert train_speed.read_csv(tmp_path / "folds.csv")["folds"].tolist() == [4]
+
+
+def test_all_tests_that_need_a_gpu_are_where_the_check_looks(train_speed: ModuleType) -> None:
+    check = BENCHMARK.with_name("gpu_check.py").read_text("utf-8")
+    marked = {
+        path.name
+        for path in Path(__file__).parents[1].rglob("test_*.py")
+        if "pytest.mark." + "gpu" in path.read_text("utf-8")
+    }
+    assert len(marked) == 1
+    assert f'"{marked.pop()}"' in check
 
 
 @pytest.mark.slow

@@ -196,11 +196,11 @@ def _without_strange_outcomes(
         known = values.isin((target.positive, *target.negative))
         if not known.any():
             continue
-        for row, value in values[~known].items():
-            case = str(outcomes.loc[row, "patient_id"])
-            error = no_class(target, case, value)
-            gathered.failures.append(Failure.of(case, "validate/outcome", error))
-        outcomes.loc[values[~known].index, target.label] = None
+        strange = values[~known]
+        for case, value in zip(outcomes["patient_id"][strange.index], strange, strict=True):
+            error = no_class(target, str(case), value)
+            gathered.failures.append(Failure.of(str(case), "validate/outcome", error))
+        outcomes.loc[strange.index, target.label] = None
     return replace(second, outcomes=outcomes)
 
 

@@ -15,6 +15,7 @@ from ..reporting.tables import METRICS, Table
 from ..reporting.templates import content_hash, template
 from .bundle import Bundle
 from .second_cohort import SecondCohort
+from .validate import TOLERANCE_MM
 from .validate_classes import class_table
 from .validation_figures import draw_drift, draw_target
 
@@ -119,7 +120,8 @@ def agreement(frame: pd.DataFrame | None) -> Table | None:
     return Table(
         "agreement_summary",
         "Automatic against manual masks",
-        "Over images with a manual mask; 95% bootstrap intervals over patients.",
+        "Over images with a manual mask; 95% bootstrap intervals over patients. The tolerance of "
+        f"the surface Dice is {TOLERANCE_MM:g} mm.",
         frame,
         ["Measure", "Images", "Mean", "Median"],
         cells,

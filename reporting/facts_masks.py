@@ -340,6 +340,11 @@ def agreement_measures(record: Record) -> Fact | None:
         "surface_dice": "surface Dice", "hd95_mm": "95% Hausdorff distance",
         "assd_mm": "average surface distance", "area_ratio": "ratio of the areas",
     }  # fmt: skip
+    tolerance = ((record.json("config.json") or {}).get("segmentation") or {}).get(
+        "surface_tolerance_mm"
+    )
+    if tolerance is not None:
+        words["surface_dice"] += f" with a tolerance of {tolerance:g} mm"
     found = [text for name, text in words.items() if (table["metric"] == name).any()]
     if not found:
         return None

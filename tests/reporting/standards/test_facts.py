@@ -339,3 +339,10 @@ def test_models_without_any_feature_are_not_left_unsaid(copied: Path) -> None:
     assert _said(copied, "classifier") == (
         "In none of the final models was a feature left: every patient has the prevalence as risk."
     )
+
+
+def test_the_tolerance_of_the_surface_dice_is_named(copied: Path) -> None:
+    write_json(copied / "config.json", {"segmentation": {"surface_tolerance_mm": 1.5}})
+    table = pd.read_csv(copied / "agreement_summary.csv").replace({"iou": "surface_dice"})
+    write_csv(copied / "agreement_summary.csv", table)
+    assert "surface Dice with a tolerance of 1.5 mm" in _said(copied, "agreement_measures")

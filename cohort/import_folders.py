@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import MammoroiError
 from ..files import sha256_file, write_csv, write_failures, write_json
@@ -30,6 +30,9 @@ from .import_tables import (
 )
 from .import_values import faults
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -137,18 +140,8 @@ def import_images(
         holds a cohort or the table under a name that is written there, a column has no value that
         is allowed, or nothing is left to import.
     """
-    import pandas as pd
-
     out, images, masks, table = Path(out), Path(images), Path(masks), Path(table)
-    if (out / "cohort.csv").exists():
-        raise MammoroiError(f"{out} holds a cohort already", "choose another folder or delete it")
-    if table.resolve().parent == out.resolve() and table.name in (*WRITTEN, "cohort.csv"):
-        raise MammoroiError(f"{table} would be written over", "choose another folder for out")
-    for setting, folder in (("images", images), ("masks", masks)):
-        if not folder.is_dir():
-            raise MammoroiError(
-                f"{setting} is {folder}, which is no folder", f"name one, as by --{setting} FOLDER"
-            )
+    _refuse_places(images, masks, table, out)
     if spacing_mm is not None and spacing_expression is not None:
         raise MammoroiError("spacing_mm and spacing_expression are both given", "give one of them")
     made_id = image_id if "{" in image_id else None
@@ -175,11 +168,7 @@ def import_images(
     if source.empty:
         raise nothing_found(table, failures, patterns)
     image_table = renamed(source, image_names, IMAGE_COLUMNS, words)
-    if spacing_expression is not None:
-        spacing = numbers_of(spacing_expression, typed)
-    else:
-        spacing = pd.Series(spacing_mm, index=source.index, dtype=float)
-    image_table["spacing_mm"] = [None if pd.isna(value) else f"{value:.6g}" for value in spacing]
+    image_table["spacing_mm"] = _spacings(spacing_mm, spacing_expression, typed)
     image_table["spacing_source"] = image_table["spacing_mm"].map(
         dict.fromkeys(image_table["spacing_mm"].dropna(), spacing_source)
     )
@@ -225,6 +214,32 @@ def import_images(
         len(failures) + len(differing) + len(strange),
     )
     return out
+
+
+def _refuse_places(images: Path, masks: Path, table: Path, out: Path) -> None:
+    """Refuse folders that are none, and an ``out`` whose files would be written over."""
+    if (out / "cohort.csv").exists():
+        raise MammoroiError(f"{out} holds a cohort already", "choose another folder or delete it")
+    if table.resolve().parent == out.resolve() and table.name in (*WRITTEN, "cohort.csv"):
+        raise MammoroiError(f"{table} would be written over", "choose another folder for out")
+    for setting, folder in (("images", images), ("masks", masks)):
+        if not folder.is_dir():
+            raise MammoroiError(
+                f"{setting} is {folder}, which is no folder", f"name one, as by --{setting} FOLDER"
+            )
+
+
+def _spacings(
+    spacing_mm: float | None, expression: str | None, typed: pd.DataFrame
+) -> list[str | None]:
+    """Give each image's pixel spacing in mm as text; None where it is not known."""
+    import pandas as pd
+
+    if expression is not None:
+        spacing = numbers_of(expression, typed)
+    else:
+        spacing = pd.Series(spacing_mm, index=typed.index, dtype=float)
+    return [None if pd.isna(value) else f"{value:.6g}" for value in spacing]
 
 
 def _refuse_unknown_words(words: dict[str, dict[str, str]], names: list[str]) -> None:

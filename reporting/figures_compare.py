@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from . import wording
@@ -28,6 +29,7 @@ RULES = {
     "complete_case": "lesion always found",
     "intention_to_diagnose": "everyone",
 }
+FILL = {"complete_case": INK, "intention_to_diagnose": "white"}
 ICC_UNITS = {
     "automatic": "ICC(2,1), {} of all patients",
     "reader2": "ICC(2,1), {} of all patients",
@@ -38,68 +40,24 @@ _SOURCE_COLUMN = {"automatic": "automatic", "reader2": "reader", "perturbed": "p
 
 def draw_auc(results: Results) -> Plot | None:
     """AUC with manual and with automatic masks, and their paired difference."""
-    import pandas as pd
-
-    records: list[dict[str, Any]] = []
-    for target in results.targets:
-        for part in SETS:
-            for roi in target.results:
-                auc = metric(target, roi, part, "auc")
-                records.append(
-                    {
-                        "target": target.name,
-                        "set": part,
-                        "quantity": f"auc_{roi}",
-                        "value": auc.value,
-                        "lower": auc.lower,
-                        "upper": auc.upper,
-                    }
-                )
-    for _, row in results.auc.iterrows():
-        part = {"train_out_of_fold": "train"}.get(row["set"], row["set"])
-        records.append(
-            {
-                "target": row["target"],
-                "set": part,
-                "quantity": f"difference_{row['rule']}",
-                "value": row["difference"],
-                "lower": row["lower"],
-                "upper": row["upper"],
-            }
-        )
-    table = pd.DataFrame(records)
+    table = _auc_table(results)
+    look: dict[str, Any]
     lines = [(target.name, part) for part in ("test", "train") for target in results.targets]
     figure, ((left, right),) = panels(1, 2, 1.3 + 0.46 * len(lines), widths=[1.25, 1])
     for at, (name, part) in enumerate(lines):
-        rows = table[(table["target"] == name) & (table["set"] == part)].set_index("quantity").T
+        rows = table[(table["target"] == name) & (table["set"] == part)].set_index("quantity")
         for shift, roi in ((-0.14, "manual"), (0.14, "automatic")):
-            if f"auc_{roi}" in rows:
-                row = rows[f"auc_{roi}"]
+            if f"auc_{roi}" in rows.index:
+                row = rows.loc[f"auc_{roi}"]
                 left.hlines(at + shift, row["lower"], row["upper"], color=COLOUR[roi], lw=2)
-                left.plot(
-                    row["value"],
-                    at + shift,
-                    MARKER[roi],
-                    color=COLOUR[roi],
-                    ms=6.5,
-                    label=NAME[roi],
-                )
-        for shift, rule, fill in (
-            (-0.14, "complete_case", INK),
-            (0.14, "intention_to_diagnose", "white"),
-        ):
-            if f"difference_{rule}" in rows:
-                row = rows[f"difference_{rule}"]
+                look = {"color": COLOUR[roi], "ms": 6.5, "label": NAME[roi]}
+                left.plot(row["value"], at + shift, MARKER[roi], **look)
+        for shift, rule in ((-0.14, "complete_case"), (0.14, "intention_to_diagnose")):
+            if f"difference_{rule}" in rows.index:
+                row = rows.loc[f"difference_{rule}"]
                 right.hlines(at + shift, row["lower"], row["upper"], color=INK, lw=1.4)
-                right.plot(
-                    row["value"],
-                    at + shift,
-                    "D",
-                    color=INK,
-                    mfc=fill,
-                    ms=5.5,
-                    label=RULES[rule],
-                )
+                look = {"color": INK, "mfc": FILL[rule], "ms": 5.5, "label": RULES[rule]}
+                right.plot(row["value"], at + shift, "D", **look)
     left.axvline(0.5, color=GREY, lw=1, ls=(0, (1, 2)))
     right.axvline(0, color=GREY, lw=1, ls=(0, (1, 2)))
     left.set_yticks(
@@ -129,6 +87,25 @@ def draw_auc(results: Results) -> Plot | None:
         figure,
         table,
     )
+
+
+def _auc_table(results: Results) -> pd.DataFrame:
+    """``target, set, quantity, value, lower, upper`` of all AUCs and differences."""
+    import pandas as pd
+
+    records: list[dict[str, Any]] = []
+    for target in results.targets:
+        for part in SETS:
+            for roi in target.results:
+                auc = metric(target, roi, part, "auc")
+                keys = {"target": target.name, "set": part, "quantity": f"auc_{roi}"}
+                records.append({**keys, **asdict(auc)})
+    for row in results.auc.to_dict("records"):
+        part = {"train_out_of_fold": "train"}.get(row["set"], row["set"])
+        keys = {"target": row["target"], "set": part, "quantity": f"difference_{row['rule']}"}
+        ends = {"lower": row["lower"], "upper": row["upper"]}
+        records.append({**keys, "value": row["difference"], **ends})
+    return pd.DataFrame(records)
 
 
 def _auc_words(results: Results) -> str:

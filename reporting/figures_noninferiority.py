@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import wording
-from .figures_compare import RULES
+from .figures_compare import FILL, RULES
 from .results import Results, Target, everyone
 from .style import COLOUR, GREY, INK, Plot, bare, legend_below, panels
 
@@ -18,7 +18,6 @@ WORDS = {
     "not shown": "non-inferiority of automatic masks is not shown",
     "inferior": "automatic masks are inferior",
 }
-FILL = {"complete_case": INK, "intention_to_diagnose": "white"}
 
 
 def draw_noninferiority(results: Results) -> Plot | None:

@@ -124,6 +124,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
         begun = _begun(config, target)
         if config.pretraining_epochs and not begun:
             pretrain(config, folder, job, plan)
+            gc.collect()  # of its images, as in `memory_ran_out`
         seed_everything(seed, workers=True, verbose=False)
         trainer = build_trainer(config, target)
         module = SegmentationModule(config, seed)

@@ -68,13 +68,15 @@ def test_arrays_are_not_copied_to_the_processes_of_several_devices(study: Path) 
 def test_the_arrays_of_a_finished_network_are_given_up(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Networks that are trained one after the other, as on one GPU."""
+    """Networks that are trained one after the other, as on one GPU; and of a pre-training."""
     alive: WeakSet[ArrayStore] = WeakSet()
     there = []
     begin, one = ArrayStore.__init__, training.train_fold
 
     def held(self: ArrayStore, *given: Any, **settings: Any) -> None:
         begin(self, *given, **settings)
+        if self.masked:
+            assert all(one.masked for one in alive)
         alive.add(self)
 
     def train_fold(*given: Any) -> Path:
@@ -83,7 +85,7 @@ def test_the_arrays_of_a_finished_network_are_given_up(
 
     monkeypatch.setattr(ArrayStore, "__init__", held)
     monkeypatch.setattr(training, "train_fold", train_fold)
-    training.train(replace(TINY, epochs=1), study)
+    training.train(replace(TINY, epochs=1, pretraining_epochs=1), study)
     assert [*there, len(alive)] == [0, 0, 0]
 
 

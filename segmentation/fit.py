@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,18 @@ def memory_ran_out(call: Callable[..., None], *arguments: Any) -> bool:
     gc.collect()  # here, where the exception no longer holds the tensors of the step
     torch.cuda.empty_cache()
     return full
+
+
+def let_go(error: BaseException) -> None:
+    """Give up what the frames of an exception hold: arrays, and tensors on a device."""
+    import torch
+
+    one: BaseException | None = error
+    while one is not None:
+        traceback.clear_frames(one.__traceback__)
+        one = one.__cause__ or one.__context__
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def memory_is_full(error: Exception) -> bool:

@@ -7,14 +7,16 @@ that its process was killed, as by a library that crashes on a file.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from typing import Any, TypeVar
 
 from ..errors import Failure
 from ..progress import with_bar
 from ..resources import cores
-from .side_by_side import side_by_side
+from .side_by_side import end_with_parent, side_by_side
 
 Result = TypeVar("Result")
 Case = tuple[str, tuple[Any, ...]]
@@ -66,7 +68,7 @@ def _in_processes(
     while done < len(cases):
         try:
             for result in Parallel(n_jobs=processes, return_as="generator")(
-                delayed(_attempt)(function, name, stage, arguments)
+                delayed(_attempt_in_process)(os.getpid(), function, name, stage, arguments)
                 for name, arguments in cases[done:]
             ):
                 done += 1
@@ -82,6 +84,17 @@ def _in_processes(
             for name, arguments in suspects:
                 done += 1
                 yield _alone(function, name, stage, arguments)
+
+
+def _attempt_in_process(parent: int, *given: Any) -> Any:
+    _watch(parent)
+    return _attempt(*given)
+
+
+@cache
+def _watch(parent: int) -> None:
+    """Let this process end with its parent, which joblib leaves alive for minutes."""
+    end_with_parent(parent)
 
 
 def _alone(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,18 @@ def memory_ran_out(call: Callable[..., None], *arguments: Any) -> bool:
     return full
 
 
+def let_go(error: BaseException) -> None:
+    """Give up what the frames of an exception hold: arrays, and tensors on a device."""
+    import torch
+
+    one: BaseException | None = error
+    while one is not None:
+        traceback.clear_frames(one.__traceback__)
+        one = one.__cause__ or one.__context__
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
 def memory_is_full(error: Exception) -> bool:
     """Tell whether an error says that the device's memory was not enough."""
     import torch
@@ -124,6 +137,7 @@ def _fit(config: SegmentationConfig, folder: Path, job: FoldJob, plan: dict[str,
         begun = _begun(config, target)
         if config.pretraining_epochs and not begun:
             pretrain(config, folder, job, plan)
+            gc.collect()  # of its images, as in `memory_ran_out`
         seed_everything(seed, workers=True, verbose=False)
         trainer = build_trainer(config, target)
         module = SegmentationModule(config, seed)

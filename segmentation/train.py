@@ -43,7 +43,7 @@ from ..lock import held
 from ..resources import cores
 from .config import SegmentationConfig
 from .drawing import note_drawing
-from .fit import fit, keep_model, remove_checkpoints
+from .fit import fit, keep_model, let_go, remove_checkpoints
 from .fold_jobs import FoldJob, fold_job, make_plan, roles
 from .folds import NetworkName
 from .gpus import claim_gpu, gpus_for_folds
@@ -210,6 +210,7 @@ def _one_after_the_other(calls: Sequence[Any]) -> Iterator[tuple[int, Path | Bas
         try:
             yield number, function(*arguments)
         except Exception as error:  # noqa: BLE001 - one bad network must not stop the others
+            let_go(error)
             yield number, error
 
 

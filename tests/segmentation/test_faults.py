@@ -633,12 +633,20 @@ process.join()
 """
 
 
+OF_CASES = """
+import time
+from mammoroi.segmentation.cases import map_cases
+list(map_cases(time.sleep, [(str(n), (0.1,)) for n in range(5000)], "prepare", "x", 2))
+"""
+
+
 @pytest.mark.parametrize(
-    ("program", "number", "processes"),  # two workers or that of a device, and a tracker
+    ("program", "number", "processes"),  # two workers or that of a device, and trackers
     [
         (SLEEPERS, signal.SIGKILL, 3),
         (SLEEPERS, signal.SIGTERM, 3),
         (OF_A_DEVICE, signal.SIGKILL, 2),
+        (OF_CASES, signal.SIGKILL, 4),
     ],
 )
 def test_processes_end_with_the_one_that_started_them(

@@ -11,12 +11,15 @@ from weakref import WeakSet
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from mammoroi.errors import MammoroiError
 from mammoroi.segmentation import store
 from mammoroi.segmentation import train as training
 from mammoroi.segmentation.data import PreparedImages
+from mammoroi.segmentation.module import SegmentationModule
 from mammoroi.segmentation.prepare import prepare
+from mammoroi.segmentation.pretraining import RestorationModule
 from mammoroi.segmentation.side_by_side import side_by_side
 from mammoroi.segmentation.store import ArrayStore, window
 
@@ -65,16 +68,19 @@ def test_arrays_are_not_copied_to_the_processes_of_several_devices(study: Path) 
             assert here.equal(there)
 
 
+@pytest.mark.parametrize("fails", [False, True])
 def test_the_arrays_of_a_finished_network_are_given_up(
-    study: Path, monkeypatch: pytest.MonkeyPatch
+    study: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    """Networks that are trained one after the other, as on one GPU."""
+    """Networks that are trained one after the other, as on one GPU; and of a pre-training."""
     alive: WeakSet[ArrayStore] = WeakSet()
     there = []
     begin, one = ArrayStore.__init__, training.train_fold
 
     def held(self: ArrayStore, *given: Any, **settings: Any) -> None:
         begin(self, *given, **settings)
+        if self.masked:
+            assert all(one.masked for one in alive)
         alive.add(self)
 
     def train_fold(*given: Any) -> Path:
@@ -83,8 +89,23 @@ def test_the_arrays_of_a_finished_network_are_given_up(
 
     monkeypatch.setattr(ArrayStore, "__init__", held)
     monkeypatch.setattr(training, "train_fold", train_fold)
-    training.train(replace(TINY, epochs=1), study)
-    assert [*there, len(alive)] == [0, 0, 0]
+    config = replace(TINY, epochs=1, pretraining_epochs=1)
+    if fails:
+        loss = SegmentationModule._training_loss
+
+        def broken(self: SegmentationModule, batch: dict) -> torch.Tensor:
+            _kept = loss(self, batch)
+            if isinstance(self, RestorationModule):
+                return _kept
+            raise RuntimeError("a library failed")
+
+        monkeypatch.setattr(SegmentationModule, "_training_loss", broken)
+        with pytest.raises(MammoroiError, match="a library failed"):
+            training.train(config, study)
+    else:
+        training.train(config, study)
+    assert there == [0, 0]
+    assert not alive
 
 
 def test_a_window_shows_zeros_beyond_the_array(study: Path) -> None:

@@ -51,9 +51,24 @@ def cores() -> int:
     return int(cpu_count())
 
 
-def free_memory(
-    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> int:
+GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where Linux shows the control groups, and names those of this process."""
+
+
+def all_memory(groups: Path = GROUPS, own: Path = OWN) -> int:
+    """Count the bytes of memory of the machine, or of the container or job where it has fewer.
+
+    Parameters
+    ----------
+    groups, own : Path
+        See :data:`GROUPS`.
+    """
+    limits = [_limit_of(place) for place in _places(groups, own)]
+    most = psutil.virtual_memory().total
+    return min([most, *(limit for limit, _ in filter(None, limits))])
+
+
+def free_memory(groups: Path = GROUPS, own: Path = OWN) -> int:
     """Count the bytes of memory that this process may still take.
 
     What the machine has available, and no more than its control groups leave of their limits (a
@@ -62,9 +77,15 @@ def free_memory(
     Parameters
     ----------
     groups, own : Path
-        Where Linux shows the control groups, and names those of this process.
+        See :data:`GROUPS`.
     """
-    left = [psutil.virtual_memory().available]
+    left = [rest for place in _places(groups, own) if (rest := _left_of(place)) is not None]
+    return max(0, min([psutil.virtual_memory().available, *left]))
+
+
+def _places(groups: Path, own: Path) -> list[Path]:
+    """Folders of this process's control groups of memory, and of those around them."""
+    found: list[Path] = []
     lines = own.read_text().splitlines() if own.exists() else []
     for _, kinds, name in (line.split(":", 2) for line in lines):
         if kinds and "memory" not in kinds.split(","):
@@ -72,27 +93,37 @@ def free_memory(
         # Without a kind it is version 2; a container may see its own group as the root.
         root = groups / "memory" if kinds else groups
         group = root / name.strip("/")
-        places = [group, *group.parents[: len(group.relative_to(root).parts)]]
-        left += [rest for place in places if (rest := _left_of(place)) is not None]
-    return max(0, min(left))
+        found += [group, *group.parents[: len(group.relative_to(root).parts)]]
+    return found
 
 
-def _left_of(group: Path) -> int | None:
-    """Bytes that a control group leaves; None where it has no limit."""
+def _limit_of(group: Path) -> tuple[int, int] | None:
+    """Bytes that a control group may take, and has; None where it has no limit."""
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
         try:
-            most, now = (int((group / name).read_text()) for name in (limit, used))
-            stat = (line.split() for line in (group / "memory.stat").read_text().splitlines())
-            held = {name: int(value) for name, value in stat}
+            return int((group / limit).read_text()), int((group / used).read_text())
         except (OSError, ValueError):  # not there, or "max"
             continue
-        sums = "total_" if "total_active_file" in held else ""
-        files = sum(held.get(f"{sums}{which}_file", 0) for which in ("active", "inactive"))
-        return most - max(0, now - files)
     return None
+
+
+def _left_of(group: Path) -> int | None:
+    """Bytes that a control group leaves; None where it has no limit."""
+    found = _limit_of(group)
+    if found is None:
+        return None
+    try:
+        stat = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+        held = {name: int(value) for name, value in stat}
+    except (OSError, ValueError):
+        held = {}
+    sums = "total_" if "total_active_file" in held else ""
+    files = sum(held.get(f"{sums}{which}_file", 0) for which in ("active", "inactive"))
+    most, now = found
+    return most - max(0, now - files)
 
 
 def memory_mb() -> float:

@@ -26,16 +26,13 @@ from typing import TypeVar
 import psutil
 
 from ..errors import MammoroiError
+from ..resources import all_memory
 
 Result = TypeVar("Result")
 GIB = 2**30
 LEAST_SHARE_GIB = 1.0
 GRACE_S = 30.0
 """Beyond its time limit, before a process is taken to hang."""
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 class _Expired(BaseException):
@@ -118,12 +115,8 @@ def last_resort(seconds: float) -> Iterator[None]:
 
 
 def share_gib(processes: int) -> float:
-    """Memory (GiB) for each of some processes: an equal share of this machine or container."""
-    total = psutil.virtual_memory().total
-    for path in _CGROUP_LIMITS:
-        if path.is_file() and (text := path.read_text().strip()).isdigit():
-            total = min(total, int(text))
-    return max(total / processes / GIB, LEAST_SHARE_GIB)
+    """Memory (GiB) for each of some processes: an equal share of this machine, container or job."""
+    return max(all_memory() / processes / GIB, LEAST_SHARE_GIB)
 
 
 def limit_memory(gib: float) -> None:

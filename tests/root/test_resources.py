@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 import mammoroi
-from mammoroi.resources import cores, free_memory
+from mammoroi.resources import all_memory, cores, free_memory
 
 PACKAGE = Path(mammoroi.__file__).parent
 
@@ -55,9 +55,10 @@ def test_free_memory_is_no_more_than_control_groups_leave(tmp_path: Path, versio
     none = "max" if version == 2 else str(2**63 - 4096)
     group(place / "slurm" / "job_7" / "step_0", version, none, 500, 0)
     assert abs(free_memory(root, own) - free) < 0.2 * free  # no limit
+    assert all_memory(root, own) == psutil.virtual_memory().total
     group(place / "slurm" / "job_7", version, "1000", 500, 100)
-    assert free_memory(root, own) == 700
+    assert (free_memory(root, own), all_memory(root, own)) == (700, 1000)
     group(place, version, "600", 500, 0)  # a container that sees its own group as the root
-    assert free_memory(root, own) == 100
+    assert (free_memory(root, own), all_memory(root, own)) == (100, 600)
     group(place, version, "600", 700, 0)
     assert free_memory(root, own) == 0

@@ -49,7 +49,7 @@ SMALL: Recipe = {
     "max_components": 0,
     "minimum_area_mm2": 25.0,
 }
-# What is shipped as configs/study-cdd-cesm.yaml.
+# Shipped as configs/study-cdd-cesm.yaml, with SWA in place of the moving average.
 OURS = SMALL | {"outline_spacing_mm": 0.7, "outline_patch": (160, 160)}
 SWA = {"ema_decay": 0.0, "swa_start": 0.6}
 SLOW_ENCODER = SMALL | {"encoder_rate": 0.1, "learning_rate": 0.002}

@@ -166,6 +166,12 @@ def _names_dataset(file: Path) -> bool:
     return isinstance(content, dict) and "dataset" in content
 
 
+SPACING_HELP = (
+    "mm per pixel, for files without spacing, or a CSV file that has it for each (columns image "
+    "and spacing_mm)"
+)
+
+
 def new_results(failures: Sequence[Failure], out: Path) -> int:
     """Name what failed, and where the results are."""
     for failure in failures:

@@ -6,7 +6,7 @@ from argparse import BooleanOptionalAction
 from collections.abc import Sequence
 from pathlib import Path
 
-from .commands import first_argument, help_asked, new_results, parser_for
+from .commands import SPACING_HELP, first_argument, help_asked, new_results, parser_for
 from .errors import EXIT_OK, MammoroiError
 
 
@@ -59,7 +59,7 @@ def infer(arguments: Sequence[str]) -> int:
         help="a bundle, or the folder of a finished study, which may also be named before the "
         "images (the shipped bundle, made on phantoms)",
     )
-    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
+    parser.add_argument("--spacing_mm", metavar="MM|TABLE", help=SPACING_HELP)
     parser.add_argument("--batch", help="centre or device, where the model needs it")
     yes_or_no = BooleanOptionalAction
     parser.add_argument("--objects", action=yes_or_no, default=True, help="DICOM SEG and SR (yes)")
@@ -77,12 +77,13 @@ def infer(arguments: Sequence[str]) -> int:
     model, images = _model_first(given.model, given.images)
     from .clinic.closing import closing_lines
     from .clinic.write import Outputs, process
+    from .cohort.given_spacing import given_spacing
 
     failures = process(
         images,
         given.out,
         model,
-        spacing_mm=given.spacing_mm,
+        spacing_mm=None if given.spacing_mm is None else given_spacing(given.spacing_mm),
         batch=given.batch,
         outputs=Outputs(given.objects, given.capture, given.geometry, given.pages),
     )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .commands import new_results, parser_for, study, study_config
+from .commands import SPACING_HELP, new_results, parser_for, study, study_config
 from .errors import EXIT_CASES_FAILED, EXIT_OK, MammoroiError
 
 
@@ -65,16 +65,18 @@ def segment(arguments: Sequence[str]) -> int:
         type=Path,
         help="a study folder, or one of fold-0, ... (the shipped model, made on phantoms)",
     )
-    parser.add_argument("--spacing_mm", type=float, help="mm per pixel, for files without spacing")
+    parser.add_argument("--spacing_mm", metavar="MM|TABLE", help=SPACING_HELP)
     given = parser.parse_args(arguments)
     from .clinic.patients import expand
+    from .cohort.given_spacing import given_spacing
     from .segmentation.new_mammograms import segment_images
     from .segmentation.weights import demonstration_model
 
     model = given.model or demonstration_model()
     out = given.out or new_masks_folder()
     images = expand(given.images, out)
-    return new_results(segment_images(model, images, out, given.spacing_mm), out)
+    spacing = None if given.spacing_mm is None else given_spacing(given.spacing_mm)
+    return new_results(segment_images(model, images, out, spacing), out)
 
 
 def _holds_mammograms(path: Path) -> bool:

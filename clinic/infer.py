@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cohort.schema import check_spacing
+from ..cohort.given_spacing import GivenSpacing, check_given
 from ..errors import Failure, MammoroiError
 from ..imaging.spacing import GIVEN
 from ..progress import with_bar
@@ -70,7 +70,7 @@ def infer(
     images: Sequence[Path | str],
     model: Bundle | Path | str | None = None,
     *,
-    spacing_mm: float | None = None,
+    spacing_mm: GivenSpacing | None = None,
     batch: str | None = None,
 ) -> Inference:
     """Process new mammograms.
@@ -85,8 +85,9 @@ def infer(
     model : Bundle, Path or str, optional
         A bundle, its file, or the folder of a finished study; without it the shipped one, which
         was trained on phantoms.
-    spacing_mm : float, optional
-        Millimetres per pixel, for files that do not tell.
+    spacing_mm : float or mapping, optional
+        Millimetres per pixel, for files that do not tell, or those of each
+        (:mod:`mammoroi.cohort.given_spacing`).
     batch : str, optional
         The centre or device of all these images: needed where the classifiers take features
         harmonised by it, and nowhere else.
@@ -108,7 +109,7 @@ def infer(
 
 
 def new_patients(
-    images: Sequence[Path], spacing_mm: float | None = None, out: Path | None = None
+    images: Sequence[Path], spacing_mm: GivenSpacing | None = None, out: Path | None = None
 ) -> list[NewPatient]:
     """List the patients of files and folders; ``out`` as for :func:`.patients.expand`.
 
@@ -117,8 +118,9 @@ def new_patients(
     MammoroiError
         When there is no image, two get the same name, or the spacing cannot be meant.
     """
-    check_spacing(spacing_mm)
-    return group(expand(images, out), spacing_mm)
+    files = expand(images, out)
+    check_given(files, spacing_mm)
+    return group(files, spacing_mm)
 
 
 def read_patients(

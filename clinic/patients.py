@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..cohort.given_spacing import GivenSpacing, spacing_of
 from ..errors import MammoroiError
 from ..files import INPUTS
 from ..imaging.spacing import GIVEN
@@ -157,7 +158,7 @@ def check_name(file: Path) -> None:
         ) from None
 
 
-def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPatient]:
+def group(files: Sequence[Path], spacing_mm: GivenSpacing | None = None) -> list[NewPatient]:
     """Put files of one patient together: DICOM files with one Patient ID of one issuer.
 
     Without a Patient ID, or with a word such as ``ANONYMOUS`` in its place, files of one
@@ -177,7 +178,9 @@ def group(files: Sequence[Path], spacing_mm: float | None = None) -> list[NewPat
     for name, file in zip(image_names(files), files, strict=True):
         patient, study, sop_uid = _identity(file)
         one = found.setdefault(patient or (file.as_posix(),), _Found())
-        one.images.append(NewImage(name, file, spacing_mm, GIVEN, sop_uid=sop_uid))
+        one.images.append(
+            NewImage(name, file, spacing_of(file, spacing_mm), GIVEN, sop_uid=sop_uid)
+        )
         one.studies |= {study} - {""}
     return [NewPatient(tuple(one.images), None, len(one.studies)) for one in found.values()]
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..cohort.given_spacing import GivenSpacing
 from ..errors import Failure, MammoroiError, is_disk_full
 from ..files import (
     claim_folder,
@@ -102,7 +103,7 @@ def process(
     out: Path,
     model: Bundle | Path | None = None,
     *,
-    spacing_mm: float | None = None,
+    spacing_mm: GivenSpacing | None = None,
     batch: str | None = None,
     outputs: Outputs | None = None,
 ) -> list[Failure]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from ..cohort.schema import check_spacing
+from ..cohort.given_spacing import GivenSpacing, check_given, spacing_of
 from ..errors import Failure, MammoroiError
 from ..files import check_writable, claim_folder, sha256_files, sha256_of, write_json
 from ..imaging.spacing import GIVEN
@@ -81,7 +81,7 @@ def image_names(paths: Sequence[Path]) -> list[str]:
 
 
 def segment_images(
-    model_folder: Path, images: list[Path], out: Path, spacing_mm: float | None = None
+    model_folder: Path, images: list[Path], out: Path, spacing_mm: GivenSpacing | None = None
 ) -> list[Failure]:
     """Draw the masks of new mammograms with the mean probability of all folds' networks.
 
@@ -101,8 +101,9 @@ def segment_images(
         Files that :func:`mammoroi.imaging.read.read_mammogram` reads.
     out : Path
         Folder for the results.
-    spacing_mm : float, optional
-        Pixel size, for files that do not say it themselves; what a file says counts.
+    spacing_mm : float or mapping, optional
+        Pixel size, for files that do not say it themselves, or that of each
+        (:mod:`mammoroi.cohort.given_spacing`); what a file says counts.
 
     Returns
     -------
@@ -122,7 +123,7 @@ def segment_images(
     from .overlays import draw_overlay
     from .trainer import choose_device
 
-    check_spacing(spacing_mm)
+    check_given(images, spacing_mm)
     out = Path(out)
     names = image_names(images)
     check_writable(out)
@@ -137,7 +138,8 @@ def segment_images(
     _claim(out, dict(zip(names, map(Path, images), strict=True)), networks)
 
     def draw_case(image_id: str, path: Path) -> dict[str, Any]:
-        mammogram = read_mammogram(path, spacing_mm=spacing_mm, spacing_source=GIVEN)
+        given = spacing_of(path, spacing_mm)
+        mammogram = read_mammogram(path, spacing_mm=given, spacing_source=GIVEN)
         refuse_mask(mammogram)
         array, mapping, limits = working_array(mammogram, models[0].working_spacing_mm)
         outlining = outline.of_mammogram(mammogram, mapping, limits) if outline else None

@@ -127,6 +127,24 @@ def test_an_image_without_spacing_is_told_what_to_say_here(phantoms: Path, tmp_p
     assert drawn["alone"] == drawn["mixed"], "a file that states a spacing keeps it"
 
 
+def test_a_table_gives_each_image_its_spacing(tmp_path: Path) -> None:
+    for name, rows in (("a", 160), ("b", 120)):
+        breast = np.zeros((rows, 90), np.uint8)
+        breast[20:100, :60] = np.arange(60) + 50
+        Image.fromarray(breast).save(tmp_path / f"{name}.png")
+    table = tmp_path / "spacings.csv"
+    table.write_text("image;spacing_mm;view\na.png;0,9;CC\nb.png;1,25;CC\nc.png;;CC\n")
+    images = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    for command in ("infer", "segment"):
+        out = str(tmp_path / command)
+        assert main([command, *images, "--out", out, "--spacing_mm", str(table)]) == 0
+    found = read_csv(tmp_path / "infer/predictions.csv").set_index("image_id")
+    assert found["spacing_row_mm"].to_dict() == {"a": 0.9, "b": 1.25}
+    assert found["flags"].str.contains("spacing-given").all()
+    both = [read_csv(tmp_path / f"{name}/predictions.csv") for name in ("infer", "segment")]
+    assert both[0]["area_mm2"].tolist() == both[1]["area_mm2"].tolist()
+
+
 def test_infers_without_a_study(phantoms: Path, tmp_path: Path) -> None:
     cohort = load_cohort(phantoms)
     image = cohort.path(cohort.images["image"].iloc[0])

@@ -333,6 +333,9 @@ def test_without_second_reader_and_automatic_masks(study, tmp_path):
     assert (funnel["icc_applied"], funnel["icc_patients"], funnel["stable"]) == (False, 0, 120)
     assert funnel["icc_source"] is None
     assert read_csv(folder / "models" / "sln" / "manual" / "selection.csv")["icc"].isna().all()
+    compare(CONFIG, folder)  # of manual masks alone
+    assert [path.name for path in (folder / "comparison").iterdir()] == ["summary.json"]
+    write_csv(folder / "masks/predictions.csv", pd.DataFrame({"image_id": ["a"]}))
     with pytest.raises(MammoroiError, match="nothing to compare"):
         compare(CONFIG, folder)
 

@@ -105,6 +105,15 @@ def blurred(cohort: Any) -> None:
     Image.open(path).filter(ImageFilter.GaussianBlur(1)).save(path)
 
 
+def two_lesions(cohort: Any) -> None:
+    path = cohort.folder / "masks/I0-CC.png"
+    pixels = np.array(Image.open(path))
+    rows = np.nonzero(pixels)[0]
+    pixels[pixels > 0] = 1
+    pixels[rows.max()] *= 2
+    Image.fromarray(pixels).save(path)
+
+
 def same_reader(cohort: Any) -> None:
     shutil.copy(cohort.folder / "masks/I0-CC.png", cohort.folder / "masks/second.png")
     cohort.images.loc[0, "mask_reader2"] = "masks/second.png"
@@ -196,6 +205,13 @@ BAD = [
         severity="warning",
     ),
     Bad("blurred mask", blurred, "different values", "threshold it", severity="warning"),
+    Bad(
+        "several labels",
+        two_lesions,
+        "has the values 1, 2, all of which count",
+        "mask_label",
+        severity="warning",
+    ),
     Bad("nothing to see", plain_image, "have the same value", "look at the file"),
     Bad("image is a folder", cell("images", 0, "image", "images"), "is a folder", "one image file"),
     Bad("regions", mask(SMALL, OTHER), "2 separate regions", "belong", severity="warning"),

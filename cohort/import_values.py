@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import Failure, MammoroiError
-from .schema import Column, nearest
+from .schema import Column, meant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,10 +119,8 @@ def _strange(column: Column, cells: list[str], rows: str) -> tuple[str, str]:
 
 
 def _meant(cell: str, allowed: tuple[str, ...]) -> str | None:
-    """The allowed value that begins like a cell, or else the nearest, if there is one."""
-    folded = cell.casefold()
-    for value in allowed:
-        if folded.startswith(value.casefold()) or value.casefold().startswith(folded):
-            return value
-    advice = nearest(cell, allowed)
-    return next((value for value in allowed if f"mean '{value}'" in advice), None)
+    """The allowed value that a cell misspells or abbreviates, or whose initial it begins with."""
+    initials = {value.casefold(): value for value in allowed if len(value) == 1}
+    if len(initials) == len(allowed):  # left is L
+        return initials.get(cell.casefold()[:1])
+    return meant(cell, allowed)

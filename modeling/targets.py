@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cohort.schema import nearest
+from ..cohort.schema import nearest, nearest_word
 from ..errors import MammoroiError
 from .config import Task
 
@@ -121,7 +121,7 @@ def no_class(target: Target, patient: str, value: str, *, frozen: bool = False) 
     )
     return MammoroiError(
         f"patient {patient} has '{value}' in column '{target.label}' (task {target.task})",
-        f"{ways}; {nearest(value, classes)}",
+        f"{ways}; {nearest_word(value, classes)}",
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mammoroi.cohort.check import Problem, check
-from mammoroi.cohort.schema import nearest
+from mammoroi.cohort.schema import nearest, nearest_word
 from mammoroi.errors import MammoroiError
 
 Spoil = Callable[[Any], None]
@@ -565,3 +565,24 @@ def test_dicom_that_agrees_is_sound(cohort: Any) -> None:
     dicom()(cohort)
     cohort.images.loc[0, "spacing_mm"] = None
     assert check(cohort.save()) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "allowed", "word"),
+    [
+        ("postive", ("negative", "positive"), "positive"),
+        ("neg", ("negative", "positive"), "negative"),
+        ("1", ("0", "1+", "2+", "3+"), "1+"),
+        ("ii", ("I", "II", "III"), "II"),
+        ("unbekannt", ("negative", "positive"), None),
+        ("indeterminate", ("negative", "positive"), None),
+        ("unknown", ("no", "yes"), None),
+        ("not done", ("no", "yes"), None),
+        ("n/a", ("no", "yes"), None),
+    ],
+)
+def test_no_finding_is_put_into_the_mouth_of_who_does_not_know(
+    cell: str, allowed: tuple[str, ...], word: str | None
+) -> None:
+    advice = nearest_word(cell, allowed)
+    assert advice.startswith("allowed: " if word is None else f"did you mean '{word}'? (allowed: ")

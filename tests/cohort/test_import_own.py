@@ -134,6 +134,16 @@ def test_values_in_other_words_are_refused_with_the_line_that_mends_it(hospital:
         bring_in(hospital, words={"SLN": {"neg": "negative"}})
 
 
+def test_what_is_not_known_is_not_written_as_a_finding(hospital: Path) -> None:
+    rows = [
+        (*row[:5], word, *row[6:])
+        for row, word in zip(ROWS, ("unbekannt", "unbekannt", "Pos"), strict=True)
+    ]
+    write_list(hospital / "list.xlsx", rows)
+    with pytest.raises(MammoroiError, match=r"words: \{sln: \{unbekannt: \?, Pos: positive\}\}"):
+        bring_in(hospital, words={"laterality": {"left": "L", "right": "R"}})
+
+
 def test_single_values_that_are_not_allowed_are_listed(hospital: Path) -> None:
     write_list(
         hospital / "list.xlsx", [*ROWS[:2], (*ROWS[2][:4], 410, "postive", "2+", "positive")]

@@ -78,6 +78,7 @@ TOLERANCE_MM = 2.0
 SUMMARISED = ("dice", "iou", "surface_dice", "hd95_mm", "assd_mm", "area_ratio", "found")
 N_BOOTSTRAP = 1000
 SEED = 15
+_SHOWN_WORDS = 4
 
 
 @dataclass
@@ -144,7 +145,7 @@ def validate(bundle: Bundle, cohort: Path, out: Path, *, batch: str | None = Non
         write_csv(out / f"{name}.csv", table)
     write_failures(out / "excluded.csv", second.excluded)
     write_failures(out / "failures.csv", gathered.failures)
-    write_page(bundle, second, tables, out)
+    write_page(bundle, second, gathered.failures, tables, out)
     return [*second.excluded, *gathered.failures]
 
 
@@ -198,7 +199,7 @@ def _without_strange_outcomes(
             continue
         strange = values[~known]
         for case, value in zip(outcomes["patient_id"][strange.index], strange, strict=True):
-            error = no_class(target, str(case), value)
+            error = no_class(target, str(case), value, frozen=True)
             gathered.failures.append(Failure.of(str(case), "validate/outcome", error))
         outcomes.loc[strange.index, target.label] = None
     return replace(second, outcomes=outcomes)
@@ -210,6 +211,7 @@ def _labels(bundle: Bundle, second: SecondCohort, gathered: _Gathered) -> dict[s
     for one in bundle.classifiers:
         target = target_of(one)
         try:
+            _refuse_other_words(target, second.outcomes)
             found = labels_of(target, classes_of(target, second.outcomes))
             if not found.reindex(gathered.patients).notna().any():
                 raise MammoroiError(
@@ -219,6 +221,20 @@ def _labels(bundle: Bundle, second: SecondCohort, gathered: _Gathered) -> dict[s
         except MammoroiError as error:
             gathered.failures.append(Failure.of(one.target, "validate/outcome", error))
     return labels
+
+
+def _refuse_other_words(target: Target, outcomes: pd.DataFrame) -> None:
+    """Refuse a column whose cells are all written in other words than the model's."""
+    if target.label not in outcomes:
+        return
+    values = outcomes[target.label].dropna().astype(str).str.strip()
+    classes = (target.positive, *target.negative)
+    if len(values) and not values.isin(classes).any():
+        shown = ", ".join(f"'{value}'" for value in values.unique()[:_SHOWN_WORDS])
+        raise MammoroiError(
+            f"no cell of column '{target.label}' is a class of the model, but {shown}",
+            f"write them as the model does: {', '.join(classes)}",
+        )
 
 
 def _truths(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import Failure
 from ..files import write_text
 from ..reporting import wording
 from ..reporting.performance import CALLS, DIGITS, RISKS
@@ -31,7 +33,11 @@ METHOD_NAME = {"none": "as it is", "intercept": "intercept only", "logistic": "l
 
 
 def write_page(
-    bundle: Bundle, second: SecondCohort, tables: Mapping[str, pd.DataFrame], out: Path
+    bundle: Bundle,
+    second: SecondCohort,
+    failures: Sequence[Failure],
+    tables: Mapping[str, pd.DataFrame],
+    out: Path,
 ) -> Path:
     """Write ``report.html``, and its figures with their numbers into ``figures/``.
 
@@ -41,6 +47,8 @@ def write_page(
         The frozen model.
     second : SecondCohort
         The cohort.
+    failures : Sequence[Failure]
+        Cases that failed, as in ``failures.csv``.
     tables : Mapping
         By their files' names without the ending, see :mod:`.validate`.
     out : Path
@@ -54,6 +62,7 @@ def write_page(
         return [show_plot(plot, out) for plot in made if plot is not None]
 
     style = (REPORTING / "report.css").read_text("utf-8")
+    cases_of = (("excluded", "Excluded", second.excluded), ("failures", "Failed", failures))
     with drawing():
         page = template(Path(__file__).parent / "validation.html.j2").render(
             title=f"{bundle.name} on {second.name}",
@@ -64,6 +73,7 @@ def write_page(
             style=style,
             style_hash=content_hash(style),
             flow=table(flow(tables["flow"])),
+            left_out=[table(left_out(name, title, cases)) for name, title, cases in cases_of],
             agreement=table(agreement(tables.get("agreement_summary"))),
             calls=table(
                 performance(
@@ -99,6 +109,25 @@ def flow(frame: pd.DataFrame) -> Table:
         frame,
         ["Level", "Target", "What", "n"],
         cells,
+    )
+
+
+def left_out(name: str, title: str, cases: Sequence[Failure]) -> Table | None:
+    """Cases that could not be used, and why; None where there are none."""
+    import pandas as pd
+
+    if not cases:
+        return None
+    return Table(
+        name,
+        title,
+        "Nothing was filled in for them. A patient whose outcome is no class counts as one whose "
+        "outcome is not known."
+        if name == "failures"
+        else "Lines of the cohort that cannot be used.",
+        pd.DataFrame(map(asdict, cases)),
+        ["Case", "What was found", "What to do"],
+        [[case.case, case.error, case.action] for case in cases],
     )
 
 

@@ -61,7 +61,11 @@ def _cell(pattern: str, name: str, row: dict[str, Any]) -> str | None:
 
 
 def find_files(
-    source: pd.DataFrame, image_id: str, patient_id: str, patterns: dict[str, tuple[Path, str]]
+    source: pd.DataFrame,
+    image_id: str,
+    patient_id: str,
+    patterns: dict[str, tuple[Path, str]],
+    optional: dict[str, tuple[Path, str]] | None = None,
 ) -> tuple[pd.DataFrame, list[Failure]]:
     """Find the files of every row.
 
@@ -78,11 +82,13 @@ def find_files(
         Its column with the patient.
     patterns : dict
         New column to folder and pattern.
+    optional : dict
+        The same for files that a row may lack: the column is then empty.
 
     Returns
     -------
     files : DataFrame
-        The paths, for the rows that have all of them.
+        The paths, for the rows that have all of them but optional ones.
     failures : list of Failure
         The other rows.
 
@@ -93,7 +99,8 @@ def find_files(
     """
     import pandas as pd
 
-    found: dict[Any, dict[str, str]] = {}
+    optional = optional or {}
+    found: dict[Any, dict[str, str | None]] = {}
     failures = []
     lines = _lines_by_name(source[image_id])
     for index, row in zip(source.index, records(source), strict=True):
@@ -121,7 +128,12 @@ def find_files(
             )
         else:
             found[index] = {name: str(path) for name, path in filled.items()}
-    return pd.DataFrame.from_dict(found, orient="index", columns=list(patterns)), failures
+            for name, (folder, pattern) in optional.items():
+                file = fill(pattern, row)
+                path = in_full(folder / str(file))
+                found[index][name] = str(path) if file and path.is_file() else None
+    columns = [*patterns, *optional]
+    return pd.DataFrame.from_dict(found, orient="index", columns=columns), failures
 
 
 def _lines_by_name(names: pd.Series) -> dict[str, list[int]]:
@@ -179,14 +191,19 @@ def nothing_found(
     told = failures[:most]
     rows = "; ".join(f"{failure.case}: {failure.error}" for failure in told)
     more = f"; and {len(failures) - most} more" if len(failures) > most else ""
-    holds = "; ".join(
-        f"{folder} holds {_some_names(folder)} (wanted for {column}: {pattern})"
-        for column, (folder, pattern) in patterns.items()
-    )
+    holds = what_folders_hold(patterns)
     return MammoroiError(
         f"nothing to import: {len(failures)} rows of {table} pass the filter, none can be used: "
         f"{rows}{more}",
         f"{'; '.join(dict.fromkeys(failure.action for failure in told))}; {holds}",
+    )
+
+
+def what_folders_hold(patterns: dict[str, tuple[Path, str]]) -> str:
+    """Name some files of each folder, beside the pattern of the names that were wanted."""
+    return "; ".join(
+        f"{folder} holds {_some_names(folder)} (wanted for {column}: {pattern})"
+        for column, (folder, pattern) in patterns.items()
     )
 
 

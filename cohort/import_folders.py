@@ -11,6 +11,7 @@ in the new cohort folder. Where everything came from, with the SHA-256 of the ta
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +19,7 @@ from ..errors import MammoroiError
 from ..files import sha256_file, write_csv, write_failures, write_json
 from .cohort import records
 from .expressions import numbers_of
-from .import_files import fill, find_files, nothing_found
+from .import_files import fill, find_files, nothing_found, what_folders_hold
 from .import_tables import (
     copied,
     label_of,
@@ -28,13 +29,21 @@ from .import_tables import (
     truth_of,
     with_numbers,
 )
-from .import_values import faults
+from .import_values import Words, faults
 from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
+
+_SETTINGS = {
+    "image_id": "image_id",
+    "patient_id": "patient_id",
+    "image": "images and image_pattern",
+    "mask": "masks and mask_pattern",
+}
+"""Columns that are no further ones: they have settings of their own."""
 
 WRITTEN = ("patients.csv", "not_imported.csv", "cohort.json")
 """What is written beside ``cohort.csv``."""
@@ -54,13 +63,15 @@ def import_images(
     laterality: str = "laterality",
     image_columns: dict[str, str] | None = None,
     patient_columns: dict[str, str] | None = None,
-    words: dict[str, dict[str, str]] | None = None,
+    words: Words | None = None,
     labels: dict[str, str] | None = None,
     sheet: str | None = None,
     filter: str | None = None,  # noqa: A002 - the word that users know
-    missing: tuple[str, ...] = (),
+    missing: tuple[str | int | float, ...] = (),
     image_pattern: str = "{image_id}.jpg",
     mask_pattern: str = "{image_id}.png",
+    masks_reader2: Path | None = None,
+    mask_reader2_pattern: str | None = None,
     spacing_mm: float | None = None,
     spacing_expression: str | None = None,
     spacing_source: Literal["estimated", "measured"] = "estimated",
@@ -102,7 +113,7 @@ def import_images(
         The same for ``patients.csv``; a patient's rows must agree on them.
     words : dict
         Other words for a column's values, as new name: {the table's word: the word to write}, for
-        example ``laterality: {left: L, right: R}``. Words with nothing to write ("") are missing.
+        example ``laterality: {left: L, right: R}``. Words with nothing to write are missing.
     labels : dict
         New patient columns with ``yes`` or ``no``, as new name: formula, for example ``birads5:
         birads == "5"``. ``yes``: true for at least one of the patient's imported images; empty: for
@@ -118,8 +129,14 @@ def import_images(
         ``{column.stem}`` for its value without the extension of a file name.
     mask_pattern : str
         File names in ``masks``, in the same way.
+    masks_reader2 : Path
+        The folder of a second reader's masks; an image without one was not read twice.
+    mask_reader2_pattern : str
+        File names in ``masks_reader2``, in the same way; those of ``mask_pattern`` where it is not
+        given.
     spacing_mm : float
-        One pixel spacing for all images, in mm.
+        One pixel spacing for all images, in mm. A column of the table with it is taken by
+        ``image_columns``: ``spacing_mm: the table's name``.
     spacing_expression : str
         A formula for the pixel spacing in mm; where a column of it is missing, so is the spacing.
     spacing_source : {"estimated", "measured"}
@@ -136,14 +153,23 @@ def import_images(
     ------
     MammoroiError
         When a folder or a column does not exist, a formula or pattern cannot be meant, a spacing is
-        no number, ``out``
-        holds a cohort or the table under a name that is written there, a column has no value that
-        is allowed, or nothing is left to import.
+        no number or given twice, a column is taken that has a setting of its own, no mask of a
+        second reader is there, ``out`` holds a cohort or the table under a name that is written
+        there, a column has no value that is allowed, or nothing is left to import.
     """
     out, images, masks, table = Path(out), Path(images), Path(masks), Path(table)
-    _refuse_places(images, masks, table, out)
-    if spacing_mm is not None and spacing_expression is not None:
-        raise MammoroiError("spacing_mm and spacing_expression are both given", "give one of them")
+    folders = {"images": images, "masks": masks}
+    if masks_reader2 is not None:
+        folders["masks_reader2"] = masks_reader2 = Path(masks_reader2)
+    _refuse_places(folders, table, out)
+    _refuse_double(
+        image_columns or {},
+        patient_columns or {},
+        {
+            "spacing_mm": {"spacing_mm": spacing_mm, "spacing_expression": spacing_expression},
+            "mask_reader2": {"masks_reader2": masks_reader2},
+        },
+    )
     made_id = image_id if "{" in image_id else None
     image_id = "image_id" if made_id else image_id
     image_names = {
@@ -156,22 +182,33 @@ def import_images(
     patient_names, labels, words = patient_columns or {}, labels or {}, words or {}
     _refuse_unknown_words(words, [*image_names, *patient_names])
     wanted = [*image_names.values(), *patient_names.values()]
-    source = read_table(table, wanted[1:] if made_id else wanted, missing, sheet)
+    texts = tuple(map(str, missing))
+    source = read_table(table, wanted[1:] if made_id else wanted, texts, sheet)
     if made_id:
         source[image_id] = [fill(made_id, row) for row in records(source)]
     typed = with_numbers(source, (image_id, patient_id))
     if filter is not None:
         source = source[truth_of(filter, typed)]
     patterns = {"image": (images, image_pattern), "mask": (masks, mask_pattern)}
-    files, failures = find_files(source, image_id, patient_id, patterns)
+    twice = {}
+    if masks_reader2 is not None:
+        twice["mask_reader2"] = (masks_reader2, mask_reader2_pattern or mask_pattern)
+    files, failures = find_files(source, image_id, patient_id, patterns, twice)
     source, typed = source.loc[files.index], typed.loc[files.index]
     if source.empty:
         raise nothing_found(table, failures, patterns)
+    if twice and files["mask_reader2"].isna().all():
+        raise MammoroiError(
+            "no image has a mask of the second reader",
+            f"correct mask_reader2_pattern, or leave out masks_reader2; {what_folders_hold(twice)}",
+        )
     image_table = renamed(source, image_names, IMAGE_COLUMNS, words)
-    image_table["spacing_mm"] = _spacings(spacing_mm, spacing_expression, typed)
-    image_table["spacing_source"] = image_table["spacing_mm"].map(
-        dict.fromkeys(image_table["spacing_mm"].dropna(), spacing_source)
-    )
+    if "spacing_mm" not in image_table:
+        image_table["spacing_mm"] = _spacings(spacing_mm, spacing_expression, typed)
+    if "spacing_source" not in image_table:
+        image_table["spacing_source"] = image_table["spacing_mm"].map(
+            dict.fromkeys(image_table["spacing_mm"].dropna(), spacing_source)
+        )
     patient_table, differing = patients_of(
         source[patient_id], renamed(source, patient_names, PATIENT_COLUMNS, words)
     )
@@ -209,20 +246,22 @@ def import_images(
     )
     write_csv(out / "cohort.csv", image_table.join(files))
     log.info(
-        "%d images of %d patients imported into %s, %d problems in not_imported.csv",
+        "%d images of %d patients imported into %s, %d of them read twice, "
+        "%d problems in not_imported.csv",
         *(len(image_table), len(patient_table), out),
+        int(files["mask_reader2"].notna().sum()) if twice else 0,
         len(failures) + len(differing) + len(strange),
     )
     return out
 
 
-def _refuse_places(images: Path, masks: Path, table: Path, out: Path) -> None:
+def _refuse_places(folders: Mapping[str, Path], table: Path, out: Path) -> None:
     """Refuse folders that are none, and an ``out`` whose files would be written over."""
     if (out / "cohort.csv").exists():
         raise MammoroiError(f"{out} holds a cohort already", "choose another folder or delete it")
     if table.resolve().parent == out.resolve() and table.name in (*WRITTEN, "cohort.csv"):
         raise MammoroiError(f"{table} would be written over", "choose another folder for out")
-    for setting, folder in (("images", images), ("masks", masks)):
+    for setting, folder in folders.items():
         if not folder.is_dir():
             raise MammoroiError(
                 f"{setting} is {folder}, which is no folder", f"name one, as by --{setting} FOLDER"
@@ -242,7 +281,39 @@ def _spacings(
     return [None if pd.isna(value) else f"{value:.6g}" for value in spacing]
 
 
-def _refuse_unknown_words(words: dict[str, dict[str, str]], names: list[str]) -> None:
+def _refuse_double(
+    image_columns: dict[str, str],
+    patient_columns: dict[str, str],
+    settings: dict[str, dict[str, object]],
+) -> None:
+    """Refuse what is said twice.
+
+    Parameters
+    ----------
+    image_columns, patient_columns : dict
+        The further columns, as :func:`import_images` takes them.
+    settings : dict
+        Columns that may be among the further ones, to the settings that fill them else.
+    """
+    for setting, names, own in (
+        ("image_columns", image_columns, tuple(_SETTINGS)),
+        ("patient_columns", patient_columns, ("patient_id",)),
+    ):
+        for name in own:
+            if name in names:
+                raise MammoroiError(
+                    f"{setting} names {name}, which has a setting of its own",
+                    f"remove it there, and say it by {_SETTINGS[name]}",
+                )
+    for column, values in settings.items():
+        given = [setting for setting, value in values.items() if value is not None]
+        if column in image_columns:
+            given.append(f"image_columns: {column}")
+        if len(given) > 1:
+            raise MammoroiError(f"{' and '.join(given)} are both given", "give one of them")
+
+
+def _refuse_unknown_words(words: Words, names: list[str]) -> None:
     """Refuse other words for a column that is not taken."""
     for name in words:
         if name not in names:

@@ -10,7 +10,7 @@ from ..errors import Failure, MammoroiError
 from ..files import atomic
 from ..spreadsheet import SAVE_AS, read_spreadsheet
 from .expressions import columns_of, evaluate
-from .import_values import mapped
+from .import_values import Words, mapped
 from .import_workbook import read_sheet
 from .schema import Column, nearest
 
@@ -66,7 +66,7 @@ def renamed(
     source: pd.DataFrame,
     names: dict[str, str],
     columns: tuple[Column, ...],
-    words: dict[str, dict[str, str]],
+    words: Words,
 ) -> pd.DataFrame:
     """Take columns under new names, their cells in the words of the schema."""
     import pandas as pd
@@ -106,17 +106,22 @@ def label_of(formula: str, typed: pd.DataFrame, patient_ids: pd.Series) -> pd.Se
 
 
 def copied(files: pd.DataFrame, image_ids: pd.Series, out: Path) -> pd.DataFrame:
-    """Copy the files into ``out`` and give their relative paths."""
+    """Copy the files into ``out`` and give their relative paths; an empty cell stays empty."""
 
-    def copy(folder: str, image_id: str, path: Path) -> str:
+    def copy(folder: str, image_id: str, name: object) -> str | None:
+        if not isinstance(name, str):
+            return None
+        path = Path(name)
         suffix = ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
         relative = Path(folder) / f"{image_id}{suffix}"
         with atomic(out / relative) as temporary:
             shutil.copyfile(path, temporary)
         return relative.as_posix()
 
-    for column in ("image", "mask"):
+    folders = {"image": "images", "mask": "masks", "mask_reader2": "masks_reader2"}
+    files = files.copy()
+    for column in files:
+        folder = folders[str(column)]
         pairs = zip(image_ids, files[column], strict=True)
-        copies = [copy(f"{column}s", image_id, Path(path)) for image_id, path in pairs]
-        files = files.assign(**{column: copies})
+        files[column] = [copy(folder, image_id, name) for image_id, name in pairs]
     return files

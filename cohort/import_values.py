@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import Failure, MammoroiError
-from .schema import Column, nearest
+from .schema import Column, meant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 STAGE = "import/value"
 _YAML_WORDS = {"true": ("true", "yes"), "false": ("false", "no")}  # YAML takes no for false
 
+Words = dict[str, dict[str, str | int | float | bool | None]]
+"""New name to the table's word to the word to write, as YAML reads it."""
 
-def mapped(
-    table: pd.DataFrame, words: dict[str, dict[str, str]], columns: tuple[Column, ...]
-) -> pd.DataFrame:
+
+def mapped(table: pd.DataFrame, words: Words, columns: tuple[Column, ...]) -> pd.DataFrame:
     """Write cells in the words of the schema.
 
     Parameters
@@ -25,8 +26,8 @@ def mapped(
         Text under its new names; a missing cell stays missing.
     words : dict
         New name to the table's word to the word to write; upper and lower case of the table's word
-        does not matter, an empty word to write makes the cell missing. Names that the table does
-        not have are passed over.
+        does not matter, an empty word to write makes the cell missing, true and false are yes and
+        no. Names that the table does not have are passed over.
     columns : tuple of Column
         Choices that differ from an allowed value by upper and lower case only are written as it.
     """
@@ -37,7 +38,7 @@ def mapped(
     }
     for name, given in words.items():
         folded = {
-            word: str(new)
+            word: _text(new)
             for old, new in given.items()
             for word in _YAML_WORDS.get(str(old).casefold(), (str(old).casefold(),))
         }
@@ -48,6 +49,13 @@ def mapped(
             written = cells.str.casefold().map(written_as).fillna(cells)
             table[name] = written.mask(written == "")
     return table
+
+
+def _text(word: str | float | bool | None) -> str:
+    """The word that was meant: YAML takes yes for true, 0 for a number, nothing for null."""
+    if isinstance(word, bool):
+        return "yes" if word else "no"
+    return "" if word is None else str(word)
 
 
 def faults(
@@ -111,10 +119,8 @@ def _strange(column: Column, cells: list[str], rows: str) -> tuple[str, str]:
 
 
 def _meant(cell: str, allowed: tuple[str, ...]) -> str | None:
-    """The allowed value that begins like a cell, or else the nearest, if there is one."""
-    folded = cell.casefold()
-    for value in allowed:
-        if folded.startswith(value.casefold()) or value.casefold().startswith(folded):
-            return value
-    advice = nearest(cell, allowed)
-    return next((value for value in allowed if f"mean '{value}'" in advice), None)
+    """The allowed value that a cell misspells or abbreviates, or whose initial it begins with."""
+    initials = {value.casefold(): value for value in allowed if len(value) == 1}
+    if len(initials) == len(allowed):  # left is L
+        return initials.get(cell.casefold()[:1])
+    return meant(cell, allowed)

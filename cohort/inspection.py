@@ -252,7 +252,7 @@ def _mask_findings(
     """
     from scipy import ndimage
 
-    from ..imaging.mask import drawn_on_another, n_values, turned_against
+    from ..imaging.mask import drawn_on_another, turned_against, values_in
 
     findings: list[Finding] = []
     value = row[column]
@@ -309,14 +309,24 @@ def _mask_findings(
                 "see whether it is mirrored or another image's, or whether the image is a negative",
             )
         )
-    values = 0 if row.get("mask_label") else n_values(folder / value)
-    if values > MASK_VALUES:
+    values = [] if row.get("mask_label") else values_in(folder / value)
+    if len(values) > MASK_VALUES:
         findings.append(
             Finding(
                 "warning",
-                f"{column} '{value}' has {values} different values, all of which count as lesion",
+                f"{column} '{value}' has {len(values)} different values, all of which count as "
+                "lesion",
                 "see whether it is a picture, or a mask with blurred edges; threshold it, or name "
                 "the lesion's value in mask_label",
+            )
+        )
+    elif len(values) > 1:
+        findings.append(
+            Finding(
+                "warning",
+                f"{column} '{value}' has the values {', '.join(values)}, all of which count as "
+                "lesion",
+                "name the lesion's value in mask_label, unless all of them are",
             )
         )
     return findings

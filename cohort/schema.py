@@ -20,6 +20,8 @@ SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 """What an ``image_id`` may look like: it becomes part of file names on every system."""
 
 _MOST_SHOWN = 30
+_ALIKE = 0.6
+"""So much alike (ratio of difflib) are a misspelt value and the one that is meant."""
 
 VIEWS = tuple(view for view in DICOM_VIEWS.values() if view != "SPECIMEN")
 """Views of the breast in DICOM context group 4014, by their abbreviations."""
@@ -68,7 +70,7 @@ class Column:
     def fault(self, cell: str) -> tuple[str, str] | None:
         """Say what is wrong with a filled cell, and what to do; None when nothing is."""
         if self.kind == "choice" and cell not in self.values:
-            return f"{self.name} is '{cell}'", nearest(cell, self.values)
+            return f"{self.name} is '{cell}'", nearest_word(cell, self.values)
         if self.numeric:
             try:
                 # Python's own numbers, such as 5_0 and those in other scripts, are no table's.
@@ -96,6 +98,28 @@ def nearest(found: str, valid: tuple[str, ...] | list[str], label: str = "allowe
     more = ", ..." if len(valid) > _MOST_SHOWN else ""
     choices = f"{label}: {', '.join(valid[:_MOST_SHOWN])}{more}"
     return f"did you mean '{folded[close[0]]}'? ({choices})" if close else choices
+
+
+def meant(cell: str, allowed: tuple[str, ...] | list[str]) -> str | None:
+    """The allowed value that a cell abbreviates or misspells, if there is one.
+
+    It is a stricter likeness than that of :func:`nearest`: a value is a finding, and 'unknown' is
+    neither 'no' nor 'negative', of which it has half the letters.
+    """
+    folded = {value.casefold(): value for value in allowed}
+    word = cell.strip().casefold()
+    begun = [value for value in folded if word and value.startswith(word)]
+    if word in folded or len(begun) == 1:
+        return folded[word if word in folded else begun[0]]
+    close = get_close_matches(word, folded, n=1, cutoff=_ALIKE)
+    return folded[close[0]] if close else None
+
+
+def nearest_word(cell: str, allowed: tuple[str, ...] | list[str]) -> str:
+    """Advise on a cell that is none of the allowed values, naming the one that may be meant."""
+    word, choices = meant(cell, allowed), f"allowed: {', '.join(allowed[:_MOST_SHOWN])}"
+    choices += ", ..." if len(allowed) > _MOST_SHOWN else ""
+    return f"did you mean '{word}'? ({choices})" if word else choices
 
 
 def _no_yes(name: str, meaning: str) -> Column:

@@ -12,7 +12,14 @@ from ..errors import MammoroiError
 from ..files import atomic
 from .dicom import decoded_pixels, open_dicom
 from .formats import VOLUMES, Format, identify
-from .raster import directions, lossy_mask, read_raster, read_volume
+from .raster import (
+    directions,
+    is_cropped,
+    lossy_mask,
+    read_raster,
+    read_volume,
+    segment_names,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -24,6 +31,10 @@ _MASK_VALUES = 8
 """An image with so few grey values is taken for a mask."""
 _STEP = 97
 _SAME_DIRECTION = 0.01
+_PLAIN = (1, 0, 0, 0, 1, 0)
+"""Directions of rows and columns that ITK gives an image whose file tells none."""
+_UNTOLD = (-1, 0, 0, 0, -1, 0)
+"""Those of a NIfTI file with the identity as its matrix, which writers put there who know none."""
 
 
 def read_mask(
@@ -64,6 +75,13 @@ def read_mask(
     if kind is Format.DICOM:
         return _read_segmentation(path, shape, label)
     labels = _labels(path, kind)
+    if kind is Format.NRRD and labels.shape != tuple(shape) and is_cropped(path, kind):
+        raise MammoroiError(
+            f"{path} is cropped to its segments: {labels.shape[0]} rows x {labels.shape[1]} "
+            f"columns, its mammogram {shape[0]} x {shape[1]}",
+            "save it whole (3D Slicer: no 'crop to minimum extent'), or export a labelmap with the "
+            "mammogram as reference",
+        )
     _check_grid(path, labels.shape, shape)
     if np.issubdtype(labels.dtype, np.floating) and (labels != np.rint(labels)).any():
         raise MammoroiError(
@@ -74,13 +92,14 @@ def read_mask(
         return np.asarray(labels != 0)
     inside = np.asarray(labels == label)
     if not inside.any():
-        found = [f"{value:g}" for value in np.unique(labels) if value != 0]
-        raise _missing_label(path, label, found)
+        raise _missing_label(path, label, values_in(path))
     return inside
 
 
-def n_values(path: Path) -> int:
-    """Count the values other than 0 in a mask file; a DICOM SEG, which names its segments, has 1.
+def values_in(path: Path) -> list[str]:
+    """List the values other than 0 in a mask file, with the names of its segments where it has any.
+
+    A DICOM SEG has the numbers of its segments, whether any pixel is theirs or not.
 
     Raises
     ------
@@ -89,9 +108,24 @@ def n_values(path: Path) -> int:
     """
     kind = identify(path)
     if kind is Format.DICOM:
-        return 1
+        return _named(_segments(open_dicom(path, pixels=False)))
     labels = _labels(path, kind)
-    return len(np.unique(labels[labels != 0]))
+    names = segment_names(path, kind) if kind is Format.NRRD else {}
+    values = np.unique(labels[labels != 0]).tolist()
+    return _named({value: names.get(value, "") for value in values})
+
+
+def _named(segments: dict[Any, str]) -> list[str]:
+    """Values, each with the name of its segment in brackets where it has one."""
+    return [f"{value:g}{f' ({name})' * bool(name)}" for value, name in segments.items()]
+
+
+def _segments(dataset: Dataset) -> dict[int, str]:
+    """The segments of a DICOM SEG: number to label."""
+    return {
+        int(item.SegmentNumber): str(item.get("SegmentLabel", ""))
+        for item in dataset.get("SegmentSequence", ())
+    }
 
 
 def _labels(path: Path, kind: Format) -> NDArray[Any]:
@@ -154,18 +188,22 @@ def drawn_on_another(mask: Path, image: Path) -> bool:
 
 
 def turned_against(mask: Path, image: Path) -> bool:
-    """Whether the headers of mask and mammogram, both volumes, give their axes other directions.
+    """Whether a mask's header gives its rows or columns another direction than the mammogram's.
 
-    False where one of them is no volume (:data:`.formats.VOLUMES`). Both are read as their pixels
-    are stored (:mod:`.raster`): where one program has mirrored rows or columns and noted it in the
-    header, and the other has not, the mask is mirrored on the mammogram, and has its shape all the
-    same.
+    Both are read as their pixels are stored (:mod:`.raster`): where one program has mirrored rows
+    or columns and noted it in the header, and the other has not, the mask is mirrored on the
+    mammogram, and has its shape all the same. Where the mammogram is no volume
+    (:data:`.formats.VOLUMES`), the directions are held against those that ITK gives it. False where
+    the mask is none.
     """
     kinds = identify(mask), identify(image)
-    if not all(kind in VOLUMES for kind in kinds):
+    if kinds[0] not in VOLUMES:
         return False
-    one, other = directions(mask, kinds[0]), directions(image, kinds[1])
-    return len(one) == len(other) and not np.allclose(one, other, atol=_SAME_DIRECTION)
+    drawn = directions(mask, kinds[0])
+    if kinds[1] in VOLUMES:
+        return not np.allclose(drawn, directions(image, kinds[1]), atol=_SAME_DIRECTION)
+    plain = [_PLAIN, _UNTOLD] if kinds[0] is Format.NIFTI else [_PLAIN]
+    return not any(np.allclose(drawn, each, atol=_SAME_DIRECTION) for each in plain)
 
 
 def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) -> NDArray[np.bool_]:
@@ -184,13 +222,9 @@ def _read_segmentation(path: Path, shape: tuple[int, int], label: int | None) ->
     frames = decoded_pixels(path, dataset)
     frames = frames[np.newaxis] if frames.ndim == 2 else frames
     _check_grid(path, frames.shape[1:], shape)
-    segments = {
-        int(item.SegmentNumber): str(item.get("SegmentLabel", ""))
-        for item in dataset.get("SegmentSequence", ())
-    }
+    segments = _segments(dataset)
     if label is not None and label not in segments:
-        named = [f"{number} ({name})" for number, name in segments.items()]
-        raise _missing_label(path, label, named)
+        raise _missing_label(path, label, _named(segments))
     if dataset.SegmentationType == "LABELMAP":
         background = dataset.get("PixelPaddingValue", 0)
         outlined = (frames != 0) & (frames != background)

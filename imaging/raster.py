@@ -7,7 +7,7 @@ what every writer puts there when it knows nothing, or no mammogram's (outside 0
 How a slice lies: its first axis is the column and its second the row, as SimpleITK, ITK-SNAP
 and 3D Slicer write an image whose rows run downwards. Its orientation matrix is not applied: a
 projection has no place in the patient, and image and mask then agree with what was written. Where
-the two have different ones, `mammoroi check` warns.
+the two have different ones, or that of a mask mirrors what is no volume, `mammoroi check` warns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,8 @@ _IO = {
     Format.METAIMAGE: "MetaImageIO",
 }
 _HEADER_LINES = 1000
+_SEGMENT = "Segment{}_{}"
+"""A key of a segment in the header of a .seg.nrrd: its number and what is said of it."""
 
 
 def _sitk_read(path: Path) -> sitk.Image:
@@ -104,6 +106,13 @@ def read_volume(path: Path, kind: Format) -> tuple[NDArray[Any], Spacing | None]
     except RuntimeError:
         raise MammoroiError(f"{path} cannot be decoded", _DAMAGED) from None
     size = image.GetSize()
+    if _in_layers(image):
+        raise MammoroiError(
+            f"{path} holds segments that overlap, "
+            f"in {image.GetNumberOfComponentsPerPixel()} layers",
+            "export the lesion's segment alone, as a labelmap (3D Slicer: Segmentations, Export to "
+            "files, with the mammogram as reference)",
+        )
     if any(length != 1 for length in size[2:]) or image.GetNumberOfComponentsPerPixel() != 1:
         shape = " x ".join(str(length) for length in size)
         raise MammoroiError(
@@ -117,20 +126,76 @@ def read_volume(path: Path, kind: Format) -> tuple[NDArray[Any], Spacing | None]
     return array, Spacing(row_mm, column_mm, _STATED_BY[kind])
 
 
-def directions(path: Path, kind: Format) -> tuple[float, ...]:
-    """The direction cosines of a volume's header, row by row, which are not applied to its pixels.
+def _in_layers(image: sitk.Image) -> bool:
+    """Whether an image is a segmentation of 3D Slicer with segments that overlap."""
+    keys = image.GetMetaDataKeys()
+    return image.GetNumberOfComponentsPerPixel() > 1 and _SEGMENT.format(0, "ID") in keys
+
+
+def segment_names(path: Path, kind: Format) -> dict[int, str]:
+    """The names of the segments of a .seg.nrrd by their labels; empty for other files.
 
     Raises
     ------
     MammoroiError
         When it is damaged.
     """
+    tags = _header(path, kind)
+    names: dict[int, str] = {}
+    for number in count():
+        label = tags.get(_SEGMENT.format(number, "LabelValue"))
+        if label is None or not label.isdecimal():
+            return names
+        names[int(label)] = tags.get(_SEGMENT.format(number, "Name"), "")
+    return names
+
+
+def is_cropped(path: Path, kind: Format) -> bool:
+    """Whether a .seg.nrrd holds a part of the image that its segments were drawn on.
+
+    Raises
+    ------
+    MammoroiError
+        When it is damaged.
+    """
+    offset = _header(path, kind).get("Segmentation_ReferenceImageExtentOffset", "")
+    return any(start != "0" for start in offset.split())
+
+
+def _header(path: Path, kind: Format) -> dict[str, str]:
+    """What the header of a volume says beside its geometry."""
+    reader = _opened(path, kind)
+    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def directions(path: Path, kind: Format) -> tuple[float, ...]:
+    """The direction cosines of a volume's columns and rows, which are not applied to its pixels.
+
+    Returns
+    -------
+    tuple of float
+        Six: along a row, then down a column, in DICOM's coordinates (left, posterior, superior).
+
+    Raises
+    ------
+    MammoroiError
+        When it is damaged.
+    """
+    reader = _opened(path, kind)
+    cosines = np.array(reader.GetDirection()).reshape([reader.GetDimension()] * 2)
+    axes = np.zeros((3, 2))
+    axes[: len(cosines)] = cosines[:3, :2]
+    return tuple(axes.T.ravel())
+
+
+def _opened(path: Path, kind: Format) -> sitk.ImageFileReader:
+    """Read the header of a volume, not its pixels."""
     reader = _volume_reader(path, kind)
     try:
         reader.ReadImageInformation()
     except RuntimeError:
         raise MammoroiError(f"{path} cannot be decoded", _DAMAGED) from None
-    return tuple(reader.GetDirection())
+    return reader
 
 
 def _grey(path: Path, array: NDArray[Any], has_alpha: bool) -> NDArray[Any]:

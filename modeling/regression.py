@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import chi2, norm
 
-from ..cohort.schema import nearest
+from ..cohort.schema import nearest, nearest_word
 from ..errors import MammoroiError
 from .clinical_config import ClinicalConfig, ClinicalVariable
 from .clinical_design import Design, as_text, coded, design, present_variables, tells
@@ -174,7 +174,7 @@ def outcome_codes(patients: pd.DataFrame, task: Task) -> pd.Series:
         raise MammoroiError(
             f"column '{task.label}' (task {task.name}) holds '{odd[0]}'",
             f"correct it, empty the cell, or add it to the classes; "
-            f"{nearest(odd[0], task.classes)}",
+            f"{nearest_word(odd[0], task.classes)}",
         )
     present = [value for value in task.classes if (labels == value).any()]
     if len(present) < 2:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cohort.schema import nearest
+from ..cohort.schema import nearest, nearest_word
 from ..errors import MammoroiError
 from .config import Task
 
@@ -108,12 +108,20 @@ def classes_of(target: Target, patients: pd.DataFrame) -> pd.Series:
     return values
 
 
-def no_class(target: Target, patient: str, value: str) -> MammoroiError:
-    """Give the refusal of a patient whose cell holds none of a target's classes."""
+def no_class(target: Target, patient: str, value: str, *, frozen: bool = False) -> MammoroiError:
+    """Give the refusal of a patient whose cell holds none of a target's classes.
+
+    Those of a ``frozen`` model stay what they are.
+    """
     classes = (target.positive, *target.negative)
+    ways = (
+        "correct it or empty the cell"
+        if frozen
+        else "correct it, empty the cell, or add it to the classes"
+    )
     return MammoroiError(
         f"patient {patient} has '{value}' in column '{target.label}' (task {target.task})",
-        f"correct it, empty the cell, or add it to the classes; {nearest(value, classes)}",
+        f"{ways}; {nearest_word(value, classes)}",
     )
 
 

@@ -112,7 +112,8 @@ def _meaning(differences: pd.Series) -> str:
             f"{start} is not above zero: the claim would have been no higher here, which does not "
             "make its order of steps sound."
         )
-    return f"{start} has either sign: the claim would have been too high in some questions only."
+    sign = "has either sign" if (differences.round(2) < 0).any() else "is not above zero in all"
+    return f"{start} {sign}: the claim would have been too high in some questions only."
 
 
 def _span(values: pd.Series) -> str:

@@ -159,7 +159,7 @@ def draw_dice_groups(results: Results) -> Plot | None:
     ax.set_xlabel("mean Dice, 95% confidence interval")
     bare(ax)
     legend_below(figure, ax)
-    automatic = table[table["comparison"] == "automatic-manual"].dropna(subset=["mean"])
+    automatic = table[table["comparison"] == "automatic-manual"].dropna(subset=["mean_lower"])
     finding = ""
     if len(set(automatic["mean"])) > 1:
         low, high = (automatic.loc[automatic["mean"].agg(f)] for f in ("idxmin", "idxmax"))
@@ -172,7 +172,8 @@ def draw_dice_groups(results: Results) -> Plot | None:
         "dice_groups",
         "Overlap by size, view, density and set",
         "Each mark is the mean of a group of images and its line the 95% confidence interval; "
-        "groups whose lines overlap widely cannot be told apart.",
+        "groups whose lines overlap widely cannot be told apart. Without a line: fewer than 5 "
+        "patients.",
         finding,
         figure,
         table,

@@ -164,6 +164,8 @@ def discrimination(auc: Estimate, positive: str, negative: str) -> str:
     """What an AUC says, and whether its interval excludes chance."""
     if not _finite(auc.value):
         return "The AUC could not be computed: both classes must be present."
+    if auc.value == auc.lower == auc.upper == 0.5:  # there is no higher risk to go to anybody
+        return f"AUC {auc}: every patient has the same risk, which tells nobody from anybody."
     pairs = round(100 * auc.value)
     text = (
         f"AUC {auc}: of 100 pairs of one patient with “{positive}” and one with “{negative}”, "

@@ -123,7 +123,19 @@ def test_a_misspelt_outcome_costs_its_patient_alone(model, second, tmp_path):
     assert failure["case"] == patients.index[0]
     assert "has 'postive' in column 'sln'" in failure["error"]
     assert "did you mean 'positive'?" in failure["action"]
+    assert "add it to the classes" not in failure["action"]  # of a frozen model
+    page = (out / "report.html").read_text("utf-8")
+    assert "Failed</h3>" in page
+    assert "postive" in page
     assert read_csv(out / "risks.csv")["label"].tolist()[1:] == [0, 1]
+    patients["sln"] = ["positiv", "negativ", "positiv"]
+    patients.to_csv(folder / "patients.csv")
+    other = tmp_path / "other"
+    assert main(["validate", str(folder), "--model", str(model), "-o", str(other)]) == 3
+    failures = read_csv(other / "failures.csv", dtype=str)
+    (failure,) = failures[failures["case"] == "sln"].to_dict("records")
+    assert failure["error"].endswith("is a class of the model, but 'positiv', 'negativ'")
+    assert failure["action"] == "write them as the model does: positive, negative"
 
 
 def test_rectangles_around_lesions_are_no_masks_to_compare_with(tmp_path):

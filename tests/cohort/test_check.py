@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mammoroi.cohort.check import Problem, check
-from mammoroi.cohort.schema import nearest
+from mammoroi.cohort.schema import nearest, nearest_word
 from mammoroi.errors import MammoroiError
 
 Spoil = Callable[[Any], None]
@@ -103,6 +103,15 @@ def in_air(cohort: Any, first: int = 40) -> None:
 def blurred(cohort: Any) -> None:
     path = cohort.folder / "masks/I0-CC.png"
     Image.open(path).filter(ImageFilter.GaussianBlur(1)).save(path)
+
+
+def two_lesions(cohort: Any) -> None:
+    path = cohort.folder / "masks/I0-CC.png"
+    pixels = np.array(Image.open(path))
+    rows = np.nonzero(pixels)[0]
+    pixels[pixels > 0] = 1
+    pixels[rows.max()] *= 2
+    Image.fromarray(pixels).save(path)
 
 
 def same_reader(cohort: Any) -> None:
@@ -196,6 +205,13 @@ BAD = [
         severity="warning",
     ),
     Bad("blurred mask", blurred, "different values", "threshold it", severity="warning"),
+    Bad(
+        "several labels",
+        two_lesions,
+        "has the values 1, 2, all of which count",
+        "mask_label",
+        severity="warning",
+    ),
     Bad("nothing to see", plain_image, "have the same value", "look at the file"),
     Bad("image is a folder", cell("images", 0, "image", "images"), "is a folder", "one image file"),
     Bad("regions", mask(SMALL, OTHER), "2 separate regions", "belong", severity="warning"),
@@ -549,3 +565,24 @@ def test_dicom_that_agrees_is_sound(cohort: Any) -> None:
     dicom()(cohort)
     cohort.images.loc[0, "spacing_mm"] = None
     assert check(cohort.save()) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "allowed", "word"),
+    [
+        ("postive", ("negative", "positive"), "positive"),
+        ("neg", ("negative", "positive"), "negative"),
+        ("1", ("0", "1+", "2+", "3+"), "1+"),
+        ("ii", ("I", "II", "III"), "II"),
+        ("unbekannt", ("negative", "positive"), None),
+        ("indeterminate", ("negative", "positive"), None),
+        ("unknown", ("no", "yes"), None),
+        ("not done", ("no", "yes"), None),
+        ("n/a", ("no", "yes"), None),
+    ],
+)
+def test_no_finding_is_put_into_the_mouth_of_who_does_not_know(
+    cell: str, allowed: tuple[str, ...], word: str | None
+) -> None:
+    advice = nearest_word(cell, allowed)
+    assert advice.startswith("allowed: " if word is None else f"did you mean '{word}'? (allowed: ")

@@ -29,6 +29,7 @@ ROWS = [
     ("Pat 001 L MLO.dcm", "001", "left", "mlo", 50, "neg", "1+", None),
     ("Pat 002 R CC.dcm", "002", "Right", "cc", 41, "pos", "2+", "positive"),
 ]
+WORDS = {"laterality": {"left": "L", "right": "R"}}
 
 
 def write_list(path: Path, rows: list[tuple[Any, ...]], *sheets: str) -> None:
@@ -133,6 +134,16 @@ def test_values_in_other_words_are_refused_with_the_line_that_mends_it(hospital:
         bring_in(hospital, words={"SLN": {"neg": "negative"}})
 
 
+def test_what_is_not_known_is_not_written_as_a_finding(hospital: Path) -> None:
+    rows = [
+        (*row[:5], word, *row[6:])
+        for row, word in zip(ROWS, ("unbekannt", "unbekannt", "Pos"), strict=True)
+    ]
+    write_list(hospital / "list.xlsx", rows)
+    with pytest.raises(MammoroiError, match=r"words: \{sln: \{unbekannt: \?, Pos: positive\}\}"):
+        bring_in(hospital, words={"laterality": {"left": "L", "right": "R"}})
+
+
 def test_single_values_that_are_not_allowed_are_listed(hospital: Path) -> None:
     write_list(
         hospital / "list.xlsx", [*ROWS[:2], (*ROWS[2][:4], 410, "postive", "2+", "positive")]
@@ -159,6 +170,74 @@ def test_numbers_and_yes_can_be_words(hospital: Path) -> None:
         text.replace("neg: negative, pos:", "no: negative, yes:").replace("my-cohort", "second")
     )
     assert main(["import", "my-import.yaml"]) == 0
+
+
+def test_yes_numbers_and_nothing_can_be_written(hospital: Path) -> None:
+    """As the message about other words advises: `menopause: {nein: no, ja: yes}`."""
+    rows = [
+        (*row[:5], answer, ihc, None)
+        for row, answer, ihc in zip(
+            ROWS, ("nein", "nein", "ja"), ("neg", "neg", "stark"), strict=True
+        )
+    ]
+    write_list(hospital / "list.xlsx", rows)
+    settings = yaml.safe_load(Path("my-import.yaml").read_text())
+    settings["patient_columns"] = {"menopause": "SLN", "her2_ihc": "IHC", "age": "Age at exam"}
+    settings["words"] = {"laterality": settings["words"]["laterality"]}
+    text = yaml.safe_dump(settings) + "  menopause: {nein: no, ja: yes}\n"
+    text += "  her2_ihc: {neg: 0, stark: }\nmissing: [41]\n"
+    Path("my-import.yaml").write_text(text)
+    assert main(["import", "my-import.yaml"]) == 0
+    patients = read_csv(Path("my-cohort/patients.csv"), dtype=str)
+    assert patients["menopause"].tolist() == ["no", "yes"]
+    assert patients["her2_ihc"].fillna("").tolist() == ["0", ""]
+    assert patients["age"].fillna("").tolist() == ["50", ""]
+
+
+def test_a_second_readers_masks_are_taken(hospital: Path) -> None:
+    """Under the names of the first's, in a folder of their own; not every image has one."""
+    second = hospital / "second"
+    second.mkdir()
+    with pytest.raises(MammoroiError, match=r"no image has a mask .*second holds no files"):
+        bring_in(hospital, masks_reader2=second)
+    name = "Pat 001 L CC_mask.png"
+    (second / name).write_bytes((hospital / "masks" / name).read_bytes())
+    images = read_csv(bring_in(hospital, masks_reader2=second) / "cohort.csv")
+    assert images["mask_reader2"].fillna("").tolist() == [str(second / name), "", ""]
+    (second / name).rename(second / "Pat 001 L CC.png")
+    settings = {"masks_reader2": second, "mask_reader2_pattern": "{File.stem}.png", "copy": True}
+    images = read_csv(bring_in(hospital, out=Path("copied"), **settings) / "cohort.csv")
+    assert images["mask_reader2"].fillna("").tolist() == ["masks_reader2/001_left_cc.png", "", ""]
+    assert Path("copied/masks_reader2/001_left_cc.png").is_file()
+
+
+def test_a_column_of_spacings_is_kept(hospital: Path) -> None:
+    rows = [(*row[:4], "0.07", *row[5:]) for row in ROWS]
+    write_list(hospital / "list.xlsx", rows)
+    settings: dict[str, Any] = {
+        "patient_columns": {"sln": "SLN"},
+        "words": {**WORDS, "sln": {"neg": "negative", "pos": "positive"}},
+        "image_columns": {"spacing_mm": "Age at exam"},
+    }
+    images = read_csv(bring_in(hospital, **settings) / "cohort.csv")
+    assert images["spacing_mm"].tolist() == [0.07] * 3
+    assert images["spacing_source"].tolist() == ["estimated"] * 3
+    with pytest.raises(MammoroiError, match="spacing_mm and image_columns: spacing_mm are both"):
+        bring_in(hospital, out=Path("other"), spacing_mm=0.07, **settings)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"image_columns": {"mask": "File"}}, "image_columns names mask, .*masks and mask_pattern"),
+        ({"patient_columns": {"patient_id": "Case No"}}, "patient_columns names patient_id"),
+    ],
+)
+def test_a_column_with_a_setting_of_its_own_is_no_further_one(
+    hospital: Path, columns: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(MammoroiError, match=said):
+        bring_in(hospital, words=WORDS, **columns)
 
 
 def test_an_empty_cell_makes_no_file_name(hospital: Path) -> None:

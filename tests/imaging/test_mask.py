@@ -14,7 +14,13 @@ from pydicom.sr.codedict import codes
 
 from mammoroi.cohort.inspection import inspect_image
 from mammoroi.errors import MammoroiError
-from mammoroi.imaging.mask import drawn_on_another, read_mask, turned_against, write_mask
+from mammoroi.imaging.mask import (
+    drawn_on_another,
+    read_mask,
+    turned_against,
+    values_in,
+    write_mask,
+)
 
 SHAPE = (48, 40)
 
@@ -73,6 +79,66 @@ def test_raster_and_volume(tmp_path, region, name, value, label):
     else:
         PIL.Image.fromarray(labels).save(tmp_path / name)
     np.testing.assert_array_equal(read_mask(tmp_path / name, SHAPE, label), region)
+
+
+def write_slicer(path: Path, layers: list[np.ndarray], *, columns: int = 1, start: str = "0 0 0"):
+    """Write a .seg.nrrd as 3D Slicer does: two segments, tumour 1 and oedema 2, in the layers."""
+    rows, n_columns = layers[0].shape
+    axes, several = f"({0.1 * columns},0,0) (0,0.1,0) (0,0,1)", len(layers) > 1
+    lines = [
+        "NRRD0004",
+        "type: unsigned char",
+        f"dimension: {3 + several}",
+        "space: left-posterior-superior",
+        f"sizes: {f'{len(layers)} ' * several}{n_columns} {rows} 1",
+        f"space directions: {'none ' * several}{axes}",
+        f"kinds: {'list ' * several}domain domain domain",
+        "encoding: raw",
+        "space origin: (0,0,0)",
+    ]
+    for number, name in enumerate(("tumour", "oedema")):
+        lines += [f"Segment{number}_{key}:={value}" for key, value in (
+            ("ID", f"Segment_{number}"), ("LabelValue", number + 1), ("Name", name)
+        )]  # fmt: skip
+    lines += [f"Segmentation_ReferenceImageExtentOffset:={start}", "", ""]
+    pixels = np.stack(layers, axis=-1).astype(np.uint8).tobytes()
+    path.write_bytes("\n".join(lines).encode() + pixels)
+    return path
+
+
+def test_segments_of_slicer_are_named(tmp_path, region):
+    path = write_slicer(tmp_path / "a.seg.nrrd", [region + np.roll(region, 16, axis=1) * 2])
+    np.testing.assert_array_equal(read_mask(path, SHAPE, 1), region)
+    assert values_in(path) == ["1 (tumour)", "2 (oedema)"]
+    with pytest.raises(MammoroiError, match=r"no label 3; it has 1 \(tumour\), 2 \(oedema\)"):
+        read_mask(path, SHAPE, 3)
+
+
+def test_what_slicer_leaves_out_or_puts_into_layers_is_told(tmp_path, region):
+    cut = write_slicer(tmp_path / "cut.seg.nrrd", [region[5:, 4:]], start="4 5 0")
+    with pytest.raises(MammoroiError, match=r"is cropped .*: 43 rows x 36 .*crop to minimum"):
+        read_mask(cut, SHAPE)
+    layers = write_slicer(tmp_path / "layers.seg.nrrd", [region, region])
+    with pytest.raises(MammoroiError, match=r"overlap, in 2 layers -> export the lesion's segment"):
+        read_mask(layers, SHAPE)
+
+
+def test_a_mask_that_is_mirrored_by_its_header_is_noticed_on_a_picture(
+    tmp_path, write_mg, phantom, region
+):
+    """Programs that draw on DICOM and pictures give them ITK's directions."""
+    PIL.Image.fromarray((phantom // 16).astype(np.uint8)).save(tmp_path / "image.png")
+    for image in (tmp_path / "image.png", write_mg(phantom)):
+        plain, mirrored = (
+            write_slicer(tmp_path / f"{columns}.seg.nrrd", [region], columns=columns)
+            for columns in (1, -1)
+        )
+        assert not turned_against(plain, image)
+        assert turned_against(mirrored, image)
+    untold = sitk.GetImageFromArray(region.astype(np.uint8)[None])
+    untold.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))  # the identity as NIfTI has it
+    sitk.WriteImage(untold, str(tmp_path / "untold.nii.gz"))
+    assert not turned_against(tmp_path / "untold.nii.gz", tmp_path / "image.png")
 
 
 def test_one_bit_and_palette_png(tmp_path, region):

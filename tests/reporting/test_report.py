@@ -342,6 +342,7 @@ def test_a_group_of_few_patients_is_inside_the_figure_of_dice(study: Path) -> No
     rows = [
         ("automatic-manual", "size_group=<10mm", "dice", 3, 0.2, np.nan, np.nan),
         ("automatic-manual", "size_group=>20mm", "dice", 60, 0.85, 0.8, 0.9),
+        ("automatic-manual", "size_group=10-20mm", "dice", 40, 0.8, 0.7, 0.9),
     ]
     table = pd.DataFrame(rows, columns=columns)
     with drawing():
@@ -351,6 +352,7 @@ def test_a_group_of_few_patients_is_inside_the_figure_of_dice(study: Path) -> No
     low, high = axes.get_xlim()
     (marks,) = (line.get_xdata() for line in axes.lines if line.get_marker() == "s")
     assert all(low < mark < high for mark in marks)
+    assert plot.finding.startswith("Automatic masks are lowest for size group: 10-20mm")
 
 
 def test_texts_are_escaped(html: str) -> None:

@@ -2,9 +2,11 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from mammoroi.reporting import wording
+from mammoroi.reporting.claims import _meaning
 from mammoroi.reporting.wording import Estimate
 
 NAN = math.nan
@@ -72,6 +74,7 @@ def test_shares_and_durations() -> None:
         (Estimate(0.55, 0.46, 0.64), "includes 0.5: the classifier cannot be told from chance"),
         (Estimate(0.60, 0.50, 0.70), "includes 0.5"),
         (Estimate(0.30, 0.20, 0.40), "worse than chance: look for exchanged labels"),
+        (Estimate(0.5, 0.5, 0.5), "every patient has the same risk, which tells nobody"),
         (Estimate(NAN, NAN, NAN), "could not be computed"),
         (Estimate(1.0, 0.83, 1.0), "in about 100. The interval excludes 0.5"),
         (Estimate(0.9, NAN, NAN), "AUC 0.90: of 100 pairs"),
@@ -86,6 +89,19 @@ def test_discrimination_in_pairs() -> None:
     text = wording.discrimination(Estimate(0.81, 0.72, 0.89), "positive", "negative")
     assert "AUC 0.81 (0.72 to 0.89): of 100 pairs" in text
     assert "in about 81." in text
+
+
+@pytest.mark.parametrize(
+    ("differences", "says"),
+    [
+        ((0.1, 0.63), "0.10 to 0.63, is what such a claim would have promised too much"),
+        ((-0.003, 0.63), "0.00 to 0.63, is not above zero in all: the claim would"),
+        ((-0.2, 0.63), "−0.20 to 0.63, has either sign: the claim would"),
+        ((-0.2, 0.001), "is not above zero: the claim would have been no higher"),
+    ],
+)
+def test_what_a_claim_promised_too_much(differences: tuple[float, ...], says: str) -> None:
+    assert says in _meaning(pd.Series(differences))
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,36 @@ def test_near_is_ten_millimetres() -> None:
     assert calibration_error(counts["breast"]) == pytest.approx(1 / 101**2)
 
 
+def test_near_is_near_the_manual_mask_and_what_is_called_lesion() -> None:
+    """All pixels of both regions, one by one: the marked ones are there, whatever the breast is."""
+    manual, breast = np.zeros((2, 90, 70), np.bool_)
+    probability = np.full((90, 70), 0.12, np.float32)
+    manual[20, 15] = True  # beside the breast
+    probability[60, 40] = 0.5
+    breast[:, 18:] = True
+    counts = counts_in_regions(probability, manual, breast, (1.0, 2.0))
+    y, x = np.mgrid[:90, :70]
+    away = [np.hypot(y - row, 2.0 * (x - column)) for row, column in ((20, 15), (60, 40))]
+    near = (np.minimum(*away) <= 10) & (breast | manual)
+    for region, inside in (("near", near), ("breast", breast | manual)):
+        pixels, total, lesion = counts[region]
+        assert pixels.tolist() == np.histogram(probability[inside], 10, (0, 1))[0].tolist()
+        assert total.sum() == pytest.approx(probability[inside].sum(dtype=float))
+        assert lesion.tolist() == [0, 1, *[0] * 8]
+    sure = np.float32([0.05, 0.95])  # wrong in both bins, in opposite ways
+    assert calibration_error(bin_counts(sure, np.array([True, False]))) == pytest.approx(0.95)
+
+
+def test_a_bin_of_few_patients_has_no_interval() -> None:
+    counts = np.zeros((9, 3, BINS))
+    counts[:, :, 2] = [[40.0, 10.0, 8.0]]
+    counts[:4, :, 7] = [[5.0, 4.0, 3.0]]
+    patients = np.array([f"P{k}" for k in range(9)], dtype=object)
+    table = reliability(counts, patients, 50, 1)
+    assert table["share"].dropna().tolist() == [0.2, 0.6]
+    assert table["lower"].notna().tolist() == [n == 2 for n in range(BINS)]
+
+
 def test_expected_dice_is_the_mean_dice_of_masks_drawn_from_the_map() -> None:
     rng = np.random.default_rng(1)
     probability = np.clip(rng.normal(0.1, 0.1, (80, 80)), 0, 1).astype(np.float32)

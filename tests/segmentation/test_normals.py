@@ -24,6 +24,7 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import Augmentation, EpochSampler
 from mammoroi.segmentation.device_augmentation import Windows
 from mammoroi.segmentation.fold_jobs import make_plan
+from mammoroi.segmentation.normals import taken_per_epoch
 from mammoroi.segmentation.others import prepare_others
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import NORMALS, prepare
@@ -70,6 +71,9 @@ def test_a_patient_learns_or_is_drawn_never_both(study: Path, normals: Path) -> 
     assert {one: larger.folds[one] for one in others} == {one: divided.folds[one] for one in others}
     sizes = Counter(larger.folds[f"more {n}"] for n in range(60))
     assert min(sizes[0,], sizes[1,]) > 18
+    reseeded = divided_by(replace(config, seed=16), study).folds
+    moved = sum(reseeded[f"more {n}"] != larger.folds[f"more {n}"] for n in range(60))
+    assert 18 < moved < 42
     # Without such a cohort everything is as it was.
     without = job_of(TINY, study, 0)
     assert "normals" not in without.inputs()
@@ -130,6 +134,13 @@ def test_every_epoch_shows_all_lesions_and_normal_ones_in_turn() -> None:
     alone.set_epoch(5)
     order = np.random.default_rng([3, 5]).permutation(10)
     assert list(alone) == [(5, int(number)) for number in order]  # as trainings always had it
+
+
+@pytest.mark.parametrize(("normals", "taken"), [(100, 20), (7, 7), (0, 0)])
+def test_an_epoch_takes_so_many_per_image_with_a_lesion(normals: int, taken: int) -> None:
+    config = replace(TINY, normals_per_image=0.5)
+    assert taken_per_epoch(config, normals, with_lesion=40) == taken
+    assert taken_per_epoch(replace(config, normals_per_image=0.01), normals, 40) == min(normals, 1)
 
 
 @pytest.mark.parametrize("crops", ["halves", "lesions"])

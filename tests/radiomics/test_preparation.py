@@ -233,7 +233,7 @@ def test_rings_are_those_of_every_pixels_distance(spacing) -> None:
 
 @pytest.mark.parametrize("edges", [(2.0, 2.0), (5.0, 2.0), (0.0, 2.0)], ids=str)
 def test_rings_without_a_width_are_refused(edges) -> None:
-    with pytest.raises(MammoroiError, match="rings_mm is .* from the innermost on"):
+    with pytest.raises(MammoroiError, match=r"rings_mm is .* from the innermost on"):
         Preparation(rings_mm=edges)
 
 

@@ -137,6 +137,18 @@ def test_seeded_by_image_not_by_order():
     assert not np.array_equal(other, made["a", noise[0].name])
 
 
+def test_each_perturbation_is_what_its_name_says():
+    mask, spacing = disc(6, 0.1, 0.25)
+    found = {one.name: perturbed(mask, spacing, one, "a", 15) for one in ALL.perturbations()}
+    for name, down, right in (("up", -5, 0), ("down", 5, 0), ("left", 0, -2), ("right", 0, 2)):
+        moved = np.roll(mask, (down, right), axis=(0, 1))
+        assert np.array_equal(found[f"translate-0.5mm-{name}"], moved)
+    for name, mm in (("grow", 0.5), ("shrink", -0.5)):
+        assert np.array_equal(found[f"{name}-0.5mm"], grow(mask, spacing, mm))
+    ratios = [found[f"{name}-0.5mm"].sum() / mask.sum() for name in ("shrink", "grow")]
+    assert ratios == pytest.approx([(5.5 / 6) ** 2, (6.5 / 6) ** 2], rel=0.01)
+
+
 def test_half_a_millimetre_leaves_a_lesion_of_a_centimetre_recognisable():
     """A disc of radius 5 mm that grows by 0.5 mm keeps a Dice of 2 / (1 + 1.1²) = 0.905."""
     mask, spacing = disc(5)

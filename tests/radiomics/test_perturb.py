@@ -104,6 +104,7 @@ def test_noise_has_the_standard_deviation_and_the_length_that_were_asked(sd):
     found = np.array([radii(roughen(mask, spacing, sd, 4, rng), spacing) for _ in range(40)]) - 12
     assert found.std() == pytest.approx(sd, rel=0.1)
     assert found.mean() == pytest.approx(0, abs=0.15 * sd)
+    assert ((found - found.mean()) ** 4).mean() / found.var() ** 2 == pytest.approx(3, abs=0.4)
     step = round(np.rad2deg(4 / 12) / 2)  # 4 mm along the outline; an angle is 2 degrees
     correlation = (found * np.roll(found, step, axis=1)).mean() / found.var()
     assert correlation == pytest.approx(np.exp(-1), abs=0.12)

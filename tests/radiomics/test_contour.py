@@ -89,6 +89,14 @@ def test_a_lobed_outline_is_that_of_the_curve_itself(lobes: int) -> None:
     assert exact["Area"] == pytest.approx(math.pi * 64 * 1.02, rel=1e-6)
 
 
+@pytest.mark.parametrize(("pixels", "crossings"), [(0.4, 0), (0.6, 12), (0.9, 12)])
+def test_a_crossing_counts_from_half_a_pixel_on(pixels: float, crossings: int) -> None:
+    angle = np.linspace(0, 2 * math.pi, 20_000, endpoint=False)
+    radius = 8 + pixels * 0.1 * np.cos(6 * angle)
+    curve = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+    assert describe(curve, 0.1)["RadialLengthZeroCrossings"] == crossings
+
+
 def test_exact_values_of_a_polygon() -> None:
     values = describe(np.array([[0.0, 0.0], [0.0, 4.0], [2.0, 4.0], [2.0, 0.0]]), 0.1)
     assert values["Area"] == 8

@@ -347,6 +347,7 @@ def test_an_order_that_is_kept_correlates_and_noise_does_not() -> None:
     noise = rank_correlation(rng.random(120), dice, patients, 400, seed=1)
     assert noise.lower < 0 < noise.upper
     assert np.isnan(rank_correlation(np.ones(120), dice, patients, 20, seed=1).value)
+    assert np.isnan(rank_correlation(dice[:2], dice[:2], patients[:2], 20, seed=1).value)
 
 
 def test_the_flag_catches_the_wanted_share_and_no_test_patient_moves_it() -> None:
@@ -361,6 +362,7 @@ def test_the_flag_catches_the_wanted_share_and_no_test_patient_moves_it() -> Non
     nothing = choose_flag(dice[~poor], dice[~poor], poor_dice=0.5, wanted=0.8)
     assert nothing.threshold is None
     assert nothing.uncertain(0.9) is None
+    assert nothing.uncertain(0.0) is True  # that nothing was drawn is seen all the same
 
     table = pd.DataFrame(
         {"set": ["train"] * 200 + ["test"] * 100, "area_mm2": 50.0, "dice": dice,

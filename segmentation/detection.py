@@ -44,7 +44,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import draw_patients, limits
-from .mapping import bounding_box
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,12 +104,10 @@ def lesions_and_marks(
     from scipy import ndimage
 
     regions, count = ndimage.label(manual, np.ones((3, 3)))
-    boxes = []
-    for number, place in enumerate(ndimage.find_objects(regions, count), start=1):
-        box = bounding_box(regions[place] == number)
-        assert box is not None
-        top, left = place[0].start, place[1].start
-        boxes.append((box[0] + top, box[1] + top, box[2] + left, box[3] + left))
+    boxes = [
+        (rows.start, rows.stop, columns.start, columns.stop)
+        for rows, columns in ndimage.find_objects(regions, count)
+    ]
     scores = [-np.inf] * count
     false_positives = []
     for one in candidates:

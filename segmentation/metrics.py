@@ -146,7 +146,7 @@ def contour_distances(
     box = bounding_box(one | other)
     assert box is not None
     top, bottom, left, right = box
-    contours = [contour(np.pad(mask[top:bottom, left:right], 1)) for mask in (one, other)]
+    contours = [contour(mask[top:bottom, left:right]) for mask in (one, other)]
     maps = [distance_transform_edt(~line, sampling=spacing) for line in contours]
     there: Distances = np.asarray(maps[1])[contours[0]]
     back: Distances = np.asarray(maps[0])[contours[1]]

@@ -89,6 +89,14 @@ def test_a_lobed_outline_is_that_of_the_curve_itself(lobes: int) -> None:
     assert exact["Area"] == pytest.approx(math.pi * 64 * 1.02, rel=1e-6)
 
 
+@pytest.mark.parametrize(("pixels", "crossings"), [(0.4, 0), (0.6, 12), (0.9, 12)])
+def test_a_crossing_counts_from_half_a_pixel_on(pixels: float, crossings: int) -> None:
+    angle = np.linspace(0, 2 * math.pi, 20_000, endpoint=False)
+    radius = 8 + pixels * 0.1 * np.cos(6 * angle)
+    curve = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+    assert describe(curve, 0.1)["RadialLengthZeroCrossings"] == crossings
+
+
 def test_exact_values_of_a_polygon() -> None:
     values = describe(np.array([[0.0, 0.0], [0.0, 4.0], [2.0, 4.0], [2.0, 0.0]]), 0.1)
     assert values["Area"] == 8
@@ -96,6 +104,15 @@ def test_exact_values_of_a_polygon() -> None:
     assert values["Circularity"] == pytest.approx(32 * math.pi / 144)
     assert values["Solidity"] == values["Convexity"] == 1
     assert values["Eccentricity"] == pytest.approx(math.sqrt(0.75))  # sides 2 and 4
+    square = describe(np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [4.0, 0.0]]), 0.1)
+    radial = np.hypot(2, np.linspace(-2, 2, 1_000_001)) / math.hypot(2, 2)
+    shares = np.histogram(radial, 100, (0, 1))[0] / radial.size
+    bits = -sum(share * math.log2(share) for share in shares if share > 0)
+    assert square["RadialLengthEntropy"] == pytest.approx(bits, abs=0.005)
+    assert square["RadialLengthMean"] == pytest.approx(radial.mean(), abs=1e-4)
+    assert square["RadialLengthStandardDeviation"] == pytest.approx(radial.std(), abs=1e-4)
+    excess = (radial - radial.mean()).clip(min=0).mean() / radial.mean()
+    assert square["RadialLengthAreaRatio"] == pytest.approx(excess, abs=1e-4)
     notched = describe(np.array([[0, 0], [0, 4], [2, 2], [4, 4], [4, 0.0]]), 0.1)
     assert notched["Solidity"] == pytest.approx(0.75)
     assert notched["Convexity"] == pytest.approx(16 / (12 + 2 * math.sqrt(8)))
@@ -108,6 +125,17 @@ def test_the_largest_region_counts_and_its_holes_are_filled() -> None:
         return (disc(8.0)(y, x) & ~disc(3.0, 1.0)(y, x)) | disc(4.0, 0.0, 14.0)(y, x)
 
     assert of(mask_of(two)) == whole
+    # Also a hole that leaves two pixels of wall.
+    thin = mask_of(lambda y, x: disc(8.0)(y, x) & ~disc(7.8)(y, x))
+    assert of(thin) == whole
+
+
+def test_what_touches_at_a_corner_is_one_region() -> None:
+    pair = np.zeros((120, 120), dtype=bool)
+    pair[20:50, 20:50] = pair[50:80, 50:80] = True
+    apart = pair.copy()
+    apart[80:119, 5:44] = True  # larger than either, smaller than both
+    assert of(apart) == of(pair)
 
 
 def test_an_outline_is_closed_along_the_image_border() -> None:

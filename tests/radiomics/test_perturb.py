@@ -104,6 +104,7 @@ def test_noise_has_the_standard_deviation_and_the_length_that_were_asked(sd):
     found = np.array([radii(roughen(mask, spacing, sd, 4, rng), spacing) for _ in range(40)]) - 12
     assert found.std() == pytest.approx(sd, rel=0.1)
     assert found.mean() == pytest.approx(0, abs=0.15 * sd)
+    assert ((found - found.mean()) ** 4).mean() / found.var() ** 2 == pytest.approx(3, abs=0.4)
     step = round(np.rad2deg(4 / 12) / 2)  # 4 mm along the outline; an angle is 2 degrees
     correlation = (found * np.roll(found, step, axis=1)).mean() / found.var()
     assert correlation == pytest.approx(np.exp(-1), abs=0.12)
@@ -135,6 +136,18 @@ def test_seeded_by_image_not_by_order():
     assert len({mask.tobytes() for mask in made.values()}) == 4
     other = perturbed(mask, spacing, noise[0], "a", 16)
     assert not np.array_equal(other, made["a", noise[0].name])
+
+
+def test_each_perturbation_is_what_its_name_says():
+    mask, spacing = disc(6, 0.1, 0.25)
+    found = {one.name: perturbed(mask, spacing, one, "a", 15) for one in ALL.perturbations()}
+    for name, down, right in (("up", -5, 0), ("down", 5, 0), ("left", 0, -2), ("right", 0, 2)):
+        moved = np.roll(mask, (down, right), axis=(0, 1))
+        assert np.array_equal(found[f"translate-0.5mm-{name}"], moved)
+    for name, mm in (("grow", 0.5), ("shrink", -0.5)):
+        assert np.array_equal(found[f"{name}-0.5mm"], grow(mask, spacing, mm))
+    ratios = [found[f"{name}-0.5mm"].sum() / mask.sum() for name in ("shrink", "grow")]
+    assert ratios == pytest.approx([(5.5 / 6) ** 2, (6.5 / 6) ** 2], rel=0.01)
 
 
 def test_half_a_millimetre_leaves_a_lesion_of_a_centimetre_recognisable():

@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from radiomics import imageoperations
+from scipy.spatial.distance import cdist
 
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mammogram import Mammogram, Spacing
@@ -89,6 +90,33 @@ def test_what_the_new_grid_cannot_show_is_smoothed_away() -> None:
     assert np.abs(result - 1000).max() < 2  # without smoothing an alias of full height
 
 
+@pytest.mark.parametrize("spacing", [(0.05, 0.12), (0.12, 0.05), (0.3, 0.05)], ids=str)
+def test_smoothing_joins_the_old_spacing_to_the_new_one(spacing) -> None:
+    """A round blob widens by what the new pixel's square is larger than the old one's."""
+    blob = on_grid(lambda y, x: 1000 * np.exp(-(y**2 + x**2) / (2 * 0.3**2)), spacing, 8.0)
+    found = resampled(image(blob, spacing), 0.2).pixels.astype(np.float64)
+    for axis, mm in enumerate(spacing):
+        profile = found.sum(axis=1 - axis)
+        place = (np.arange(profile.size) - (profile.size - 1) / 2) * 0.2
+        variance = (profile * place**2).sum() / profile.sum()
+        wider = max(0.2**2 - mm**2, 0) / (8 * np.log(2))
+        assert variance == pytest.approx(0.3**2 + wider, rel=0.005)
+
+
+def test_a_sharp_edge_leaves_the_range_of_the_pixels_nowhere() -> None:
+    edge = on_grid(lambda y, x: np.where(x + 0 * y > 0.1, 900.0, 100.0), (0.3, 0.3))
+    found = resampled(image(edge, (0.3, 0.3)), 0.1).pixels
+    assert (found.min(), found.max()) == (100, 900)
+
+
+@pytest.mark.parametrize("spacing", [(0.05, 0.12), (0.3, 0.2)], ids=str)
+def test_pixels_at_the_border_are_those_that_are_there(spacing) -> None:
+    flat = on_grid(lambda y, x: np.where(np.hypot(y, x) < 2, 100.0, 700.0), spacing)
+    found = resampled(image(flat, spacing), 0.17).pixels
+    for border in (found[0], found[-1], found[:, 0], found[:, -1]):
+        np.testing.assert_allclose(border, 700, atol=0.1)
+
+
 @pytest.mark.parametrize("spacing", SPACINGS, ids=str)
 def test_a_disc_keeps_its_area_and_diameter(spacing) -> None:
     disc = on_grid(lambda y, x: np.hypot(y - 0.013, x + 0.021) <= 7.3, spacing)
@@ -156,6 +184,12 @@ def test_percentiles_are_where_they_are_asked_for_and_nothing_is_clipped() -> No
     assert scaled.max() == pytest.approx(1055.56, abs=0.01)
 
 
+@pytest.mark.parametrize("ends", [(-1.0, 99.0), (1.0, 101.0), (99.0, 1.0), (50.0, 50.0)], ids=str)
+def test_percentiles_that_are_none_are_refused(ends) -> None:
+    with pytest.raises(MammoroiError, match=r"percentiles are .* from 0 to 100, the smaller first"):
+        Normalisation("percentile", "image", 1000.0, ends)
+
+
 @pytest.mark.parametrize("method", ["z-score", "percentile"])
 def test_pixels_that_do_not_differ_are_refused(method) -> None:
     wanted = Normalisation(method, "image", 100.0)
@@ -181,6 +215,26 @@ def test_rings_of_a_disc_have_their_widths_in_mm(spacing) -> None:
         assert shell.sum() * spacing[0] * spacing[1] == pytest.approx(area, rel=0.02)
         assert whole == shell.sum()
         assert not (shell & disc).any()
+
+
+@pytest.mark.parametrize("spacing", [(0.3, 0.7), (0.9, 0.35)], ids=str)
+def test_rings_are_those_of_every_pixels_distance(spacing) -> None:
+    rows, columns = np.indices((50, 40))
+    mask = (np.hypot(rows - 22, 2 * (columns - 17)) < 7) | (np.hypot(rows - 30, columns - 20) < 4)
+    inside, everywhere = (np.argwhere(part) * spacing for part in (mask, mask | True))
+    distance = cdist(everywhere, inside).min(axis=1).reshape(mask.shape)
+    edges = [(0.0, 2.0), (2.0, 5.0)]
+    shells = shells_around(mask, Spacing(*spacing, "test"), edges)
+    for (inner, outer), (shell, whole) in zip(edges, shells, strict=True):
+        expected = (distance > inner) & (distance <= outer)
+        assert np.array_equal(shell, expected)
+        assert whole == expected.sum()
+
+
+@pytest.mark.parametrize("edges", [(2.0, 2.0), (5.0, 2.0), (0.0, 2.0)], ids=str)
+def test_rings_without_a_width_are_refused(edges) -> None:
+    with pytest.raises(MammoroiError, match=r"rings_mm is .* from the innermost on"):
+        Preparation(rings_mm=edges)
 
 
 def test_rings_stay_in_the_image_and_out_of_holes() -> None:
@@ -217,6 +271,23 @@ def test_the_breast_ends_where_the_air_begins_and_keeps_its_dark_fat() -> None:
     # padded at the chest wall, as scanned films and some archives are
     padded = np.pad(pixels, ((0, 0), (80, 0)), constant_values=20)
     assert (breast_tissue(padded) ^ np.pad(tissue, ((0, 0), (80, 0)))).mean() < 0.001
+
+
+def test_where_the_breast_ends_does_not_depend_on_the_device() -> None:
+    mammogram, _ = breast()
+    rows, columns = np.indices(mammogram.pixels.shape)
+    beyond = np.hypot(rows - 100, columns) - 90
+    skin = np.clip(1 - beyond / 6, 0, 1)  # fades out over six pixels
+    pixels = np.where(beyond > 0, 20 + 500 * skin, mammogram.pixels).astype(np.float32)
+    found = breast_tissue(pixels)
+    air, tissue = 20.0, float(np.median(pixels[beyond <= 0]))
+    assert ((pixels > air + 0.1 * (tissue - air)) ^ found).sum() < 0.002 * found.sum()
+    for factor, offset in ((3.0, 5000.0), (0.25, 100.0)):
+        other = (factor * pixels + offset).astype(np.float32)
+        assert (breast_tissue(other) ^ found).sum() < 0.0005 * found.sum()
+    brighter = pixels + 150
+    brighter[5, 150] = 0  # one dead pixel is not the air
+    assert (breast_tissue(brighter) ^ found).sum() < 0.002 * found.sum()
 
 
 def test_too_little_of_a_ring_fails_by_its_name(small) -> None:

@@ -51,7 +51,9 @@ def make(folder: Path, n: int = N) -> Path:
     for seed, image_id in enumerate(ids):
         pixels, mask = lesion(seed)
         Image.fromarray(pixels).save(folder / f"{image_id}.png")
-        Image.fromarray(mask.astype(np.uint8) * np.uint8(7)).save(folder / f"masks/{image_id}.png")
+        labels = mask.astype(np.uint8) * np.uint8(7)
+        labels[:8, :8] = 3  # something else that was outlined
+        Image.fromarray(labels).save(folder / f"masks/{image_id}.png")
     patients = [f"P{k:02d}" for k in range(n)]
     images = {
         "image_id": ids,
@@ -111,7 +113,9 @@ def test_the_mask_on_disk_is_the_one_that_was_measured(done):
     assert masks["dice"].between(0.85, 1).all()
     row = table.iloc[25]
     path = done / "masks" / "perturbed" / row["perturbation"] / f"{row['image_id']}.png"
-    pixels = int(read_mask(path, SHAPE).sum())
+    mask = read_mask(path, SHAPE)
+    assert not mask[:12, :12].any()  # of the label that is the lesion alone
+    pixels = int(mask.sum())
     assert row["original_shape2D_PixelSurface"] == pytest.approx(pixels * SPACING_MM**2)
     ratio = masks.groupby("perturbation")["area_ratio"].mean()
     assert ratio["shrink-0.5mm"] < 0.85 < 1.15 < ratio["grow-0.5mm"]

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 
 from mammoroi.errors import MammoroiError
-from mammoroi.segmentation.agreement import agree
-from mammoroi.segmentation.bootstrap import mean_and_median, weighted_medians
+from mammoroi.segmentation.agreement import READER2, Comparison, agree, compare
+from mammoroi.segmentation.bootstrap import draw_patients, mean_and_median, weighted_medians
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.detection import box_iou
 from mammoroi.segmentation.mapping import Mapping, bounding_box
-from mammoroi.segmentation.metrics import size_group
+from mammoroi.segmentation.metrics import similarity, size_group
 from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.overlays import draw_overlay, rank_cases
 from mammoroi.segmentation.postprocess import draw_mask
 from mammoroi.segmentation.predict import segment
+from mammoroi.segmentation.prepare import Source
 from mammoroi.segmentation.train import train
 from mammoroi.segmentation.uncertainty import load_flag
 
@@ -147,6 +150,7 @@ def test_one_region_stays_the_one_with_most_probability() -> None:
     assert mask.sum() == 49
     assert draw_mask(probability, 1.0, 0.5, 2, 4).sum() == 64 + 49
     assert draw_mask(probability, 1.0, 0.5, 0, 0).sum() == 64 + 49 + 1
+    assert draw_mask(probability, 1.0, 0.6, 0, 49).sum() == 64 + 49  # what reaches a limit counts
     assert not draw_mask(probability, 0.01, 0.5, 0, 4).any()
     assert not draw_mask(probability, 1.0, 0.995, 1, 4).any()
 
@@ -170,8 +174,51 @@ def test_the_interval_counts_patients_not_images() -> None:
     assert mean.upper - mean.lower == pytest.approx(expected, rel=0.06)
 
 
+def test_limits_are_percentiles_of_whole_resamples() -> None:
+    """Patients with unequally many images, in no order: each resample written out."""
+    rng = np.random.default_rng(5)
+    patients = np.array([f"P{k}" for k in rng.integers(0, 7, 23)], dtype=object)
+    values = rng.gamma(2.0, size=23)
+    draws = draw_patients(7, 300, 3)
+    assert set(draws.sum(axis=1)) == {7}
+    assert draws.mean(axis=0) == pytest.approx(1, abs=0.2)
+    drawn = [
+        np.concatenate([np.tile(values[patients == f"P{k}"], often) for k, often in enumerate(one)])
+        for one in draws
+    ]
+    for found, statistic in zip(
+        mean_and_median(values, patients, 300, 3), (np.mean, np.median), strict=True
+    ):
+        limits = np.percentile([statistic(one) for one in drawn], [2.5, 97.5])
+        assert found.value == pytest.approx(statistic(values))
+        assert (found.lower, found.upper) == pytest.approx(tuple(limits))
+
+
+def test_a_second_readers_mask_is_measured_in_mm_against_the_manual_one(tmp_path: Path) -> None:
+    """Of a file with pixels that are not square, whose masks hold other labels too."""
+    pixels = np.random.default_rng(1).integers(100, 900, (90, 70)).astype(np.uint16)
+    image = sitk.GetImageFromArray(pixels)
+    image.SetSpacing((0.4, 0.1))  # columns are 0.4 mm apart
+    sitk.WriteImage(image, tmp_path / "a.nrrd")
+    manual, other = np.zeros((2, 90, 70), np.uint8)
+    manual[20:60, 10:30] = manual[70:74, 40:44] = 2
+    other[26:60, 10:30] = 2
+    manual[:5], other[:9] = 1, 1
+    for name, mask in (("manual", manual), ("other", other)):
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+    files = tmp_path / "manual.png", tmp_path / "other.png"
+    source = Source("a", "P1", tmp_path / "a.nrrd", None, "measured", files[0], 2)
+    row, examined = compare(Comparison(READER2, source, *files), tmp_path, [], CONFIG)
+    assert examined is None
+    expected = similarity(other == 2, manual == 2, (0.1, 0.4), CONFIG.surface_tolerance_mm)
+    assert row.items() >= asdict(expected).items()
+    assert row["reference_area_mm2"] == pytest.approx((40 * 20 + 16) * 0.04)
+    assert row["area_mm2"] == pytest.approx(34 * 20 * 0.04)
+    assert (row["n_regions"], row["patient_id"]) == ("2", "P1")
+
+
 def test_size_groups() -> None:
-    diameters = (5, 9.9, 10.1, 19.9, 20.1)
+    diameters = (5, 9.9, 10, 20, 20.1)
     groups = [size_group(np.pi / 4 * diameter**2) for diameter in diameters]
     assert groups == ["<10mm", "<10mm", "10-20mm", "10-20mm", ">20mm"]
 

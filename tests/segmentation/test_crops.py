@@ -37,6 +37,19 @@ def test_crops_show_lesions_away_from_the_middle_and_the_breast() -> None:
     assert near_lesions(0 * image, empty, (96, 96), (96, 96), np.random.default_rng(0)) == (0, 0)
 
 
+def test_the_chosen_pixel_lies_up_to_a_quarter_of_each_side_from_the_centre() -> None:
+    image, mask = np.zeros((2, 300, 200), np.uint8)
+    image[150, 100] = mask[150, 100] = 1
+    corners = [
+        near_lesions(image, mask, (64, 16), (304, 208), np.random.default_rng(seed))
+        for seed in range(400)
+    ]
+    away = np.array([150, 100]) - np.array(corners) - (32, 8)
+    assert away.max(axis=0).tolist() == [16, 4]
+    assert away.min(axis=0).tolist() == [-16, -4]
+    assert np.abs(away).mean(axis=0) == pytest.approx((8, 2), rel=0.1)  # evenly
+
+
 def test_the_tuning_part_has_the_lesions_in_the_middle() -> None:
     mask = torch.zeros(1, 96, 64)
     mask[0, 60:70, 30:40] = 1

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from mammoroi.segmentation.data import Augmentation
 from mammoroi.segmentation.device_augmentation import (
     Windows,
     augment_batch,
@@ -153,6 +154,8 @@ def test_images_are_blurred_and_coarsened_as_by_monai() -> None:
 
 
 def test_grey_curves_rise_and_are_read_between_their_points() -> None:
+    far = [grey_curve(np.random.default_rng(seed)) for seed in range(200)] - grey_curve(None)
+    assert 0.2 < far.max() <= 0.25  # at most where the next of five points was
     curves = np.stack([grey_curve(np.random.default_rng(seed)) for seed in range(5)])
     assert (np.diff(curves) >= 0).all()
     assert (curves[:, 0] == 0).all()
@@ -188,6 +191,48 @@ def test_changes_stay_within_their_ranges(kind: str) -> None:
     if ranges.local:
         assert abs(np.stack([one["bend"] for one in drawn])).max() <= ranges.bend_pixels
         assert min(one["zoom"] for one in drawn) >= 0.5
+
+
+@pytest.mark.parametrize("kind", ["full", "strong"])
+def test_the_host_draws_from_the_same_ranges(kind: str) -> None:
+    ranges = KINDS[kind]
+    host = {type(one).__name__: one for one in Augmentation(3, kind, None).changes.transforms}
+    place = host["RandAffined"].rand_affine.rand_affine_grid
+    assert host["RandAffined"].prob == ranges.place
+    assert place.rotate_range == (ranges.turn_rad,)
+    assert place.shear_range == ((ranges.shear,) * 2 if ranges.shear else (None,))
+    assert place.scale_range == (ranges.scale,) * 2
+    assert place.translate_range == (ranges.shift_pixels,) * 2
+    contrast, noise = host["RandAdjustContrastd"], host["RandGaussianNoised"]
+    assert (contrast.prob, contrast.adjuster.gamma) == (ranges.bent, ranges.gamma)
+    scaled = host["RandScaleIntensityd"]
+    assert (scaled.prob, scaled.scaler.factors[1]) == (ranges.scaled, ranges.factor)
+    assert (noise.prob, noise.rand_gaussian_noise.std) == (ranges.noise, ranges.noise_sd)
+    local = {"Rand2DElasticd": ranges.bend, "RandHistogramShiftd": ranges.curve}
+    local |= {"RandGaussianSmoothd": ranges.blur, "RandSimulateLowResolutiond": ranges.coarse}
+    assert {name: host[name].prob if name in host else 0 for name in local} == local
+    if ranges.local:
+        grid = host["Rand2DElasticd"].rand_2d_elastic.deform_grid
+        assert (grid.magnitude, grid.spacing[0]) == ((0, ranges.bend_pixels), BEND_SPACING)
+
+
+def test_places_are_drawn_to_all_sides() -> None:
+    """The matrices without the flip: rows and columns are scaled and moved apart."""
+    generator = np.random.default_rng(3)
+    drawn = np.stack(
+        [draw_changes(generator, KINDS["full"], (96, 48))["affine"] for _ in range(400)]
+    )
+    drawn[drawn[:, 0, 0] < 0, 0] *= -1
+    moved = drawn[(drawn[:, :, 2] != 0).all(axis=1)]
+    rows, columns = (
+        np.hypot(moved[:, 0, 0], moved[:, 1, 0]),
+        np.hypot(moved[:, 0, 1], moved[:, 1, 1]),
+    )
+    turn = np.arctan2(moved[:, 1, 0], moved[:, 0, 0])
+    for values, largest in ((rows - 1, 0.15), (columns - 1, 0.15), (turn, 0.2)):
+        assert abs(values).max() == pytest.approx(largest, rel=0.03)
+        assert values.mean() == pytest.approx(0, abs=0.1 * largest)
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.2
 
 
 def test_noise_has_the_drawn_size_and_the_seed_decides_it() -> None:

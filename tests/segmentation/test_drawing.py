@@ -129,6 +129,32 @@ def test_cards_that_say_it_are_left_alone(study: Path) -> None:
     assert card.stat().st_mtime_ns == stamp
 
 
+class Seen(torch.nn.Module):
+    """A network that notes its input's size and how far the image in it reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        reach = images[0, 0].nonzero().max(dim=0).values + 1
+        self.sizes.append((*images.shape[2:], *reach.tolist()))
+        return images
+
+
+def test_enlarged_images_keep_their_shape_and_the_canvas_of_the_training() -> None:
+    network = Seen()
+    model = Model(
+        network, NetworkSpec("unet", (4,) * 5, "resnet18"), {"plan": {"canvas": [64, 48]}}
+    )
+    inference = {"test_time_augmentation": False, "test_time_scales": (1.0, 2.0, 0.82)}
+    array = np.ones((40, 20), np.float16)
+    members = probabilities(model, array, inference, torch.device("cpu"))
+    # Rows and columns of the input, and of the image in its corner: as large as the canvas or more.
+    assert network.sizes == [(64, 48, 40, 20), (80, 48, 80, 40), (64, 48, 33, 16)]
+    assert [member.shape for member in members] == [(40, 20)] * 3
+
+
 def test_what_is_said_of_the_upside_down_image_is_turned_back() -> None:
     """A network that says of every pixel what it sees there says so whichever way it looks."""
     spec = NetworkSpec("unet", (4, 4, 8, 8, 8), "resnet18")

@@ -193,7 +193,7 @@ def test_sizes_are_of_lesions_and_views_of_images() -> None:
         {"image_id": list("abcd"), "patient_id": list("ppqq"), "set": "train", "n_regions": "1",
          "view": ["CC", "MLO"] * 2, "breast_density": None}
     )  # fmt: skip
-    lesions = images.assign(size_group=["<10mm", ">20mm"] * 2, score=[0.5, 0.9, None, 0.9])
+    lesions = images.assign(size_group=["<10mm", ">20mm"] * 2, score=[0.5, 0.9, None, 0.6])
     lesions["score"] = lesions["score"].astype(float)
     false = images[:1].assign(score=0.7)
     curve, table = summarise_detection(images, lesions, false, (0.25, 0.5), 50, seed=1)
@@ -202,7 +202,7 @@ def test_sizes_are_of_lesions_and_views_of_images() -> None:
     assert at.loc[("size_group=<10mm", "0.25"), "sensitivity"] == 0.5
     assert at.loc[("view=CC", "0.25"), "sensitivity"] == 0  # one false positive in two images
     assert at.loc[("view=CC", "0.5"), "sensitivity"] == 0.5
-    assert at.loc[("view=MLO", "mean"), "sensitivity"] == 1
+    assert at.loc[("view=MLO", "mean"), "sensitivity"] == 1  # none in these two
     assert set(curve["set"]) == {"all", "train"}
 
 
@@ -285,6 +285,36 @@ def test_near_is_ten_millimetres() -> None:
     assert calibration_error(counts["breast"]) == pytest.approx(1 / 101**2)
 
 
+def test_near_is_near_the_manual_mask_and_what_is_called_lesion() -> None:
+    """All pixels of both regions, one by one: the marked ones are there, whatever the breast is."""
+    manual, breast = np.zeros((2, 90, 70), np.bool_)
+    probability = np.full((90, 70), 0.12, np.float32)
+    manual[20, 15] = True  # beside the breast
+    probability[60, 40] = 0.5
+    breast[:, 18:] = True
+    counts = counts_in_regions(probability, manual, breast, (1.0, 2.0))
+    y, x = np.mgrid[:90, :70]
+    away = [np.hypot(y - row, 2.0 * (x - column)) for row, column in ((20, 15), (60, 40))]
+    near = (np.minimum(*away) <= 10) & (breast | manual)
+    for region, inside in (("near", near), ("breast", breast | manual)):
+        pixels, total, lesion = counts[region]
+        assert pixels.tolist() == np.histogram(probability[inside], 10, (0, 1))[0].tolist()
+        assert total.sum() == pytest.approx(probability[inside].sum(dtype=float))
+        assert lesion.tolist() == [0, 1, *[0] * 8]
+    sure = np.float32([0.05, 0.95])  # wrong in both bins, in opposite ways
+    assert calibration_error(bin_counts(sure, np.array([True, False]))) == pytest.approx(0.95)
+
+
+def test_a_bin_of_few_patients_has_no_interval() -> None:
+    counts = np.zeros((9, 3, BINS))
+    counts[:, :, 2] = [[40.0, 10.0, 8.0]]
+    counts[:4, :, 7] = [[5.0, 4.0, 3.0]]
+    patients = np.array([f"P{k}" for k in range(9)], dtype=object)
+    table = reliability(counts, patients, 50, 1)
+    assert table["share"].dropna().tolist() == [0.2, 0.6]
+    assert table["lower"].notna().tolist() == [n == 2 for n in range(BINS)]
+
+
 def test_expected_dice_is_the_mean_dice_of_masks_drawn_from_the_map() -> None:
     rng = np.random.default_rng(1)
     probability = np.clip(rng.normal(0.1, 0.1, (80, 80)), 0, 1).astype(np.float32)
@@ -317,6 +347,7 @@ def test_an_order_that_is_kept_correlates_and_noise_does_not() -> None:
     noise = rank_correlation(rng.random(120), dice, patients, 400, seed=1)
     assert noise.lower < 0 < noise.upper
     assert np.isnan(rank_correlation(np.ones(120), dice, patients, 20, seed=1).value)
+    assert np.isnan(rank_correlation(dice[:2], dice[:2], patients[:2], 20, seed=1).value)
 
 
 def test_the_flag_catches_the_wanted_share_and_no_test_patient_moves_it() -> None:
@@ -331,6 +362,7 @@ def test_the_flag_catches_the_wanted_share_and_no_test_patient_moves_it() -> Non
     nothing = choose_flag(dice[~poor], dice[~poor], poor_dice=0.5, wanted=0.8)
     assert nothing.threshold is None
     assert nothing.uncertain(0.9) is None
+    assert nothing.uncertain(0.0) is True  # that nothing was drawn is seen all the same
 
     table = pd.DataFrame(
         {"set": ["train"] * 200 + ["test"] * 100, "area_mm2": 50.0, "dice": dice,

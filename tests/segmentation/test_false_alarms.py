@@ -17,7 +17,11 @@ from mammoroi.errors import MammoroiError
 from mammoroi.fallen_out import count_cases
 from mammoroi.files import read_csv
 from mammoroi.segmentation.agreement import agree
-from mammoroi.segmentation.false_alarms import auc_over_patients
+from mammoroi.segmentation.false_alarms import (
+    auc_over_patients,
+    read_drawn_normals,
+    summarise_normals,
+)
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import NORMALS
 from mammoroi.segmentation.train import train
@@ -152,6 +156,29 @@ def test_networks_learn_to_leave_alone_what_normal_breasts_have(
     assert empty["without"] < 0.4
     assert empty["with"] > 0.8
     assert dice["with"] > 0.7
+
+
+def test_an_image_without_a_lesion_counts_by_its_best_candidate(tmp_path: Path) -> None:
+    config = replace(TINY, normal_cohort="healthy", bootstrap_samples=50)
+    masks = tmp_path / "masks" / NORMALS
+    masks.mkdir(parents=True)
+    names = [f"00{k}" for k in range(8)]
+    drawn = pd.DataFrame({"image_id": names, "patient_id": [f"0{k // 2}" for k in range(8)]})
+    drawn = drawn.assign(found=[True, *[False] * 7], area_mm2=[8.0, *[0.0] * 7])
+    drawn.to_csv(masks / "predictions.csv", index=False)
+    marks = pd.DataFrame({"image_id": ["000", "000", "000", "003", "003"]})
+    marks.assign(score=[0.2, 0.9, 0.1, 0.3, 0.4]).to_csv(masks / "candidates.csv", index=False)
+    normals = read_drawn_normals(tmp_path, config)
+    assert normals is not None
+    assert normals.images["score"].tolist() == [0.9, 0, 0, 0.4, 0, 0, 0, 0]
+    assert normals.false_positives["patient_id"].tolist() == ["00", "00", "00", "01", "01"]
+    lesions = pd.DataFrame({"patient_id": list("abcdef"), "score": [0.5, 0.3, 0.95, 0, 0.6, 0.7]})
+    table = summarise_normals(normals, lesions, config).set_index("measure")
+    assert table["n"].to_dict() == {"left_empty": 8, "area_mm2": 8, "auc": 14}
+    assert table.loc["left_empty", "value"] == 7 / 8
+    assert table.loc["area_mm2", "value"] == 1.0
+    scores = [*lesions["score"], *normals.images["score"]]
+    assert table.loc["auc", "value"] == pytest.approx(roc_auc_score([1] * 6 + [0] * 8, scores))
 
 
 def test_the_auc_of_images_resamples_patients() -> None:

@@ -18,11 +18,12 @@ from mammoroi.segmentation.candidates import find_candidates, without_faint
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import preparation
 from mammoroi.segmentation.learnt import Postprocessing, learnt_settings, limit_false_regions
+from mammoroi.segmentation.normals import Normals
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import NORMALS
 from mammoroi.segmentation.probability import probabilities
 from mammoroi.segmentation.train import train
-from mammoroi.segmentation.unseen import Look
+from mammoroi.segmentation.unseen import Look, normal_images
 from mammoroi.segmentation.weights import load_models
 
 from .healthy import TINY, divided_by, job_of
@@ -86,6 +87,17 @@ def regions_of(file: Path) -> tuple[np.ndarray, int]:
     with Image.open(file) as mask:
         found, count = ndimage.label(np.asarray(mask) > 0, EIGHT)
     return found, int(count)
+
+
+def test_mammograms_of_patients_who_test_choose_no_limit() -> None:
+    """They teach no network, and all draw them: nothing that is learnt may rest on them."""
+    index = pd.DataFrame({"name": list("abcd"), "patient_id": ["X0", "X1", "T0", "X0"]})
+    folds = {"X0": (0,), "X1": (1,), "T0": (0, 1)}
+    normals = Normals(index.assign(key=list("ABCD")), folds)
+    assert normal_images(normals, 0) == [("a", "A"), ("d", "D")]
+    assert normal_images(normals, 1) == [("b", "B")]
+    alone = Normals(normals.index, {"X0": (0,), "X1": (0,), "T0": (0,)})
+    assert normal_images(alone, 1) == []
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mammoroi.cohort.split import Fold, Splits
@@ -72,6 +74,9 @@ def test_nobody_draws_a_patient_whom_it_saw() -> None:
 def test_the_tuning_patients_depend_on_seed_and_fold_only() -> None:
     assert fold_sets(splits(), 1, 0.15, 7) == fold_sets(splits(), 1, 0.15, 7)
     assert fold_sets(splits(), 1, 0.15, 7).tuning != fold_sets(splits(), 1, 0.15, 8).tuning
+    turned = tuple(Fold(fold.train[::-1], fold.validation) for fold in splits().folds)
+    other_order = replace(splits(), folds=turned)  # as in a file that was written by hand
+    assert fold_sets(other_order, 1, 0.15, 7) == fold_sets(splits(), 1, 0.15, 7)
 
 
 def test_a_fold_without_images_says_so() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.breast import breast_region
 from mammoroi.imaging.mammogram import Mammogram, Spacing
-from mammoroi.segmentation.mapping import Mapping
+from mammoroi.segmentation.mapping import Mapping, bounding_box, padded_size
 from mammoroi.segmentation.prepare import working_array
 
 
@@ -75,6 +75,34 @@ def test_a_marker_in_a_corner_of_the_box_lands_in_the_right_corner(right: bool) 
     back = mapping.to_original(working)
     assert back[3, chest_wall] > 0.5
     assert back[20:].max() == 0
+
+
+def test_working_pixels_are_square_where_those_of_the_mammogram_are_not() -> None:
+    region = np.zeros((120, 90), bool)
+    region[20:100, 10:70] = True
+    assert bounding_box(region) == (20, 100, 10, 70)
+    mapping = Mapping.of_breast(region, Spacing(0.1, 0.2, "test"), 0.5)
+    assert (mapping.top, mapping.height, mapping.left, mapping.width) == (20, 80, 10, 60)
+    assert (mapping.working_rows, mapping.working_columns) == (16, 24)  # of 8 x 12 mm
+    assert mapping.working_pixel_mm == pytest.approx((0.5, 0.5))
+    assert mapping.working_pixel_area_mm2 == pytest.approx(0.25)
+    assert (mapping.spacing, mapping.pixel_area_mm2) == ((0.1, 0.2), pytest.approx(0.02))
+    # Where the spacing does not divide the box, pixels are as large as it takes.
+    odd = mapping.at(0.7)
+    assert (odd.working_rows, odd.working_columns) == (11, 17)
+    assert odd.working_pixel_mm == pytest.approx((8 / 11, 12 / 17))
+    assert odd.working_pixel_area_mm2 == pytest.approx(8 / 11 * 12 / 17)
+    # Same rectangle, same areas, the value of each part.
+    values = np.zeros(region.shape, np.float32)
+    values[20:60, 10:70] = 1
+    working = mapping.to_working(values)
+    assert working[:7].min() == 1
+    assert working[9:].max() == 0
+    assert working.mean() == pytest.approx(0.5)
+
+
+def test_a_canvas_is_never_smaller_than_what_it_holds() -> None:
+    assert [padded_size(size, 16) for size in (1, 16, 17, 64, 65)] == [16, 16, 32, 64, 80]
 
 
 def test_the_working_array_is_scaled_within_the_breast() -> None:

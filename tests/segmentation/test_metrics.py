@@ -87,6 +87,7 @@ def test_equals_monai(seed: int) -> None:
     distance = {"include_background": True, "spacing": SPACING}
     assert found.dice == pytest.approx(compute_dice(*pair).item(), abs=1e-5)
     assert found.iou == pytest.approx(compute_iou(*pair).item(), abs=1e-5)
+    assert found.area_ratio == pytest.approx(prediction.sum() / reference.sum())
     hd95 = compute_hausdorff_distance(*pair, percentile=95, **distance).item()
     assert found.hd95_mm == pytest.approx(hd95, abs=1e-4)
     assd = compute_average_surface_distance(*pair, symmetric=True, **distance).item()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from mammoroi.segmentation.mixing import LesionMixing, mix
 
@@ -37,6 +38,32 @@ def test_a_lesion_moves_with_its_contrast_to_a_place_within_the_breast() -> None
     assert not mask.any()  # what was given is not changed
 
 
+def test_one_region_moves_with_its_own_pixels_and_no_other_is_lost() -> None:
+    image, mask = _breast(0.3, (30, 20))
+    donor, _ = _breast(0.5, None)
+    y, x = np.mgrid[:80, :60]
+    wedge = (y >= 30) & (y < 46) & (x >= 10) & (x < 10 + y - 29)  # turned over it is another one
+    square = (y >= 26) & (y < 31) & (x >= 16) & (x < 21)  # within its margin
+    donor = donor + 0.3 * wedge.astype(np.float32)
+    areas, turned = set(), set()
+    for seed in range(60):
+        mixed, both = mix(image, mask, donor, wedge | square, np.random.default_rng(seed))
+        assert both[mask].all()
+        new = both & ~mask
+        areas.add(int(new.sum()))
+        if new.sum() == wedge.sum():  # it lies apart from what was there
+            inner = ndimage.binary_erosion(new, iterations=2)
+            assert mixed[inner].min() > 0.52
+            turned.add(bool(new.sum(axis=1)[new.any(axis=1)][0] > 1))
+    assert {int(wedge.sum()), 25} < areas
+    assert max(areas) == wedge.sum()
+    assert turned == {True, False}
+    # What is larger than a tenth of the breast would cover it.
+    large = (y >= 20) & (y < 40) & (x < 20)
+    for seed in range(10):
+        assert mix(image, mask, donor, large, np.random.default_rng(seed))[0] is image
+
+
 def test_nothing_changes_without_a_lesion_that_fits() -> None:
     image, mask = _breast(0.3, (30, 20))
     for donor in (_breast(0.5, None), (np.ones((80, 60), np.float32), np.ones((80, 60), np.bool_))):
@@ -56,9 +83,9 @@ class Breasts(list):
 def test_breasts_without_a_lesion_are_given_one_and_give_none() -> None:
     pairs = [_breast(0.4, (20, 10)), *(_breast(0.5, None) for _ in range(20))]
     arrays = Breasts((torch.tensor(image)[None], torch.tensor(mask)[None]) for image, mask in pairs)
-    mixing = LesionMixing(0.5, 3)
-    given = [bool(mixing(arrays, epoch, 7)[1].any()) for epoch in range(40)]
-    assert 10 < sum(given) < 30  # where the donor is any of 21, one in 42
+    mixing = LesionMixing(0.25, 3)
+    given = [bool(mixing(arrays, epoch, 7)[1].any()) for epoch in range(80)]
+    assert 12 < sum(given) < 28  # where the donor is any of 21, one in 84
 
 
 def test_it_depends_on_seed_epoch_and_number_alone() -> None:

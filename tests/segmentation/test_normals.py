@@ -24,6 +24,7 @@ from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.data import Augmentation, EpochSampler
 from mammoroi.segmentation.device_augmentation import Windows
 from mammoroi.segmentation.fold_jobs import make_plan
+from mammoroi.segmentation.normals import taken_per_epoch
 from mammoroi.segmentation.others import prepare_others
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import NORMALS, prepare
@@ -70,6 +71,9 @@ def test_a_patient_learns_or_is_drawn_never_both(study: Path, normals: Path) -> 
     assert {one: larger.folds[one] for one in others} == {one: divided.folds[one] for one in others}
     sizes = Counter(larger.folds[f"more {n}"] for n in range(60))
     assert min(sizes[0,], sizes[1,]) > 18
+    reseeded = divided_by(replace(config, seed=16), study).folds
+    moved = sum(reseeded[f"more {n}"] != larger.folds[f"more {n}"] for n in range(60))
+    assert 18 < moved < 42
     # Without such a cohort everything is as it was.
     without = job_of(TINY, study, 0)
     assert "normals" not in without.inputs()
@@ -110,6 +114,7 @@ def test_every_epoch_shows_all_lesions_and_normal_ones_in_turn() -> None:
     sampler = EpochSampler(10 + 7, seed=3, sometimes=(7, 3))
     assert len(sampler) == 13
     turns: Counter[int] = Counter()
+    before: list[int] = []
     for epoch in range(14):
         sampler.set_epoch(epoch)
         pairs = list(sampler)
@@ -117,7 +122,8 @@ def test_every_epoch_shows_all_lesions_and_normal_ones_in_turn() -> None:
         numbers = [number for _, number in pairs]
         assert sorted(numbers)[:10] == list(range(10))
         taken = [number for number in numbers if number >= 10]
-        assert len(set(taken)) == 3
+        assert len(set(taken) - set(before)) == 3  # others than in the last epoch
+        before = taken
         turns.update(taken)
     assert turns == dict.fromkeys(range(10, 17), 6)  # 14 x 3 are 6 x 7
     parts = [EpochSampler(17, 3, rank, 2, sometimes=(7, 3)) for rank in range(2)]
@@ -130,6 +136,13 @@ def test_every_epoch_shows_all_lesions_and_normal_ones_in_turn() -> None:
     alone.set_epoch(5)
     order = np.random.default_rng([3, 5]).permutation(10)
     assert list(alone) == [(5, int(number)) for number in order]  # as trainings always had it
+
+
+@pytest.mark.parametrize(("normals", "taken"), [(100, 20), (7, 7), (0, 0)])
+def test_an_epoch_takes_so_many_per_image_with_a_lesion(normals: int, taken: int) -> None:
+    config = replace(TINY, normals_per_image=0.5)
+    assert taken_per_epoch(config, normals, with_lesion=40) == taken
+    assert taken_per_epoch(replace(config, normals_per_image=0.01), normals, 40) == min(normals, 1)
 
 
 @pytest.mark.parametrize("crops", ["halves", "lesions"])

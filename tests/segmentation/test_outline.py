@@ -20,6 +20,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json, write_json
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.segmentation.agreement import agree
+from mammoroi.segmentation.candidates import CANDIDATE_PROBABILITY
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
 from mammoroi.segmentation.fold_jobs import fold_job
@@ -177,6 +178,23 @@ def test_overlapping_windows_count_once_and_without_a_proposal_nothing_is_looked
     silent = [np.full(coarse.shape, 0.01, np.float32)]
     (found,) = refined(silent, outlining, how, CPU)
     assert np.allclose(found, 0.01)
+
+
+def test_what_any_member_is_sure_enough_of_is_looked_at(
+    toy: tuple[np.ndarray, np.ndarray, Mapping],
+) -> None:
+    """The mean of all members proposes, at half of what makes a candidate."""
+    assert PROPOSED == CANDIDATE_PROBABILITY / 2
+    coarse, fine, mapping = toy
+    second = [model_of(PixelByPixel(8, 0.5), f"second {n}") for n in range(2)]
+    outlining = Outlining(second, (32, 32), fine, mapping)
+    how = INFERENCE | {"test_time_augmentation": False}
+    silent = np.zeros(coarse.shape, np.float32)
+    for high, looked in ((0.12, True), (0.08, False)):
+        sure = silent.copy()
+        sure[10:14, 15:20] = high
+        found = refined([silent, sure], outlining, how, CPU)
+        assert bool(found[0].any()) is looked
 
 
 def test_an_image_smaller_than_a_window_and_scaled_views() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mammoroi.configuration import configured, find_config
+from mammoroi.segmentation.candidates import CANDIDATE_PROBABILITY
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.module import build_loss
 from mammoroi.segmentation.network import NetworkSpec, build_network
@@ -63,6 +64,20 @@ def test_the_page_tells_the_preset_default_from_the_settings_own_defaults() -> N
         assert f"`threshold: {config.threshold}`" in said
         crop = config.patch and " x ".join(map(str, config.patch))
         assert (f"crops of {crop}" if crop else "whole breasts") in said
+
+
+def test_the_page_says_by_what_lesions_and_poor_masks_are_measured() -> None:
+    page, config = PAGE.read_text("utf-8"), SegmentationConfig()
+    rates = config.fp_per_image
+    for said in (
+        f"sensitivity at 1/{1 / rates[0]:g} to {rates[-1]:g} false positives per image",
+        f"of probability {CANDIDATE_PROBABILITY} or more",
+        f"of {config.minimum_area_mm2:g} mm² or more (`segmentation.minimum_area_mm2`",
+        f"by an IoU of {config.hit_iou} (`segmentation.hit_iou`)",
+        f"to catch {config.caught:.0%}".replace("%", " % (`segmentation.caught`)"),
+        f"Dice below {config.poor_dice} (`segmentation.poor_dice`)",
+    ):
+        assert said in page, said
 
 
 def estimated_gb(config: SegmentationConfig) -> float:

@@ -32,12 +32,13 @@ def test_the_planted_overconfidence_is_found(slope: float, intercept: float) -> 
     assert lesion[high].mean() == pytest.approx(calibrated[high].mean(), abs=0.02)
 
 
-def test_the_fit_is_that_of_statsmodels_on_single_pixels() -> None:
+@pytest.mark.parametrize("few", [np.s_[:60], np.s_[:1, :90]], ids=["many", "few"])
+def test_the_fit_is_that_of_statsmodels_on_single_pixels(few: tuple[slice, ...]) -> None:
     import statsmodels.api as sm
 
     probability, lesion = overconfident(0.6, -0.3)
-    probability = np.round(probability[:60] * 255).clip(1, 254).astype(np.float32) / 255
-    lesion = lesion[:60]
+    probability = np.round(probability[few] * 255).clip(1, 254).astype(np.float32) / 255
+    lesion = lesion[few]
     found = fit_calibration(count_pixels(probability, lesion))
     logits = logit(probability.astype(np.float64).ravel())
     expected = sm.Logit(lesion.ravel().astype(float), sm.add_constant(logits)).fit(disp=0)
@@ -66,3 +67,4 @@ def test_without_both_kinds_of_pixels_nothing_changes(share: float) -> None:
 def test_a_network_that_is_wrong_everywhere_is_not_turned_round() -> None:
     probability = np.linspace(0.1, 0.9, 200, dtype=np.float32).reshape(10, 20)
     assert fit_calibration(count_pixels(probability, probability < 0.5)) == Calibration()
+    assert fit_calibration(count_pixels(*overconfident(-0.3, 0.2))) == Calibration()

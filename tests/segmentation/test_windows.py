@@ -49,6 +49,10 @@ def test_neighbours_share_a_window_and_a_lone_region_lies_in_its_middle() -> Non
     assert windows_over([(50, 60, 40, 52)], (40, 40), (200, 100)) == [(35, 26)]
     assert len(windows_over([(50, 55, 40, 45), (60, 65, 50, 55)], (40, 40), (200, 100))) == 1
     assert len(windows_over([(50, 55, 40, 45), (90, 95, 50, 55)], (40, 40), (200, 100))) == 2
+    # They would both fit, but without their surroundings of an eighth of the window.
+    assert len(windows_over([(50, 55, 40, 45), (80, 85, 40, 45)], (40, 40), (200, 100))) == 2
+    assert len(windows_over([(50, 55, 40, 45), (75, 80, 40, 45)], (40, 40), (200, 100))) == 1
+    assert windows_over([(10, 50, 0, 40)], (40, 40), (200, 100)) == [(10, 0)]  # just as large
     # Larger than a window: several, from end to end.
     assert windows_over([(0, 100, 0, 20)], (40, 40), (200, 100)) == [(0, 0), (30, 0), (60, 0)]
 
@@ -58,5 +62,6 @@ def test_proposals_are_the_boxes_of_the_regions() -> None:
     probability[2:5, 3:9] = 0.3
     probability[5, 9] = 0.06  # touches by a corner
     probability[15, 20] = 0.04
-    assert proposals(probability, 0.05) == [(2, 6, 3, 10)]
+    probability[18, 2] = 0.05
+    assert proposals(probability, 0.05) == [(2, 6, 3, 10), (18, 19, 2, 3)]
     assert proposals(probability, 0.5) == []

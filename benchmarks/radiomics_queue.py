@@ -65,7 +65,7 @@ def memory_mb() -> float:
 
 def queue(n_jobs: int, names: tuple[str, ...], workers: int, folder: Path) -> dict[str, Collected]:
     masks = {roi: Path(f"/study/masks/{roi}.png") for roi in ROIS}
-    jobs = [Job(str(n), Path(f"/study/{n}.dcm"), None, "", None, masks) for n in range(n_jobs)]
+    jobs = [Job(str(n), Path(f"/study/{n}.dcm"), None, "", {}, masks) for n in range(n_jobs)]
     sources = {roi: Collected(n_jobs, len(names), folder) for roi in ROIS}
     began = time.perf_counter()
     done = in_processes(functools.partial(stand_in, len(names)), jobs, workers)

@@ -24,7 +24,7 @@ from .cohort import (
 from .inspection import Finding, Inspection, Severity, inspect_image
 from .labels import contradiction
 from .persons import mixed_up
-from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column
+from .schema import IMAGE_COLUMNS, PATIENT_COLUMNS, SAFE_ID, Column, label_cell
 
 IMAGES = "cohort.csv"
 PATIENTS = "patients.csv"
@@ -358,7 +358,7 @@ def _check_shared_masks(
     for line, row in images.items():
         for column in ("mask", "mask_reader2"):
             if row.get(column) and inspections[line].digest:
-                key = ((folder / row[column]).resolve(), row.get("mask_label"))
+                key = ((folder / row[column]).resolve(), label_cell(row, column))
                 owners.setdefault(key, []).append((line, column))
     for owned in owners.values():
         for line, column in owned:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..errors import Failure, MammoroiError
-from .schema import IMAGE_COLUMNS
+from .schema import IMAGE_COLUMNS, label_cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +211,8 @@ def _mask(
     from ..imaging.mask import read_mask
 
     rows, columns = mammogram.pixels.shape
-    label = int(float(row["mask_label"])) if row.get("mask_label") else None
+    cell = label_cell(row, column)
+    label = int(float(cell)) if cell else None
     return _attempt(
         findings,
         column,
@@ -309,7 +310,7 @@ def _mask_findings(
                 "see whether it is mirrored or another image's, or whether the image is a negative",
             )
         )
-    values = [] if row.get("mask_label") else values_in(folder / value)
+    values = [] if label_cell(row, column) else values_in(folder / value)
     if len(values) > MASK_VALUES:
         findings.append(
             Finding(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import MammoroiError
 from ..imaging.view import VIEWS as DICOM_VIEWS
@@ -122,6 +123,20 @@ def nearest_word(cell: str, allowed: tuple[str, ...] | list[str]) -> str:
     return f"did you mean '{word}'? ({choices})" if word else choices
 
 
+def label_cell(row: Mapping[str, Any], column: str) -> Any:
+    """The cell of a row of ``cohort.csv`` that names the lesion's value in a mask; None is all.
+
+    Parameters
+    ----------
+    row : mapping
+        Cells by column; empty ones are None.
+    column : {"mask", "mask_reader2"}
+        Whose mask.
+    """
+    own = row.get("mask_label_reader2") if column == "mask_reader2" else None
+    return own or row.get("mask_label")
+
+
 def _no_yes(name: str, meaning: str) -> Column:
     return Column(name, "choice", meaning, values=("no", "yes"))
 
@@ -147,6 +162,14 @@ IMAGE_COLUMNS = (
         minimum=1,
         maximum=65535,
         missing="every non-zero pixel is lesion",
+    ),
+    Column(
+        "mask_label_reader2",
+        "integer",
+        "the same in the second reader's files",
+        minimum=1,
+        maximum=65535,
+        missing="as mask_label",
     ),
     Column(
         "mask_kind",

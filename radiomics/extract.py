@@ -49,6 +49,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cohort.cohort import Cohort, load_cohort
+from ..cohort.schema import label_cell
 from ..errors import Failure, MammoroiError
 from ..files import remove_unfinished, write_csv, write_failures, write_json
 from ..imaging.mammogram import Mammogram
@@ -189,6 +190,8 @@ def job_of(cohort: Cohort, study: Path, row: dict[Hashable, Any]) -> Job:
     image_id = str(row["image_id"])
     columns = {"manual": "mask", "reader2": "mask_reader2"}
     masks = {roi: cohort.path(str(row[name])) for roi, name in columns.items() if given(name)}
+    cells = {str(name): cell for name, cell in row.items() if pd.notna(cell)}
+    labels = {roi: label_cell(cells, name) for roi, name in columns.items()}
     automatic = study / "masks" / "automatic"
     if automatic.is_dir():
         masks["automatic"] = automatic / f"{image_id}.png"
@@ -197,7 +200,7 @@ def job_of(cohort: Cohort, study: Path, row: dict[Hashable, Any]) -> Job:
         image=cohort.path(str(row["image"])),
         spacing_mm=float(row["spacing_mm"]) if given("spacing_mm") else None,
         spacing_source=str(row["spacing_source"]) if given("spacing_source") else "measured",
-        label=int(row["mask_label"]) if given("mask_label") else None,
+        labels={roi: int(label) for roi, label in labels.items() if label is not None},
         masks=masks,
         boxes=row.get("mask_kind") == "box",
     )

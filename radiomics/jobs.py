@@ -38,8 +38,8 @@ class Job:
         From the manifest.
     spacing_source : str
         ``measured`` or ``estimated``.
-    label : int | None
-        The lesion's value in the readers' masks.
+    labels : dict[str, int]
+        The lesion's value in the masks of a source, where one is named.
     masks : dict[str, Path]
         By source.
     boxes : bool
@@ -50,7 +50,7 @@ class Job:
     image: Path
     spacing_mm: float | None
     spacing_source: str
-    label: int | None
+    labels: dict[str, int]
     masks: dict[str, Path]
     boxes: bool = False
 
@@ -162,7 +162,7 @@ def _case(job: Job, roi: str, image: _Image, plan: Plan) -> Case:
             f"there is no automatic mask {path.name}",
             "see masks/failures.csv, mend the cause and run the segmentation again",
         )
-    label = None if automatic else job.label
+    label = job.labels.get(roi)
     key = cache.case_key(plan.settings_key, image.key, path, label)
     known = cache.load(plan.records, key, job.image_id, roi)
     if known is not None:

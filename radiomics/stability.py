@@ -141,7 +141,7 @@ def _draw(job: Job, stability: StabilityConfig, masks: Path, least: int) -> _Dra
             job.image, spacing_mm=job.spacing_mm, spacing_source=job.spacing_source
         )
         shape = (mammogram.pixels.shape[0], mammogram.pixels.shape[1])
-        mask = read_mask(job.outline("manual"), shape, job.label)
+        mask = read_mask(job.outline("manual"), shape, job.labels.get("manual"))
         for one in stability.perturbations():
             spacing = mammogram.require_spacing()
             changed = perturbed(mask, spacing, one, job.image_id, stability.seed)
@@ -152,7 +152,7 @@ def _draw(job: Job, stability: StabilityConfig, masks: Path, least: int) -> _Dra
                 paths[one.name] = write_mask(path, changed)
     except Exception as error:  # noqa: BLE001  the boundary of one case: recorded, others go on
         return _not_drawn(job, error)
-    return _Drawn(replace(job, label=None, masks=paths), rows)
+    return _Drawn(replace(job, labels={}, masks=paths), rows)
 
 
 def _row(

@@ -222,7 +222,7 @@ def compare(
     candidates: list[dict[str, Any]],
     config: SegmentationConfig,
 ) -> tuple[dict[str, Any], Examined | None]:
-    """Compare one mask with the manual one; a ``mask_label`` holds for both readers' files.
+    """Compare one mask with the manual one.
 
     An automatic mask's image is examined as well, see :func:`.evaluation.examine`.
 
@@ -244,7 +244,8 @@ def compare(
             "outline the lesion: overlap with a box does not measure an outline",
         )
     manual = read_mask(item.manual, shape, label)
-    other = read_mask(item.other, shape, label if item.name == READER2 else None)
+    of_reader2 = item.source.mask_label_reader2 or label
+    other = read_mask(item.other, shape, of_reader2 if item.name == READER2 else None)
     measures = similarity(other, manual, spacing, config.surface_tolerance_mm)
     _, regions = ndimage.label(manual, [[1] * 3] * 3)
     row = {

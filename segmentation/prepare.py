@@ -71,6 +71,7 @@ class Source:
     mask: Path | None
     mask_label: int | None
     mask_is_box: bool = False
+    mask_label_reader2: int | None = None
 
     def read(self) -> Mammogram:
         """Read the mammogram."""
@@ -88,6 +89,9 @@ def sources(cohort: Cohort) -> list[Source]:
     def given(value: Any) -> bool:
         return bool(pd.notna(value)) and value != ""
 
+    def label(cell: Any) -> int | None:
+        return int(cell) if given(cell) else None
+
     return [
         Source(
             image_id=row["image_id"],
@@ -96,8 +100,9 @@ def sources(cohort: Cohort) -> list[Source]:
             spacing_mm=float(row["spacing_mm"]) if given(row["spacing_mm"]) else None,
             spacing_source=row["spacing_source"] if given(row["spacing_source"]) else "measured",
             mask=cohort.path(row["mask"]) if given(row["mask"]) else None,
-            mask_label=int(row["mask_label"]) if given(row["mask_label"]) else None,
+            mask_label=label(row["mask_label"]),
             mask_is_box=row["mask_kind"] == "box",
+            mask_label_reader2=label(row["mask_label_reader2"]),
         )
         for row in cohort.images.to_dict("records")
     ]

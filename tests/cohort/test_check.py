@@ -548,6 +548,24 @@ def test_a_file_of_masks_may_be_shared_where_each_image_has_its_own_label(cohort
     assert [str(problem) for problem in check(cohort.save())] == []
 
 
+def test_two_readers_in_one_file_have_labels_of_their_own(cohort: Any) -> None:
+    """As where the second draws a segment of his own beside the first's."""
+    path = cohort.folder / "masks/I0-CC.png"
+    both = np.array(Image.open(path)) // 255
+    second = np.argwhere(both)[: both.sum() // 2]
+    both[second[:, 0], second[:, 1]] = 2
+    Image.fromarray(both).save(path)
+    columns = ["mask", "mask_label", "mask_reader2", "mask_label_reader2"]
+    cohort.images.loc[0, columns] = ["masks/I0-CC.png", "1", "masks/I0-CC.png", "2"]
+    assert [str(problem) for problem in check(cohort.save())] == []
+    cohort.images.loc[0, "mask_label_reader2"] = None
+    (problem,) = check(cohort.save())
+    assert "is the same as mask, to the pixel" in problem.found
+    cohort.images.loc[0, "mask_label_reader2"] = "3"
+    (problem,) = check(cohort.save())
+    assert "has no label 3" in problem.found
+
+
 def test_a_mask_of_which_a_little_lies_beside_the_breast_is_sound(cohort: Any) -> None:
     in_air(cohort, 24)
     assert check(cohort.save()) == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from mammoroi.radiomics import extract as stage
 from mammoroi.radiomics import jobs
 from mammoroi.radiomics.config import RadiomicsConfig
 from mammoroi.radiomics.engine import features_of
-from mammoroi.radiomics.extract import extract, extract_case
+from mammoroi.radiomics.extract import extract, extract_case, job_of
 from mammoroi.radiomics.phantom import textured_phantom
 from mammoroi.radiomics.presets import DEFAULT, FOLDER, load_preset
 
@@ -418,3 +419,20 @@ def test_one_case_by_name_of_the_preset() -> None:
     values = extract_case(*textured_phantom())
     assert len(values) == 1311
     assert extract_case(*textured_phantom(), load_preset()) == values
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        ({"mask_label": 1, "mask_label_reader2": 2}, {"manual": 1, "reader2": 2}),
+        ({"mask_label": 1, "mask_label_reader2": float("nan")}, {"manual": 1, "reader2": 1}),
+        ({"mask_label": float("nan"), "mask_label_reader2": 2}, {"reader2": 2}),
+        ({}, {}),
+    ],
+)
+def test_each_reader_has_a_label(tmp_path: Path, cells: dict, labels: dict) -> None:
+    row = {"image_id": "a", "image": "a.png", "mask": "m.png", "mask_reader2": "m.png", **cells}
+    (tmp_path / "masks/automatic").mkdir(parents=True)
+    job = job_of(SimpleNamespace(path=Path), tmp_path, row)
+    assert set(job.masks) == {"manual", "reader2", "automatic"}
+    assert job.labels == labels  # the automatic mask has none

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +215,9 @@ def test_a_second_readers_mask_is_measured_in_mm_against_the_manual_one(tmp_path
     assert row["reference_area_mm2"] == pytest.approx((40 * 20 + 16) * 0.04)
     assert row["area_mm2"] == pytest.approx(34 * 20 * 0.04)
     assert (row["n_regions"], row["patient_id"]) == ("2", "P1")
+    own = replace(source, mask_label_reader2=1)
+    row, _ = compare(Comparison(READER2, own, *files), tmp_path, [], CONFIG)
+    assert (row["dice"], row["area_mm2"]) == (0, pytest.approx(9 * 70 * 0.04))
 
 
 def test_size_groups() -> None:

@@ -217,6 +217,7 @@ def test_settings_that_the_engine_does_not_cover_go_to_pyradiomics(phantom, tmp_
         {"Gradient": {"gradientUseSpacing": False}},
         {"LoG": {"sigma": [0.7, 2.5]}},
         {"Original": {"binCount": 32, "weightingNorm": "euclidean"}},
+        {"Original": {"binWidth": 5, "gldm_a": 2}},
         {"Original": {"weightingNorm": "infinity"}},
         {"Original": {"weightingNorm": "manhattan"}},
         {"Original": {"weightingNorm": "no_weighting"}},

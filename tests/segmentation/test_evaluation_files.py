@@ -24,7 +24,7 @@ from mammoroi.segmentation.pixel_calibration import (
     write_probability,
 )
 from mammoroi.segmentation.prepare import Source
-from mammoroi.segmentation.uncertainty import MEASURES
+from mammoroi.segmentation.uncertainty import MEASURES, rank_correlation
 
 
 def test_files_on_calibration_and_uncertainty_are_of_each_set_and_of_drawn_masks(
@@ -72,6 +72,9 @@ def test_files_on_calibration_and_uncertainty_are_of_each_set_and_of_drawn_masks
             assert row["n"] == len(known)
             expected = spearmanr(known[measure], known["dice"]).statistic
             assert row["spearman"] == pytest.approx(expected)
+            values = known[measure].to_numpy(float), known["dice"].to_numpy(float)
+            limits = rank_correlation(*values, known["patient_id"].to_numpy(), 20, config.seed)
+            assert (row["lower"], row["upper"]) == pytest.approx((limits.lower, limits.upper))
     assert flag.n_train == 22
     lesions = pd.read_csv(tmp_path / "lesions.csv")
     assert lesions["area_mm2"].isna().tolist() == [name in ("I09", "I33") for name in names]

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
+from radiomics import imageoperations
 
 from mammoroi.errors import MammoroiError
 from mammoroi.imaging.mask import read_mask
 from mammoroi.imaging.read import read_mammogram
 from mammoroi.radiomics.engine import features_of
-from mammoroi.radiomics.filters import Box, filtered_images
+from mammoroi.radiomics.filters import Box, as_image, filtered_images
 from mammoroi.radiomics.presets import load_preset
 from mammoroi.radiomics.reference import reference_features
 
@@ -209,16 +211,21 @@ def test_settings_that_the_engine_does_not_cover_go_to_pyradiomics(phantom, tmp_
     "image_types",
     [
         {"Wavelet": {"wavelet": "db3", "level": 2}},
+        {"Wavelet": {"wavelet": "db3", "level": 4}},
         {"Wavelet": {"wavelet": "haar", "start_level": 1}},
         {"LBP2D": {"lbp2DSamples": 8, "lbp2DRadius": 2.5, "binWidth": 1}},
         {"Gradient": {"gradientUseSpacing": False}},
         {"LoG": {"sigma": [0.7, 2.5]}},
         {"Original": {"binCount": 32, "weightingNorm": "euclidean"}},
+        {"Original": {"binWidth": 5, "gldm_a": 2}},
+        {"Original": {"weightingNorm": "infinity"}},
+        {"Original": {"weightingNorm": "manhattan"}},
+        {"Original": {"weightingNorm": "no_weighting"}},
         {"Original": {"symmetricalGLCM": False, "gldm_a": 1, "distances": [1, 2]}},
     ],
     ids=lambda image_types: str(image_types).replace("'", ""),
 )
-@pytest.mark.parametrize("name", ["eight bits", "border"])
+@pytest.mark.parametrize("name", ["eight bits", "border", "anisotropic"])
 def test_other_settings_equal_pyradiomics(phantom, name: str, image_types: dict[str, dict]) -> None:
     preset = replace(load_preset(), image_types=image_types, features=None)
     mammogram, mask = phantom(name)
@@ -226,6 +233,18 @@ def test_other_settings_equal_pyradiomics(phantom, name: str, image_types: dict[
         features_of(mammogram, mask, preset).by_name,
         reference_features(mammogram, mask, preset),
     )
+
+
+@pytest.mark.parametrize("place", [(511, 401), (317, 77)], ids=str)
+def test_ties_of_local_patterns_fall_as_in_the_whole_image(place: tuple[int, int]) -> None:
+    """Of 8 samples some lie on diagonals, where rounding depends on the pixel's position."""
+    pixels = np.random.default_rng(0).integers(0, 4, (700, 600)).astype(np.float32)
+    box = Box(place[0], place[0] + 60, place[1], place[1] + 45)
+    settings = {"lbp2DSamples": 8, "lbp2DRadius": 1.0}
+    (found,) = filtered_images(pixels, (0.1, 0.1), box, {}, {"LBP2D": settings})
+    whole = imageoperations.getLBP2DImage(as_image(pixels, (0.1, 0.1)), None, **settings)
+    expected = sitk.GetArrayFromImage(next(whole)[0])
+    assert np.array_equal(found.pixels, box.cut(expected))
 
 
 def test_levels_as_rare_as_one_pixel_in_tens_of_thousands(phantom) -> None:

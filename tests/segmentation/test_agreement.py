@@ -19,7 +19,7 @@ from mammoroi.segmentation.mapping import Mapping, bounding_box
 from mammoroi.segmentation.metrics import similarity, size_group
 from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.overlays import draw_overlay, rank_cases
-from mammoroi.segmentation.postprocess import draw_mask
+from mammoroi.segmentation.postprocess import draw_mask, draw_regions
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.prepare import Source
 from mammoroi.segmentation.train import train
@@ -151,6 +151,7 @@ def test_one_region_stays_the_one_with_most_probability() -> None:
     assert draw_mask(probability, 1.0, 0.5, 2, 4).sum() == 64 + 49
     assert draw_mask(probability, 1.0, 0.5, 0, 0).sum() == 64 + 49 + 1
     assert draw_mask(probability, 1.0, 0.6, 0, 49).sum() == 64 + 49  # what reaches a limit counts
+    assert draw_regions(probability, 1.0, 0.5, 1, 4)[1] == 2  # of the least area, drawn or not
     assert not draw_mask(probability, 0.01, 0.5, 0, 4).any()
     assert not draw_mask(probability, 1.0, 0.995, 1, 4).any()
 

@@ -41,6 +41,15 @@ def test_half_of_the_crops_are_around_a_lesion_pixel() -> None:
     assert 42 < sum(shown) < 78
 
 
+def test_crops_of_lesions_lie_elsewhere_in_each_image_and_epoch() -> None:
+    image = torch.arange(1.0, 60 * 50 + 1).reshape(1, 60, 50)
+    mask = (image % 50 > 25).float()
+    augment = Augmentation(3, "flips", (16, 16), "lesions")
+    for items in ([(0, n) for n in range(20)], [(epoch, 0) for epoch in range(20)]):
+        found = [augment({"image": image, "mask": mask}, *item)["image"] for item in items]
+        assert len({float(one.min()) for one in found}) > 15  # the upper left pixel
+
+
 def test_patches_to_restore_show_the_breast_and_differ_by_seed_epoch_and_number() -> None:
     image = torch.zeros(1, 64, 64)
     image[0, 20:32, :10] = torch.rand(12, 10, generator=torch.manual_seed(1)) / 2 + 0.5

@@ -297,3 +297,12 @@ def test_a_precision_may_be_a_number() -> None:
     assert (
         SegmentationConfig(precision=32).training() == SegmentationConfig(precision="32").training()
     )
+
+
+def test_settings_that_train_nothing_are_not_in_a_key() -> None:
+    plain = SegmentationConfig()
+    for change in ({"threshold": 0.3}, {"threshold": "expected-dice"}, {"max_components": 0}):
+        assert replace(plain, **change).training() == plain.training()
+    last = replace(plain, keep="last")
+    assert replace(last, patience=5).training() == last.training() != plain.training()
+    assert replace(plain, patience=5).training() != plain.training()

@@ -16,6 +16,7 @@ from mammoroi.errors import MammoroiError
 from mammoroi.files import read_csv, read_json
 from mammoroi.segmentation.config import SegmentationConfig
 from mammoroi.segmentation.export import export
+from mammoroi.segmentation.learned_from import check_unseen, note_learned_from
 from mammoroi.segmentation.new_mammograms import segment_images
 from mammoroi.segmentation.predict import segment
 from mammoroi.segmentation.train import train
@@ -100,6 +101,23 @@ def test_a_patient_of_the_test_set_counts(study: Path) -> None:
     (study / "splits.json").write_text(json.dumps(splits))
     with pytest.raises(MammoroiError, match=rf"fold-0 has learned from 1 of .*\({moved}\)"):
         segment(CONFIG, study)
+
+
+def test_every_fold_is_asked_about_its_own_patients_and_mammograms(tmp_path: Path) -> None:
+    for fold, names in enumerate(("ABCD", "EFGH")):
+        roles = dict(zip(("training", "tuning", "pretraining", "start"), names, strict=True))
+        (tmp_path / f"fold-{fold}").mkdir()
+        note_learned_from(tmp_path / f"fold-{fold}", roles, [("n", f"key {fold}", f"N{fold}")])
+    nobody: list[set[str]] = [set(), set()]
+    check_unseen(tmp_path, [{*"EFGH", "N1"}, {*"ABCD", "N0"}], [{"key 1"}, {"key 0"}])
+    for fold, names in enumerate((("A", "B", "C", "D", "N0"), ("E", "F", "G", "H", "N1"))):
+        for name in names:
+            drawn = [{name} if number == fold else set() for number in range(2)]
+            with pytest.raises(MammoroiError, match=rf"fold-{fold} has learned .*\({name}\)"):
+                check_unseen(tmp_path, drawn, nobody)
+        keys = [{f"key {fold}"} if number == fold else set() for number in range(2)]
+        with pytest.raises(MammoroiError, match=rf"fold-{fold} has learned from 1 of the mammogr"):
+            check_unseen(tmp_path, nobody, keys)
 
 
 def test_of_whom_nothing_is_known_nobody_is_drawn(study: Path) -> None:

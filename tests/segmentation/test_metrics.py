@@ -14,7 +14,7 @@ from monai.metrics import (
 )
 
 from mammoroi.errors import MammoroiError
-from mammoroi.segmentation.metrics import similarity
+from mammoroi.segmentation.metrics import contour, similarity
 
 SHAPE = (40, 30)
 SPACING = (0.5, 0.8)
@@ -94,6 +94,20 @@ def test_equals_monai(seed: int) -> None:
     assert found.assd_mm == pytest.approx(assd, abs=1e-4)
     surface = compute_surface_dice(*pair, class_thresholds=[1.5], **distance).item()
     assert found.surface_dice == pytest.approx(surface, abs=1e-4)
+
+
+def test_a_mask_that_the_image_cuts_off_ends_at_its_border() -> None:
+    whole, corner = np.ones(SHAPE, bool), square(0, 0, 12)
+    found = similarity(corner, whole, SPACING, 1.5)
+    pair = [torch.from_numpy(mask)[None, None].float() for mask in (corner, whole)]
+    hd95 = compute_hausdorff_distance(
+        *pair, percentile=95, include_background=True, spacing=SPACING
+    ).item()
+    assert found.hd95_mm == pytest.approx(hd95, abs=1e-4)
+    # By hand: of the square's 44 contour pixels the 23 along the border are on the other contour.
+    assert (contour(corner) & contour(whole)).sum() == 23
+    assert contour(corner).sum() == 44
+    assert contour(whole).sum() == 2 * (40 + 30) - 4
 
 
 def test_masks_of_different_sizes_are_refused() -> None:

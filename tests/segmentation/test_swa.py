@@ -169,7 +169,8 @@ def test_statistics_that_are_not_finite_are_not_kept(
 
 
 @pytest.mark.parametrize(
-    ("share", "epochs", "first"), [(0.6, 24, 14), (0.5, 24, 12), (0.7, 10, 7), (0.6, 1, 0)]
+    ("share", "epochs", "first"),
+    [(0.6, 24, 14), (0.6, 26, 16), (0.5, 24, 12), (0.7, 10, 7), (0.6, 1, 0)],
 )
 def test_the_share_of_epochs(share: float, epochs: int, first: int) -> None:
     assert SegmentationConfig(swa_start=share, epochs=epochs).averaged_from == first

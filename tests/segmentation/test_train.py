@@ -143,6 +143,11 @@ train_prepared(SegmentationConfig(**{config!r}), Path({str(study)!r}))
         ({"channels": (16, 32)}, "five positive"),
         ({"devices": 0}, "auto or a number"),
         ({"networks_per_fold": 0}, "1 or more"),
+        ({"tuning_fraction": 0.0}, "between 0 and 1"),
+        ({"hit_iou": 1.0}, "between 0 and 1"),
+        ({"poor_dice": 0.0}, "between 0 and 1"),
+        ({"caught": 0.0}, "more than 0, at most 1"),
+        ({"caught": 1.01}, "more than 0, at most 1"),
     ],
 )
 def test_settings_that_cannot_be_meant(settings: dict, message: str) -> None:

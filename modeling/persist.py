@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def save_model(
     else:
         classifier = _reduced(fit)
     with atomic(path) as temporary:
-        skops.io.dump(classifier, temporary)
+        temporary.write_bytes(_repeatable(skops.io.dumps(classifier)))
     selected = fit.harmonised(X)[fit.selected()]
     combat = fit.steps.get("combat")
     columns = [] if fit.empty_at else fit.indices("lasso").tolist()
@@ -137,6 +138,41 @@ def save_model(
             "versions": {library: version(library) for library in _LIBRARIES},
         },
     )
+
+
+def _repeatable(archive: bytes) -> bytes:
+    """Write a skops archive so that equal models are equal bytes.
+
+    skops numbers objects by where they lay in memory, and its files have the time. Here they are
+    numbered as they come, and dated as those of bundles are.
+    """
+    with zipfile.ZipFile(BytesIO(archive)) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    numbers: dict[int, int] = {}
+    files: dict[str, str] = {}
+
+    def renumber(node: Any) -> Any:
+        if isinstance(node, list):
+            return [renumber(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        node = {key: renumber(value) for key, value in node.items()}
+        if isinstance(node.get("__id__"), int):
+            node["__id__"] = numbers.setdefault(node["__id__"], len(numbers) + 1)
+        if node.get("file") in members:
+            old = Path(node["file"])
+            node["file"] = files.setdefault(old.name, f"{len(files) + 1}{old.suffix}")
+        return node
+
+    schema = json.dumps(renumber(json.loads(members.pop("schema.json"))), indent=2)
+    written = BytesIO()
+    with zipfile.ZipFile(written, "w") as target:
+        for name, new in files.items():
+            target.writestr(zipfile.ZipInfo(new), members.pop(name))
+        target.writestr(zipfile.ZipInfo("schema.json"), schema)
+    if members:
+        raise ValueError(f"files of a skops archive that nothing names: {', '.join(members)}")
+    return written.getvalue()
 
 
 def load_model(folder: Path) -> Model:

@@ -340,6 +340,16 @@ def test_without_second_reader_and_automatic_masks(study, tmp_path):
         compare(CONFIG, folder)
 
 
+def test_equal_runs_write_equal_bytes(fitted, study, tmp_path):
+    folder = copy(study, tmp_path)
+    model(CONFIG, folder)
+    files = sorted(path for path in (folder / "models").rglob("*") if path.is_file())
+    assert len(files) > 40
+    for file in files:
+        before = fitted / file.relative_to(folder)
+        assert file.read_bytes() == before.read_bytes(), file.name
+
+
 def test_a_task_of_ones_own_and_missing_labels(study, tmp_path):
     folder = copy(study, tmp_path)
     patients = study.patients.assign(birads=np.where(study.patients["sln"] == "positive", "5", "4"))

@@ -320,7 +320,7 @@ def test_equal_names_and_no_image_are_refused(files, tmp_path):
     with pytest.raises(MammoroiError, match="there is no image"):
         new_patients([tmp_path / "empty"])
     with pytest.raises(MammoroiError, match="give millimetres per pixel"):
-        new_patients([tmp_path / "sub"], spacing_mm=70.0)
+        new_patients([tmp_path / "same.dcm"], spacing_mm=70.0)
 
 
 def test_an_image_like_those_of_the_training_raises_no_flag_of_range(files, bundle):

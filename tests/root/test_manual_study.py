@@ -23,6 +23,7 @@ def words(page):
 
 def test_the_classifiers_of_manual_masks_stand_alone(copied, documented):
     study = copied / "my-study"
+    shutil.rmtree(study / "segmentation")  # nothing is prepared: the mammograms themselves are read
     assert main(["study", *ONLY]) == 0
     assert [stage["stage"] for stage in read_json(study / "run.json")["stages"]] == STAGES
     assert read_json(study / "config.json")["masks"] == "manual"
@@ -59,6 +60,7 @@ def test_the_classifiers_of_manual_masks_stand_alone(copied, documented):
     assert f"{auc:.2f}" in text
     assert "training_history" not in {path.stem for path in (study / "figures").iterdir()}
 
+    _two_readers_are_compared_as_beside_networks(study, documented.study)
     written = methods(study)
     for word in OF_AUTOMATIC:
         assert not re.search(word, written, re.IGNORECASE), word
@@ -70,24 +72,6 @@ def test_the_classifiers_of_manual_masks_stand_alone(copied, documented):
     assert all(stage["skipped"] for stage in read_json(study / "run.json")["stages"])
 
 
-def test_two_readers_are_compared_without_networks(copied, documented):
-    """By the files of the mammograms; with networks, by what was prepared for them."""
-    study = copied / "my-study"
-    shutil.rmtree(study / "segmentation")
-    assert main(["study", *ONLY]) == 0
-    found, before = (read_csv(folder / "agreement.csv") for folder in (study, documented.study))
-    before = before[before["comparison"] == "reader2-manual"].reset_index(drop=True)
-    assert len(before) > 5
-    pd.testing.assert_frame_equal(found, before, check_dtype=False)
-    readers = [
-        read_csv(folder / "comparison/stability.csv")[["feature", "icc_reader", "n_reader"]]
-        for folder in (study, documented.study)
-    ]
-    pd.testing.assert_frame_equal(*readers)
-    assert f"mean Dice of {before['dice'].mean():.2f}" in words(study / "report.html")
-    assert "icc_families" in {path.stem for path in (study / "figures").iterdir()}
-
-
 def test_one_reader_alone_is_compared_with_nobody(copied):
     table = read_csv(copied / "my-cohort" / "cohort.csv", dtype=str)
     write_csv(copied / "my-cohort" / "cohort.csv", table.drop(columns="mask_reader2"))
@@ -97,6 +81,20 @@ def test_one_reader_alone_is_compared_with_nobody(copied):
     assert read_csv(study / "agreement.csv").empty
     assert [path.name for path in (study / "comparison").iterdir()] == ["summary.json"]
     assert '<section id="masks"' not in (study / "report.html").read_text("utf-8")
+
+
+def _two_readers_are_compared_as_beside_networks(study, both):
+    found, before = (read_csv(folder / "agreement.csv") for folder in (study, both))
+    before = before[before["comparison"] == "reader2-manual"].reset_index(drop=True)
+    assert len(before) > 5
+    pd.testing.assert_frame_equal(found, before, check_dtype=False)
+    readers = [
+        read_csv(folder / "comparison/stability.csv")[["feature", "icc_reader", "n_reader"]]
+        for folder in (study, both)
+    ]
+    pd.testing.assert_frame_equal(*readers)
+    assert f"mean Dice of {before['dice'].mean():.2f}" in words(study / "report.html")
+    assert "icc_families" in {path.stem for path in (study / "figures").iterdir()}
 
 
 def test_networks_and_masks_are_set_aside_and_come_back(copied):

@@ -83,7 +83,7 @@ def infer(arguments: Sequence[str]) -> int:
         images,
         given.out,
         model,
-        spacing_mm=None if given.spacing_mm is None else given_spacing(given.spacing_mm),
+        spacing_mm=given_spacing(given.spacing_mm),
         batch=given.batch,
         outputs=Outputs(given.objects, given.capture, given.geometry, given.pages),
     )

@@ -75,7 +75,7 @@ def segment(arguments: Sequence[str]) -> int:
     model = given.model or demonstration_model()
     out = given.out or new_masks_folder()
     images = expand(given.images, out)
-    spacing = None if given.spacing_mm is None else given_spacing(given.spacing_mm)
+    spacing = given_spacing(given.spacing_mm)
     return new_results(segment_images(model, images, out, spacing), out)
 
 

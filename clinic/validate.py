@@ -193,8 +193,7 @@ def _without_strange_outcomes(
         if target.label in seen or target.label not in outcomes:
             continue
         seen.add(target.label)
-        values = outcomes[target.label].dropna().astype(str).str.strip()
-        known = values.isin((target.positive, *target.negative))
+        values, known = _cells(target, outcomes)
         if not known.any():
             continue
         strange = values[~known]
@@ -227,14 +226,19 @@ def _refuse_other_words(target: Target, outcomes: pd.DataFrame) -> None:
     """Refuse a column whose cells are all written in other words than the model's."""
     if target.label not in outcomes:
         return
-    values = outcomes[target.label].dropna().astype(str).str.strip()
-    classes = (target.positive, *target.negative)
-    if len(values) and not values.isin(classes).any():
+    values, known = _cells(target, outcomes)
+    if len(values) and not known.any():
         shown = ", ".join(f"'{value}'" for value in values.unique()[:_SHOWN_WORDS])
         raise MammoroiError(
             f"no cell of column '{target.label}' is a class of the model, but {shown}",
-            f"write them as the model does: {', '.join(classes)}",
+            f"write them as the model does: {', '.join((target.positive, *target.negative))}",
         )
+
+
+def _cells(target: Target, outcomes: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """The filled cells of a question's column, and whether each is one of its classes."""
+    values = outcomes[target.label].dropna().astype(str).str.strip()
+    return values, values.isin((target.positive, *target.negative))
 
 
 def _truths(

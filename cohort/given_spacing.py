@@ -16,14 +16,16 @@ from .schema import IMAGE_COLUMNS, check_spacing, nearest
 GivenSpacing = float | Mapping[Path, float]
 
 
-def given_spacing(text: str) -> GivenSpacing:
-    """Read an option: a number of millimetres per pixel, or the name of a table.
+def given_spacing(text: str | None) -> GivenSpacing | None:
+    """Read an option: a number of millimetres per pixel, the name of a table, or None.
 
     Raises
     ------
     MammoroiError
         When it is neither, or the table cannot be meant.
     """
+    if text is None:
+        return None
     try:
         value = float(text)
     except ValueError:

@@ -96,9 +96,14 @@ def nearest(found: str, valid: tuple[str, ...] | list[str], label: str = "allowe
     """Advise on a value that is not among the valid ones, naming the nearest and the first few."""
     folded = {value.casefold(): value for value in valid}
     close = get_close_matches(found.casefold(), folded, n=1, cutoff=0.4)
+    return _advice(folded[close[0]] if close else None, valid, label)
+
+
+def _advice(word: str | None, valid: tuple[str, ...] | list[str], label: str) -> str:
+    """Name the value that may be meant, if there is one, and the first few valid ones."""
     more = ", ..." if len(valid) > _MOST_SHOWN else ""
     choices = f"{label}: {', '.join(valid[:_MOST_SHOWN])}{more}"
-    return f"did you mean '{folded[close[0]]}'? ({choices})" if close else choices
+    return f"did you mean '{word}'? ({choices})" if word else choices
 
 
 def meant(cell: str, allowed: tuple[str, ...] | list[str]) -> str | None:
@@ -118,9 +123,7 @@ def meant(cell: str, allowed: tuple[str, ...] | list[str]) -> str | None:
 
 def nearest_word(cell: str, allowed: tuple[str, ...] | list[str]) -> str:
     """Advise on a cell that is none of the allowed values, naming the one that may be meant."""
-    word, choices = meant(cell, allowed), f"allowed: {', '.join(allowed[:_MOST_SHOWN])}"
-    choices += ", ..." if len(allowed) > _MOST_SHOWN else ""
-    return f"did you mean '{word}'? ({choices})" if word else choices
+    return _advice(meant(cell, allowed), allowed, "allowed")
 
 
 def label_cell(row: Mapping[str, Any], column: str) -> Any:

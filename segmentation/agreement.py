@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..cohort.cohort import Cohort
+    from .mapping import Mapping
 
 KEYS = ("image_id", "patient_id", "fold", "comparison")
 MEASURES = tuple(field.name for field in fields(Similarity))
@@ -235,7 +236,9 @@ def compare(
 
     from ..imaging.mask import read_mask
 
-    shape, spacing = _grid(study, item)
+    known = item.name == AUTOMATIC or is_prepared(study, item.source.image_id)
+    mapping = load_mapping(study, item.source.image_id) if known else None
+    shape, spacing = _grid(item.source, mapping)
     label = item.source.mask_label
     box = item.source.mask_is_box
     if box and item.name == READER2:
@@ -256,18 +259,16 @@ def compare(
         **asdict(measures),
         **(dict.fromkeys(OF_OUTLINES) if box else {}),
     }
-    if item.name != AUTOMATIC:
+    if item.name != AUTOMATIC or mapping is None:
         return row, None
-    mapping = load_mapping(study, item.source.image_id)
     return row, examine(study, item.source, manual, other, mapping, candidates, config)
 
 
-def _grid(study: Path, item: Comparison) -> tuple[tuple[int, int], tuple[float, float]]:
+def _grid(source: Source, mapping: Mapping | None) -> tuple[tuple[int, int], tuple[float, float]]:
     """Shape and spacing of an image; of one that was not prepared for networks, by its file."""
-    if is_prepared(study, item.source.image_id):
-        mapping = load_mapping(study, item.source.image_id)
+    if mapping is not None:
         return (mapping.rows, mapping.columns), mapping.spacing
-    mammogram = item.source.read()
+    mammogram = source.read()
     spacing = mammogram.require_spacing()
     rows, columns = mammogram.pixels.shape
     return (rows, columns), (spacing.row_mm, spacing.column_mm)

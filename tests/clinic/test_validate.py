@@ -89,14 +89,20 @@ def test_a_number_that_is_none_excludes_its_line(model, second, tmp_path):
     ]
 
 
-def test_a_patient_of_whom_two_lines_speak_is_not_tried_on_the_first(model, second, tmp_path):
-    folder, out = tmp_path / "cohort", tmp_path / "out"
+def first_images(second, folder, n):
+    """The first image of the first patients, as ``cohort.csv`` of a folder of its own."""
     folder.mkdir()
     cohort = load_cohort(second)
-    images = cohort.images.drop(columns="mask").groupby("patient_id").head(1).head(2)
+    images = cohort.images.drop(columns="mask").groupby("patient_id").head(1).head(n)
     images["image"] = [str(cohort.path(name)) for name in images["image"]]
     images.to_csv(folder / "cohort.csv", index=False)
-    patients = cohort.patients[cohort.patients["patient_id"].isin(images["patient_id"])]
+    return cohort.patients, images
+
+
+def test_a_patient_of_whom_two_lines_speak_is_not_tried_on_the_first(model, second, tmp_path):
+    folder, out = tmp_path / "cohort", tmp_path / "out"
+    patients, images = first_images(second, folder, 2)
+    patients = patients[patients["patient_id"].isin(images["patient_id"])]
     twice = images["patient_id"].iloc[0]
     other = patients[patients["patient_id"] == twice].assign(sln="negative")
     pd.concat([other, patients]).to_csv(folder / "patients.csv", index=False)
@@ -110,12 +116,8 @@ def test_a_patient_of_whom_two_lines_speak_is_not_tried_on_the_first(model, seco
 
 def test_a_misspelt_outcome_costs_its_patient_alone(model, second, tmp_path):
     folder, out = tmp_path / "cohort", tmp_path / "out"
-    folder.mkdir()
-    cohort = load_cohort(second)
-    images = cohort.images.drop(columns="mask").groupby("patient_id").head(1).head(3)
-    images["image"] = [str(cohort.path(name)) for name in images["image"]]
-    images.to_csv(folder / "cohort.csv", index=False)
-    patients = cohort.patients.set_index("patient_id").loc[images["patient_id"]]
+    patients, images = first_images(second, folder, 3)
+    patients = patients.set_index("patient_id").loc[images["patient_id"]]
     patients["sln"] = ["postive", "negative", "positive"]
     patients.to_csv(folder / "patients.csv")
     assert main(["validate", str(folder), "--model", str(model), "-o", str(out)]) == 3
